@@ -1,0 +1,52 @@
+"""Files that are at every instant the old one or the new one."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import AqaError
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that is synced and renamed to it when the block ends well, and vanishes when it does not.
+
+    Raises:
+        AqaError: `path` is a folder, its folder cannot be written to, or writing fails (disk full); the old file is intact.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise AqaError(f"{path}: is a folder, expected a file to write; choose another name")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise AqaError(f"{path}: cannot be written: {error.strerror} ({path.parent}); choose another folder") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise AqaError(f"{path}: writing failed ({reason}); nothing was changed") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

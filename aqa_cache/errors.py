@@ -1,0 +1,46 @@
+"""Errors that are the user's to mend: one message, no traceback.
+
+Every message says what was got, what was expected, which sample or file, and what to do.
+Commands print it and exit with 2; `assert` and other exceptions are for our own bugs.
+"""
+
+
+class AqaError(Exception):
+    """Something the user gave cannot be used. `str(error)` is the whole message."""
+
+
+class AnnotationError(AqaError):
+    """An annotation table cannot be used as it is."""
+
+
+class VideoError(AqaError):
+    """A video, or a part of it that a sample needs, cannot be read.
+
+    Args:
+        name: the video, as the message names it.
+        reason: what is wrong with it, and what to do.
+    """
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{name}: {reason}")
+        self.reason = reason
+
+
+class WeightsError(AqaError):
+    """Backbone weights are missing, damaged, or of another network."""
+
+
+class CacheError(AqaError):
+    """A feature cache is damaged, of another format, or does not fit what is asked of it."""
+
+
+class MissingDependency(AqaError):
+    """An optional library is not installed, or is broken."""
+
+
+def missing(package: str, needed_for: str, error: Exception, install: str | None = None) -> MissingDependency:
+    """The one message for a library that cannot be imported."""
+    return MissingDependency(
+        f"{package} is needed for {needed_for}, but importing it failed ({type(error).__name__}: {error}); "
+        f"install it with: pip install {install or package}"
+    )

@@ -1,0 +1,289 @@
+"""Extraction: every sample's clips through a backbone, once, into a feature cache."""
+
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .annotations import Sample
+from .backbones import for_inference, get_backbone
+from .cache import FeatureCache, Record, write_cache
+from .clips import ClipRule
+from .errors import AqaError, CacheError
+from .meaning import Meaning
+from .pipeline import Model, Pipeline, Progress, video_stamp
+from .preprocess import MTL_AQA, Preprocessing
+from .sources import Source, find_samples
+from .weights import RANDOM, Weights, load_weights, resolve_weights
+
+PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_PART_SAMPLES, _PART_SECONDS = 64, 30.0
+
+
+@dataclass(frozen=True)
+class ExtractionConfig:
+    """What `extract` is asked to do; the fields mirror the options of `aqa-extract`.
+
+    Args:
+        backbone: `c3d` or `s3d`.
+        weights: published name, path, or `random`; None: the backbone's own.
+        preprocess: `weights` (what the weights were trained on) or `mtl-aqa`.
+        size: frames' side in pixels; None: what the weights were trained on.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, …
+        precision: of the backbone: `fp32`, `fp16` or `bf16`.
+        batch_size: clips in a batch; every batch has this shape.
+        workers: decoding threads; None: chosen from the number of cores.
+        stream: index of the video stream; None: the best one.
+        dtype: of the stored features: `auto`, `float16` or `float32`.
+    """
+
+    backbone: str = "s3d"
+    weights: str | None = None
+    preprocess: str = "weights"
+    size: int | None = None
+    clip_rule: ClipRule = field(default_factory=ClipRule)
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_size: int = 8
+    workers: int | None = None
+    stream: int | None = None
+    dtype: str = "auto"
+
+
+@dataclass
+class Extraction:
+    """What an extraction did.
+
+    Args:
+        failures: sample_id and reason of every sample without features.
+        samples: in the cache, with and without features; reused: those of them that were there already.
+        clips: of the samples made in this run.
+    """
+
+    path: Path
+    meaning: Meaning
+    samples: int
+    reused: int
+    clips: int
+    failures: list[tuple[str, str]]
+    dtype: str
+    seconds: float
+
+
+def extract(
+    videos: str | Path,
+    output: str | Path,
+    config: ExtractionConfig | None = None,
+    *,
+    annotations: str | Path | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Extraction:
+    """Extract the clip features of every sample into a cache.
+
+    Args:
+        videos: a folder (with or without `annotations.csv`), one video, or a folder of frame folders.
+        output: the cache. If it exists and was made in the same way, samples that have not changed are kept.
+        progress: called after every step.
+        say: told in one line what a person should know.
+
+    Raises:
+        AqaError: nothing could be done as asked. A sample that fails alone does not raise: it is listed in the result, and its
+            reason is in the cache.
+    """
+    config, output = config or ExtractionConfig(), Path(output)
+    started = time.monotonic()
+    source = find_samples(videos, annotations)
+    _check_output(output)
+    model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
+    if meaning.weights.startswith(RANDOM):
+        say(
+            f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not what a model can do."
+        )
+    parts = output.with_name(output.name + ".parts")
+    finished = _reusable([output, *sorted(parts.glob("*.h5"))], meaning, source, say)
+    reused = len(finished)
+    todo = [sample for sample in source.samples if sample.sample_id not in finished]
+    clips = 0
+    if todo:
+        pipeline = Pipeline(
+            model, config.clip_rule, source.folder, todo, workers=config.workers, stream=config.stream
+        )  # fmt: skip
+        unsaved, saved_at = [], time.monotonic()
+        try:
+            for record in pipeline.records(progress):
+                finished[record.sample.sample_id] = record
+                unsaved.append(record)
+                if len(unsaved) >= _PART_SAMPLES or time.monotonic() - saved_at > _PART_SECONDS:
+                    _save_part(parts, unsaved, meaning)
+                    unsaved, saved_at = [], time.monotonic()
+        except BaseException:
+            _save_part(parts, unsaved, meaning)
+            raise
+        clips = sum(len(view.features) for sample in todo for view in finished[sample.sample_id].views if view)
+    records = [finished[sample.sample_id] for sample in source.samples]
+    dtype = write_cache(output, records, meaning, numerics=numerics(model), dtype=config.dtype)
+    shutil.rmtree(parts, ignore_errors=True)
+    if dtype == np.float32 and config.dtype == "auto":
+        say("Stored as float32: float16 cannot hold every feature.")
+    return Extraction(
+        path=output,
+        meaning=meaning,
+        samples=len(records),
+        reused=reused,
+        clips=clips,
+        failures=[(record.sample.sample_id, record.reason) for record in records if not record.ok],
+        dtype=str(dtype),
+        seconds=time.monotonic() - started,
+    )
+
+
+def load_model(
+    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
+) -> tuple[Model, Meaning]:
+    """The backbone with its weights, ready to run, and the record of what its features mean.
+
+    Args:
+        random_path: where random weights lie, or are made, if the weights are `random`.
+
+    Raises:
+        AqaError: unknown names, weights that do not fit, or a clip length or frame size that the backbone does not take.
+    """
+    if config.batch_size < 1 or (config.workers is not None and config.workers < 1):
+        raise AqaError(f"batch size is {config.batch_size} and workers {config.workers}; both must be at least 1")
+    if config.precision not in PRECISIONS:
+        raise AqaError(f"unknown precision {config.precision!r}; choose one of {', '.join(PRECISIONS)}")
+    device, dtype = pick_device(config.device), PRECISIONS[config.precision]
+    module, weights, preprocessing = load_backbone(config, random_path, say)
+    backbone = get_backbone(config.backbone)
+    meaning = Meaning(
+        backbone=backbone.name,
+        layer=backbone.layer,
+        dim=backbone.dim,
+        weights=weights.name,
+        weights_sha256=weights.sha256,
+        preprocessing=preprocessing.record(),
+        clip_rule={**config.clip_rule.record(), "stream": config.stream},
+    )
+    return Model(for_inference(module, device, dtype), device, dtype, preprocessing, config.batch_size), meaning
+
+
+def load_backbone(
+    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
+) -> tuple[torch.nn.Module, Weights, Preprocessing]:
+    """The backbone as published, float32 on the CPU, its weights, and what its input must look like."""
+    backbone = get_backbone(config.backbone)
+    if config.preprocess not in ("weights", *PREPROCESSINGS):
+        raise AqaError(f"unknown preprocessing {config.preprocess!r}; choose weights or {', '.join(PREPROCESSINGS)}")
+    weights = resolve_weights(config.backbone, config.weights, random_path=random_path, say=say)
+    preprocessing = PREPROCESSINGS.get(config.preprocess, weights.preprocessing).at_size(config.size)
+    backbone.check_input(config.clip_rule.clip_len, preprocessing.crop)
+    module = backbone.build()
+    load_weights(module, config.backbone, weights)
+    return module, weights, preprocessing
+
+
+def random_weights_path(output: Path, backbone: str) -> Path:
+    """Where the random weights of a cache lie: beside it."""
+    return output.with_name(f"{output.stem}.random-{backbone}.safetensors")
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        AqaError: the device is unknown, or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise AqaError(f"device {name!r} cannot be used ({reason}); choose auto, cpu or cuda") from None
+    return device
+
+
+def numerics(model: Model) -> dict:
+    """What decides the last bits of the features, but not what they mean."""
+    import av
+    import torchvision
+
+    return {
+        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.machine(),
+        "precision": str(model.dtype).removeprefix("torch."),
+        "batch_size": model.batch_size,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "cudnn": torch.backends.cudnn.version() if model.device.type == "cuda" else None,
+        "av": av.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _check_output(output: Path) -> None:
+    if output.is_dir():
+        raise CacheError(f"{output}: is a folder, expected the name of a file to write, such as {output / 'feats.h5'}")
+    if output.exists():
+        try:
+            FeatureCache(output).close()
+        except CacheError as error:
+            raise CacheError(
+                f"{error}\nThe output exists and cannot be continued; give another name, or move it away."
+            ) from None
+    if not output.parent.is_dir():
+        raise CacheError(f"{output}: the folder {output.parent} does not exist; make it first")
+
+
+def _reusable(paths: list[Path], meaning: Meaning, source: Source, say: Callable[[str], None]) -> dict[str, Record]:
+    """Records of earlier runs whose frames and video have not changed, with the annotations of now."""
+    earlier: dict[str, Record] = {}
+    for path in paths:
+        if not path.exists():
+            continue
+        with FeatureCache(path) as cache:
+            if differences := meaning.differences(cache.meaning):
+                raise CacheError(
+                    f"{path}: exists and was made otherwise than asked for now (asked for, there):\n  "
+                    + "\n  ".join(differences)
+                    + "\nGive another output name, or move the file away."
+                )
+            earlier.update((record.sample.sample_id, record) for record in cache.records() if record.ok)
+    dropped = earlier.keys() - {sample.sample_id for sample in source.samples}
+    if earlier and len(dropped) == len(earlier):
+        raise CacheError(
+            f"{paths[0]}: holds {len(earlier)} samples ({min(dropped)}, …), none of which is among the {len(source.samples)} asked "
+            "for now; give another output name, or move the file away"
+        )
+    if dropped:
+        say(
+            f"{len(dropped)} samples of {paths[0].name} are no longer asked for and are left out of it: {min(dropped)}, …"
+        )
+    kept = {}
+    for sample in source.samples:
+        record = earlier.get(sample.sample_id)
+        if record is None or _frames_of(record.sample) != _frames_of(sample):
+            continue
+        if (record.video_size, record.video_mtime_ns) == video_stamp(source.path(sample)):
+            kept[sample.sample_id] = replace(record, sample=sample)
+    return kept
+
+
+def _frames_of(sample: Sample) -> tuple:
+    return sample.video, sample.start_frame, sample.end_frame
+
+
+def _save_part(parts: Path, records: list[Record], meaning: Meaning) -> None:
+    if not records:
+        return
+    parts.mkdir(exist_ok=True)
+    number = 1 + max((int(path.stem) for path in parts.glob("*.h5")), default=0)
+    write_cache(parts / f"{number:06d}.h5", records, meaning, dtype="float32")

@@ -1,0 +1,146 @@
+"""From decoded frames to a backbone's input: resize and crop per frame, normalise per batch.
+
+Resize and crop run on the CPU on uint8, so that a feature does not depend on the device that computed it.
+"""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+
+from .errors import AqaError
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a set of weights expects of its input. It belongs to the weights, not to the backbone.
+
+    Args:
+        resize: (height, width) in pixels, whatever the aspect ratio; or one number for the shorter side, which keeps it.
+        crop: side of the square cut from the centre, in pixels.
+        mean, std: subtracted and divided by, per channel in `channel_order`, in units of `value_range`.
+        value_range: what the pixel value 255 becomes before the mean is subtracted: 1 or 255.
+        channel_order: `rgb` or `bgr`, the order the network wants.
+        antialias: bilinear interpolation with (Pillow) or without (torchvision's video presets) a low-pass filter.
+
+    Source: of each record, see `aqa_cache.weights`.
+    """
+
+    resize: tuple[int, int] | int
+    crop: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    value_range: float = 1.0
+    channel_order: str = "rgb"
+    antialias: bool = False
+
+    def at_size(self, size: int | None) -> "Preprocessing":
+        """The same for another crop size; the resize scales along, so that the field of view stays.
+
+        Raises:
+            AqaError: `size` is below 32 pixels.
+        """
+        if size is None or size == self.crop:
+            return self
+        if size < 32:
+            raise AqaError(f"size is {size} pixels, it must be at least 32")
+        resize = (
+            round(self.resize * size / self.crop)
+            if isinstance(self.resize, int)
+            else (round(self.resize[0] * size / self.crop), round(self.resize[1] * size / self.crop))
+        )
+        return replace(self, resize=resize, crop=size)
+
+    def record(self) -> dict:
+        """As it enters the fingerprint."""
+        record = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MTL_AQA = Preprocessing(resize=(128, 171), crop=112, mean=IMAGENET_MEAN, std=IMAGENET_STD, antialias=True)
+"""Parmar & Morris 2019. Differs: they draw the interpolator at random for every frame, in testing too; here it is bilinear."""
+
+
+class FramePreparer:
+    """Resize and centre-crop decoded frames. One per decoding thread.
+
+    Shape:
+        - Input: `(height, width, 3)` uint8 RGB, any size. Output: `(crop, crop, 3)` uint8 RGB.
+    """
+
+    def __init__(self, preprocessing: Preprocessing):
+        self._preprocessing = preprocessing
+        self._taps: dict[tuple[int, int], tuple] = {}
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        if self._preprocessing.antialias:
+            return self._antialiased(rgb)
+        shape = rgb.shape[:2]
+        if shape not in self._taps:
+            self._taps[shape] = self._bilinear_taps(*shape)
+        (top, bottom, down), (left, right, along) = self._taps[shape]
+        upper, lower = rgb[top], rgb[bottom]
+        upper = _mix(upper[:, left], upper[:, right], along)
+        lower = _mix(lower[:, left], lower[:, right], along)
+        return np.rint(_mix(upper, lower, down)).astype(np.uint8)
+
+    def _antialiased(self, rgb: np.ndarray) -> np.ndarray:
+        from PIL import Image
+
+        height, width = self._resized(*rgb.shape[:2])
+        crop = self._preprocessing.crop
+        top, left = _centre(height, crop), _centre(width, crop)
+        resized = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+        return resized[top : top + crop, left : left + crop]
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        resize, crop = self._preprocessing.resize, self._preprocessing.crop
+        if isinstance(resize, int):
+            # As torchvision: the longer side is cut down to a whole number.
+            resize = (
+                (resize, int(resize * width / height)) if height <= width else (int(resize * height / width), resize)
+            )
+        assert min(resize) >= crop, (resize, crop)
+        return resize
+
+    def _bilinear_taps(self, height: int, width: int):
+        crop = self._preprocessing.crop
+        rows, columns = self._resized(height, width)
+        down = _taps(height, rows, crop)
+        along = _taps(width, columns, crop)
+        return (*down[:2], down[2][:, None, None]), (*along[:2], along[2][None, :, None])
+
+
+def normalise(clips: torch.Tensor, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Turn prepared frames into a backbone's input.
+
+    Shape:
+        - clips: `(batch, clip_len, size, size, 3)` uint8 RGB.
+        - Output: `(batch, 3, clip_len, size, size)` of `dtype`, in memory format channels_last_3d.
+    """
+    if preprocessing.channel_order == "bgr":
+        clips = clips.flip(-1)
+    mean = torch.tensor(preprocessing.mean, dtype=torch.float64)
+    std = torch.tensor(preprocessing.std, dtype=torch.float64)
+    scale = (preprocessing.value_range / 255 / std).to(clips.device, torch.float32)
+    shift = (-mean / std).to(clips.device, torch.float32)
+    return clips.to(torch.float32).mul_(scale).add_(shift).to(dtype).permute(0, 4, 1, 2, 3)
+
+
+def _taps(size: int, resized: int, crop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two source pixels of every output pixel inside the crop, and the second one's share (align_corners=False)."""
+    scale = np.float32(size) / np.float32(resized)
+    output = np.arange(crop, dtype=np.float32) + np.float32(_centre(resized, crop))
+    source = np.maximum(scale * (output + np.float32(0.5)) - np.float32(0.5), np.float32(0))
+    first = np.minimum(source.astype(np.int64), size - 1)
+    second = np.minimum(first + 1, size - 1)
+    return first, second, (source - first).astype(np.float32)
+
+
+def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return first * (np.float32(1) - share) + second * share
+
+
+def _centre(size: int, crop: int) -> int:
+    return int(round((size - crop) / 2.0))

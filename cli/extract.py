@@ -1,0 +1,131 @@
+"""aqa-extract: videos to a feature cache."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from aqa_cli.errors import handle_errors
+
+
+def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of frame numbers such as 0,10,20") from None
+
+
+@click.command(
+    epilog="Example: aqa-extract --backbone s3d --window 103 dives/ feats.h5",
+)
+@click.argument("videos", type=click.Path(path_type=Path))
+@click.argument("output", metavar="FEATS.h5", type=click.Path(path_type=Path))
+@click.option(
+    "--backbone",
+    type=click.Choice(["c3d", "s3d"]),
+    default="s3d",
+    show_default=True,
+    help="Network that makes the features.",
+)
+@click.option(
+    "--weights",
+    metavar="NAME|PATH|random",
+    help="Backbone weights; the default are published ones, downloaded at first use.",
+)
+@click.option(
+    "--annotations", type=click.Path(path_type=Path), help="Annotations table, if it is not VIDEOS/annotations.csv."
+)
+@click.option("--window", type=int, help="Use the last N frames of each sample (MTL-AQA: 103); otherwise all of it.")
+@click.option("--clip-len", type=int, default=16, show_default=True, help="Frames in a clip.")
+@click.option("--clip-stride", type=int, help="Frames from clip to clip; as many as a clip has by default.")
+@click.option(
+    "--clip-starts",
+    callback=_numbers,
+    metavar="N,N,…",
+    help="First frames of the clips instead of a stride (CoRe: 0,10,…,80,86).",
+)
+@click.option("--frame-step", type=int, default=1, show_default=True, help="Take every Nth frame.")
+@click.option(
+    "--preprocess",
+    type=click.Choice(["weights", "mtl-aqa"]),
+    default="weights",
+    show_default=True,
+    help="What the weights were trained on, or MTL-AQA's.",
+)
+@click.option("--size", type=int, help="Side of the frames in pixels; by default what the weights were trained on.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the backbone's arithmetic.",
+)
+@click.option("--batch-size", type=int, default=8, show_default=True, help="Clips in a batch.")
+@click.option("--workers", type=int, help="Decoding threads; by default half the cores.")
+@click.option("--stream", type=int, help="Index of the video stream; by default the best one.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float16", "float32"]),
+    default="auto",
+    show_default=True,
+    help="Of the stored features.",
+)
+@handle_errors
+def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts, frame_step, **options):
+    """Put the clips of VIDEOS through a backbone, once, and keep the features in FEATS.h5.
+
+    VIDEOS is a folder of videos (an annotations.csv in it is found by itself), one video, or a folder of folders with one image
+    per frame. Without annotations every video is one sample. Running again goes on where it stopped: finished samples are kept.
+
+    Exit code 0: all samples done; 1: some failed, each is listed; 2: nothing could be done as asked.
+    """
+    from aqa_cache.clips import ClipRule
+    from aqa_cache.extract import ExtractionConfig, extract
+    from aqa_cli.progress import extraction_progress, say
+
+    rule = ClipRule(clip_len, clip_stride or clip_len, frame_step, window, clip_starts)
+    if clip_starts and clip_stride:
+        raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
+    config = ExtractionConfig(clip_rule=rule, **options)
+    try:
+        with extraction_progress() as progress:
+            result = extract(videos, output, config, annotations=annotations, progress=progress, say=say)
+    except KeyboardInterrupt:
+        click.echo("Interrupted. What was finished is kept; run the same command again to go on.", err=True)
+        sys.exit(130)
+    _summary(result)
+    sys.exit(1 if result.failures else 0)
+
+
+def _summary(result) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=str(result.path), title_justify="left", show_header=False)
+    done = result.samples - len(result.failures)
+    table.add_row(
+        "samples", f"{done} of {result.samples} done" + (f", {result.reused} of them earlier" if result.reused else "")
+    )
+    table.add_row(
+        "clips",
+        f"{result.clips} in {result.seconds:.1f} s ({result.clips / max(result.seconds, 1e-9):.1f} per second, start-up included)",
+    )
+    table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per clip, {result.dtype}")
+    table.add_row("weights", f"{result.meaning.weights}, SHA-256 {result.meaning.weights_sha256[:12]}…")
+    table.add_row("fingerprint", result.meaning.fingerprint[:12] + "…")
+    Console().print(table)
+    if result.failures:
+        shown = "\n".join(f"  {reason}" for _, reason in result.failures[:20])
+        more = (
+            f"\n  … and {len(result.failures) - 20} more; every reason is in the file"
+            if len(result.failures) > 20
+            else ""
+        )
+        click.echo(f"{len(result.failures)} of {result.samples} samples failed:\n{shown}{more}", err=True)
+
+
+if __name__ == "__main__":
+    main()

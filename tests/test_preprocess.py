@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+
+from aqa_cache.errors import AqaError
+from aqa_cache.preprocess import IMAGENET_MEAN, IMAGENET_STD, MTL_AQA, FramePreparer, normalise
+from aqa_cache.weights import LAYOUTS
+
+S3D = LAYOUTS["torchvision-s3d"].preprocessing
+SIZES = [(240, 320), (270, 480), (360, 640), (100, 90), (256, 256), (1, 1)]
+
+
+def noise(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_s3d_input_equals_torchvisions_own_transform(size):
+    from torchvision.models.video import S3D_Weights
+
+    frame = noise(*size)
+    ours = normalise(torch.from_numpy(FramePreparer(S3D)(frame))[None, None], S3D)
+    theirs = S3D_Weights.KINETICS400_V1.transforms()(torch.from_numpy(frame).permute(2, 0, 1)[None])
+    torch.testing.assert_close(ours[0], theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_mtl_aqa_frames_equal_pillow_and_torchvision(size):
+    from PIL import Image
+    from torchvision import transforms
+
+    frame = noise(*size)
+    resized = Image.fromarray(frame).resize((171, 128), Image.Resampling.BILINEAR)
+    published = transforms.Compose(
+        [transforms.CenterCrop(112), transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
+    )
+    ours = normalise(torch.from_numpy(np.ascontiguousarray(FramePreparer(MTL_AQA)(frame)))[None, None], MTL_AQA)
+    torch.testing.assert_close(ours[0, :, 0], published(resized), rtol=0, atol=1e-6)
+
+
+def test_bgr_and_value_range_worked_by_hand():
+    caffe = LAYOUTS["c3d-pytorch"].preprocessing
+    pixel = torch.tensor([10, 20, 200], dtype=torch.uint8).expand(1, 1, 2, 2, 3)
+    out = normalise(pixel, caffe)
+    assert out[0, :, 0, 0, 0].tolist() == pytest.approx([200 - 90.25, 20 - 97.66, 10 - 101.41], abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [(256, 340), (340, 256)])
+def test_shorter_side_keeps_the_aspect_ratio(size):
+    # A frame whose pixels are their own column number: after scaling by 1/2 the crop must be centred and undistorted.
+    frame = np.zeros((*size, 3), np.uint8)
+    frame[..., 0] = np.minimum(np.arange(size[1]), 255)[None]
+    frame[..., 1] = np.minimum(np.arange(size[0]), 255)[:, None]
+    out = FramePreparer(LAYOUTS["mmaction2-c3d"].preprocessing)(frame).astype(int)
+    assert out.shape == (112, 112, 3)
+    assert set(np.diff(out[0, :60, 0])) <= {2} and set(np.diff(out[:60, 0, 1])) <= {2}
+
+
+def test_frames_are_ready_for_channels_last():
+    out = normalise(torch.zeros(2, 16, 32, 32, 3, dtype=torch.uint8), S3D.at_size(32))
+    assert out.shape == (2, 3, 16, 32, 32)
+    assert out.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_size_scales_the_resize_along():
+    assert S3D.at_size(112).resize == (128, 128) and S3D.at_size(112).crop == 112
+    assert S3D.at_size(None) is S3D
+    with pytest.raises(AqaError, match="size is 8 pixels"):
+        S3D.at_size(8)
