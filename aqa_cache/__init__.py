@@ -1,3 +1,32 @@
-"""Video to clip features on disk: decode, clips, backbones, weights, and the cache file. Knows no losses and no heads."""
+"""Video to clip features on disk: decode, clips, backbones, weights, and the cache file. Knows no losses and no heads.
+
+Importing this package is cheap: torch, torchvision and PyAV are imported by what needs them, when it is first used.
+"""
+
+import importlib
 
 __version__ = "0.1.0"
+
+_EXPORTS = {
+    "AqaError": "errors",
+    "ClipRule": "clips",
+    "ExtractionConfig": "extraction",
+    "FeatureCache": "cache",
+    "Sample": "annotations",
+    "extract": "extraction",
+    "read_annotations": "annotations",
+    "write_annotations": "annotations",
+}
+__all__ = list(_EXPORTS)
+
+
+def __getattr__(name: str):
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

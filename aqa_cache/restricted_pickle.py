@@ -61,7 +61,9 @@ class _Scalar:
 
     def __new__(cls, dtype: _Dtype, value: bytes) -> int | float | bool:
         if not isinstance(dtype, _Dtype) or dtype.code not in _UNITS:
-            raise ValueError(f"a numpy scalar of type {getattr(dtype, 'code', dtype)!r}, expected one of {', '.join(_UNITS)}")
+            raise ValueError(
+                f"a numpy scalar of type {getattr(dtype, 'code', dtype)!r}, expected one of {', '.join(_UNITS)}"
+            )
         return struct.unpack(dtype.order + _UNITS[dtype.code], value)[0]
 
     def __setstate__(self, state: object) -> None:

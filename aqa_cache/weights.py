@@ -182,6 +182,34 @@ def resolve_weights(
     return Weights(path.name, path, sha256_of(path), layout.preprocessing)
 
 
+def choose_for(backbone: str, sources: tuple[str, ...]) -> str | None:
+    """Of several weights, given once per backbone, the one for `backbone`.
+
+    Args:
+        sources: names, paths, `random`, or `published`, which stands for every backbone's own default.
+
+    Returns:
+        What `resolve_weights` takes: a name, a path, `random`, or None for the backbone's default.
+
+    Raises:
+        WeightsError: none of them is for this backbone.
+    """
+    for source in sources:
+        if source == RANDOM or source == "published":
+            return RANDOM if source == RANDOM else None
+        if source in WEIGHTS:
+            if WEIGHTS[source].backbone == backbone:
+                return source
+            continue
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise WeightsError(f"weights {source!r} are neither a published name nor a file; {_choices(backbone)}")
+        tensors = _strip(read_tensors(path))
+        if any(layout.marker in tensors for layout in LAYOUTS.values() if layout.backbone == backbone):
+            return source
+    raise WeightsError(f"none of the weights {', '.join(sources)} is for {backbone}; {_choices(backbone)}")
+
+
 def load_weights(module: nn.Module, backbone: str, weights: Weights) -> None:
     """Load weights into a backbone; every parameter must be there, with its shape, and nothing may be left over.
 

@@ -83,7 +83,7 @@ def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts
     Exit code 0: all samples done; 1: some failed, each is listed; 2: nothing could be done as asked.
     """
     from aqa_cache.clips import ClipRule
-    from aqa_cache.extract import ExtractionConfig, extract
+    from aqa_cache.extraction import ExtractionConfig, extract
     from aqa_cli.progress import extraction_progress, say
 
     rule = ClipRule(clip_len, clip_stride or clip_len, frame_step, window, clip_starts)

@@ -1,1 +1,1 @@
-"""Published datasets, converted to the annotations table of `docs/annotations.md`: one module each."""
+"""Data sets: a published one, MTL-AQA, and one that is made here, synthetic dives."""

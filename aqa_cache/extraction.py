@@ -14,6 +14,7 @@ from .annotations import Sample
 from .backbones import for_inference, get_backbone
 from .cache import FeatureCache, Record, write_cache
 from .clips import ClipRule
+from .devices import pick_device
 from .errors import AqaError, CacheError
 from .meaning import Meaning
 from .pipeline import Model, Pipeline, Progress, video_stamp
@@ -192,23 +193,6 @@ def load_backbone(
 def random_weights_path(output: Path, backbone: str) -> Path:
     """Where the random weights of a cache lie: beside it."""
     return output.with_name(f"{output.stem}.random-{backbone}.safetensors")
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU.
-
-    Raises:
-        AqaError: the device is unknown, or not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AqaError(f"device {name!r} cannot be used ({reason}); choose auto, cpu or cuda") from None
-    return device
 
 
 def numerics(model: Model) -> dict:

@@ -8,7 +8,7 @@ from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache import FeatureCache
 from aqa_cache.clips import ClipRule
 from aqa_cache.errors import AqaError
-from aqa_cache.extract import ExtractionConfig, extract, load_backbone, random_weights_path
+from aqa_cache.extraction import ExtractionConfig, extract, load_backbone, random_weights_path
 from aqa_cache.preprocess import FramePreparer, normalise
 from aqa_cache.video import decode
 from aqa_cli.extract import main as aqa_extract
