@@ -1,0 +1,38 @@
+"""aqa-report: the results of runs as one page."""
+
+from pathlib import Path
+
+import click
+
+from aqa_cli.errors import handle_errors
+
+
+@click.command(
+    epilog="""\b
+Example:
+  aqa-report runs/ -o report.html
+""",
+)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    default="report.html",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The page to write.",
+)
+@click.option("--title", help="Title of the page.")
+@click.option("--force", is_flag=True, help="Replace OUTPUT even if it is not an earlier report.")
+@handle_errors
+def main(runs: tuple[Path, ...], output: Path, title: str | None, force: bool) -> None:
+    """Write the results of RUNS as one HTML page.
+
+    RUNS are run folders that aqa-train finished, or folders that hold run folders. The page shows the paper's Table 1
+    with results, its curves, predicted beside true scores, class accuracies, captions, and where the numbers come
+    from. It needs no network. The figures lie as PNG files in a folder beside it (report_files/ for report.html).
+    """
+    from aqa_heads.report import figures_folder, write_report
+
+    page = write_report(runs, output, title=title, force=force)
+    click.echo(f"Written: {page}, and its figures as PNG files in {figures_folder(page)}")

@@ -1,0 +1,78 @@
+"""A small feature cache whose labels can be learnt from its features, and small models to learn them."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aqa_cache.annotations import Sample
+from aqa_cache.cache import ClipFeatures, Record, write_cache
+from aqa_cache.meaning import Meaning
+from aqa_heads.captioner import Captioner
+
+POSITIONS = ("free", "pike", "tuck")
+
+
+def write_synthetic_cache(
+    path: Path,
+    train: int = 6,
+    test: int = 4,
+    *,
+    dim: int = 8,
+    backbone: str = "c3d",
+    weights: str = "sports1m",
+    clips: Callable[[int], int] = lambda index: 2 + index % 3,
+    change: Callable[[int, Sample], Sample] = lambda index, sample: sample,
+    failed: tuple[int, ...] = (),
+    seed: int = 0,
+) -> Path:
+    """Write a cache of `train` training samples followed by `test` test samples.
+
+    Args:
+        clips: number of clips of a sample, by its index.
+        change: the sample to write in place of the given one, by its index.
+        failed: indices of samples without features.
+    """
+    generator = np.random.default_rng(seed)
+    direction = generator.normal(size=dim)
+    records = []
+    for index in range(train + test):
+        features = generator.normal(size=(clips(index), dim)).astype(np.float32)
+        score = float(60 + 15 * features.mean(0) @ direction)
+        position = int(abs(score)) % 3
+        sample = Sample(
+            sample_id=f"s{index:02d}",
+            video=f"v{index % 2}.mp4",
+            split="train" if index < train else "test",
+            group=f"g{index % 2}",
+            final_score=score,
+            difficulty=2.0 + index % 4 / 2,
+            classes={"position": POSITIONS[position], "twists": str(index % 2 * 10)},
+            caption=" ".join(["a", POSITIONS[position], "dive", "very", "nice"][: 3 + index % 3]),
+        )
+        if index in failed:
+            records.append(Record(change(index, sample), [None], reason="video is truncated"))
+        else:
+            times = np.arange(clips(index))
+            records.append(Record(change(index, sample), [ClipFeatures(features, times * 16, times / 2)]))
+    write_cache(path, records, Meaning(backbone, "pool5", dim, weights, "", {}, {}), dtype="float32")
+    return path
+
+
+def without(*names: str, splits: tuple[str, ...] = ("train", "test")) -> Callable[[int, Sample], Sample]:
+    """A `change` that takes labels away from the samples of `splits`."""
+    empty = {name: {} if name == "classes" else None for name in names}
+    return lambda index, sample: replace(sample, **empty) if sample.split in splits else sample
+
+
+@contextmanager
+def small_models():
+    """In the block, models are built with narrow inner layers: the laws are the same, the time is not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aqa_heads.heads.FC6_DIM", 256)
+        patch.setattr("aqa_heads.model.Captioner", partial(Captioner, hidden=32, word_dim=16))
+        yield

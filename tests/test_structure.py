@@ -1,0 +1,114 @@
+"""What holds for the project as a whole: which way imports go, what is optional, that every command is documented."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+
+import click
+import pytest
+from conftest import ROOT
+
+PACKAGES = {"aqa_cache": ROOT / "aqa_cache", "aqa_heads": ROOT / "aqa_heads", "aqa_cli": ROOT / "cli"}
+MAY_IMPORT = {
+    "aqa_cache": {"aqa_cache"},
+    "aqa_heads": {"aqa_heads", "aqa_cache"},
+    "aqa_cli": {"aqa_cli", "aqa_heads", "aqa_cache"},
+}
+# What the heads may know of the video side: the file between the two stages, and nothing that decodes.
+SHARED = {"annotations", "atomic", "cache", "devices", "errors", "meaning"}
+
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+BREAK = """
+import sys
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {broken}:
+            raise RuntimeError("operator torchvision::nms does not exist")
+sys.meta_path.insert(0, Broken())
+"""
+
+
+def imported(path, package):
+    """Modules a file imports, relative ones made absolute."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = [package, *path.relative_to(PACKAGES[package]).parts[:-1]]
+                base = base[: len(base) - node.level + 1]
+                yield ".".join([*base, *([node.module] if node.module else [])])
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(package):
+    files = list(PACKAGES[package].rglob("*.py"))
+    assert files
+    for path in files:
+        for module in imported(path, package):
+            top, *rest = module.split(".")
+            if top in PACKAGES:
+                assert top in MAY_IMPORT[package], f"{path} imports {module}"
+                if package == "aqa_heads" and top == "aqa_cache" and rest:
+                    assert rest[0] in SHARED, f"{path} imports {module}: heads must not need a decoder"
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_importing_is_cheap():
+    heavy = "torch torchvision torchcodec matplotlib av scipy h5py".split()
+    result = python(f"import sys, aqa_cache, aqa_heads; print([name for name in {heavy} if name in sys.modules])")
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_optional_libraries_may_be_broken_until_they_are_needed():
+    code = BREAK.format(broken={"torchvision", "torchcodec", "matplotlib", "av"}) + (
+        "import aqa_cache.extraction, aqa_cache.cache, aqa_cache.c3d, aqa_heads.training, aqa_cli.extract, aqa_cli.train\n"
+        "from aqa_cache.c3d import C3D; C3D()\n"
+        "from aqa_cache.errors import AqaError\n"
+        "from aqa_cache.s3d import S3D\n"
+        "from aqa_cache.video import decode\n"
+        "for use in (S3D, lambda: next(decode(__import__('sys').executable))):\n"
+        "    try:\n"
+        "        use()\n"
+        "    except AqaError as error:\n"
+        "        print(error)\n"
+    )
+    result = python(code)
+    assert result.returncode == 0, result.stderr
+    first, second = result.stdout.splitlines()
+    assert first.startswith(
+        "torchvision is needed for the S3D backbone, but importing it failed (RuntimeError: operator"
+    )
+    assert second.startswith("av is needed for decoding video") and second.endswith("install it with: pip install av")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_command_is_in_the_readme_and_has_help(script):
+    assert f"`{script}`" in (ROOT / "README.md").read_text()
+    module, function = SCRIPTS[script].split(":")
+    command = getattr(importlib.import_module(module), function)
+    commands = [command, *getattr(command, "commands", {}).values()]
+    for one in commands:
+        text = one.get_help(click.Context(one, info_name=one.name))
+        assert one.help and len(one.help) > 40
+        if not isinstance(one, click.Group):
+            assert "Example:" in text, f"{script} {one.name}: help shows no example"
+            assert all(option.help for option in one.params if isinstance(option, click.Option)), (
+                f"{script}: an option has no help"
+            )
+
+
+def test_the_readme_names_two_commands_and_files_that_exist():
+    text = (ROOT / "README.md").read_text()
+    assert re.findall(r"^pip install \. && aqa-demo$", text, re.M)
+    assert len(re.findall(r"^pip install .* && pytest.*$", text, re.M)) == 1
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), f"README.md links to {target}, which is not there"

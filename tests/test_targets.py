@@ -1,0 +1,179 @@
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from synthetic_cache import without, write_synthetic_cache
+
+from aqa_cache.cache import FeatureCache
+from aqa_cache.errors import CacheError
+from aqa_heads.errors import TrainingError
+from aqa_heads.experiments import TASKS
+from aqa_heads.targets import NO_CLASS, read_training_data
+from aqa_heads.vocabulary import EOS, SOS
+
+
+def read(path, tasks=TASKS):
+    with FeatureCache(path) as cache:
+        return read_training_data(cache, tasks)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "feats.h5"
+
+
+def test_every_sample_keeps_its_clips_and_labels(path):
+    write_synthetic_cache(path)
+    data = read(path)
+    with FeatureCache(path) as cache:
+        for split, first in ((data.train, 0), (data.test, 6)):
+            for index, sample in enumerate(split.samples):
+                assert sample == cache.samples[first + index]
+                np.testing.assert_array_equal(split.clips[index], cache.features(first + index))
+                assert split.score[index] == pytest.approx(sample.final_score)
+                for name, names in data.class_names.items():
+                    assert names[split.classes[name][index]] == sample.classes[name]
+        assert data.vocabulary.decode(data.train.captions[0][1:].tolist()) == cache.samples[0].caption
+    assert data.tasks == TASKS and data.notes == [] or "only in the test split" in data.notes[0]
+
+
+def test_a_batch_holds_what_its_samples_hold(path):
+    write_synthetic_cache(path)
+    split = read(path).train
+    indices = [4, 0, 2]
+    batch = split.batch(indices)
+    captions = [split.captions[index] for index in indices]
+    assert batch.captions == 3 and batch.features.shape == (3, int(batch.count.max()), 8)
+    assert torch.equal(batch.following, torch.cat([caption[1:] for caption in captions]))
+    steps = batch.heard.shape[1]
+    heard = torch.cat([caption[:-1] for caption in captions])
+    assert torch.equal(batch.heard.flatten()[batch.positions], heard)
+    assert (batch.heard[:, 0] == SOS).all() and steps == max(map(len, captions)) - 1
+    for row, index in enumerate(indices):
+        count = int(batch.count[row])
+        assert torch.equal(batch.features[row, :count], split.clips[index]) and (batch.features[row, count:] == 0).all()
+        assert (batch.heard[row, len(captions[row]) - 1 :] == EOS).all()
+
+
+def test_the_vocabulary_is_of_the_training_split_only(path):
+    def change(index, sample):
+        return replace(sample, caption="brand new words") if sample.split == "test" else sample
+
+    write_synthetic_cache(path, change=change)
+    assert not set(read(path).vocabulary.words) & {"brand", "new", "words"}
+
+
+def test_classes_are_sorted_by_number_or_else_by_letters(path):
+    def change(index, sample):
+        return replace(
+            sample, classes={"turns": str([10, 2, 9, 1.5][index % 4]), "kind": "b10 b9 nan a".split()[index % 4]}
+        )
+
+    write_synthetic_cache(path, change=change)
+    assert read(path).class_names == {"turns": ["1.5", "2", "9", "10"], "kind": ["a", "b10", "b9", "nan"]}
+
+
+def test_a_class_only_tested_is_kept_and_said_once(path):
+    def change(index, sample):
+        return replace(sample, classes={"turns": "7" if sample.split == "test" else "3"})
+
+    write_synthetic_cache(path, change=change)
+    data = read(path)
+    assert data.class_names == {"turns": ["3", "7"]}
+    assert [note for note in data.notes if "turns" in note] == [
+        "class column 'turns': 7 occur(s) only in the test split"
+    ]
+
+
+def test_missing_labels_are_marked_and_counted(path):
+    def change(index, sample):
+        return (
+            replace(sample, final_score=None, classes={}, caption=None)
+            if index == 2
+            else replace(sample, final_score=None)
+            if index == 3
+            else sample
+        )
+
+    write_synthetic_cache(path, change=change)
+    data = read(path)
+    assert data.train.score.isnan().tolist() == [False, False, True, True, False, False]
+    assert (data.train.classes["position"] == NO_CLASS).nonzero().tolist() == [[2]] and len(data.train.captions[2]) == 0
+    assert data.train.labelled == [0, 1, 3, 4, 5]
+    assert "1 of 6 training samples have no label of these tasks and are not trained on" in data.notes
+
+
+def test_a_task_without_training_label_drops_out_and_says_so(path):
+    write_synthetic_cache(path, change=without("final_score", "caption", splits=("train",)))
+    data = read(path)
+    assert data.tasks == ("classes",)
+    assert "task score is left out: no training sample has a final_score" in data.notes
+    assert "task caption is left out: no training sample has a caption" in data.notes
+
+
+def test_tasks_not_asked_for_give_no_labels(path):
+    write_synthetic_cache(path)
+    data = read(path, ("classes",))
+    assert data.tasks == ("classes",) and data.train.score.isnan().all() and data.vocabulary is None
+
+
+def test_samples_without_features_are_left_out_and_counted(path):
+    write_synthetic_cache(path, failed=(1, 7))
+    data = read(path)
+    assert [sample.sample_id for sample in data.train.samples] == ["s00", "s02", "s03", "s04", "s05"]
+    assert len(data.test) == 3
+    assert (
+        data.notes[0]
+        == "2 of 10 samples have no features in feats.h5 and are left out (first: s01: video is truncated)"
+    )
+
+
+def test_validation_and_unsplit_samples_are_left_out_and_counted(path):
+    def change(index, sample):
+        return replace(sample, split={0: "val", 1: None, 8: None}.get(index, sample.split))
+
+    write_synthetic_cache(path, change=change)
+    data = read(path)
+    assert (len(data.train), len(data.test)) == (4, 3)
+    assert (
+        data.notes[0].startswith("1 samples of split val are left out")
+        and data.notes[1] == "2 samples without split are left out"
+    )
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (
+            {"change": lambda index, sample: replace(sample, split=None)},
+            "no sample with features has split 'train'.*10 without split",
+        ),
+        ({"train": 0, "test": 3}, "no sample with features has split 'train' .3 test"),
+        ({"train": 1}, "1 training sample with features and a label .s00.; at least 2 are needed"),
+        (
+            {"change": without("final_score", "classes", "caption")},
+            "no training sample has a label for score, classes, caption",
+        ),
+        ({"change": lambda index, sample: replace(sample, caption="a <eos> b")}, "caption of s00 contains <eos>"),
+    ],
+)
+def test_samples_that_cannot_be_trained_with_are_refused(path, options, message):
+    write_synthetic_cache(path, **options)
+    with pytest.raises(TrainingError, match=message):
+        read(path)
+
+
+def test_a_damaged_feature_is_one_message(path):
+    write_synthetic_cache(path)
+    with h5py.File(path, "r+") as file:
+        file["features"][0, 0] = np.nan
+    with pytest.raises(CacheError, match="s00: the feature of clip 0 in feats.h5 is not finite"):
+        read(path)
+
+
+def test_without_test_samples_it_says_so(path):
+    write_synthetic_cache(path, test=0)
+    data = read(path)
+    assert len(data.test) == 0 and "no sample has split test: trained without test metrics" in data.notes
