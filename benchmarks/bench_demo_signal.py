@@ -20,7 +20,7 @@ from aqa_cache.clips import MTL_AQA_WINDOW, ClipRule
 from aqa_cache.datasets.synthetic_dives import render_broadcasts
 from aqa_cache.extraction import ExtractionConfig, extract
 from aqa_cli.demo import FRAME_SIZE, FULL
-from aqa_heads import TrainingConfig, train
+from aqa_heads import TrainingConfig, read_run, train
 
 
 def run(seed: int, work: Path, backbone: str) -> dict:
@@ -33,12 +33,12 @@ def run(seed: int, work: Path, backbone: str) -> dict:
     rule = ClipRule(window=MTL_AQA_WINDOW)
     config = ExtractionConfig(backbone, "random", "mtl-aqa", size=FRAME_SIZE, clip_rule=rule)
     extract(folder / "videos", folder / f"feats-{backbone}.h5", config)
-    result = train(
-        TrainingConfig(
-            folder / f"feats-{backbone}.h5", tasks=("score", "classes"), epochs=FULL.epochs, batch_size=FULL.batch_size, seed=seed,
-            out=folder / "runs", overwrite=True,
-        )
+    training = TrainingConfig(
+        folder / f"feats-{backbone}.h5", tasks=("score", "classes"), epochs=FULL.epochs, batch_size=FULL.batch_size, seed=seed,
+        out=folder / "runs",
     )  # fmt: skip
+    done = training.run_folder(backbone)
+    result = read_run(done) if done.exists() else train(training)
     floors = result.summary["floors"]
     return {
         "seed": seed,
@@ -63,14 +63,19 @@ def paired(differences: np.ndarray) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, … up to this many")
+    parser.add_argument(
+        "--only", type=int, nargs="*", help="run these seeds and write nothing; for several processes at once"
+    )
     parser.add_argument("--backbone", choices=("c3d", "s3d"), default="c3d")
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
     results = []
-    for seed in range(options.seeds):
+    for seed in options.only or range(options.seeds):
         results.append(run(seed, options.work, options.backbone))
         print(results[-1], file=sys.stderr, flush=True)
+    if options.only:
+        return
     column = {
         name: np.array([result[name] for result in results])
         for name in ("baseline", "difficulty", "relative_l2", "mean_l2", "difficulty_l2")

@@ -32,7 +32,7 @@ class Plan:
     backbones: dict[str, str]
 
 
-DEFAULT = Plan(48, 24, 6, epochs=12, batch_size=4, backbones=dict.fromkeys(EXPERIMENTS, "s3d"))
+DEFAULT = Plan(48, 24, 6, epochs=10, batch_size=8, backbones=dict.fromkeys(EXPERIMENTS, "s3d"))
 FULL = Plan(140, 50, 10, epochs=100, batch_size=3, backbones={name: row.backbone for name, row in EXPERIMENTS.items()})
 
 

@@ -1,6 +1,5 @@
 """`aqa-train`: train heads on a feature cache, one run per experiment."""
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,10 +111,6 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
     Raises:
         AqaError: before anything is trained if a run folder is in the way or a cache cannot be used.
     """
-    # Every step allocates the gradients anew, 134 MB for fc6 on C3D features; without huge pages that is 32,000 page
-    # faults and half the time of a step that only scores. torch reads this when it allocates first.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
     from rich.console import Console
 
     from aqa_cache.cache import FeatureCache

@@ -1,6 +1,10 @@
 """Shared test material: videos whose frames carry their own number, small caches, the places of data."""
 
 import os
+
+# One thread: these networks are small, and threads that wait for each other on a busy machine cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import numpy as np

@@ -1,8 +1,9 @@
 import json
 
 import pytest
-from aqa_cli.bench import main
 from click.testing import CliRunner
+
+from aqa_cli.bench import main
 
 
 @pytest.mark.slow
