@@ -72,6 +72,7 @@ def read_annotations(path: str | Path) -> list[Sample]:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+            header, rows = _without_empty_columns(header, rows)
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -154,6 +155,21 @@ def extra_columns(samples: Iterable[Sample]) -> list[str]:
     return list(dict.fromkeys(name for sample in samples for name in sample.extra))
 
 
+def _without_empty_columns(header: list[str], rows: list[tuple[int, list[str]]]) -> tuple[list[str], list]:
+    """Spreadsheets leave columns without name and content behind; those that have content keep their empty name."""
+    empty = {
+        place
+        for place, name in enumerate(header)
+        if not name and not any(row[place].strip() for _, row in rows if len(row) > place)
+    }
+    if not empty:
+        return header, rows
+    keep = [place for place in range(len(header)) if place not in empty]
+    return [header[place] for place in keep], [
+        (line, [row[place] for place in keep] if len(row) == len(header) else row) for line, row in rows
+    ]
+
+
 def _check_header(path: Path, header: list[str]) -> None:
     for name in ("sample_id", "video"):
         if name not in header:
@@ -162,6 +178,12 @@ def _check_header(path: Path, header: list[str]) -> None:
                 "the first line must name the columns, and sample_id and video are required"
             )
     for name in header:
+        if not name:
+            raise AnnotationError(
+                f"{path}: column {header.index(name) + 1} has no name but has content; name it, or delete it"
+            )
+        if name == CLASS_PREFIX or "\0" in name:
+            raise AnnotationError(f"{path}: column {name!r} has no usable name; name the class after {CLASS_PREFIX!r}")
         if header.count(name) > 1:
             raise AnnotationError(f"{path}: column {name!r} appears {header.count(name)} times; keep one")
     judges = sorted(int(match[1]) for name in header if (match := _JUDGE.match(name)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .annotations import Sample, class_names, extra_columns
+from .annotations import SPLITS, Sample, class_names, extra_columns
 from .atomic import replacing
 from .errors import CacheError
 from .meaning import Meaning, canonical_json
@@ -182,6 +182,12 @@ class FeatureCache:
         self._file = _open(self.path)
         try:
             self._read_index()
+        except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+            self.close()
+            raise CacheError(
+                f"{self.path}: does not keep to docs/schema.md ({type(error).__name__}: {_first_line(error)}); "
+                "it is damaged or was written by another program, extract again"
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -302,6 +308,12 @@ class FeatureCache:
                 f"{self.path}: {self.samples[outside[0][0]].sample_id} points outside the {rows} feature rows; "
                 "the index is damaged, extract again"
             )
+        for index, sample in enumerate(self.samples):
+            if (self.count[index, 0] > 0) == bool(self.reasons[index]):
+                raise CacheError(
+                    f"{self.path}: {sample.sample_id} has {max(0, self.count[index, 0])} clips and the reason "
+                    f"{self.reasons[index]!r}; it needs one or the other, extract again"
+                )
         for name in ("clips/first_frame", "clips/pts_seconds"):
             if self._file[name].shape != (rows,):
                 raise CacheError(
@@ -310,6 +322,11 @@ class FeatureCache:
 
     def _read_samples(self) -> list[Sample]:
         text = {name: self._text(f"samples/{name}") for name in _TEXT_COLUMNS}
+        for sample_id, split in zip(text["sample_id"], text["split"], strict=True):
+            if split and split not in SPLITS:
+                raise CacheError(
+                    f"{self.path}: {sample_id} has split {split!r}, expected {', '.join(SPLITS)} or nothing (docs/schema.md)"
+                )
         number = {
             name: self._read(f"samples/{name}") for name in ("start_frame", "end_frame", "final_score", "difficulty")
         }
@@ -369,7 +386,9 @@ def _check_contract(path: Path, file: h5py.File) -> None:
     format_name = file.attrs.get("format")
     if format_name != FORMAT:
         raise CacheError(f"{path}: is an HDF5 file of format {format_name!r}, expected {FORMAT!r} (see docs/schema.md)")
-    version = int(file.attrs.get("version", 0))
+    version = file.attrs.get("version", 0)
+    if not isinstance(version, int | np.integer):
+        raise CacheError(f"{path}: has format version {version!r}, expected a whole number; extract again")
     if version > VERSION:
         raise CacheError(f"{path}: has format version {version}, this program reads up to {VERSION}; upgrade aqa-cache")
     if version < 1:
@@ -428,11 +447,12 @@ def _write_text(group: h5py.Group, name: str, values: list[str]) -> None:
 
 
 def _dataset_name(column: str) -> str:
-    return column.replace("%", "%25").replace("/", "%2F")
+    # "." alone is a path to HDF5, as "/" is.
+    return column.replace("%", "%25").replace("/", "%2F").replace(".", "%2E")
 
 
 def _column_name(dataset: str) -> str:
-    return dataset.replace("%2F", "/").replace("%25", "%")
+    return dataset.replace("%2E", ".").replace("%2F", "/").replace("%25", "%")
 
 
 def _made_by() -> str:

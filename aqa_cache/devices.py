@@ -15,8 +15,10 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise AqaError(f"device {name!r} is not supported; use auto, cpu or cuda")
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise AqaError(
             f"device {name!r} cannot be used ({reason}); use auto, cpu, or cuda where there is a GPU"

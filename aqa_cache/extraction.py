@@ -1,30 +1,30 @@
 """Extraction: every sample's clips through a backbone, once, into a feature cache."""
 
 import platform
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .annotations import Sample
+from .annotations import extra_columns
 from .backbones import for_inference, get_backbone
-from .cache import FeatureCache, Record, write_cache
+from .cache import FeatureCache, write_cache
 from .clips import ClipRule
 from .devices import pick_device
 from .errors import AqaError, CacheError
 from .meaning import Meaning
-from .pipeline import Model, Pipeline, Progress, video_stamp
+from .parts import Parts
+from .pipeline import Model, Pipeline, Progress
 from .preprocess import MTL_AQA, Preprocessing
-from .sources import Source, find_samples
+from .sources import find_samples
 from .weights import RANDOM, Weights, load_weights, resolve_weights
 
 PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-_PART_SAMPLES, _PART_SECONDS = 64, 30.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class ExtractionConfig:
         workers: decoding threads; None: chosen from the number of cores.
         stream: index of the video stream; None: the best one.
         dtype: of the stored features: `auto`, `float16` or `float32`.
+        prune: when continuing a cache, drop samples that are no longer asked for, features and all.
+        allow_mixed: when continuing a cache, accept features made with another device, precision or library version.
     """
 
     backbone: str = "s3d"
@@ -55,6 +57,8 @@ class ExtractionConfig:
     workers: int | None = None
     stream: int | None = None
     dtype: str = "auto"
+    prune: bool = False
+    allow_mixed: bool = False
 
 
 @dataclass
@@ -101,36 +105,32 @@ def extract(
     config, output = config or ExtractionConfig(), Path(output)
     started = time.monotonic()
     source = find_samples(videos, annotations)
+    if extra := extra_columns(source.samples):
+        say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
     _check_output(output)
     model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
     if meaning.weights.startswith(RANDOM):
         say(
             f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not what a model can do."
         )
-    parts = output.with_name(output.name + ".parts")
-    finished = _reusable([output, *sorted(parts.glob("*.h5"))], meaning, source, say)
+    made_with = numerics(model)
+    parts = Parts(output, meaning, made_with)
+    finished, mixed_with = parts.reusable(source, config, say)
+    if mixed_with:
+        made_with = {**made_with, "mixed_with": mixed_with}
     reused = len(finished)
     todo = [sample for sample in source.samples if sample.sample_id not in finished]
-    clips = 0
     if todo:
-        pipeline = Pipeline(
-            model, config.clip_rule, source.folder, todo, workers=config.workers, stream=config.stream
-        )  # fmt: skip
-        unsaved, saved_at = [], time.monotonic()
+        pipeline = Pipeline(model, config.clip_rule, source.folder, todo, workers=config.workers, stream=config.stream)
         try:
             for record in pipeline.records(progress):
                 finished[record.sample.sample_id] = record
-                unsaved.append(record)
-                if len(unsaved) >= _PART_SAMPLES or time.monotonic() - saved_at > _PART_SECONDS:
-                    _save_part(parts, unsaved, meaning)
-                    unsaved, saved_at = [], time.monotonic()
-        except BaseException:
-            _save_part(parts, unsaved, meaning)
-            raise
-        clips = sum(len(view.features) for sample in todo for view in finished[sample.sample_id].views if view)
+                parts.add(record)
+        finally:
+            parts.save()
     records = [finished[sample.sample_id] for sample in source.samples]
-    dtype = write_cache(output, records, meaning, numerics=numerics(model), dtype=config.dtype)
-    shutil.rmtree(parts, ignore_errors=True)
+    dtype = write_cache(output, records, meaning, numerics=made_with, dtype=config.dtype)
+    parts.remove()
     if dtype == np.float32 and config.dtype == "auto":
         say("Stored as float32: float16 cannot hold every feature.")
     return Extraction(
@@ -138,7 +138,7 @@ def extract(
         meaning=meaning,
         samples=len(records),
         reused=reused,
-        clips=clips,
+        clips=sum(len(view.features) for sample in todo for view in finished[sample.sample_id].views if view),
         failures=[(record.sample.sample_id, record.reason) for record in records if not record.ok],
         dtype=str(dtype),
         seconds=time.monotonic() - started,
@@ -161,6 +161,9 @@ def load_model(
     if config.precision not in PRECISIONS:
         raise AqaError(f"unknown precision {config.precision!r}; choose one of {', '.join(PRECISIONS)}")
     device, dtype = pick_device(config.device), PRECISIONS[config.precision]
+    if device.type == "cuda":
+        # By default cuDNN rounds float32 convolutions to TF32; fp32 here means fp32.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     module, weights, preprocessing = load_backbone(config, random_path, say)
     backbone = get_backbone(config.backbone)
     meaning = Meaning(
@@ -196,20 +199,24 @@ def random_weights_path(output: Path, backbone: str) -> Path:
 
 
 def numerics(model: Model) -> dict:
-    """What decides the last bits of the features, but not what they mean."""
-    import av
-    import torchvision
+    """What decides the last bits of the features, but not what they mean; null for a library that is not installed."""
 
+    def version(package: str) -> str | None:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    on_gpu = model.device.type == "cuda"
     return {
-        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.machine(),
+        "device": torch.cuda.get_device_name(model.device) if on_gpu else platform.machine(),
         "precision": str(model.dtype).removeprefix("torch."),
         "batch_size": model.batch_size,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "cudnn": torch.backends.cudnn.version() if model.device.type == "cuda" else None,
-        "av": av.__version__,
-        "python": platform.python_version(),
+        "cudnn": torch.backends.cudnn.version() if on_gpu else None,
+        "av": version("av"),
+        "pillow": version("pillow"),
     }
 
 
@@ -225,49 +232,3 @@ def _check_output(output: Path) -> None:
             ) from None
     if not output.parent.is_dir():
         raise CacheError(f"{output}: the folder {output.parent} does not exist; make it first")
-
-
-def _reusable(paths: list[Path], meaning: Meaning, source: Source, say: Callable[[str], None]) -> dict[str, Record]:
-    """Records of earlier runs whose frames and video have not changed, with the annotations of now."""
-    earlier: dict[str, Record] = {}
-    for path in paths:
-        if not path.exists():
-            continue
-        with FeatureCache(path) as cache:
-            if differences := meaning.differences(cache.meaning):
-                raise CacheError(
-                    f"{path}: exists and was made otherwise than asked for now (asked for, there):\n  "
-                    + "\n  ".join(differences)
-                    + "\nGive another output name, or move the file away."
-                )
-            earlier.update((record.sample.sample_id, record) for record in cache.records() if record.ok)
-    dropped = earlier.keys() - {sample.sample_id for sample in source.samples}
-    if earlier and len(dropped) == len(earlier):
-        raise CacheError(
-            f"{paths[0]}: holds {len(earlier)} samples ({min(dropped)}, …), none of which is among the {len(source.samples)} asked "
-            "for now; give another output name, or move the file away"
-        )
-    if dropped:
-        say(
-            f"{len(dropped)} samples of {paths[0].name} are no longer asked for and are left out of it: {min(dropped)}, …"
-        )
-    kept = {}
-    for sample in source.samples:
-        record = earlier.get(sample.sample_id)
-        if record is None or _frames_of(record.sample) != _frames_of(sample):
-            continue
-        if (record.video_size, record.video_mtime_ns) == video_stamp(source.path(sample)):
-            kept[sample.sample_id] = replace(record, sample=sample)
-    return kept
-
-
-def _frames_of(sample: Sample) -> tuple:
-    return sample.video, sample.start_frame, sample.end_frame
-
-
-def _save_part(parts: Path, records: list[Record], meaning: Meaning) -> None:
-    if not records:
-        return
-    parts.mkdir(exist_ok=True)
-    number = 1 + max((int(path.stem) for path in parts.glob("*.h5")), default=0)
-    write_cache(parts / f"{number:06d}.h5", records, meaning, dtype="float32")

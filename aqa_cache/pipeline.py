@@ -6,6 +6,7 @@ soon as its last clip is through. Queues are bounded, so memory does not grow wi
 """
 
 import contextlib
+import itertools
 import os
 import queue
 import threading
@@ -22,7 +23,7 @@ from .cache import ClipFeatures, Record
 from .clips import ClipRule
 from .errors import AqaError, VideoError
 from .preprocess import FramePreparer, Preprocessing, normalise
-from .video import decode, expected_frames
+from .video import Frame, decode, expected_frames
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,20 @@ class VideoReader:
                 clips += len(self._rule.first_frames(sample.start_frame or 0, end))
         return clips
 
-    def read(self, prepare: FramePreparer) -> Iterator[Clip | Outcome]:
-        """Clips as they are completed, and one outcome for every sample, after its last clip."""
+    def read(self, prepare: FramePreparer, stop: threading.Event | None = None) -> Iterator[Clip | Outcome]:
+        """Clips as they are completed, and one outcome for every sample, after its last clip.
+
+        Args:
+            prepare: resizes and crops frames.
+            stop: looked at before every frame; when it is set, nothing more comes.
+        """
+        stop = stop or threading.Event()
+        if not self._path.exists():
+            for key in self._samples:
+                yield Outcome(
+                    key, 0, f"no such video ({self._path}); correct the column 'video' in the annotations, or fetch it"
+                )
+            return
         spans: dict[int, tuple[int, int | None]] = {}
         length = None
         for key, sample in self._samples.items():
@@ -118,7 +131,8 @@ class VideoReader:
             try:
                 if end is None and self._rule.window is not None:
                     # The window ends where the video does, and only decoding tells where that is.
-                    length = length if length is not None else sum(1 for _ in decode(self._path, self._stream))
+                    if length is None:
+                        length = sum(1 for _ in itertools.takewhile(lambda _: not stop.is_set(), self._frames()))
                     end = length
                 if end is not None:
                     self._rule.first_frames(start, end)
@@ -136,7 +150,9 @@ class VideoReader:
         open_ended = len(by_end) < len(spans)
         available, damage = 0, ""
         try:
-            for frame in decode(self._path, self._stream):
+            for frame in self._frames():
+                if stop.is_set():
+                    return
                 available = frame.index + 1
                 if assembler.needs(frame.index):
                     for clip in assembler.feed(frame.index, frame.pts_seconds, prepare(frame.rgb())):
@@ -160,6 +176,9 @@ class VideoReader:
             yield Outcome(key, 0, f"needs frames [{first}, {end}) but {why}")
         for key in (key for key, span in spans.items() if span[1] is None):
             yield self._close_open_ended(key, spans[key][0], available, handed[key], damage)
+
+    def _frames(self) -> Iterator[Frame]:
+        return decode(self._path, self._stream)
 
     def _close_open_ended(self, key: int, start: int, available: int, handed: int, damage: str) -> Outcome:
         if damage:
@@ -221,12 +240,13 @@ class Pipeline:
 
     def _collect(self, progress: Callable[[Progress], None]) -> Iterator[Record]:
         waiting: list[Clip] = []
-        clips: dict[int, dict[int, tuple[Clip, np.ndarray]]] = {}
+        # Per sample and clip number: first frame, time, feature. Not the clip itself, whose pixels are to go.
+        clips: dict[int, dict[int, tuple[int, float, np.ndarray]]] = {}
         expected: dict[int, int] = {}
         running, done = self._workers, 0
         while running or waiting:
             if running:
-                item = self._queue.get()
+                item = self._next_item()
                 if isinstance(item, BaseException):
                     raise item
                 if item is None:
@@ -243,7 +263,7 @@ class Pipeline:
             if len(waiting) >= self.model.batch_size or (waiting and not running):
                 batch, waiting = waiting[: self.model.batch_size], waiting[self.model.batch_size :]
                 for clip, feature in zip(batch, self.model.forward([clip.frames for clip in batch]), strict=True):
-                    clips.setdefault(clip.sample, {})[clip.number] = (clip, feature)
+                    clips.setdefault(clip.sample, {})[clip.number] = (clip.first_frame, clip.pts_seconds, feature)
                 self.clips += len(batch)
             for sample in [sample for sample, count in expected.items() if len(clips.get(sample, ())) == count]:
                 del expected[sample]
@@ -251,17 +271,13 @@ class Pipeline:
                 yield self._record(self.samples[sample], clips.pop(sample))
             progress(Progress(self.clips, max(self._clips_total, self.clips), done, len(self.samples)))
 
-    def _record(self, sample: Sample, clips: dict[int, tuple[Clip, np.ndarray]]) -> Record:
-        ordered = [clips[number] for number in sorted(clips)]
-        features = np.stack([feature for _, feature in ordered])
+    def _record(self, sample: Sample, clips: dict[int, tuple[int, float, np.ndarray]]) -> Record:
+        first_frames, times, features = zip(*(clips[number] for number in sorted(clips)), strict=True)
+        features = np.stack(features)
         if not np.isfinite(features).all():
             dtype = str(self.model.dtype).removeprefix("torch.")
             return self._failure(sample, f"its features are not finite in {dtype}; try --precision fp32")
-        view = ClipFeatures(
-            features,
-            np.array([clip.first_frame for clip, _ in ordered], np.int64),
-            np.array([clip.pts_seconds for clip, _ in ordered], np.float64),
-        )
+        view = ClipFeatures(features, np.array(first_frames, np.int64), np.array(times, np.float64))
         return Record(sample, [view], "", *self._stamps[sample.video])
 
     def _failure(self, sample: Sample, reason: str) -> Record:
@@ -275,13 +291,19 @@ class Pipeline:
                     reader = next(self._next_reader, None)
                 if reader is None:
                     break
-                for item in reader.read(prepare):
+                for item in reader.read(prepare, self._stop):
                     self._put(item)
-                    if self._stop.is_set():
-                        return
             self._put(None)
         except BaseException as error:
             self._put(error)
+
+    def _next_item(self):
+        # With a timeout, since some systems deliver Ctrl-C only between waits.
+        while True:
+            try:
+                return self._queue.get(timeout=0.5)
+            except queue.Empty:
+                continue
 
     def _put(self, item) -> None:
         while not self._stop.is_set():

@@ -39,7 +39,12 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
     videos = Path(videos)
     if not videos.exists():
         raise AqaError(f"{videos}: no such video or folder")
-    single = is_video(videos)
+    try:
+        single = is_video(videos) and not (videos / FILE_NAME).is_file()
+    except OSError as error:
+        raise AqaError(f"{videos}: cannot be read ({error.strerror})") from None
+    if videos.is_file() and not single:
+        raise AqaError(f"{videos}: is not known as a video by its name; expected {_known(VIDEO_SUFFIXES)}")
     folder = videos.parent if single else videos
     table = Path(annotations) if annotations else folder / FILE_NAME
     if annotations or (not single and table.is_file()):

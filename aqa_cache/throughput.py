@@ -1,7 +1,6 @@
 """How fast extraction is on this machine, beside the machine's own matrix-product rate measured in the same run."""
 
 import platform
-import resource
 import sys
 import tempfile
 import time
@@ -39,7 +38,7 @@ class Throughput:
             loading of the model.
         bound_clips: what end to end cannot exceed: 1 / (compute seconds a clip + decode core-seconds a clip / cores) where the CPU does
             both, else the smaller of the two rates.
-        peak_memory: resident bytes of the process at its largest.
+        peak_memory: resident bytes of the process at its largest; None where the system does not tell.
     """
 
     backbone: str
@@ -57,7 +56,7 @@ class Throughput:
     decode_clips: float
     end_to_end_clips: float
     bound_clips: float
-    peak_memory: int
+    peak_memory: int | None
     versions: dict
 
     @property
@@ -88,14 +87,14 @@ def measure(
     """Measure matrix products, backbone, decoding and whole extractions, about `seconds` each.
 
     Args:
-        config: as for `extract`; weights are random unless it names some.
+        config: as for `extract`; speed does not depend on the weights, so let them be random.
         say: told what is being measured.
 
     Raises:
         AqaError: the configuration cannot be run here.
     """
     device, dtype = pick_device(config.device), PRECISIONS[config.precision]
-    workers = config.workers or default_workers()
+    workers = default_workers() if config.workers is None else config.workers
     with tempfile.TemporaryDirectory(prefix="aqa-bench-") as folder:
         say("matrix products")
         gemm = gemm_rate(device, dtype, seconds)
@@ -118,7 +117,9 @@ def measure(
         say("end to end")
         clips_per_video = VIDEO_FRAMES // config.clip_rule.clip_len
         # Enough videos that filling and draining the pipeline does not count for much.
-        count = max(2 * workers, round(seconds * compute_rate / clips_per_video))
+        count = max(
+            2 * workers, round(seconds * min(compute_rate, frames / config.clip_rule.clip_len) / clips_per_video)
+        )
         for number in range(1, count):
             (videos / f"{number:03d}.mp4").hardlink_to(videos / "000.mp4")
         first = []
@@ -136,7 +137,7 @@ def measure(
     return Throughput(
         config.backbone, device_name(device), config.precision, preprocessing.crop, config.batch_size, workers,
         torch.get_num_threads(), gemm, work, eager_rate, compute_rate, frames, decode_clips, end_to_end, bound,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024), _versions(),
+        _peak_memory(), _versions(),
     )  # fmt: skip
 
 
@@ -223,6 +224,14 @@ def _flops_of_a_clip(module: torch.nn.Module, shape: tuple[int, ...]) -> float:
     return counter.get_total_flops() / 1e9
 
 
+def _peak_memory() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such count
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -231,7 +240,7 @@ def _synchronise(device: torch.device) -> None:
 def device_name(device: torch.device) -> str:
     """What a person calls the device: the GPU's or the processor's model name."""
     if device.type == "cuda":
-        return torch.cuda.getdevice_name(device)
+        return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -4,6 +4,8 @@ A frame's number is its place in presentation order among the frames that are re
 """
 
 import contextlib
+import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +71,10 @@ class Frame:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a path looks like a video: a file with a known suffix, or a folder that holds images."""
+    """Whether a path looks like a video: a file with a known suffix, or a folder that holds images and no such file."""
     if path.is_dir():
-        return any(child.suffix.lower() in IMAGE_SUFFIXES for child in path.iterdir())
+        suffixes = {child.suffix.lower() for child in path.iterdir() if not child.name.startswith(".")}
+        return bool(suffixes & IMAGE_SUFFIXES) and not suffixes & VIDEO_SUFFIXES
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -139,7 +142,7 @@ def decode(path: str | Path, stream: int | None = None, *, threads: int = 1) -> 
         try:
             for picture in container.decode(video):
                 if picture.is_corrupt:
-                    raise VideoError(path.name, f"frame {index} is damaged; {index} frames before it can be read")
+                    raise VideoError(path.name, f"is damaged at frame {index}: {index} frames before it can be read")
                 time = float(picture.time) if picture.time is not None else float("nan")
                 yield Frame(index, time, lambda picture=picture: _to_rgb(path.name, reformatter, picture))
                 index += 1
@@ -150,7 +153,15 @@ def decode(path: str | Path, stream: int | None = None, *, threads: int = 1) -> 
 
 
 def _to_rgb(name: str, reformatter, picture) -> np.ndarray:
-    rgb = reformatter.reformat(picture, format="rgb24").to_ndarray()
+    import av
+
+    try:
+        rgb = reformatter.reformat(picture, format="rgb24").to_ndarray()
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError(
+            name,
+            f"has a frame of {picture.width}x{picture.height} {picture.format.name} that cannot be made RGB ({error})",
+        ) from None
     if picture.rotation % 90:
         raise VideoError(
             name, f"is rotated by {picture.rotation} degrees, expected a multiple of 90; re-encode it upright"
@@ -201,13 +212,25 @@ def _is_cover_art(video) -> bool:
 
 
 def _images(folder: Path) -> list[Path]:
-    images = sorted(child for child in folder.iterdir() if child.suffix.lower() in IMAGE_SUFFIXES)
+    """The images of a folder in order: by the number their names end in where they all have one, else by name."""
+    images = sorted(
+        child for child in folder.iterdir() if child.suffix.lower() in IMAGE_SUFFIXES and not child.name.startswith(".")
+    )
     if not images:
-        raise VideoError(
-            str(folder),
-            f"holds no images ({' '.join(sorted(IMAGE_SUFFIXES))}); expected one per frame, such as 000001.jpg",
-        )
-    return images
+        known = " ".join(sorted(IMAGE_SUFFIXES))
+        raise VideoError(str(folder), f"holds no images ({known}); expected one per frame, such as 000001.jpg")
+    numbers = [re.search(r"[0-9]+$", image.stem) for image in images]
+    if not all(numbers):
+        return images
+    numbered = sorted((int(match[0]), image) for match, image in zip(numbers, images, strict=True))
+    for (number, image), (following, next_image) in itertools.pairwise(numbered):
+        if following != number + 1:
+            raise VideoError(
+                folder.name,
+                f"has images that jump from {image.name} to {next_image.name}, so frames cannot be numbered; one image per frame, "
+                "numbered without gaps, is expected",
+            )
+    return [image for _, image in numbered]
 
 
 def _read_image(path: Path) -> np.ndarray:
@@ -218,5 +241,5 @@ def _read_image(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise VideoError(f"{path.parent.name}/{path.name}", f"cannot be read as an image ({error})") from None

@@ -4,6 +4,7 @@ Nothing is unpickled but tensors, nothing is downloaded without being said, and 
 """
 
 import hashlib
+import http.client
 import os
 import re
 import urllib.error
@@ -383,7 +384,7 @@ def download(record: WeightsRecord, folder: Path | None = None, say: Callable[[s
                 while block := response.read(1 << 20):
                     file.write(block)
                 received = file.tell()
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", None) or error
             raise WeightsError(
                 f"{record.name}: cannot be downloaded from {record.url} ({reason}); fetch it by other means and give its path "
@@ -398,6 +399,7 @@ def download(record: WeightsRecord, folder: Path | None = None, say: Callable[[s
             raise WeightsError(
                 f"{record.name}: {record.url} sent a file with SHA-256 {actual}, expected {expected}…; not kept"
             )
+        read_tensors(temporary)  # a page that says "moved" is no weights file, and must not be pinned
     if not expected:
         _pin(pin, actual, path, say)
     return path

@@ -1,6 +1,6 @@
 """How far features from random weights see quality, on synthetic dives of the paper's size (140 + 50), over several data seeds.
 
-    python benchmarks/bench_demo_signal.py --seeds 5 --work /tmp/signal
+    python benchmarks/bench_demo_signal.py --seeds 5
 
 Per seed: render as `aqa-demo --full` does, extract C3D features, train the baseline for 100 epochs in steps of 3 dives, and compare
 the test Spearman after the last epoch with two floors that never saw the video. The training mean ranks nothing; its Spearman is not
@@ -16,6 +16,7 @@ import numpy as np
 from results import write_section
 from scipy.stats import t
 
+from aqa_cache.cache import FeatureCache
 from aqa_cache.clips import MTL_AQA_WINDOW, ClipRule
 from aqa_cache.datasets.synthetic_dives import render_broadcasts
 from aqa_cache.extraction import ExtractionConfig, extract
@@ -39,10 +40,18 @@ def run(seed: int, work: Path, backbone: str) -> dict:
     )  # fmt: skip
     done = training.run_folder(backbone)
     result = read_run(done) if done.exists() else train(training)
+    with FeatureCache(training.features) as cache:
+        asked = (FULL.epochs, FULL.batch_size, seed, cache.fingerprint)
+    config = result.config
+    found = (config["epochs"], config["batch_size"], config["seed"], config["features"]["fingerprint"])
+    if asked != found:
+        raise SystemExit(
+            f"{done}: was trained otherwise (epochs, batch size, seed, features: {found}, not {asked}); delete it"
+        )
     floors = result.summary["floors"]
     return {
         "seed": seed,
-        "baseline": result.summary["spearman"],
+        "baseline": result.summary["spearman"] or 0.0,  # not defined where all predictions are equal: ranks nothing
         "difficulty": floors["difficulty"]["spearman"],
         "relative_l2": result.summary["relative_l2"],
         "mean_l2": floors["training_mean"]["relative_l2"],
@@ -65,10 +74,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, … up to this many")
     parser.add_argument(
-        "--only", type=int, nargs="*", help="run these seeds and write nothing; for several processes at once"
+        "--only", type=int, nargs="+", help="run these seeds and write nothing; for several processes at once"
     )
     parser.add_argument("--backbone", choices=("c3d", "s3d"), default="c3d")
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument(
+        "--work", type=Path, default=Path("demo-signal"), help="where videos, features and runs are kept"
+    )
     options = parser.parse_args()
     results = []
     for seed in options.only or range(options.seeds):
@@ -82,7 +93,8 @@ def main() -> None:
     }
     lines = [
         f"Baseline on {options.backbone.upper()} features from random weights, {FULL.train_dives} + {FULL.test_dives} synthetic dives, "
-        f"{FULL.epochs} epochs, batch {FULL.batch_size}, {len(results)} data seeds (dives, judges and training drawn anew).",
+        f"{FULL.epochs} epochs, batch {FULL.batch_size}, {len(results)} data seeds: dives, judges and training drawn anew, the "
+        "backbone's random weights the same, so the intervals do not cover their draw.",
         "",
         "| data seed | baseline ρ | difficulty alone ρ | baseline R-l2 | difficulty alone R-l2 | training mean R-l2 |",
         "|---|---|---|---|---|---|",

@@ -22,9 +22,15 @@ from aqa_cli.progress import say
     show_default=True,
     help="Of the arithmetic.",
 )
-@click.option("--batch-size", type=int, default=8, show_default=True, help="Clips in a batch.")
-@click.option("--workers", type=int, help="Decoding threads; by default half the cores.")
-@click.option("--seconds", type=float, default=5.0, show_default=True, help="Time for each measurement.")
+@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Clips in a batch.")
+@click.option("--workers", type=click.IntRange(1), help="Decoding threads; by default half the cores.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Time for each measurement.",
+)
 @click.option(
     "--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write the figures to a file as well."
 )
@@ -36,9 +42,12 @@ def main(backbone, size, device, precision, batch_size, workers, seconds, json_p
     and threads. Weights are random; speed does not depend on them.
     """
     from aqa_cache.atomic import replacing
+    from aqa_cache.errors import AqaError
     from aqa_cache.extraction import ExtractionConfig
     from aqa_cache.throughput import measure
 
+    if json_path and not json_path.parent.is_dir():
+        raise AqaError(f"{json_path}: the folder {json_path.parent} does not exist; make it first")
     config = ExtractionConfig(
         backbone=backbone, weights="random", size=size, device=device, precision=precision, batch_size=batch_size, workers=workers
     )  # fmt: skip
@@ -84,7 +93,7 @@ def _print(result) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items() if version)
     click.echo(
         f"Limiting: {result.limiting}. {result.clip_gflop:.1f} GFLOP a clip, batches of {result.batch_size}, {result.threads} compute "
-        f"threads, peak memory {result.peak_memory / 2**30:.2f} GiB. {versions}."
+        f"threads, peak memory {(result.peak_memory or 0) / 2**30:.2f} GiB. {versions}."
     )
 
 

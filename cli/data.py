@@ -1,6 +1,5 @@
 """aqa-data: a published dataset's own annotations, converted to an annotations table."""
 
-import os
 import statistics
 import sys
 from collections import Counter
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aqa_cache.annotations import FILE_NAME, Sample, class_names, write_annotations
+from aqa_cache.atomic import replacing
 from aqa_cache.datasets import mtl_aqa
 from aqa_cache.datasets.video_check import VideoCheck, check_videos
 from aqa_cache.errors import AqaError
@@ -82,7 +82,8 @@ def mtl_aqa_command(release, output, force, subset, paper_test, video_pattern, v
         with console.status("Counting the frames of the videos …"):
             check = check_videos(samples, videos, mtl_aqa.FRAME_RATE, mtl_aqa.video_links(found))
         samples = check.samples
-    _write(output, samples)
+    with replacing(output) as temporary:
+        write_annotations(temporary, samples)
 
     _print_summary(console, samples)
     for note in conversion.notes + (check.notes if check else []):
@@ -90,18 +91,6 @@ def mtl_aqa_command(release, output, force, subset, paper_test, video_pattern, v
     console.print(f"\nWrote {output}: {len(samples):,} rows.", markup=False)
     if check is not None:
         _report_videos(console, check, videos, len({sample.video for sample in samples}))
-
-
-def _write(path: Path, samples: list[Sample]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        try:
-            write_annotations(partial, samples)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise AqaError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _print_summary(console: Console, samples: list[Sample]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from aqa_cache.errors import AqaError
 from aqa_cli.errors import handle_errors
 from aqa_cli.progress import extraction_progress, say
 from aqa_cli.train import train_runs
@@ -47,7 +48,9 @@ FULL = Plan(140, 50, 10, epochs=100, batch_size=3, backbones={name: row.backbone
 )
 @click.option("--epochs", type=click.IntRange(1), help="Other than the default.")
 @click.option("--batch-size", type=click.IntRange(1), help="Samples per training step, other than the default.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the dives and of the training.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the dives and of the training."
+)
 @click.option(
     "--weights", multiple=True, metavar="NAME|PATH|published", default=("random",), show_default=True,
     help="Backbone weights: published names or paths, given once per backbone, or 'published' to download them.",
@@ -61,12 +64,21 @@ def main(out, full, epochs, batch_size, seed, weights, device):
     show that the tool works, not how well anybody dives.
     """
     from aqa_cache.datasets.synthetic_dives import render_broadcasts
+    from aqa_cache.weights import choose_for
     from aqa_heads.report import write_report
 
     started = time.monotonic()
     plan = FULL if full else DEFAULT
     plan = replace(plan, epochs=epochs or plan.epochs, batch_size=batch_size or plan.batch_size)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AqaError(
+            f"{out}: cannot be made as a folder ({error.strerror}); choose another place with --out"
+        ) from None
+
+    for backbone in dict.fromkeys(plan.backbones.values()):
+        choose_for(backbone, weights)  # a mistake in --weights is better said before the rendering than after it
 
     say(f"1/4  Rendering {plan.train_dives + plan.test_dives} dives in {plan.events} broadcasts to {out / 'videos'}")
     render_broadcasts(
@@ -99,10 +111,10 @@ def _preface(plan: Plan, runs) -> list[str]:
         f"Every row was trained for {plan.epochs} epochs in steps of {plan.batch_size} dives, on features of clips of 16 frames at "
         f"{FRAME_SIZE} px; models have their full size.",
     ]
-    if set(plan.backbones.values()) == {"s3d"}:
+    if plan.backbones != FULL.backbones:
         paragraphs.append(
-            "The short form of the demonstration: all rows use S3D features, also those for which Table 1 says C3D, and training is "
-            "far from finished. aqa-demo --full does as the paper did, and takes hours on a CPU."
+            f"The short form of the demonstration: all rows use S3D features, also those for which Table 1 says C3D, and train for "
+            f"{plan.epochs} epochs where the paper has {FULL.epochs}. aqa-demo --full does as the paper did, and takes hours on a CPU."
         )
     if any(run.config["features"]["weights_random"] for run in runs):
         paragraphs.append(
@@ -118,12 +130,13 @@ def _minutes(seconds: float) -> str:
 def _extract(videos: Path, output: Path, backbone: str, weights: tuple[str, ...], device: str) -> None:
     from aqa_cache.clips import MTL_AQA_WINDOW, ClipRule
     from aqa_cache.extraction import ExtractionConfig, extract
-    from aqa_cache.weights import choose_for
+    from aqa_cache.weights import RANDOM, choose_for
 
+    chosen = choose_for(backbone, weights)
     config = ExtractionConfig(
         backbone=backbone,
-        weights=choose_for(backbone, weights),
-        preprocess="mtl-aqa",
+        weights=chosen,
+        preprocess="mtl-aqa" if chosen == RANDOM else "weights",
         size=FRAME_SIZE,
         clip_rule=ClipRule(window=MTL_AQA_WINDOW),
         device=device,

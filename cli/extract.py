@@ -73,6 +73,8 @@ def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
     show_default=True,
     help="Of the stored features.",
 )
+@click.option("--prune", is_flag=True, help="When going on: drop samples that are no longer asked for.")
+@click.option("--allow-mixed", is_flag=True, help="When going on: accept another device, precision or library version.")
 @handle_errors
 def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts, frame_step, **options):
     """Put the clips of VIDEOS through a backbone, once, and keep the features in FEATS.h5.
@@ -86,8 +88,8 @@ def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts
     from aqa_cache.extraction import ExtractionConfig, extract
     from aqa_cli.progress import extraction_progress, say
 
-    rule = ClipRule(clip_len, clip_stride or clip_len, frame_step, window, clip_starts)
-    if clip_starts and clip_stride:
+    rule = ClipRule(clip_len, clip_len if clip_stride is None else clip_stride, frame_step, window, clip_starts)
+    if clip_starts is not None and clip_stride is not None:
         raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
     config = ExtractionConfig(clip_rule=rule, **options)
     try:

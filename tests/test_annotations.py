@@ -33,7 +33,9 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_spreadsheet_habits_are_fine(tmp_path):
-    (tmp_path / "a.csv").write_bytes("\ufeffsample_id , video,final_score\r\n a , a.mp4 , 7.5 \r\n,,\r\n".encode())
+    (tmp_path / "a.csv").write_bytes(
+        "\ufeffsample_id , video,,final_score,\r\n a , a.mp4 ,, 7.5 ,\r\n,,,,\r\n".encode()
+    )
     assert read_annotations(tmp_path / "a.csv") == [Sample("a", "a.mp4", final_score=7.5)]
 
 
@@ -58,6 +60,8 @@ def test_missing_marks_stay_missing(tmp_path):
         ("sample_id,video,difficulty\na,b,0\n", "line 2: difficulty is 0.0, it must be greater than 0"),
         ("sample_id,video,start_frame\na,b,-3\n", "line 2: start_frame is '-3', expected a whole number of frames"),
         ("sample_id,video,start_frame,end_frame\na,b,9,9\n", "line 2: end_frame 9 must be greater than start_frame 9"),
+        (",sample_id,video\n0,a,b\n", "column 1 has no name but has content; name it, or delete it"),
+        ("sample_id,video,class_\na,b,c\n", "column 'class_' has no usable name"),
         ("sample_id,video\na\n", "line 2: has 1 cells but the header names 2 columns"),
         ("sample_id,video\n,b\n", "line 2: sample_id is empty"),
     ],

@@ -69,6 +69,14 @@ def test_every_dataset_has_a_checksum(path):
     assert not lacking
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/b", "%2F", "a.b", "100 %", 'quote"', "type"])
+def test_columns_may_have_any_name(tmp_path, name):
+    sample = Sample("a", "a.mp4", classes={name: "x"}, extra={name: "y"})
+    write_cache(tmp_path / "f.h5", [Record(sample, [None], "failed")], MEANING)
+    with FeatureCache(tmp_path / "f.h5") as cache:
+        assert cache.samples == [sample]
+
+
 def test_empty_cache(tmp_path):
     write_cache(tmp_path / "empty.h5", [], MEANING)
     with FeatureCache(tmp_path / "empty.h5") as cache:
@@ -161,6 +169,14 @@ def with_value(path, name, index, value):
         (lambda path: without(path, "samples/status"), "lacks dataset 'samples/status'"),
         (lambda path: without(path, "features"), "lacks dataset 'features'"),
         (lambda path: with_attribute(path, "backbone", "c3d"), "its attributes give"),
+        (lambda path: with_attribute(path, "version", "one"), "has format version 'one', expected a whole number"),
+        (lambda path: with_attribute(path, "numerics", "{"), "does not keep to docs/schema.md"),
+        (lambda path: without(path, "samples/classes/position"), "does not keep to docs/schema.md"),
+        (lambda path: with_value(path, "samples/count", (0, 0), -1), "01_0001 has 0 clips and the reason ''"),
+        (
+            lambda path: with_value(path, "samples/split", 0, b"Train"),
+            "01_0001 has split 'Train', expected train, val, test",
+        ),
         (lambda path: with_value(path, "samples/offset", (0, 0), 90), "01_0001 points outside the 6 feature rows"),
         (lambda path: corrupt(path, "samples/sample_id"), "dataset 'samples/sample_id' cannot be read"),
     ],

@@ -29,6 +29,12 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
     assert other.exit_code == 2 and other.stderr.startswith("1/4") and "Error: " in other.stderr
 
 
+def test_an_output_that_is_something_else(tmp_path):
+    (tmp_path / "afile").write_text("")
+    result = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "afile")])
+    assert result.exit_code == 2 and "afile: cannot be made as a folder (File exists)" in result.stderr
+
+
 def test_full_is_the_papers_table():
     assert (demo.FULL.train_dives, demo.FULL.test_dives, demo.FULL.epochs, demo.FULL.batch_size) == (140, 50, 100, 3)
     assert demo.FULL.backbones == {

@@ -1,3 +1,6 @@
+import threading
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,8 @@ from aqa_cache.cache import FeatureCache
 from aqa_cache.clips import ClipRule
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction import ExtractionConfig, extract, load_backbone, random_weights_path
-from aqa_cache.preprocess import FramePreparer, normalise
+from aqa_cache.pipeline import VideoReader
+from aqa_cache.preprocess import MTL_AQA, FramePreparer, normalise
 from aqa_cache.video import decode
 from aqa_cli.extract import main as aqa_extract
 
@@ -113,7 +117,7 @@ def test_running_again_keeps_what_is_done_and_takes_new_annotations(videos, outp
     samples[1] = Sample("a1", "a.mp4", 0, 34, "train")  # other frames
     samples.append(Sample("new", "b.mp4", 0, 20))
     write_annotations(tmp_path / "changed.csv", samples)
-    result = extract(videos, output, CONFIG, annotations=tmp_path / "changed.csv")
+    result = extract(videos, output, replace(CONFIG, prune=True), annotations=tmp_path / "changed.csv")
     after = contents(output)
     assert list(after) == ["a2", "a1", "b1", "new"]
     assert (result.reused, result.clips) == (2, 3)
@@ -121,16 +125,82 @@ def test_running_again_keeps_what_is_done_and_takes_new_annotations(videos, outp
     np.testing.assert_array_equal(after["a2"].views[0].features, before["a2"].views[0].features)
 
 
-def test_features_are_not_thrown_away_in_silence(videos, output, tmp_path):
+def test_features_are_not_thrown_away_unasked(videos, output, tmp_path):
     write_annotations(tmp_path / "two.csv", [Sample("a1", "a.mp4", 0, 50), Sample("b1", "b.mp4", 5, 40)])
     write_annotations(tmp_path / "one.csv", [Sample("a1", "a.mp4", 0, 50)])
-    write_annotations(tmp_path / "other.csv", [Sample("z", "b.mp4", 0, 50)])
     extract(videos, output, CONFIG, annotations=tmp_path / "two.csv")
-    with pytest.raises(AqaError, match=r"holds 2 samples \(a1, …\), none of which is among the 1 asked for"):
-        extract(videos, output, CONFIG, annotations=tmp_path / "other.csv")
+    with pytest.raises(
+        AqaError, match=r"1 sample\(s\) that are not asked for now: b1. Give another output name .* or --prune"
+    ):
+        extract(videos, output, CONFIG, annotations=tmp_path / "one.csv")
+    assert list(contents(output)) == ["a1", "b1"]
     said = []
-    extract(videos, output, CONFIG, annotations=tmp_path / "one.csv", say=said.append)
-    assert "1 samples of feats.h5 are no longer asked for and are left out of it: b1, …" in said
+    result = extract(videos, output, replace(CONFIG, prune=True), annotations=tmp_path / "one.csv", say=said.append)
+    assert "Dropped from feats.h5, since no longer asked for: 1 sample(s), b1" in said
+    assert result.reused == 1 and list(contents(output)) == ["a1"]
+
+
+def test_a_video_that_is_away_keeps_its_features(output, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("v.mp4", "w.mp4"):
+        write_numbered_video(tmp_path / "in" / name, 20)
+    write_annotations(tmp_path / "in" / "annotations.csv", [Sample("v", "v.mp4"), Sample("w", "w.mp4")])
+    extract(tmp_path / "in", output, CONFIG)
+    before = contents(output)
+    (tmp_path / "in" / "v.mp4").unlink()
+    said = []
+    result = extract(tmp_path / "in", output, CONFIG, say=said.append)
+    assert (result.reused, result.failures) == (2, [])
+    assert any(
+        "1 samples keep the features they have, though their videos are not there any more: v (v.mp4)" in line
+        for line in said
+    )
+    assert_same_features(contents(output), before)
+
+
+def test_other_numerics_are_refused_unless_asked_for(output, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_numbered_video(tmp_path / "in" / "v.mp4", 20)
+    extract(tmp_path / "in", output, CONFIG)
+    write_numbered_video(tmp_path / "in" / "w.mp4", 20)
+    other = replace(CONFIG, batch_size=2)
+    with pytest.raises(
+        AqaError,
+        match=r"computed otherwise than they would be now \(now, there\):\n  batch_size: 2, 4\n.*--allow-mixed",
+    ):
+        extract(tmp_path / "in", output, other)
+    extract(tmp_path / "in", output, replace(other, allow_mixed=True))
+    with FeatureCache(output) as cache:
+        assert cache.numerics["batch_size"] == 2 and cache.numerics["mixed_with"][0]["batch_size"] == 4
+    with pytest.raises(AqaError, match="rounded to float16, which --dtype float32 cannot undo"):
+        extract(tmp_path / "in", output, replace(other, allow_mixed=True, dtype="float32"))
+
+
+def test_memory_does_not_hold_the_pixels_of_a_long_sample(output, tmp_path):
+    import gc
+
+    from aqa_cache.assemble import Clip
+
+    (tmp_path / "in").mkdir()
+    write_numbered_video(tmp_path / "in" / "v.mp4", 16 * 40)
+    alive = []
+
+    def count(state):
+        if state.clips % 8 == 0:
+            alive.append(sum(type(item) is Clip for item in gc.get_objects()))
+
+    extract(tmp_path / "in", output, CONFIG, progress=count)
+    assert max(alive) <= 6 * CONFIG.batch_size  # queue, batch, and what a thread has in hand
+
+
+def test_stopping_does_not_wait_for_a_gap_to_be_decoded(tmp_path):
+    path = write_numbered_video(tmp_path / "v.mp4", 2000)
+    reader = VideoReader(path, {0: Sample("a", "v.mp4", 0, 16), 1: Sample("b", "v.mp4", 1900, 1916)}, ClipRule())
+    stop, items = threading.Event(), []
+    for item in reader.read(FramePreparer(MTL_AQA), stop):
+        items.append(item)
+        stop.set()
+    assert len(items) <= 2
 
 
 def test_a_changed_video_is_extracted_again(videos, output, tmp_path):
@@ -227,7 +297,24 @@ def test_command_exit_codes_and_summary(videos, output, tmp_path):
     assert "1 of 5 samples failed:\n  b2 (b.mp4): needs frames [30, 90)" in result.stderr
     assert "random weights" in result.stderr
     write_annotations(tmp_path / "good.csv", [Sample("a1", "a.mp4", 0, 50)])
-    assert run(*options, "--annotations", tmp_path / "good.csv", videos, output).exit_code == 0
+    assert run(*options, "--prune", "--annotations", tmp_path / "good.csv", videos, output).exit_code == 0
+
+
+def test_a_missing_video_is_named_with_its_place(output, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_annotations(tmp_path / "in" / "annotations.csv", [Sample("x", "nope.mp4", 0, 16, extra={"wind": "3"})])
+    result = run("--weights", "random", "--size", 64, tmp_path / "in", output)
+    assert result.exit_code == 1
+    assert f"x (nope.mp4): no such video ({tmp_path / 'in' / 'nope.mp4'}); correct the column 'video'" in result.stderr
+    assert "Columns kept as they are, without a meaning to this program: wind" in result.stderr
+
+
+def test_a_thumbnail_does_not_make_a_folder_of_videos_one_of_frames(output, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_numbered_video(tmp_path / "in" / "v.mp4", 16)
+    (tmp_path / "in" / "thumb.jpg").touch()
+    extract(tmp_path / "in", output, CONFIG)
+    assert list(contents(output)) == ["v"]
 
 
 def test_file_names_that_begin_with_a_dash(output, tmp_path, monkeypatch):
@@ -267,6 +354,8 @@ def test_file_names_that_begin_with_a_dash(output, tmp_path, monkeypatch):
             ["--weights", "random", "--backbone", "c3d", "--size", "180", "v.mp4", "o.h5"],
             "c3d takes frames of 112x112 pixels, got 180",
         ),
+        (lambda folder: (folder / "v.txt").touch(), ["v.txt", "o.h5"], "v.txt: is not known as a video by its name; expected .3gp"),
+        (lambda folder: write_numbered_video(folder / "v.mp4", 16), ["--clip-stride", "0", "v.mp4", "o.h5"], "clip_stride is 0"),
         (lambda folder: write_numbered_video(folder / "v.mp4", 16), ["--window", "9", "v.mp4", "o.h5"], "window is 9 frames"),
         (
             lambda folder: write_numbered_video(folder / "v.mp4", 16),

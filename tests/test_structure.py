@@ -106,6 +106,16 @@ def test_every_command_is_in_the_readme_and_has_help(script):
             )
 
 
+def test_every_package_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {
+        ".".join([package, *path.parent.relative_to(folder).parts])
+        for package, folder in PACKAGES.items()
+        for path in folder.rglob("__init__.py")
+    }
+    assert set(listed) == there
+
+
 def test_the_readme_names_two_commands_and_files_that_exist():
     text = (ROOT / "README.md").read_text()
     assert re.findall(r"^pip install \. && aqa-demo$", text, re.M)

@@ -193,12 +193,12 @@ def test_make_random_weights_leaves_the_global_generator_alone(tmp_path):
 
 def test_download_checks_the_published_hash(server, tmp_path):
     url, folder = server
-    (folder / "w.pth").write_bytes(b"weights")
+    torch.save({"conv1.weight": torch.zeros(2)}, folder / "w.pth")
     sha256 = sha256_of(folder / "w.pth")
     said = []
     record = WeightsRecord("w", "c3d", f"{url}/w.pth", sha256[:8], "c3d-pytorch", "test")
     path = download(record, tmp_path / "kept", say=said.append)
-    assert path.read_bytes() == b"weights"
+    assert path.read_bytes() == (folder / "w.pth").read_bytes()
     assert said == [f"Downloading w (test) from {url}/w.pth"]
     assert download(record, tmp_path / "kept", say=said.append) == path and len(said) == 1
     path.write_bytes(b"tampered")
@@ -212,7 +212,7 @@ def test_download_checks_the_published_hash(server, tmp_path):
 
 def test_a_file_without_a_published_hash_is_pinned(server, tmp_path):
     url, folder = server
-    (folder / "w.pickle").write_bytes(b"weights")
+    torch.save({"conv1.weight": torch.zeros(2)}, folder / "w.pickle")
     record = WeightsRecord("w", "c3d", f"{url}/w.pickle", "", "c3d-pytorch", "test")
     said = []
     path = download(record, tmp_path, say=said.append)
@@ -221,6 +221,18 @@ def test_a_file_without_a_published_hash_is_pinned(server, tmp_path):
     (folder / "w.pickle").write_bytes(b"changed")
     with pytest.raises(WeightsError, match="not kept"):
         download(record, tmp_path)
+
+
+def test_a_page_instead_of_weights_is_not_pinned(server, tmp_path):
+    url, folder = server
+    (folder / "w.pickle").write_text("<html>moved</html>")
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
+        download(
+            WeightsRecord("w", "c3d", f"{url}/w.pickle", "", "c3d-pytorch", ""),
+            tmp_path / "kept",
+            say=lambda line: None,
+        )
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_a_server_that_does_not_answer(server, tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...annotations import FILE_NAME, Sample, write_annotations
+from ...clips import CLIP_LEN, MTL_AQA_WINDOW
 from ...errors import AqaError, missing
 from .dive import Dive, draw_faults, draw_labels, draw_looks
 from .diver import APPROACH_S, SPLASH_S, Motion
@@ -22,10 +23,9 @@ from .picture import Scene
 # Raise it with every change to what is drawn or said, so that an older render is not taken for a new one.
 RENDERER_VERSION = 1
 
-# The window of MTL-AQA (Parmar & Morris 2019): six clips of 16 frames from the first of the 103 frames before
-# end_frame, so that the last 7 are not used; end_frame is moved by up to 3 frames in training.
-WINDOW_FRAMES = 103
-UNUSED_FRAMES = 7
+# MTL-AQA (Parmar & Morris 2019) takes six clips from the first of the 103 frames before end_frame, so that the last 7
+# are not used, and moves end_frame by up to 3 frames in training.
+UNUSED_FRAMES = MTL_AQA_WINDOW % CLIP_LEN
 JITTER_FRAMES = 3
 
 _PARAMETERS_FILE, _UNFINISHED_FILE = "render.json", "render.unfinished.json"
@@ -169,10 +169,12 @@ def _plan_broadcast(number: int, name: str, split: str, count: int, seed: int, f
         dive = Dive(draw_labels(label_rng), draw_faults(fault_rng), draw_looks(look_rng))
         flight = math.ceil(Motion(dive).contact_s * frame_rate)
         splash = math.ceil(SPLASH_S * frame_rate)
-        end_frame += max(round(5.2 * frame_rate), WINDOW_FRAMES + 2 * JITTER_FRAMES + 2) + int(time_rng.integers(-2, 5))
+        end_frame += max(round(5.2 * frame_rate), MTL_AQA_WINDOW + 2 * JITTER_FRAMES + 2) + int(
+            time_rng.integers(-2, 5)
+        )
         contact_frame = end_frame - UNUSED_FRAMES - splash - int(time_rng.integers(1, 6))
         take_off_frame = contact_frame - flight
-        assert end_frame - WINDOW_FRAMES < take_off_frame
+        assert end_frame - MTL_AQA_WINDOW < take_off_frame
         start_frame = take_off_frame - int(time_rng.integers(round(0.8 * frame_rate), round(1.52 * frame_rate)))
         marks = give_marks(dive.faults, panel, judge_rng)
         sample = Sample(
