@@ -5,6 +5,8 @@ import numpy as np
 RESAMPLES = 2000
 # With fewer samples a percentile interval says more about ties among the resampled than about the correlation.
 MIN_SAMPLES = 10
+# A share of the resamples: leaving out many would make the interval one of the lucky draws.
+MAX_UNDEFINED = 0.05
 _CHUNK_VALUES = 4_000_000
 
 
@@ -23,7 +25,10 @@ def spearman_interval(
     Shape:
         - true, predicted: `(samples,)`, finite.
         - Output: two floats, low and high; None with fewer than `MIN_SAMPLES` samples, or where rho is undefined
-          because one of the two is constant.
+          because one of the two is constant, in all samples or in more than `MAX_UNDEFINED` of the resamples.
+
+    The samples are drawn as if they were independent. Where they come from few groups (competitions, persons), the
+    interval is too narrow.
 
     >>> low, high = spearman_interval(np.arange(50), np.arange(50) % 40)
     >>> low < 0.56 < high
@@ -45,6 +50,8 @@ def spearman_interval(
         found.append(_weighted_correlation(_ranks(true, counts), _ranks(predicted, counts), counts))
     rho = np.concatenate(found)
     rho = rho[np.isfinite(rho)]
+    if len(rho) < (1 - MAX_UNDEFINED) * resamples:
+        return None
     low, high = np.quantile(rho, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -9,6 +9,7 @@ from .errors import TrainingError
 from .experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, RNNS, TASKS, Experiment
 
 _COLUMNS = ("rnn", "layers", "attention", "encoder")
+_MAX_COUNT, _MAX_THREADS = 2**31 - 1, 1024
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,15 @@ class TrainingConfig:
                 raise TrainingError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
         for name in ("layers", "encoder_hidden", "encoder_layers", "epochs", "batch_size", "threads"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise TrainingError(f"{name} is {value}, expected a whole number from 1 up")
+            highest = _MAX_THREADS if name == "threads" else _MAX_COUNT
+            if value is not None and not 1 <= value <= highest:
+                raise TrainingError(f"{name} is {value}, expected a whole number from 1 to {highest}")
         for name in ("lr", "score_scale"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise TrainingError(f"{name} is {value}, expected a finite number greater than 0")
-        if self.seed < 0:
-            raise TrainingError(f"seed is {self.seed}, expected a whole number from 0 up")
+        if not 0 <= self.seed < 2**63:
+            raise TrainingError(f"seed is {self.seed}, expected a whole number from 0 to {2**63 - 1}")
         unknown = [task for task in self.tasks if task not in TASKS]
         if unknown or not self.tasks:
             got = f"unknown task {unknown[0]!r}" if unknown else "no task was asked for"
@@ -94,18 +96,30 @@ class TrainingConfig:
             name: getattr(self.row, name) if getattr(self, name) is None else getattr(self, name) for name in _COLUMNS
         }
 
+    @property
+    def _encoder_size(self) -> dict[str, int]:
+        """What differs from the defaults in an encoder that has a size."""
+        names = ("encoder_hidden", "encoder_layers") if self.architecture["encoder"] == "lstm" else ()
+        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(TrainingConfig, name)}
+
     def on_other_features(self, backbone: str) -> bool:
         """Whether features of `backbone` are not what this row of Table 1 was run on."""
         return backbone.lower() != self.row.backbone
 
     def run_name(self, backbone: str) -> str:
-        """The run folder's name: everything in which the run differs from its row of Table 1 shows in it.
+        """The run folder's name: whatever changes the model from its row of Table 1 shows in it, and the seed.
+
+        How it is trained (epochs, lr, batch_size, score_scale) does not: such runs need another `out`. `tasks` are
+        those asked for; `train` first leaves out what the cache has no labels for (`targets.usable_tasks`).
 
         >>> TrainingConfig("feats.h5", "7", encoder="average", seed=2).run_name("s3d")
         'exp7-encoder-average-on-s3d-seed2'
         """
         parts = [self.row.folder]
         parts += [f"{name}-{value}" for name, value in self.architecture.items() if value != getattr(self.row, name)]
+        parts += [f"{name.replace('_', '-')}-{value}" for name, value in self._encoder_size.items()]
+        if not self.standardise:
+            parts.append("no-standardise")
         if self.tasks != TASKS:
             parts.append("-".join(("tasks", *self.tasks)))
         if self.on_other_features(backbone):
@@ -123,6 +137,9 @@ class TrainingConfig:
         differences = [
             f"{name} {value}" for name, value in self.architecture.items() if value != getattr(self.row, name)
         ]
+        differences += [f"{name.replace('_', ' ')} {value}" for name, value in self._encoder_size.items()]
+        if not self.standardise:
+            differences.append("not standardised")
         if self.tasks != TASKS:
             differences.append(f"{' and '.join(self.tasks)} only")
         if self.on_other_features(backbone):

@@ -1,4 +1,13 @@
-"""Table 1 of the paper: the baseline and its seven modifications, as data."""
+"""Table 1 of the paper: the baseline and its seven modifications, as data.
+
+The rows are as the paper prints them. The code that made its numbers differs:
+
+- Exp 7: its script had `use_attention=False`. It ran out of memory, so there is no number of it.
+- Exp 1 and 3 were probably run with LSTM cells: the published commits of those days set `lstm`. That is not proven; if
+  it is so, the number of Exp 1 is that of Exp 6's configuration, and two GRU cells with attention were never measured.
+- Exp 2 and 3: on S3D a learned `Conv3d(1024, 8192, 1)` made 8192-d clip features. Here the 1024-d feature itself is
+  used, so the numbers of parameters differ.
+"""
 
 from dataclasses import dataclass
 

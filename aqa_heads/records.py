@@ -77,6 +77,10 @@ def summarise(data: TrainingData, predictions: Predictions, epochs: Sequence[Epo
     """
     predicted, true = scored(predictions, data.test)
     notes = []
+    if len(data.test) and "score" in data.tasks and not len(true):
+        notes.append("no test sample has a final_score: spearman, relative_l2 and mae are not defined")
+    if len(true) == 1:
+        notes.append("1 test sample has a final_score: spearman and relative_l2 are not defined")
     if len(true) > 1 and np.ptp(predicted) == 0:
         notes.append("spearman is not defined: the predictions of all test samples are equal")
     if len(true) > 1 and np.ptp(true) == 0:
@@ -84,6 +88,12 @@ def summarise(data: TrainingData, predictions: Predictions, epochs: Sequence[Epo
     tested = [epoch for epoch in epochs if epoch.test_spearman is not None and np.isfinite(epoch.test_spearman)]
     best = max(tested, key=lambda epoch: epoch.test_spearman, default=None)
     columns = {name: _class_columns(name, predictions, data) for name in predictions.classes}
+    if len(data.test):
+        notes += [
+            f"no test sample has a class in column {name!r}: its accuracy is not defined"
+            for name, (said, *_) in columns.items()
+            if not said
+        ]
     return {
         "spearman": spearman(predicted, true),
         "relative_l2": relative_l2(predicted, true),
@@ -148,6 +158,11 @@ def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> l
         notes.append(
             f"{row.title} is a {row.backbone.upper()} row of Table 1, {cache.path.name} holds {backbone.upper()} features: "
             f"it runs as {config.run_name(backbone)} and is not the paper's {row.title}"
+        )
+    elif row.backbone == "s3d":
+        notes.append(
+            f"{row.title}: the {cache.dim}-d S3D feature is used directly, where the original learned a projection of it to "
+            "8192 (Conv3d(1024, 8192, 1)), so the numbers of parameters differ"
         )
     if cache.meaning.weights.startswith("random"):
         notes.append(f"{cache.path.name} was made with random weights ({cache.meaning.weights})")

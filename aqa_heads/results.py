@@ -14,10 +14,7 @@ import numpy as np
 from .bootstrap import spearman_interval
 from .errors import RunError
 from .experiments import EXPERIMENTS
-from .runs import Run, read_run
-
-RUN_FILES = ("config.json", "metrics.csv", "predictions.csv", "summary.json")
-_PREDICTIONS = ("sample_id", "split", "final_score", "predicted_score")
+from .runs import RUN_FILES, Run, read_run
 
 
 @dataclass(frozen=True)
@@ -90,13 +87,18 @@ class Result:
     @cached_property
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
         """True and predicted scores (in points) of the test samples that have both."""
-        pairs = [(number_in(row["final_score"]), number_in(row["predicted_score"])) for row in self.test]
-        return tuple(np.array([pair for pair in pairs if None not in pair], float).reshape(-1, 2).T)
+        pairs = [pair for row in self.test if (pair := _scores(row)) is not None]
+        return tuple(np.array(pairs, float).reshape(-1, 2).T)
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """95 % bootstrap interval of Spearman's rho over the test samples, seed 0."""
         return spearman_interval(*self.scores) if self.number("spearman") is not None else None
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Those that its scored test samples come from, where they have one."""
+        return frozenset(row["group"] for row in self.test if row["group"] and _scores(row) is not None)
 
     @property
     def tested_on(self) -> frozenset[str]:
@@ -139,7 +141,7 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
     """Read run folders, in the order of the paper's Table 1; other runs follow, by name.
 
     Raises:
-        RunError: a file of a run cannot be read, or lacks what a report needs.
+        RunError: a file of a run is damaged.
     """
     results = sorted((_read(run) for run in runs), key=_place)
     shorts = [_short(result) for result in results]
@@ -177,15 +179,13 @@ def _short(result: Result) -> str:
 
 def _read(folder: Path) -> Result:
     run = read_run(folder)
-    for name, record in (("config.json", run.config), ("summary.json", run.summary)):
-        if not isinstance(record, dict):
-            raise RunError(f"{folder / name}: got {type(record).__name__}, expected an object; train the run again")
-    if run.predictions and (absent := [name for name in _PREDICTIONS if name not in run.predictions[0]]):
-        raise RunError(
-            f"{folder / 'predictions.csv'}: has no column {', '.join(absent)}, only "
-            f"{', '.join(map(str, run.predictions[0]))}; train the run again"
-        )
     return Result(run, tuple(row for row in run.predictions if row["split"] == "test"))
+
+
+def _scores(row: dict[str, str]) -> tuple[float, float] | None:
+    """True and predicted score of a test sample that has both."""
+    pair = number_in(row["final_score"]), number_in(row["predicted_score"])
+    return None if None in pair else pair
 
 
 def natural(text: str) -> list:

@@ -161,10 +161,11 @@ def warnings(results: Sequence[Result]) -> list[str]:
                 "only in captions, loss and cost; in the paper they share a backbone that is trained with them."
             )
     for result in results:
-        said, found = result.number("spearman"), spearman(*result.scores)
-        if said is not None and abs(said - found) > _DISAGREE:
+        said, found = result.number("spearman"), finite(spearman(*result.scores))
+        if (said is None) != (found is None) or (said is not None and abs(said - found) > _DISAGREE):
+            said, found = ("an undefined ρ" if rho is None else f"ρ = {signed(rho)}" for rho in (said, found))
             warnings.append(
-                f"{result.short}: summary.json says ρ = {signed(said)} but predictions.csv gives {signed(found)}; "
+                f"{result.short}: summary.json says {said} but predictions.csv gives {found}; "
                 "the two files are not of one run."
             )
     return warnings
@@ -181,12 +182,18 @@ def notes(results: Sequence[Result]) -> list[list]:
     starred = [result for result in results if result.short.endswith("*")]
     if starred:
         notes.append([element("b", "*"), " Not quite this row of Table 1: what differs is said beside it."])
-    if any(result.interval for result in results):
-        notes.append(
-            [element("b", "Interval"), f": percentiles of {RESAMPLES:,} resamples of the test samples, seed 0."]
-        )
+    if intervals := [result for result in results if result.interval]:
+        said = [f": percentiles of {RESAMPLES:,} resamples of the test samples, seed 0."]
+        grouped_samples = [result for result in intervals if 0 < len(result.groups) < len(result.scores[0])]
+        for groups, owners in grouped(grouped_samples, lambda result: len(result.groups)).items():
+            who = "".join(f" of {names}" for names in whose(owners, intervals))
+            said.append(
+                f" The samples{who} are taken as independent; they come from {counted(groups, 'group')}, so the true "
+                "uncertainty is larger."
+            )
+        notes.append([element("b", "Interval"), *said])
     notes.append(
-        [element("b", "Relative L2"), ": mean squared error relative to the range of the test scores. ",
+        [element("b", "Relative L2"), ": 100 times the mean squared error over the squared range of the test scores. ",
          element("b", "Training loss"), ": of the last epoch. ",
          element("b", "Time"), ": the whole run on cached features, without their extraction. ",
          element("b", "Parameters"), ": of what was trained; the backbone was not."]

@@ -3,7 +3,8 @@
 - `config.json`: what was asked for, what was used, on which features, with which versions.
 - `metrics.csv`: one row per epoch.
 - `predictions.csv`: one row per training and test sample, scores in points.
-- `summary.json`: the results, beside the floors.
+- `summary.json`: the results, beside the floors. `peak_memory_bytes` is on a GPU that of the run's tensors, on the CPU that of
+  the whole process so far, earlier runs in it included.
 - `vocabulary.json`: the words by number, where captions were trained.
 - `model.safetensors`: the weights of the last epoch; its metadata holds config and vocabulary too.
 
@@ -13,13 +14,14 @@ A folder appears under its name when all of them are written, never before.
 import csv
 import json
 import math
+import reprlib
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aqa_cache.atomic import replacing
 
@@ -28,6 +30,24 @@ from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from .model import AqaModel
+
+_T = TypeVar("_T")
+
+# Without these a run is not finished; the others depend on its tasks, or are read when they are needed.
+RUN_FILES = ("config.json", "metrics.csv", "predictions.csv", "summary.json")
+
+# What is read from the files: a type, [kind of the items], {name: kind}, or {...: kind} where any name may stand.
+_NUMBERS = {...: float}
+_CONFIG = {
+    "experiment": str, "label": str, "seed": int, "protocol": str, "device": str, "tasks": [str], "notes": [str],
+    "table1": {...: object}, "features": {"backbone": str, "path": str, "fingerprint": str},
+}  # fmt: skip
+_SUMMARY = {
+    **dict.fromkeys(("spearman", "relative_l2", "train_loss", "seconds", "parameters", "peak_memory_bytes"), float),
+    "class_accuracy": _NUMBERS, "majority_accuracy": _NUMBERS, "floors": {...: _NUMBERS}, "notes": [str],
+}  # fmt: skip
+_PREDICTIONS = ("sample_id", "split", "group", "final_score", "predicted_score")
+_EXPECTED = {str: "text", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -84,13 +104,13 @@ class Run:
         from .model import AqaModel
 
         path = self.folder / "model.safetensors"
-        if "caption" in self.config["tasks"] and self.vocabulary is None:
+        if "caption" in (self.config.get("tasks") or ()) and self.vocabulary is None:
             raise RunError(f"{self.folder}: vocabulary.json is missing, which its captions need; train the run again")
         try:
             weights = load_file(path)
             model = AqaModel.from_config(self.config, len(self.vocabulary or ()))
             model.load_state_dict(weights)
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{path}: is not the model of its config.json ({error}); train the run again") from None
         return model.eval()
 
@@ -104,24 +124,17 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     if not (folder / "summary.json").is_file():
         raise RunError(f"{folder}: is not a run folder (no summary.json in it); name a folder that aqa-train wrote")
-    try:
-        vocabulary = None
-        if (folder / "vocabulary.json").exists():
-            vocabulary = Vocabulary(_read_json(folder / "vocabulary.json"))
-        epochs = [
-            Epoch(int(row.pop("epoch")), **{name: float(cell) if cell else None for name, cell in row.items()})
-            for row in _read_table(folder / "metrics.csv")
-        ]
-        return Run(
-            folder,
-            _read_json(folder / "config.json"),
-            epochs,
-            _read_table(folder / "predictions.csv"),
-            _read_json(folder / "summary.json"),
-            vocabulary,
-        )
-    except (OSError, ValueError, KeyError, TypeError, csv.Error, TrainingError) as error:
-        raise RunError(f"{folder}: a file of this run cannot be read ({error}); train the run again") from None
+    vocabulary = None
+    if (folder / "vocabulary.json").exists():
+        vocabulary = _read(folder / "vocabulary.json", lambda path: Vocabulary(_read_json(path, [str])))
+    return Run(
+        folder,
+        _read(folder / "config.json", lambda path: _read_json(path, _CONFIG)),
+        _read(folder / "metrics.csv", _read_epochs),
+        _read(folder / "predictions.csv", _read_predictions),
+        _read(folder / "summary.json", lambda path: _read_json(path, _SUMMARY)),
+        vocabulary,
+    )
 
 
 def write_run(
@@ -236,10 +249,83 @@ def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) ->
         writer.writerows(["" if (cell := _defined(value)) is None else cell for value in row] for row in rows)
 
 
-def _read_json(path: Path):
-    return json.loads(path.read_text(encoding="utf-8"))
+def _read(path: Path, reader: Callable[[Path], _T]) -> _T:
+    try:
+        return reader(path)
+    except (OSError, ValueError, RecursionError, csv.Error, TrainingError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
+def _read_json(path: Path, kind):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record is None:
+        raise ValueError("it holds nothing but null")
+    _check(record, kind, "its content")
+    return record
+
+
+def _check(value, kind, name: str) -> None:
+    """Raise a ValueError where `value` is not of `kind`; null always is."""
+    if value is None:
+        return
+    if isinstance(kind, dict):
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is {reprlib.repr(value)}, expected an object")
+        for key, item in value.items():
+            _check(item, kind.get(key, kind.get(..., object)), key)
+    elif isinstance(kind, list):
+        if not isinstance(value, list):
+            raise ValueError(f"{name} is {reprlib.repr(value)}, expected a list")
+        for item in value:
+            _check(item, kind[0], f"an item of {name}")
+    elif not (_is_number(value) if kind is float else isinstance(value, kind)):
+        raise ValueError(f"{name} is {reprlib.repr(value)}, expected {_EXPECTED[kind]}")
+
+
+def _is_number(value) -> bool:
+    """One that a float can hold: JSON's whole numbers have no end."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**1023)
+
+
+def _read_epochs(path: Path) -> list[Epoch]:
+    rows = _read_table(path, [field.name for field in fields(Epoch)], others=False)
+    epochs = []
+    for number, row in enumerate(rows, 1):
+        if not row["epoch"].isdecimal() or int(row["epoch"]) > 2**31:
+            raise ValueError(f"row {number}: epoch is {reprlib.repr(row['epoch'])}, expected a whole number")
+        cells = {name: _number_in(row, name, number) for name in row if name != "epoch"}
+        epochs.append(Epoch(int(row["epoch"]), **cells))
+    return epochs
+
+
+def _read_predictions(path: Path) -> list[dict[str, str]]:
+    rows = _read_table(path, _PREDICTIONS)
+    for number, row in enumerate(rows, 1):
+        for name in ("final_score", "predicted_score"):
+            _number_in(row, name, number)
+    return rows
+
+
+def _number_in(row: Mapping[str, str], name: str, number: int) -> float | None:
+    try:
+        return float(row[name]) if row[name] else None
+    except ValueError:
+        raise ValueError(
+            f"row {number}: {name} is {reprlib.repr(row[name])}, expected a number or an empty cell"
+        ) from None
+
+
+def _read_table(path: Path, columns: Sequence[str], others: bool = True) -> list[dict[str, str]]:
+    """The rows of a table that has these columns, and where `others` may have more."""
     with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, strict=True))
+        reader = csv.DictReader(file, strict=True)
+        found = reader.fieldnames or ()
+        if absent := [name for name in columns if name not in found]:
+            raise ValueError(f"it has no column {', '.join(absent)}; its header is {', '.join(found) or 'empty'}")
+        if len(set(found)) < len(found) or (not others and len(found) > len(columns)):
+            raise ValueError(f"its columns are {', '.join(found)}, expected {', '.join(columns)}, each once")
+        rows = list(reader)
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise ValueError(f"row {number} has not {len(found)} cells, one per column")
+    return rows

@@ -1,6 +1,6 @@
 """What a report says, section by section, from top to bottom."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -238,37 +238,36 @@ def _classes(results: Sequence[Result]) -> list[Markup]:
 def _captions(results: Sequence[Result]) -> list[Markup]:
     said = {}
     for result in results:
-        if rows := {row["sample_id"]: row for row in result.test if row.get("predicted_caption")}:
-            said[result.order] = rows
+        captioned = "caption" in (result.config.get("tasks") or ()) and "predicted_caption" in (result.test or [{}])[0]
+        if captioned or any(row.get("predicted_caption") for row in result.test):
+            said[result.order] = {row["sample_id"]: row for row in result.test}
     if not said:
         return []
     speaking = [result for result in results if result.order in said]
-    variety = "; ".join(
-        f"{result.short} {len({row['predicted_caption'] for row in rows.values()})} of {len(rows)}"
-        for result, rows in zip(speaking, said.values(), strict=True)
-    )
+    variety = "; ".join(_variety(result, said[result.order].values()) for result in speaking)
     by_loss = sorted(speaking[1:], key=lambda result: (_caption_loss(result), result.order))
     chosen = sorted([speaking[0], *by_loss[: _CAPTION_RUNS - 1]], key=lambda result: result.order)
     common = [
         row for row in chosen[0].test
         if row.get("caption") and all(row["sample_id"] in said[result.order] for result in chosen)
     ]  # fmt: skip
-    common.sort(key=lambda row: (number_in(row["final_score"]) or 0.0, row["sample_id"]))
+    scored = [row for row in common if number_in(row["final_score"]) is not None]
+    common = sorted(scored or common, key=lambda row: (number_in(row["final_score"]) or 0.0, row["sample_id"]))
     places = sorted(set(np.linspace(0, len(common) - 1, _CAPTION_SAMPLES).round().astype(int))) if common else []
     rows = []
     for row in (common[place] for place in places):
         named = join([row["sample_id"], *_score_aside("score", row["final_score"])])
         cells = [said[result.order][row["sample_id"]] for result in chosen]
         rows.append([named, _shortened(row["caption"]), *(
-            join([_shortened(cell["predicted_caption"]), *_score_aside("predicted score", cell["predicted_score"])])
+            join([_shortened(cell["predicted_caption"]) or "(empty)", *_score_aside("predicted score", cell["predicted_score"])])
             for cell in cells)])  # fmt: skip
     aside = (
         f"Different captions among those predicted for the test samples: {variety}. A captioner that says the same of "
         "many samples has not learned to look."
     )
     choice = (
-        "Shown are samples spread evenly from the lowest to the highest true score, in the first run and in those with "
-        f"the lowest last caption loss per token. Captions are cut after {_CAPTION_WORDS} words."
+        f"Shown are samples spread evenly {'from the lowest to the highest true score' if scored else 'by their names'}, "
+        f"in the first run and in those with the lowest last caption loss per token. Captions are cut after {_CAPTION_WORDS} words."
     )
     shown = table(["Sample", "Reference", *(result.short for result in chosen)], rows, "captions")
     return [
@@ -277,6 +276,12 @@ def _captions(results: Sequence[Result]) -> list[Markup]:
         element("p", choice if rows else "No test sample has a reference caption and a predicted one.", class_="note"),
         *([shown] if rows else []),
     ]
+
+
+def _variety(result: Result, rows: Collection[dict[str, str]]) -> str:
+    captions = [row["predicted_caption"] for row in rows]
+    empty = captions.count("")
+    return f"{result.short} {len(set(captions))} of {len(captions)}" + (f" ({empty} of them empty)" if empty else "")
 
 
 def _caption_loss(result: Result) -> float:
@@ -329,13 +334,15 @@ def _sources(results: Sequence[Result]) -> list[Markup]:
     parts.append(element("h3", "Configuration of every run"))
     for result in results:
         memory = result.number("peak_memory_bytes")
+        on_gpu = str(result.config.get("device")).startswith("cuda")
+        whose_memory = "peak memory" if on_gpu else "peak memory of the whole process so far"
         config = {name: value for name, value in result.config.items() if name not in ("features", "notes", "table1")}
         shown = {
             "folder": element("code", str(result.path)),
             **{name.replace("_", " "): plain(value) for name, value in config.items()},
             "training samples": plain(result.summary.get("n_train")),
             "test samples": plain(result.summary.get("n_test")),
-            "peak memory": "–" if memory is None else f"{memory / 2**20:,.0f} MiB",
+            whose_memory: "–" if memory is None else f"{memory / 2**20:,.0f} MiB",
         }
         about = "" if result.label == result.short else f" {difference(result)}"
         parts.append(

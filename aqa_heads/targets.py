@@ -13,9 +13,11 @@ from aqa_cache.annotations import Sample, class_names
 from aqa_cache.cache import FeatureCache
 
 from .errors import TrainingError
+from .experiments import TASKS
 from .vocabulary import EOS, RESERVED, Vocabulary
 
 NO_CLASS = -1
+_LABELS = {"score": "final_score", "classes": "class column", "caption": "caption"}
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,27 @@ def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor
     return pad_sequence(list(clips), batch_first=True), count
 
 
+def usable_tasks(cache: FeatureCache, tasks: Sequence[str]) -> tuple[str, ...]:
+    """Those of `tasks` that some training sample has a label for: what a run is named after. Reads no features.
+
+    Raises:
+        TrainingError: no sample to train with, or no label of any task.
+    """
+    samples = [cache.samples[index] for index in _choose_samples(cache, [])["train"]]
+    labelled = {
+        "score": any(sample.final_score is not None for sample in samples),
+        "classes": any(sample.classes for sample in samples),
+        "caption": any(sample.caption for sample in samples),
+    }
+    usable = tuple(task for task in TASKS if task in tasks and labelled[task])
+    if not usable:
+        raise TrainingError(
+            f"{cache.path}: no training sample has a label for {', '.join(tasks)}; "
+            f"fill in {', '.join(_LABELS[task] for task in tasks)} in the annotations and extract again"
+        )
+    return usable
+
+
 def read_training_data(cache: FeatureCache, tasks: Sequence[str]) -> TrainingData:
     """The training and test samples of `cache` with the labels of `tasks`.
 
@@ -143,23 +166,15 @@ def read_training_data(cache: FeatureCache, tasks: Sequence[str]) -> TrainingDat
         CacheError: a feature is damaged.
     """
     notes = []
+    usable = usable_tasks(cache, tasks)
     chosen = _choose_samples(cache, notes)
     samples = {split: [cache.samples[index] for index in indices] for split, indices in chosen.items()}
     names = _class_names(samples, notes) if "classes" in tasks else {}
-    vocabulary = _vocabulary(cache, samples["train"]) if "caption" in tasks else None
-    scored = "score" in tasks and any(sample.final_score is not None for sample in samples["train"])
-    usable = tuple(
-        task for task, has in (("score", scored), ("classes", bool(names)), ("caption", vocabulary is not None)) if has
-    )
-    what = {"score": "final_score", "classes": "class column", "caption": "caption"}
+    vocabulary = _vocabulary(cache, samples["train"]) if "caption" in usable else None
+    scored = "score" in usable
     for task in tasks:
         if task not in usable:
-            notes.append(f"task {task} is left out: no training sample has a {what[task]}")
-    if not usable:
-        raise TrainingError(
-            f"{cache.path}: no training sample has a label for {', '.join(tasks)}; "
-            f"fill in {', '.join(what[task] for task in tasks)} in the annotations and extract again"
-        )
+            notes.append(f"task {task} is left out: no training sample has a {_LABELS[task]}")
 
     def split(name: str) -> Split:
         members = samples[name]
@@ -234,7 +249,7 @@ def _class_names(samples: dict[str, list[Sample]], notes: list[str]) -> dict[str
     return names
 
 
-def _vocabulary(cache: FeatureCache, samples: Sequence[Sample]) -> Vocabulary | None:
+def _vocabulary(cache: FeatureCache, samples: Sequence[Sample]) -> Vocabulary:
     for sample in samples:
         if reserved := set((sample.caption or "").split()) & set(RESERVED):
             raise TrainingError(
@@ -242,7 +257,7 @@ def _vocabulary(cache: FeatureCache, samples: Sequence[Sample]) -> Vocabulary | 
                 "puts there; take it out of the annotations and extract again"
             )
     captions = [sample.caption for sample in samples if sample.caption]
-    return Vocabulary.of(captions) if captions else None
+    return Vocabulary.of(captions)
 
 
 def _class_numbers(column: str, names: list[str], samples: Sequence[Sample]) -> torch.Tensor:

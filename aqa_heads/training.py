@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ from .model import AqaModel
 from .predictions import Predictions, predict
 from .records import describe, prediction_columns, scored, summarise
 from .runs import Epoch, Run, new_run_folder, read_run, write_run
-from .targets import Batch, Split, TrainingData, read_training_data
+from .targets import Batch, Split, TrainingData, read_training_data, usable_tasks
+
+_NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
 
 
 def train(
@@ -54,9 +57,10 @@ def train(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with _cpu_threads(config.threads), FeatureCache(config.features) as cache:
+        asked, config = config.tasks, replace(config, tasks=usable_tasks(cache, config.tasks))
         folder = config.run_folder(cache.meaning.backbone)
         with new_run_folder(folder, config.overwrite) as temporary:
-            data = read_training_data(cache, config.tasks)
+            data = read_training_data(cache, asked)
             record = describe(config, cache, data, device)
             for line in record["notes"]:
                 say(line)
@@ -98,6 +102,11 @@ def _fit(model: AqaModel, data: TrainingData, config: TrainingConfig, on_epoch: 
         metrics = {"test_spearman": spearman(predicted, true), "test_relative_l2": relative_l2(predicted, true)}
         epochs.append(Epoch(number, **losses, **metrics, seconds=time.perf_counter() - started))
         on_epoch(epochs[-1])
+    # The last step's weights are in no training loss.
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise TrainingError(
+            f"training diverged in epoch {config.epochs} (a weight is not finite); try an --lr below {config.lr:g}"
+        )
     return epochs
 
 
@@ -174,10 +183,15 @@ def _cpu_threads(number: int | None) -> Iterator[None]:
 def _out_of_memory_explained(device: torch.device) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        # On the CPU torch raises a plain RuntimeError.
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not known and not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        said = (str(error) or "out of memory").splitlines()[0]
         raise TrainingError(
-            f"{device} has not enough memory ({str(error).splitlines()[0]}); try a smaller --batch-size or --encoder-hidden, "
-            "or --device cpu"
+            f"{device} has not enough memory ({said}); "
+            "try a smaller --batch-size or --encoder-hidden" + ("" if device.type == "cpu" else ", or --device cpu")
         ) from None
 
 

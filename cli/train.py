@@ -1,6 +1,7 @@
 """`aqa-train`: train heads on a feature cache, one run per experiment."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,20 +116,20 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
 
     from aqa_cache.cache import FeatureCache
     from aqa_heads.runs import check_run_folder
+    from aqa_heads.targets import usable_tasks
 
-    backbones = []
+    labels = []
     for config in configs:
         with FeatureCache(config.features) as cache:
-            backbones.append(cache.meaning.backbone)
-        check_run_folder(config.run_folder(backbones[-1]), config.overwrite)
+            named = replace(config, tasks=usable_tasks(cache, config.tasks))
+            backbone = cache.meaning.backbone
+        labels.append(named.run_label(backbone))
+        check_run_folder(named.run_folder(backbone), config.overwrite)
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
     said: set[str] = set()
-    runs = [
-        _train(config, config.run_label(backbone), console, said)
-        for config, backbone in zip(configs, backbones, strict=True)
-    ]
+    runs = [_train(config, label, console, said) for config, label in zip(configs, labels, strict=True)]
     console.print(_table(runs))
     for run in runs:
         for note in run.summary["notes"]:

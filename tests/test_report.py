@@ -313,6 +313,57 @@ def test_files_of_different_runs_are_said(tmp_path, undrawn):
     assert "the two files are not of one run" in page.text
 
 
+def change_tests(run, name, value):
+    """Write `value(row number)` into a column of the test samples of a run."""
+    with (run / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows[1:]):
+        row[name] = value(number)
+    write_table(run / "predictions.csv", {column: [row[column] for row in rows] for column in rows[0]})
+    return run
+
+
+def test_files_of_different_runs_are_said_where_one_of_them_has_no_correlation(tmp_path, undrawn):
+    page = report(tmp_path, make_run(tmp_path / "baseline", summary={"spearman": None}))
+    assert "summary.json says an undefined ρ but predictions.csv gives ρ = " in page.text
+    page = report(tmp_path, change_tests(make_run(tmp_path / "exp1", "1"), "predicted_score", lambda _: 5))
+    assert "but predictions.csv gives an undefined ρ; the two files are not of one run" in page.text
+    page = report(tmp_path, make_run(tmp_path / "exp2", "2", n=0))
+    assert "not of one run" not in page.text
+
+
+def test_groups_of_the_test_samples_are_said_beside_the_interval(tmp_path, undrawn):
+    run = make_run(tmp_path / "baseline")
+    page = report(tmp_path, run)
+    assert "The samples are taken as independent; they come from 5 groups, so the true uncertainty is" in page.text
+    for group in (lambda _: "", lambda number: f"g{number}"):
+        assert "taken as independent" not in report(tmp_path, change_tests(run, "group", group)).text
+
+
+def test_empty_captions_are_counted_and_shown(tmp_path, undrawn):
+    run = change_tests(make_run(tmp_path / "baseline"), "predicted_caption", lambda number: "a dive" * (number < 30))
+    assert "Baseline 2 of 40 (10 of them empty)" in report(tmp_path, run).text
+    text = report(tmp_path, change_tests(run, "predicted_caption", lambda _: "")).text
+    assert "Baseline 1 of 40 (40 of them empty)" in text and "(empty)" in text
+
+
+def test_captions_are_shown_by_score_only_of_samples_that_have_one(tmp_path, undrawn):
+    run = make_run(tmp_path / "baseline", n=6)
+    change_tests(run, "caption", lambda number: f"reference{number}")
+    text = report(tmp_path, change_tests(run, "final_score", lambda number: 60 + number if number else "")).text
+    assert "lowest to the highest true score" in text and "reference1" in text and "reference0" not in text
+    text = report(tmp_path, change_tests(run, "final_score", lambda _: "")).text
+    assert "spread evenly by their names" in text and "reference0" in text
+
+
+@pytest.mark.parametrize(
+    ("device", "label"), [("cpu", "peak memory of the whole process so far"), ("cuda:1", "peak memory")]
+)
+def test_peak_memory_says_whose_it_is(tmp_path, undrawn, device, label):
+    page = report(tmp_path, make_run(tmp_path / "baseline", config={"device": device}))
+    assert f"{label} 700 MiB" in page.text
+
+
 def test_runs_that_predict_the_same_scores_are_said(tmp_path, undrawn):
     run = make_run(tmp_path / "baseline")
     page = report(tmp_path, run, shutil.copytree(run, tmp_path / "again"), make_run(tmp_path / "exp7", "7", rho=0.1))
@@ -418,7 +469,8 @@ def test_a_run_in_the_making_is_no_run_yet(tmp_path, undrawn):
 @pytest.mark.parametrize(
     ("name", "content"),
     [("summary.json", "{"), ("config.json", "[1]"), ("predictions.csv", "sample_id,split\n1,test\n"),
-     ("metrics.csv", "epoch,train_loss\nx,1\n")],
+     ("metrics.csv", "epoch,train_loss\nx,1\n"), ("predictions.csv", "a,b\n"), ("config.json", '{"features": "x"}'),
+     ("config.json", '{"table1": "x"}'), ("summary.json", '{"floors": 3}'), ("summary.json", '{"notes": 3}')],
 )  # fmt: skip
 def test_damaged_run_is_named(tmp_path, name, content):
     run = make_run(tmp_path / "baseline")
@@ -518,6 +570,8 @@ def test_interval_is_narrower_with_more_samples_and_none_where_undefined():
     assert widths == sorted(widths, reverse=True)
     assert spearman_interval(true, np.zeros(2000)) is None
     assert spearman_interval(true[: MIN_SAMPLES - 1], predicted[: MIN_SAMPLES - 1]) is None
+    rare = np.eye(40)[0]  # absent from (39/40)^40 = 36 % of the resamples
+    assert spearman_interval(true[:40], rare) is None
     with pytest.raises(ValueError, match="expected two equal"):
         spearman_interval(true, predicted[:5])
 

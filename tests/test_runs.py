@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,11 @@ from aqa_heads.errors import RunError
 from aqa_heads.predictions import predict
 from aqa_heads.runs import check_run_folder, new_run_folder, read_run
 from aqa_heads.training import train
+
+HEADER = (
+    "epoch,train_loss,train_score_loss,train_class_loss,train_caption_loss,train_caption_loss_per_token,"
+    "test_spearman,test_relative_l2,seconds"
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +42,7 @@ def test_the_headers_are_the_contract(trained):
     metrics, predictions = [
         (run.folder / name).read_text().splitlines()[0] for name in ("metrics.csv", "predictions.csv")
     ]
-    assert metrics == (
-        "epoch,train_loss,train_score_loss,train_class_loss,train_caption_loss,train_caption_loss_per_token,"
-        "test_spearman,test_relative_l2,seconds"
-    )
+    assert metrics == HEADER
     assert predictions == (
         "sample_id,split,group,final_score,predicted_score,class_position,predicted_class_position,"
         "class_twists,predicted_class_twists,caption,predicted_caption"
@@ -110,13 +113,51 @@ def test_damaged_runs_are_one_message(trained, tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch\nx\n")
     with pytest.raises(RunError, match="cannot be read"):
         read_run(tmp_path)
-    (tmp_path / "metrics.csv").write_text((run.folder / "metrics.csv").read_text())
+    for name in ("metrics.csv", "predictions.csv"):
+        (tmp_path / name).write_text((run.folder / name).read_text())
     with pytest.raises(RunError, match="vocabulary.json is missing"):
         read_run(tmp_path).load_model()
     (tmp_path / "vocabulary.json").write_text((run.folder / "vocabulary.json").read_text())
     (tmp_path / "model.safetensors").write_bytes(b"short")
     with pytest.raises(RunError, match="is not the model of its config.json"):
         read_run(tmp_path).load_model()
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("config.json", {"features": "x"}, "features is 'x', expected an object"),
+        ("config.json", {"table1": "x"}, "table1 is 'x', expected an object"),
+        ("config.json", {"seed": []}, "seed is .., expected a whole number"),
+        ("config.json", {"features": {"path": ["x"]}}, "path is .'x'., expected text"),
+        ("config.json", [1], "its content is .1., expected an object"),
+        ("config.json", None, "null"),
+        ("summary.json", {"floors": 3}, "floors is 3, expected an object"),
+        ("summary.json", {"floors": {"difficulty": [2]}}, "difficulty is .2., expected an object"),
+        ("summary.json", {"class_accuracy": [1]}, "class_accuracy is .1., expected an object"),
+        ("summary.json", {"spearman": "high"}, "spearman is 'high', expected a number"),
+        ("summary.json", {"parameters": 10**400}, "parameters is 10+....0+, expected a number"),
+        ("summary.json", {"notes": 3}, "notes is 3, expected a list"),
+        ("summary.json", {"notes": [3]}, "an item of notes is 3, expected text"),
+        ("vocabulary.json", ["<eos>", "<sos>", "<unk>", 3], "expected text"),
+        ("metrics.csv", "epoch\n", "no column train_loss"),
+        ("predictions.csv", "", "no column sample_id.*its header is empty"),
+        ("predictions.csv", "sample_id,split\n", "no column group"),
+        ("predictions.csv", "sample_id,split,group,final_score,predicted_score\na,test\n", "row 1 has not 5 cells"),
+        (
+            "predictions.csv",
+            "sample_id,split,group,final_score,predicted_score\na,test,,x,\n",
+            "row 1: final_score is 'x'",
+        ),
+        ("metrics.csv", f"{HEADER}\nx,1,,,,,,,1\n", "row 1: epoch is 'x', expected a whole number"),
+        ("metrics.csv", f"{HEADER}\n1,x,,,,,,,1\n", "row 1: train_loss is 'x', expected a number"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_was_got(trained, tmp_path, name, content, message):
+    folder = shutil.copytree(trained[0].folder, tmp_path / "run")
+    (folder / name).write_text(content if name.endswith("csv") else json.dumps(content))
+    with pytest.raises(RunError, match=f"{name}: cannot be read .*{message}.*train the run again"):
+        read_run(folder)
 
 
 def write_some(folder, overwrite=False, text="new"):

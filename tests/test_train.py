@@ -49,7 +49,9 @@ def test_all_runs_the_eight_rows(aqa_train, tmp_path):
     result = aqa_train("--exp", "all", "--tasks", "score", "--encoder-hidden", 8)
     assert result.exit_code == 0, result.output
     folders = [
-        f"{row.folder}-tasks-score" + ("-on-c3d" if row.backbone == "s3d" else "") for row in EXPERIMENTS.values()
+        f"{row.folder}{'-encoder-hidden-8' * (row.encoder == 'lstm')}-tasks-score"
+        + ("-on-c3d" if row.backbone == "s3d" else "")
+        for row in EXPERIMENTS.values()
     ]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == sorted(folders)
     assert result.output.count("no caption task") == 1
@@ -61,6 +63,23 @@ def test_a_row_on_other_features_says_so(aqa_train, path, tmp_path):
     assert result.exit_code == 0, result.output
     assert "Exp 7 is a C3D row of Table 1, feats.h5 holds S3D features" in result.output
     assert read_run(tmp_path / "runs" / "exp7-encoder-average-tasks-score-on-s3d").config["encoder"] == "average"
+
+
+def test_a_run_is_named_and_checked_by_the_tasks_that_have_labels(aqa_train, path, tmp_path):
+    write_synthetic_cache(path, change=without("caption"))
+    result = aqa_train("--exp", "1")
+    assert result.exit_code == 0, result.output
+    assert "Exp 1 (score and classes only): epoch 1/1" in result.output
+    assert "task caption is left out" in result.output
+    result = aqa_train("--exp", "1", "--tasks", "score,classes")
+    assert result.exit_code == 2 and "exp1-tasks-score-classes: this run exists" in result.output
+
+
+def test_test_samples_without_labels_are_said(aqa_train, path):
+    write_synthetic_cache(path, change=without("final_score", "classes", splits=("test",)))
+    result = aqa_train("--tasks", "score,classes")
+    assert "no test sample has a final_score" in result.output
+    assert "no test sample has a class in column 'twists'" in result.output
 
 
 def test_progress_is_about_ten_lines_where_there_is_no_terminal(aqa_train):

@@ -210,6 +210,61 @@ def test_divergence_is_an_error_and_leaves_nothing(config):
     assert list(config.out.iterdir()) == []
 
 
+@pytest.mark.parametrize("tasks", [("classes",), ("caption",)])
+def test_a_last_step_that_diverges_is_an_error(config, monkeypatch, tasks):
+    step = torch.optim.Adam.step
+
+    def diverge(optimiser):
+        step(optimiser)
+        optimiser.param_groups[0]["params"][-1].data[0] = float("nan")
+
+    monkeypatch.setattr(torch.optim.Adam, "step", diverge)
+    with pytest.raises(TrainingError, match="diverged in epoch 1 .*try an --lr below"):
+        train(replace(config, tasks=tasks, epochs=1, batch_size=6))
+    assert list(config.out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\nmore"), MemoryError()],
+)
+def test_too_little_memory_is_one_message(config, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(training, "_fit", fail)
+    with pytest.raises(TrainingError, match="cpu has not enough memory .*--batch-size or --encoder-hidden$"):
+        train(config)
+    error = RuntimeError("another mistake")
+    with pytest.raises(RuntimeError, match="another mistake"):
+        train(config)
+
+
+def test_an_encoder_beyond_all_memory_is_one_message(config):
+    with pytest.raises(TrainingError, match="not enough memory"):
+        train(replace(config, experiment="7", encoder_hidden=2**31 - 1))
+
+
+def test_a_run_is_named_after_the_tasks_it_was_trained_on(config):
+    write_synthetic_cache(config.features, change=without("caption"))
+    run = train(replace(config, tasks=TASKS))
+    assert run.folder.name == run.config["name"] == "baseline-tasks-score-classes"
+    assert run.config["label"] == "Baseline (score and classes only)"
+    assert "task caption is left out: no training sample has a caption" in run.config["notes"]
+
+
+def test_one_scored_test_sample_has_no_spearman_and_a_word_of_explanation(tmp_path, config):
+    write_synthetic_cache(config.features, test=1)
+    assert "1 test sample has a final_score: spearman" in train(config).summary["notes"][0]
+
+
+@pytest.mark.parametrize("experiment, said", [("2", True), ("3", True), ("baseline", False)])
+def test_s3d_rows_say_that_their_projection_is_not_there(config, experiment, said):
+    write_synthetic_cache(config.features, backbone="s3d")
+    notes = train(replace(config, experiment=experiment, epochs=1)).config["notes"]
+    assert any("S3D feature is used directly" in note for note in notes) == said
+
+
 def test_equal_training_scores_need_a_score_scale(tmp_path, config):
     write_synthetic_cache(config.features, change=lambda index, sample: replace(sample, final_score=50.0))
     with pytest.raises(TrainingError, match="the 6 training score.s. are all 50.*--score-scale"):
