@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
         if path.is_dir():
             return video.VideoInfo(len(list(path.iterdir())), None, 32, 24)
         if not path.read_text():
-            raise VideoError(f"{path.name}: has zero bytes")
+            raise VideoError(path.name, "has zero bytes")
         rate, frames = path.read_text().split()
         return video.VideoInfo(int(frames), float(rate), 32, 24)
 
