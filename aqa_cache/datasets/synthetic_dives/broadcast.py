@@ -21,7 +21,7 @@ from .judging import commentate, draw_panel, final_score, give_marks
 from .picture import Scene
 
 # Raise it with every change to what is drawn or said, so that an older render is not taken for a new one.
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 
 # MTL-AQA (Parmar & Morris 2019) takes six clips from the first of the 103 frames before end_frame, so that the last 7
 # are not used, and moves end_frame by up to 3 frames in training.
@@ -342,7 +342,7 @@ def _encode(folder: Path, broadcast: Broadcast, size, frame_rate: int, seed: int
     """Write one video, under its own name only when it is whole."""
     av = _import_av()
     part = folder / f".{broadcast.video[:-4]}.partial.mp4"
-    scene = Scene(broadcast.number, broadcast.name, size, frame_rate, seed)
+    scene = Scene(broadcast.name, size, frame_rate, seed)
     ends = {planned.sample.end_frame for planned in broadcast.dives}
     try:
         with av.open(str(part), "w") as container:

@@ -21,11 +21,11 @@ class Scene:
     """One event seen by one camera.
 
     Args:
-        event: number of the event; chooses colours and the camera's small offset.
-        name: shown in a corner.
+        name: of the event, shown in a corner.
         size: (width, height) of the picture in pixels; both even.
         frame_rate: in frames per second.
-        seed: of the render.
+        seed: of the render; chooses the pool's colours and the camera's small offset. All events are held in one pool, seen by
+            one camera: a venue of its own for each event outweighs everything a diver does, for features nobody trained.
 
     Attributes:
         scale: pixels in a metre.
@@ -33,9 +33,9 @@ class Scene:
         unit: pixels in what would be a pixel of a picture 360 high.
     """
 
-    def __init__(self, event: int, name: str, size: tuple[int, int], frame_rate: float, seed: int):
+    def __init__(self, name: str, size: tuple[int, int], frame_rate: float, seed: int):
         self.size, self.frame_rate = size, frame_rate
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(event, 1)))
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, 1)))
         self.unit = unit = size[1] / 360
         self.scale = 46.5 * unit  # px/m
         self.tip_x = size[0] / 2 + (-62 + rng.uniform(-10, 10)) * unit

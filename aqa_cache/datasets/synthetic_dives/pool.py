@@ -16,7 +16,7 @@ def paint_pool(scene, name: str, rng: np.random.Generator, phases: int) -> list[
     Args:
         scene: whose `size`, `unit`, `scale`, `tip_x` and `water_y` are the camera.
         name: of the event.
-        rng: the event's own; nothing else here is chance.
+        rng: the pool's own; nothing else here is chance.
         phases: how many; after them the water is as before the first.
 
     Shape:
@@ -124,7 +124,7 @@ def _tower_mask(scene) -> np.ndarray:
 def _paint_name(scene, pen: ImageDraw.ImageDraw, name: str) -> None:
     font = ImageFont.load_default(size=12 * scene.unit)
     right, bottom = pen.textbbox((0, 0), name, font=font)[2:]
-    x, y, margin = 14 * scene.unit, 6 * scene.unit, 5 * scene.unit
+    x, y, margin = 8 * scene.unit, 2 * scene.unit, 4 * scene.unit
     pen.rectangle([x - margin, y - margin, x + right + margin, y + bottom + margin], fill=(10, 20, 40, 170))
     pen.text((x, y), name, font=font, fill=(255, 255, 255, 235))
 
