@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "AqaError": "errors",
     "ClipRule": "clips",
-    "ExtractionConfig": "extraction",
+    "ExtractionConfig": "configuration",
     "FeatureCache": "cache",
     "Sample": "annotations",
     "extract": "extraction",

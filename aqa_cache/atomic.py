@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import AqaError
+from .errors import AqaError, first_line
 
 
 @contextlib.contextmanager
@@ -33,8 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise AqaError(f"{path}: writing failed ({reason}); nothing was changed") from None
+        raise AqaError(f"{path}: writing failed ({first_line(error)}); nothing was changed") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .annotations import SPLITS, Sample, class_names, extra_columns
 from .atomic import replacing
-from .errors import CacheError
+from .errors import CacheError, first_line
 from .meaning import Meaning, canonical_json
 
 FORMAT = "aqa-feature-cache"
@@ -185,7 +185,7 @@ class FeatureCache:
         except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
             self.close()
             raise CacheError(
-                f"{self.path}: does not keep to docs/schema.md ({type(error).__name__}: {_first_line(error)}); "
+                f"{self.path}: does not keep to docs/schema.md ({type(error).__name__}: {first_line(error)}); "
                 "it is damaged or was written by another program, extract again"
             ) from None
         except BaseException:
@@ -264,7 +264,7 @@ class FeatureCache:
             return self._file[name][rows]
         except OSError as error:
             raise CacheError(
-                f"{self.path}: dataset {name!r} cannot be read ({_first_line(error)}); the file is damaged, "
+                f"{self.path}: dataset {name!r} cannot be read ({first_line(error)}); the file is damaged, "
                 "restore it from a copy or extract again"
             ) from None
 
@@ -366,7 +366,7 @@ def _open(path: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r", locking="best-effort")
     except OSError as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         if "truncated" in reason:
             raise CacheError(
                 f"{path}: is truncated, a copy or download stopped early ({reason}); copy it again"
@@ -459,7 +459,3 @@ def _made_by() -> str:
     from . import __version__
 
     return f"aqa-cache {__version__}"
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,8 +1,10 @@
-"""Which device to compute on."""
+"""Which device to compute on, and how much memory that took."""
+
+import sys
 
 import torch
 
-from .errors import AqaError
+from .errors import AqaError, first_line
 
 
 def pick_device(name: str) -> torch.device:
@@ -19,8 +21,16 @@ def pick_device(name: str) -> torch.device:
             raise AqaError(f"device {name!r} is not supported; use auto, cpu or cuda")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise AqaError(
-            f"device {name!r} cannot be used ({reason}); use auto, cpu, or cuda where there is a GPU"
+            f"device {name!r} cannot be used ({first_line(error)}); use auto, cpu, or cuda where there is a GPU"
         ) from None
     return device
+
+
+def process_peak_memory() -> int | None:
+    """Resident bytes of this process at its largest so far; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such count
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -38,6 +38,11 @@ class MissingDependency(AqaError):
     """An optional library is not installed, or is broken."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library says of an error, cut to one line; its type where it says nothing."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
 def missing(package: str, needed_for: str, error: Exception, install: str | None = None) -> MissingDependency:
     """The one message for a library that cannot be imported."""
     return MissingDependency(

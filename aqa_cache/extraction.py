@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from .annotations import extra_columns
 from .backbones import for_inference, get_backbone
 from .cache import FeatureCache, write_cache
-from .clips import ClipRule
+from .configuration import ExtractionConfig
 from .devices import pick_device
 from .errors import AqaError, CacheError
 from .meaning import Meaning
@@ -25,40 +25,6 @@ from .weights import RANDOM, Weights, load_weights, resolve_weights
 
 PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class ExtractionConfig:
-    """What `extract` is asked to do; the fields mirror the options of `aqa-extract`.
-
-    Args:
-        backbone: `c3d` or `s3d`.
-        weights: published name, path, or `random`; None: the backbone's own.
-        preprocess: `weights` (what the weights were trained on) or `mtl-aqa`.
-        size: frames' side in pixels; None: what the weights were trained on.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, …
-        precision: of the backbone: `fp32`, `fp16` or `bf16`.
-        batch_size: clips in a batch; every batch has this shape.
-        workers: decoding threads; None: chosen from the number of cores.
-        stream: index of the video stream; None: the best one.
-        dtype: of the stored features: `auto`, `float16` or `float32`.
-        prune: when continuing a cache, drop samples that are no longer asked for, features and all.
-        allow_mixed: when continuing a cache, accept features made with another device, precision or library version.
-    """
-
-    backbone: str = "s3d"
-    weights: str | None = None
-    preprocess: str = "weights"
-    size: int | None = None
-    clip_rule: ClipRule = field(default_factory=ClipRule)
-    device: str = "auto"
-    precision: str = "fp32"
-    batch_size: int = 8
-    workers: int | None = None
-    stream: int | None = None
-    dtype: str = "auto"
-    prune: bool = False
-    allow_mixed: bool = False
 
 
 @dataclass

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .annotations import Sample
 from .cache import FeatureCache, Record, write_cache
+from .configuration import ExtractionConfig
 from .errors import AqaError, CacheError
 from .meaning import Meaning
 from .pipeline import video_stamp
@@ -65,11 +66,13 @@ class Parts:
         """Throw the parts away, once the cache is published."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def reusable(self, source: Source, config, say: Callable[[str], None]) -> tuple[dict[str, Record], list[dict]]:
+    def reusable(
+        self, source: Source, config: ExtractionConfig, say: Callable[[str], None]
+    ) -> tuple[dict[str, Record], list[dict]]:
         """Records of earlier runs whose frames and video have not changed, with the annotations of now.
 
         Args:
-            config: an `ExtractionConfig`, for `prune`, `allow_mixed` and `dtype`.
+            config: for `prune`, `allow_mixed` and `dtype`.
             say: told of features that are kept without their video, and of samples that are dropped.
 
         Returns:
@@ -85,10 +88,9 @@ class Parts:
             record = earlier.get(sample.sample_id)
             if record is None or _frames_of(record.sample) != _frames_of(sample):
                 continue
-            stamp = video_stamp(source.path(sample))
             if not source.path(sample).exists():
                 gone.append(sample)
-            elif (record.video_size, record.video_mtime_ns) != stamp:
+            elif (record.video_size, record.video_mtime_ns) != video_stamp(source.path(sample)):
                 continue
             kept[sample.sample_id] = replace(record, sample=sample)
         if gone:
@@ -98,46 +100,55 @@ class Parts:
             )
         return kept, mixed_with if kept else []
 
-    def _read_earlier(self, config) -> tuple[dict[str, Record], list[dict]]:
+    def _read_earlier(self, config: ExtractionConfig) -> tuple[dict[str, Record], list[dict]]:
         earlier: dict[str, Record] = {}
         mixed_with: list[dict] = []
         for path in [self.output, *sorted(self.folder.glob("*.h5"))]:
             if not path.exists():
                 continue
             with FeatureCache(path) as cache:
-                if differences := self.meaning.differences(cache.meaning):
-                    raise CacheError(
-                        f"{path}: exists and was made otherwise than asked for now (asked for, there):\n  "
-                        + "\n  ".join(differences)
-                        + "\nGive another output name, or move the file away."
-                    )
-                if len(cache.views) > 1:
-                    raise CacheError(
-                        f"{path}: has {len(cache.views)} views, this program adds to caches of one; give another name"
-                    )
-                if path == self.output and config.dtype == "float32" and cache.dtype != "float32" and len(cache):
-                    raise CacheError(
-                        f"{path}: holds features rounded to float16, which --dtype float32 cannot undo; give another name"
-                    )
+                self._check_meaning(cache, config)
                 theirs = {name: value for name, value in cache.numerics.items() if name != "mixed_with"}
+                others = cache.numerics.get("mixed_with", [])
                 if theirs != self.numerics and len(cache):
-                    differing = [
-                        f"{name}: {self.numerics.get(name)}, {theirs.get(name)}"
-                        for name in sorted(self.numerics.keys() | theirs.keys())
-                        if self.numerics.get(name) != theirs.get(name)
-                    ]
-                    if not config.allow_mixed:
-                        raise CacheError(
-                            f"{path}: its features were computed otherwise than they would be now (now, there):\n  "
-                            + "\n  ".join(differing)
-                            + "\nThey mean the same and differ in their last bits; --allow-mixed accepts both in one file."
-                        )
-                    mixed_with += [theirs] if theirs not in mixed_with else []
-                mixed_with += [one for one in cache.numerics.get("mixed_with", []) if one not in mixed_with]
+                    self._check_numerics(path, theirs, config)
+                    others = [theirs, *others]
+                mixed_with += [one for one in others if one not in mixed_with]
                 earlier.update((record.sample.sample_id, record) for record in cache.records() if record.ok)
         return earlier, mixed_with
 
-    def _check_dropped(self, dropped: set[str], config, say: Callable[[str], None]) -> None:
+    def _check_meaning(self, cache: FeatureCache, config: ExtractionConfig) -> None:
+        path = cache.path
+        if differences := self.meaning.differences(cache.meaning):
+            raise CacheError(
+                f"{path}: exists and was made otherwise than asked for now (asked for, there):\n  "
+                + "\n  ".join(differences)
+                + "\nGive another output name, or move the file away."
+            )
+        if len(cache.views) > 1:
+            raise CacheError(
+                f"{path}: has {len(cache.views)} views, this program adds to caches of one; give another name"
+            )
+        if path == self.output and config.dtype == "float32" and cache.dtype != "float32" and len(cache):
+            raise CacheError(
+                f"{path}: holds features rounded to float16, which --dtype float32 cannot undo; give another name"
+            )
+
+    def _check_numerics(self, path: Path, theirs: dict, config: ExtractionConfig) -> None:
+        if config.allow_mixed:
+            return
+        differing = [
+            f"{name}: {self.numerics.get(name)}, {theirs.get(name)}"
+            for name in sorted(self.numerics.keys() | theirs.keys())
+            if self.numerics.get(name) != theirs.get(name)
+        ]
+        raise CacheError(
+            f"{path}: its features were computed otherwise than they would be now (now, there):\n  "
+            + "\n  ".join(differing)
+            + "\nThey mean the same and differ in their last bits; --allow-mixed accepts both in one file."
+        )
+
+    def _check_dropped(self, dropped: set[str], config: ExtractionConfig, say: Callable[[str], None]) -> None:
         if not dropped:
             return
         if not config.prune:

@@ -1,7 +1,6 @@
 """How fast extraction is on this machine, beside the machine's own matrix-product rate measured in the same run."""
 
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 from .backbones import for_inference
-from .devices import pick_device
+from .devices import pick_device, process_peak_memory
 from .errors import missing
 from .extraction import PRECISIONS, ExtractionConfig, extract, load_backbone
 from .pipeline import Model, default_workers
@@ -137,7 +136,7 @@ def measure(
     return Throughput(
         config.backbone, device_name(device), config.precision, preprocessing.crop, config.batch_size, workers,
         torch.get_num_threads(), gemm, work, eager_rate, compute_rate, frames, decode_clips, end_to_end, bound,
-        _peak_memory(), _versions(),
+        process_peak_memory(), _versions(),
     )  # fmt: skip
 
 
@@ -222,14 +221,6 @@ def _flops_of_a_clip(module: torch.nn.Module, shape: tuple[int, ...]) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module.eval()(torch.zeros(1, channels, length, height, width))
     return counter.get_total_flops() / 1e9
-
-
-def _peak_memory() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows has no such count
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _synchronise(device: torch.device) -> None:

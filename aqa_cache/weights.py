@@ -18,7 +18,7 @@ from torch import nn
 
 from .atomic import replacing
 from .backbones import Backbone, get_backbone
-from .errors import WeightsError
+from .errors import WeightsError, first_line
 from .preprocess import Preprocessing
 
 RANDOM = "random"
@@ -176,9 +176,7 @@ def resolve_weights(
             )
         path = download(published, say=say)
         return Weights(source, path, sha256_of(path), LAYOUTS[published.layout].preprocessing)
-    path = Path(source).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"weights {source!r} are neither a published name nor a file; {_choices(backbone)}")
+    path = _weights_file(source, backbone)
     layout = detect_layout(backbone, _strip(read_tensors(path)), path)
     return Weights(path.name, path, sha256_of(path), layout.preprocessing)
 
@@ -196,17 +194,16 @@ def choose_for(backbone: str, sources: tuple[str, ...]) -> str | None:
         WeightsError: none of them is for this backbone.
     """
     for source in sources:
-        if source == RANDOM or source == "published":
-            return RANDOM if source == RANDOM else None
+        if source == "published":
+            return None
+        if source == RANDOM:
+            return RANDOM
         if source in WEIGHTS:
-            if WEIGHTS[source].backbone == backbone:
-                return source
-            continue
-        path = Path(source).expanduser()
-        if not path.is_file():
-            raise WeightsError(f"weights {source!r} are neither a published name nor a file; {_choices(backbone)}")
-        tensors = _strip(read_tensors(path))
-        if any(layout.marker in tensors for layout in LAYOUTS.values() if layout.backbone == backbone):
+            fits = WEIGHTS[source].backbone == backbone
+        else:
+            tensors = _strip(read_tensors(_weights_file(source, backbone)))
+            fits = any(layout.marker in tensors for layout in LAYOUTS.values() if layout.backbone == backbone)
+        if fits:
             return source
     raise WeightsError(f"none of the weights {', '.join(sources)} is for {backbone}; {_choices(backbone)}")
 
@@ -265,9 +262,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
-            f"{path}: cannot be read as weights ({reason}); expected a .safetensors file, or a state dict saved by torch.save "
+            f"{path}: cannot be read as weights ({first_line(error)}); expected a .safetensors file, or a state dict saved by torch.save "
             "that holds tensors only"
         ) from None
     for wrapper in ("state_dict", "model_state_dict", "model"):
@@ -419,6 +415,13 @@ def _strip(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for prefix in ("module.", "backbone."):
         tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
     return tensors
+
+
+def _weights_file(source: str, backbone: str) -> Path:
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"weights {source!r} are neither a published name nor a file; {_choices(backbone)}")
+    return path
 
 
 def _choices(backbone: str) -> str:

@@ -1,7 +1,6 @@
 """Train one run: a row of Table 1 on the features of a cache."""
 
 import math
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 from aqa_cache.cache import FeatureCache
-from aqa_cache.devices import pick_device
+from aqa_cache.devices import pick_device, process_peak_memory
 
 from .configuration import TrainingConfig
 from .errors import TrainingError
@@ -199,8 +198,4 @@ def _peak_memory(device: torch.device) -> int | None:
     """Bytes: on a GPU those of its tensors since the run began, else those of the whole process since it began."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows has no such count.
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return process_peak_memory()

@@ -5,7 +5,7 @@
 Per seed: render as `aqa-demo --full` does, extract C3D features, train the baseline for 100 epochs in steps of 3 dives, and compare
 the test Spearman after the last epoch with two floors that never saw the video. The training mean ranks nothing; its Spearman is not
 defined and counts as 0. The captioner shares no weight with score and classes, so the baseline is trained without it: the score
-comes out the same to the bit (a test says so), in a third of the time.
+comes out the same to the bit (`test_the_captioner_leaves_score_and_classes_as_they_are`).
 """
 
 import argparse

@@ -54,6 +54,17 @@ def numbered_video(tmp_path_factory) -> Path:
     return write_numbered_video(tmp_path_factory.mktemp("numbered") / "numbered.mp4", 300)
 
 
+@pytest.fixture(scope="session")
+def random_s3d(tmp_path_factory) -> Path:
+    """Random S3D weights, made once for all tests."""
+    from aqa_cache.backbones import get_backbone
+    from aqa_cache.weights import make_random_weights
+
+    path = tmp_path_factory.mktemp("weights") / "s3d.safetensors"
+    make_random_weights(get_backbone("s3d"), path)
+    return path
+
+
 @pytest.fixture
 def mtl_aqa() -> Path:
     """The real MTL-AQA release, which has no licence and so is not in the repository."""

@@ -37,20 +37,10 @@ def videos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def random_weights(tmp_path_factory):
-    from aqa_cache.backbones import get_backbone
-    from aqa_cache.weights import make_random_weights
-
-    path = tmp_path_factory.mktemp("weights") / "s3d.safetensors"
-    make_random_weights(get_backbone("s3d"), path)
-    return path
-
-
 @pytest.fixture
-def output(tmp_path, random_weights):
+def output(tmp_path, random_s3d):
     """A place for a cache with the random weights already beside it, so that they are made once for all tests."""
-    random_weights_path(tmp_path / "feats.h5", "s3d").symlink_to(random_weights)
+    random_weights_path(tmp_path / "feats.h5", "s3d").symlink_to(random_s3d)
     return tmp_path / "feats.h5"
 
 
@@ -97,11 +87,11 @@ def test_features_equal_the_plain_loop(videos, output):
     assert not list(output.parent.glob("*.parts"))
 
 
-def test_neighbours_in_the_batch_change_nothing(videos, output, tmp_path, random_weights):
+def test_neighbours_in_the_batch_change_nothing(videos, output, tmp_path, random_s3d):
     extract(videos, output, CONFIG)
     together = contents(output)
     (tmp_path / "alone").mkdir()
-    random_weights_path(tmp_path / "alone" / "x.h5", "s3d").symlink_to(random_weights)
+    random_weights_path(tmp_path / "alone" / "x.h5", "s3d").symlink_to(random_s3d)
     write_annotations(tmp_path / "one.csv", [together["a2"].sample])
     extract(videos, tmp_path / "alone" / "x.h5", CONFIG, annotations=tmp_path / "one.csv")
     np.testing.assert_array_equal(
@@ -213,12 +203,12 @@ def test_a_changed_video_is_extracted_again(videos, output, tmp_path):
     assert (result.reused, result.clips) == (0, 2)
 
 
-def test_interrupted_and_continued_equals_uninterrupted(videos, output, tmp_path, random_weights):
+def test_interrupted_and_continued_equals_uninterrupted(videos, output, tmp_path, random_s3d):
     extract(videos, output, CONFIG)
     expected = contents(output)
     (tmp_path / "stopped").mkdir()
     stopped = tmp_path / "stopped" / "feats.h5"
-    random_weights_path(stopped, "s3d").symlink_to(random_weights)
+    random_weights_path(stopped, "s3d").symlink_to(random_s3d)
 
     def stop(state):
         if state.samples >= 2:

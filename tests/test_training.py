@@ -139,6 +139,18 @@ def test_epoch_losses_are_means_over_all_samples_also_with_a_smaller_last_batch(
     assert means["train_caption_loss_per_token"] == pytest.approx(whole.caption.item() * 6 / words, rel=1e-5)
 
 
+@pytest.mark.parametrize("experiment", ["1", "4", "5", "6"])
+def test_the_captioner_leaves_score_and_classes_as_they_are(config, experiment):
+    """On cached features they share no weight: rows that differ in the captioner alone agree to the bit."""
+    baseline = train(replace(config, tasks=("score", "classes")))
+    other = train(replace(config, tasks=TASKS, experiment=experiment))
+    assert [epoch.train_score_loss for epoch in other.epochs] == [epoch.train_score_loss for epoch in baseline.epochs]
+    for mine, theirs in zip(baseline.predictions, other.predictions, strict=True):
+        assert {name: theirs[name] for name in mine if "caption" not in name} == {
+            name: cell for name, cell in mine.items() if "caption" not in name
+        }
+
+
 @pytest.mark.parametrize("tasks", [("score",), ("classes",), ("caption",), ("score", "caption")])
 def test_any_subset_of_tasks_trains_and_leaves_the_rest_empty(config, tasks):
     run = train(replace(config, tasks=tasks, epochs=1))

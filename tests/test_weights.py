@@ -22,13 +22,6 @@ from aqa_cache.weights import (
 )
 
 
-@pytest.fixture(scope="module")
-def random_s3d(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "s3d.safetensors"
-    make_random_weights(get_backbone("s3d"), path)
-    return path
-
-
 @pytest.fixture
 def server(tmp_path):
     """A file server on this machine, and the folder it serves."""
