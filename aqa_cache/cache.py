@@ -3,9 +3,11 @@
 The file is a public contract, written down in `docs/schema.md`; its only writer and reader are here.
 """
 
+import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -30,8 +32,30 @@ _SAMPLE_DATASETS = (
     "video_size", "video_mtime_ns", "offset", "count",
 )  # fmt: skip
 _CHUNK_ROWS = 64
+# Features pass through memory in blocks of about this many bytes, however long a sample is.
+_BLOCK_BYTES = 1 << 22
 # Relative error of rounding to float16 is at most 2^-11; more means that values overflow or sink below its range.
 _FLOAT16_MAX_RELATIVE_ERROR = 1e-3
+
+
+class StoredRows:
+    """Rows of features that lie in a file; only slices of them are ever in memory.
+
+    Args:
+        read: given first row and row behind the last, reads `(rows, dim)` float32.
+        shape: `(rows, dim)`.
+    """
+
+    def __init__(self, read: Callable[[int, int], np.ndarray], shape: tuple[int, int]):
+        self._read, self.shape, self.ndim = read, shape, 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, step = rows.indices(len(self))
+        assert step == 1, "rows are read in order"
+        return self._read(start, stop)
 
 
 @dataclass(frozen=True)
@@ -39,11 +63,11 @@ class ClipFeatures:
     """The clips of one view of one sample, in time order.
 
     Shape:
-        - features: `(clips, dim)` float32; first_frame: `(clips,)` int64, 0-based in the video;
+        - features: `(clips, dim)` float32, in memory or in a file; first_frame: `(clips,)` int64, 0-based in the video;
           pts_seconds: `(clips,)` float64, presentation time of the first frame, NaN where the source has no times.
     """
 
-    features: np.ndarray
+    features: np.ndarray | StoredRows
     first_frame: np.ndarray
     pts_seconds: np.ndarray
 
@@ -58,6 +82,7 @@ class Record:
         reason: why the sample has no features; empty where it has.
         video_size: bytes of the video file, 0 for imported features and frame folders.
         video_mtime_ns: its time of modification, likewise.
+        video_sha256: hex; empty where it was not asked for.
     """
 
     sample: Sample
@@ -65,6 +90,7 @@ class Record:
     reason: str = ""
     video_size: int = 0
     video_mtime_ns: int = 0
+    video_sha256: str = ""
 
     @property
     def ok(self) -> bool:
@@ -82,20 +108,23 @@ def fits_float16(features: np.ndarray) -> bool:
 
 def write_cache(
     path: str | Path,
-    records: Sequence[Record],
+    records: Iterable[Record],
     meaning: Meaning,
     *,
     views: Sequence[str] = (PLAIN_VIEW,),
     numerics: dict | None = None,
     dtype: str = "auto",
+    temporary_in: Path | None = None,
 ) -> np.dtype:
     """Write a cache at once: to a temporary file beside `path`, synced to disk, then renamed over it.
 
     Args:
-        records: in the order the file shall have.
+        records: in the order the file shall have. Gone through once, or, where `auto` finds a value that float16 cannot hold, a
+            second time; features that lie in files are never in memory as a whole.
         views: names of the views, the plain one first; every ok record has one entry for each.
         numerics: device, precision, threads and library versions.
         dtype: `auto` (float16 if every value fits, else float32), `float16` or `float32`.
+        temporary_in: folder of the temporary file, on the same file system; None: that of `path`.
 
     Returns:
         The dtype the features were stored in.
@@ -104,59 +133,18 @@ def write_cache(
         CacheError: a feature has the wrong size or is not finite, or float16 was demanded and cannot hold a value.
     """
     path = Path(path)
-    stored = [(record, clips) for record in records for clips in record.views if clips is not None]
-    for record, clips in stored:
-        if clips.features.ndim != 2 or clips.features.shape[1] != meaning.dim or not len(clips.features):
-            raise CacheError(
-                f"{record.sample.sample_id}: features have shape {clips.features.shape}, expected (clips, {meaning.dim}) "
-                "with at least one clip"
-            )
-        if not np.isfinite(clips.features).all():
-            bad = int(np.argmax(~np.isfinite(clips.features).all(axis=1)))
-            raise CacheError(
-                f"{record.sample.sample_id} ({record.sample.video}): the feature of clip {bad} is not finite (NaN or infinite); "
-                "the weights or the precision are unusable for this video, try --precision fp32"
-            )
-    fits = all(fits_float16(clips.features) for _, clips in stored)
-    if dtype == "float16" and not fits:
-        raise CacheError(f"{path.name}: float16 was asked for but cannot hold every feature; use float32 or auto")
-    feature_dtype = np.dtype(np.float16 if fits and dtype != "float32" else np.float32)
-
-    offsets = np.full((len(records), len(views)), -1, np.int64)
-    counts = np.full((len(records), len(views)), -1, np.int64)
-    rows = 0
-    for index, record in enumerate(records):
-        for view, clips in enumerate(record.views):
-            if clips is not None:
-                offsets[index, view], counts[index, view] = rows, len(clips.features)
-                rows += len(clips.features)
-
-    def concatenated(name: str, dtype: np.dtype) -> np.ndarray:
-        parts = [getattr(clips, name) for _, clips in stored]
-        return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
-
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["version"] = VERSION
-        for name in ("backbone", "layer", "dim", "weights", "weights_sha256", "fingerprint"):
-            file.attrs[name] = getattr(meaning, name)
-        file.attrs["preprocessing"] = canonical_json(meaning.preprocessing)
-        file.attrs["clip_rule"] = canonical_json(meaning.clip_rule)
-        file.attrs["views"] = json.dumps(list(views))
-        file.attrs["numerics"] = canonical_json(numerics or {})
-        file.attrs["made_by"] = _made_by()
-        features = file.create_dataset(
-            "features", (rows, meaning.dim), feature_dtype, chunks=(_CHUNK_ROWS, meaning.dim), maxshape=(None, meaning.dim),
-            fletcher32=True,
-        )  # fmt: skip
-        row = 0
-        for _, clips in stored:
-            features[row : row + len(clips.features)] = clips.features
-            row += len(clips.features)
-        _write_array(file, "clips/first_frame", concatenated("first_frame", np.int64))
-        _write_array(file, "clips/pts_seconds", concatenated("pts_seconds", np.float64))
-        _write_samples(file.create_group("samples"), records, offsets, counts)
-    return feature_dtype
+    assert not isinstance(records, Iterator), "records may be gone through twice"
+    for feature_dtype in {"auto": (np.float16, np.float32), "float16": (np.float16,), "float32": (np.float32,)}[dtype]:
+        try:
+            with replacing(path, temporary_in) as temporary, _Disk(temporary) as disk:
+                with h5py.File(disk, "w") as file:
+                    _write_attributes(file, meaning, views, numerics or {})
+                    _write_records(file, records, meaning.dim, len(views), np.dtype(feature_dtype), disk)
+                disk.check()
+            return np.dtype(feature_dtype)
+        except _DoesNotFit:
+            pass
+    raise CacheError(f"{path.name}: float16 was asked for but cannot hold every feature; use float32 or auto")
 
 
 class FeatureCache:
@@ -172,6 +160,7 @@ class FeatureCache:
         numerics (dict): what decides their last bits.
         views (list[str]): names of the views, `plain` first.
         offset, count: `(samples, views)` int64; -1 where a sample has no such view.
+        video_size, video_mtime_ns, video_sha256: per sample, of its video when it was decoded.
 
     Raises:
         CacheError: the file is no cache, newer than this program, truncated, incomplete, or damaged.
@@ -182,7 +171,7 @@ class FeatureCache:
         self._file = _open(self.path)
         try:
             self._read_index()
-        except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, AttributeError, OSError, RuntimeError) as error:
             self.close()
             raise CacheError(
                 f"{self.path}: does not keep to docs/schema.md ({type(error).__name__}: {first_line(error)}); "
@@ -243,21 +232,48 @@ class FeatureCache:
         """Features, first frames and times of one sample's clips."""
         features = self.features(index, view)
         rows = slice(self.offset[index, view], self.offset[index, view] + self.count[index, view])
-        return ClipFeatures(features, self._read("clips/first_frame", rows), self._read("clips/pts_seconds", rows))
+        return ClipFeatures(features, self._first_frame[rows], self._pts_seconds[rows])
+
+    def record(self, index: int) -> Record:
+        """Everything of one sample, as `write_cache` takes it; the features stay in the file, which must stay open."""
+        return Record(
+            self.samples[index],
+            [self._stored(index, view) if self.has_features(index, view) else None for view in range(len(self.views))],
+            self.reasons[index],
+            int(self.video_size[index]),
+            int(self.video_mtime_ns[index]),
+            self.video_sha256[index],
+        )
 
     def records(self) -> list[Record]:
-        """Everything in the file, as `write_cache` takes it."""
-        size, mtime = self._read("samples/video_size"), self._read("samples/video_mtime_ns")
+        """Everything in the file, in memory."""
         return [
-            Record(
-                sample,
-                [self.clips(i, view) if self.has_features(i, view) else None for view in range(len(self.views))],
-                self.reasons[i],
-                int(size[i]),
-                int(mtime[i]),
+            replace(
+                self.record(index),
+                views=[
+                    self.clips(index, view) if self.has_features(index, view) else None
+                    for view in range(len(self.views))
+                ],
             )
-            for i, sample in enumerate(self.samples)
+            for index in range(len(self))
         ]
+
+    def _stored(self, index: int, view: int) -> ClipFeatures:
+        first, count = int(self.offset[index, view]), int(self.count[index, view])
+        rows = slice(first, first + count)
+
+        def read(start: int, stop: int) -> np.ndarray:
+            return self._read("features", slice(first + start, first + stop)).astype(np.float32)
+
+        return ClipFeatures(StoredRows(read, (count, self.dim)), self._first_frame[rows], self._pts_seconds[rows])
+
+    @cached_property
+    def _first_frame(self) -> np.ndarray:
+        return self._read("clips/first_frame")
+
+    @cached_property
+    def _pts_seconds(self) -> np.ndarray:
+        return self._read("clips/pts_seconds")
 
     def _read(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         try:
@@ -293,6 +309,9 @@ class FeatureCache:
         self.reasons = self._text("samples/reason")
         self.offset = self._read("samples/offset")
         self.count = self._read("samples/count")
+        self.video_size, self.video_mtime_ns = self._read("samples/video_size"), self._read("samples/video_mtime_ns")
+        hashed = "samples/video_sha256" in self._file
+        self.video_sha256 = self._text("samples/video_sha256") if hashed else [""] * len(self.reasons)
         self.samples = self._read_samples()
         rows, dim = self._file["features"].shape
         if dim != self.dim:
@@ -300,7 +319,8 @@ class FeatureCache:
                 f"{self.path}: features are {dim} wide but the attribute 'dim' says {self.dim}; extract again"
             )
         shapes = {self.offset.shape, self.count.shape, (len(self.samples), len(self.views))}
-        if len(shapes) > 1 or len(self.reasons) != len(self.samples):
+        lengths = {len(column) for column in (self.reasons, self.video_size, self.video_mtime_ns, self.video_sha256)}
+        if len(shapes) > 1 or lengths != {len(self.samples)}:
             raise CacheError(f"{self.path}: its index does not fit its {len(self.samples)} samples; extract again")
         outside = np.argwhere((self.count >= 0) & ((self.offset < 0) | (self.offset + self.count > rows)))
         if len(outside):
@@ -376,6 +396,11 @@ def _open(path: Path) -> h5py.File:
         ) from None
     try:
         _check_contract(path, file)
+    except (OSError, RuntimeError) as error:
+        file.close()
+        raise CacheError(
+            f"{path}: cannot be read ({first_line(error)}); the file is damaged, restore it from a copy or extract again"
+        ) from None
     except BaseException:
         file.close()
         raise
@@ -404,6 +429,127 @@ def _check_contract(path: Path, file: h5py.File) -> None:
         raise CacheError(f"{path}: lacks {', '.join(lacking[:3])}{more}; it is incomplete, extract again")
 
 
+class _Disk(io.FileIO):
+    """A file whose failures are kept until they are asked for: HDF5 cannot close a file that it could not write, and crashes."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise what has failed, if anything has."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        try:
+            while written < len(view) and self.error is None:
+                written += super().write(view[written:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+
+class _DoesNotFit(Exception):
+    """A block of features holds values that float16 cannot."""
+
+
+class _Rows:
+    """Appends rows to a dataset in whole chunks."""
+
+    def __init__(self, file: h5py.File, dim: int, dtype: np.dtype):
+        self._dataset = file.create_dataset(
+            "features", (0, dim), dtype, chunks=(_CHUNK_ROWS, dim), maxshape=(None, dim), fletcher32=True,
+            fillvalue=np.nan,  # what HDF5 gives for a chunk that damage has lost from its index
+        )  # fmt: skip
+        self._waiting: list[np.ndarray] = []
+        self.rows = 0
+
+    def append(self, block: np.ndarray) -> None:
+        self._waiting.append(block.astype(self._dataset.dtype))
+        self.rows += len(block)
+        waiting = self.rows - len(self._dataset)
+        if waiting * block.shape[1] * self._dataset.dtype.itemsize >= _BLOCK_BYTES:
+            self._write(waiting // _CHUNK_ROWS * _CHUNK_ROWS)
+
+    def finish(self) -> None:
+        self._write(self.rows - len(self._dataset))
+
+    def _write(self, count: int) -> None:
+        if count:
+            block, start = np.concatenate(self._waiting), len(self._dataset)
+            self._dataset.resize(start + count, axis=0)
+            self._dataset[start:] = block[:count]
+            self._waiting = [block[count:]]
+
+
+def _write_attributes(file: h5py.File, meaning: Meaning, views: Sequence[str], numerics: dict) -> None:
+    file.attrs["format"] = FORMAT
+    file.attrs["version"] = VERSION
+    for name in ("backbone", "layer", "dim", "weights", "weights_sha256", "fingerprint"):
+        file.attrs[name] = getattr(meaning, name)
+    file.attrs["preprocessing"] = canonical_json(meaning.preprocessing)
+    file.attrs["clip_rule"] = canonical_json(meaning.clip_rule)
+    file.attrs["views"] = json.dumps(list(views))
+    file.attrs["numerics"] = canonical_json(numerics)
+    file.attrs["made_by"] = _made_by()
+
+
+def _write_records(
+    file: h5py.File, records: Iterable[Record], dim: int, views: int, dtype: np.dtype, disk: "_Disk"
+) -> None:
+    rows = _Rows(file, dim, dtype)
+    light, offsets, counts = [], [], []
+    first_frames, times = [np.empty(0, np.int64)], [np.empty(0, np.float64)]
+    for record in records:
+        offset, count = [-1] * views, [-1] * views
+        for view, clips in enumerate(record.views):
+            if clips is None:
+                continue
+            offset[view], count[view] = rows.rows, len(clips.features)
+            for block in _blocks(record.sample, clips.features, dim):
+                if dtype == np.float16 and not fits_float16(block):
+                    raise _DoesNotFit
+                rows.append(block)
+                disk.check()
+            first_frames.append(clips.first_frame.astype(np.int64))
+            times.append(clips.pts_seconds.astype(np.float64))
+        offsets.append(offset)
+        counts.append(count)
+        light.append(replace(record, views=[]))
+    rows.finish()
+    _write_array(file, "clips/first_frame", np.concatenate(first_frames))
+    _write_array(file, "clips/pts_seconds", np.concatenate(times))
+    index = (np.array(values, np.int64).reshape(len(light), views) for values in (offsets, counts))
+    _write_samples(file.create_group("samples"), light, *index)
+
+
+def _blocks(sample: Sample, features: np.ndarray | StoredRows, dim: int) -> Iterator[np.ndarray]:
+    if features.ndim != 2 or features.shape[1] != dim or not len(features):
+        raise CacheError(
+            f"{sample.sample_id}: features have shape {features.shape}, expected (clips, {dim}) with at least one clip"
+        )
+    size = max(1, _BLOCK_BYTES // (4 * dim))
+    for start in range(0, len(features), size):
+        block = features[start : start + size]
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            raise CacheError(
+                f"{sample.sample_id} ({sample.video}): the feature of clip {start + int(np.argmin(finite))} is not finite (NaN or "
+                "infinite); the weights or the precision are unusable for this video, try --precision fp32"
+            )
+        yield block
+
+
 def _write_samples(group: h5py.Group, records: Sequence[Record], offsets: np.ndarray, counts: np.ndarray) -> None:
     samples = [record.sample for record in records]
     for name in _TEXT_COLUMNS:
@@ -427,6 +573,8 @@ def _write_samples(group: h5py.Group, records: Sequence[Record], offsets: np.nda
     _write_text(group, "reason", [record.reason for record in records])
     _write_array(group, "video_size", np.array([record.video_size for record in records], np.int64))
     _write_array(group, "video_mtime_ns", np.array([record.video_mtime_ns for record in records], np.int64))
+    if any(record.video_sha256 for record in records):
+        _write_text(group, "video_sha256", [record.video_sha256 for record in records])
     _write_array(group, "offset", offsets)
     _write_array(group, "count", counts)
 

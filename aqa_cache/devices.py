@@ -1,5 +1,6 @@
 """Which device to compute on, and how much memory that took."""
 
+import os
 import sys
 
 import torch
@@ -8,13 +9,15 @@ from .errors import AqaError, first_line
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU.
+    """`auto` is a GPU if there is one, else the CPU: under torchrun that of `LOCAL_RANK`, else the first.
 
     Raises:
         AqaError: the device is unknown, or not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     try:
         device = torch.device(name)
         if device.type not in ("cpu", "cuda"):

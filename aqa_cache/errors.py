@@ -4,6 +4,8 @@ Every message says what was got, what was expected, which sample or file, and wh
 Commands print it and exit with 2; `assert` and other exceptions are for our own bugs.
 """
 
+from collections.abc import Sequence
+
 
 class AqaError(Exception):
     """Something the user gave cannot be used. `str(error)` is the whole message."""
@@ -41,6 +43,11 @@ class MissingDependency(AqaError):
 def first_line(error: BaseException) -> str:
     """What another library says of an error, cut to one line; its type where it says nothing."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """The first few of many names, and how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def missing(package: str, needed_for: str, error: Exception, install: str | None = None) -> MissingDependency:

@@ -1,30 +1,36 @@
 """Extraction: every sample's clips through a backbone, once, into a feature cache."""
 
-import platform
+import hashlib
+import json
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .annotations import extra_columns
-from .backbones import for_inference, get_backbone
-from .cache import FeatureCache, write_cache
+from .annotations import Sample, extra_columns
+from .backbones import get_backbone
+from .cache import FeatureCache
 from .configuration import ExtractionConfig
 from .devices import pick_device
 from .errors import AqaError, CacheError
+from .finished import Finished
+from .inference import PRECISIONS, Model, ready_model
 from .meaning import Meaning
-from .parts import Parts
-from .pipeline import Model, Pipeline, Progress
+from .numerics import mixed, numerics_of
+from .parts import Parts, PartWriter
+from .pipeline import Pipeline, Progress
 from .preprocess import MTL_AQA, Preprocessing
-from .sources import find_samples
-from .weights import RANDOM, Weights, load_weights, resolve_weights
+from .publishing import publish
+from .random_weights import RANDOM
+from .sources import Source, find_samples
+from .weights import Weights, load_weights, resolve_weights
 
 PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass
@@ -32,9 +38,13 @@ class Extraction:
     """What an extraction did.
 
     Args:
+        path: of the cache.
+        meaning: of its features.
+        samples: asked for, of all shares.
+        reused: of this share's samples, those that were there already; clips: made in this run.
         failures: sample_id and reason of every sample without features.
-        samples: in the cache, with and without features; reused: those of them that were there already.
-        clips: of the samples made in this run.
+        dtype: of the published features; None if nothing was published, since other shares are not done.
+        stopped: whether it was stopped before its end.
     """
 
     path: Path
@@ -43,8 +53,9 @@ class Extraction:
     reused: int
     clips: int
     failures: list[tuple[str, str]]
-    dtype: str
+    dtype: str | None
     seconds: float
+    stopped: bool
 
 
 def extract(
@@ -55,60 +66,81 @@ def extract(
     annotations: str | Path | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
+    stop: threading.Event | None = None,
 ) -> Extraction:
     """Extract the clip features of every sample into a cache.
 
     Args:
         videos: a folder (with or without `annotations.csv`), one video, or a folder of frame folders.
         output: the cache. If it exists and was made in the same way, samples that have not changed are kept.
-        progress: called after every step.
+        progress: called after every batch.
         say: told in one line what a person should know.
+        stop: when it is set, the batch in flight is finished, and what is done is published.
 
     Raises:
         AqaError: nothing could be done as asked. A sample that fails alone does not raise: it is listed in the result, and its
             reason is in the cache.
     """
-    config, output = config or ExtractionConfig(), Path(output)
+    config, output, stop = config or ExtractionConfig(), Path(output), stop or threading.Event()
     started = time.monotonic()
+    _check_config(config)
     source = find_samples(videos, annotations)
     if extra := extra_columns(source.samples):
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
     _check_output(output)
-    model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
-    if meaning.weights.startswith(RANDOM):
-        say(
-            f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not what a model can do."
-        )
-    made_with = numerics(model)
-    parts = Parts(output, meaning, made_with)
-    finished, mixed_with = parts.reusable(source, config, say)
-    if mixed_with:
-        made_with = {**made_with, "mixed_with": mixed_with}
-    reused = len(finished)
-    todo = [sample for sample in source.samples if sample.sample_id not in finished]
-    if todo:
-        pipeline = Pipeline(model, config.clip_rule, source.folder, todo, workers=config.workers, stream=config.stream)
-        try:
-            for record in pipeline.records(progress):
-                finished[record.sample.sample_id] = record
-                parts.add(record)
-        finally:
-            parts.save()
-    records = [finished[sample.sample_id] for sample in source.samples]
-    dtype = write_cache(output, records, meaning, numerics=made_with, dtype=config.dtype)
-    parts.remove()
-    if dtype == np.float32 and config.dtype == "auto":
-        say("Stored as float32: float16 cannot hold every feature.")
-    return Extraction(
+    samples = config.share.of(source)
+    hashes = _hashes(source, samples, stop) if config.verify == "sha256" else {}
+    parts = Parts(output, say)
+    try:
+        with parts.exclusively():
+            model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
+            if meaning.weights.startswith(RANDOM):
+                say(
+                    f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not what a model "
+                    "can do."
+                )
+            made_with = numerics_of(model, config)
+            parts.claim(config.share, meaning.fingerprint)
+            parts.write_samples(source.samples)
+            with Finished(output, parts.paths(), meaning, [view.name for view in config.views]) as finished:
+                reused = finished.reusable(source, samples, hashes, say)
+                _check_continuation(output, source, finished, made_with, reused, config, say)
+        todo = [sample for sample in samples if sample.sample_id not in reused]
+        clips, stopped = 0, False
+        if todo:
+            pipeline = Pipeline(
+                model, config.clip_rule, source.folder, todo,
+                views=config.views, workers=config.workers, stream=config.stream, decode_timeout=config.decode_timeout,
+                hashes=hashes, scratch=parts.folder, say=say,
+            )  # fmt: skip
+            writer = PartWriter(parts.folder, meaning, made_with, [view.name for view in config.views])
+            try:
+                for record in pipeline.records(progress, stop):
+                    writer.add(record)
+                    clips += sum(len(view.features) for view in record.views if view)
+                    if not record.ok and config.on_error == "stop":
+                        stopped = True
+                        break
+            finally:
+                writer.close()
+        stopped = stopped or stop.is_set()
+        with parts.exclusively():
+            failures, dtype = publish(parts, source.samples, meaning, config, stopped, bool(todo), say)
+    finally:
+        parts.release()
+    result = Extraction(
         path=output,
         meaning=meaning,
-        samples=len(records),
-        reused=reused,
-        clips=sum(len(view.features) for sample in todo for view in finished[sample.sample_id].views if view),
-        failures=[(record.sample.sample_id, record.reason) for record in records if not record.ok],
-        dtype=str(dtype),
+        samples=len(source.samples),
+        reused=len(reused),
+        clips=clips,
+        failures=failures,
+        dtype=dtype,
         seconds=time.monotonic() - started,
+        stopped=stopped,
     )
+    _log(result, config, say)
+    return result
 
 
 def load_model(
@@ -122,14 +154,10 @@ def load_model(
     Raises:
         AqaError: unknown names, weights that do not fit, or a clip length or frame size that the backbone does not take.
     """
-    if config.batch_size < 1 or (config.workers is not None and config.workers < 1):
-        raise AqaError(f"batch size is {config.batch_size} and workers {config.workers}; both must be at least 1")
-    if config.precision not in PRECISIONS:
-        raise AqaError(f"unknown precision {config.precision!r}; choose one of {', '.join(PRECISIONS)}")
-    device, dtype = pick_device(config.device), PRECISIONS[config.precision]
+    device = pick_device(config.device)
     if device.type == "cuda":
-        # By default cuDNN rounds float32 convolutions to TF32; fp32 here means fp32.
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.benchmark = not config.deterministic
+        torch.backends.cudnn.deterministic = config.deterministic
     module, weights, preprocessing = load_backbone(config, random_path, say)
     backbone = get_backbone(config.backbone)
     meaning = Meaning(
@@ -141,7 +169,11 @@ def load_model(
         preprocessing=preprocessing.record(),
         clip_rule={**config.clip_rule.record(), "stream": config.stream},
     )
-    return Model(for_inference(module, device, dtype), device, dtype, preprocessing, config.batch_size), meaning
+    model = ready_model(
+        module, device, config.precision, preprocessing, config.batch_size, config.clip_rule.clip_len,
+        compiled=config.compile, say=say,
+    )  # fmt: skip
+    return model, meaning
 
 
 def load_backbone(
@@ -149,6 +181,7 @@ def load_backbone(
 ) -> tuple[torch.nn.Module, Weights, Preprocessing]:
     """The backbone as published, float32 on the CPU, its weights, and what its input must look like."""
     backbone = get_backbone(config.backbone)
+    backbone.check_input(config.clip_rule.clip_len, config.size)  # before anything is downloaded
     if config.preprocess not in ("weights", *PREPROCESSINGS):
         raise AqaError(f"unknown preprocessing {config.preprocess!r}; choose weights or {', '.join(PREPROCESSINGS)}")
     weights = resolve_weights(config.backbone, config.weights, random_path=random_path, say=say)
@@ -164,26 +197,18 @@ def random_weights_path(output: Path, backbone: str) -> Path:
     return output.with_name(f"{output.stem}.random-{backbone}.safetensors")
 
 
-def numerics(model: Model) -> dict:
-    """What decides the last bits of the features, but not what they mean; null for a library that is not installed."""
-
-    def version(package: str) -> str | None:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return None
-
-    on_gpu = model.device.type == "cuda"
-    return {
-        "device": torch.cuda.get_device_name(model.device) if on_gpu else platform.machine(),
-        "precision": str(model.dtype).removeprefix("torch."),
-        "batch_size": model.batch_size,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "cudnn": torch.backends.cudnn.version() if on_gpu else None,
-        "av": version("av"),
-        "pillow": version("pillow"),
-    }
+def _check_config(config: ExtractionConfig) -> None:
+    for name, value in (("batch size", config.batch_size), ("workers", config.workers)):
+        if value is not None and value < 1:
+            raise AqaError(f"{name} is {value}, it must be at least 1")
+    if config.decode_timeout <= 0:
+        raise AqaError(f"decode timeout is {config.decode_timeout} seconds, it must be more than 0")
+    for name, choices in (
+        ("precision", tuple(PRECISIONS)), ("verify", ("stat", "sha256")), ("on_error", ("skip", "stop")),
+        ("dtype", ("auto", "float16", "float32")),
+    ):  # fmt: skip
+        if getattr(config, name) not in choices:
+            raise AqaError(f"unknown {name} {getattr(config, name)!r}; choose one of {', '.join(choices)}")
 
 
 def _check_output(output: Path) -> None:
@@ -198,3 +223,64 @@ def _check_output(output: Path) -> None:
             ) from None
     if not output.parent.is_dir():
         raise CacheError(f"{output}: the folder {output.parent} does not exist; make it first")
+
+
+def _check_continuation(
+    output: Path,
+    source: Source,
+    finished: Finished,
+    made_with: dict,
+    reused: set[str],
+    config: ExtractionConfig,
+    say: Callable[[str], None],
+) -> None:
+    """Nothing is thrown away unasked, and features that were computed otherwise are not mixed unasked."""
+    dropped = finished.sample_ids() - {sample.sample_id for sample in source.samples}
+    count, names = len(dropped), f"{min(dropped, default='')}{', …' if len(dropped) > 1 else ''}"
+    if dropped and not config.prune:
+        raise CacheError(
+            f"{output}: an earlier run extracted {count} sample(s) that are not asked for now: {names}. Give another output name to "
+            "keep them, or --prune to drop them."
+        )
+    if dropped:
+        say(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}")
+    if reused and config.dtype == "float32" and finished.dtype not in (None, np.float32):
+        raise CacheError(
+            f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another name"
+        )
+    others = [other for other in finished.numerics_of(reused) if other != made_with]
+    if others and len(reused) < len(source.samples) and not config.allow_mixed:
+        raise CacheError(mixed(output, made_with, others[0]))
+
+
+def _hashes(source: Source, samples: Iterable[Sample], stop: threading.Event) -> dict[str, str]:
+    """SHA-256 of the samples' videos, hex; of a frame folder none is made."""
+    hashes = {}
+    for video in dict.fromkeys(sample.video for sample in samples):
+        path = source.folder / video
+        if path.is_file() and not stop.is_set():
+            with open(path, "rb") as file:
+                hashes[video] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None]) -> None:
+    """Add a line to the log beside the output: what is not part of the result, so that equal runs give equal files."""
+    line = {
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "host": socket.gethostname(),
+        "share": str(config.share),
+        "seconds": round(result.seconds, 3),
+        "clips": result.clips,
+        "samples": result.samples,
+        "reused": result.reused,
+        "failed": len(result.failures),
+        "stopped": result.stopped,
+        "fingerprint": result.meaning.fingerprint,
+    }
+    path = result.path.with_name(result.path.name + ".log")
+    try:
+        with open(path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        say(f"{path}: cannot be written ({error.strerror}); the features are not touched by that.")

@@ -10,7 +10,7 @@ class Meaning:
     """Everything that decides what the features are; what only decides their last bits is the numerics record.
 
     Args:
-        backbone: the network's name, `c3d` or `s3d`.
+        backbone: the network's name, such as `c3d`.
         layer: the layer whose output is kept, and how it was pooled.
         dim: size of one clip's feature.
         weights: a name for people; not part of the fingerprint, the hash is.

@@ -1,166 +1,195 @@
-"""The parts of an extraction that has not ended: finished samples beside the cache they will be published in."""
+"""The parts of an extraction that has not ended: finished samples beside the cache they will be published in.
 
+feats.h5                        the published cache: at every instant the old one or the new one
+feats.h5.parts/
+    annotations.csv             the samples asked for
+    <time>-<process>-<n>.h5     parts: small caches of the same format
+    share-1-of-2.lock           held by the process that works on this share
+    starting.lock               held while weights are fetched, and while publishing
+"""
+
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from .annotations import Sample
-from .cache import FeatureCache, Record, write_cache
-from .configuration import ExtractionConfig
+from .annotations import FILE_NAME, Sample, read_annotations, write_annotations
+from .atomic import replacing
+from .cache import Record, write_cache
 from .errors import AqaError, CacheError
+from .locks import FileLock
 from .meaning import Meaning
-from .pipeline import video_stamp
-from .sources import Source
+from .shares import Share
 
-PART_SAMPLES, PART_SECONDS = 64, 30.0
+PART_SAMPLES, PART_SECONDS, PART_BYTES = 64, 30.0, 1 << 25
 
 
 class Parts:
-    """Finished samples on their way into a cache, saved every `PART_SAMPLES` samples or `PART_SECONDS` seconds.
-
-    A part is a small cache of the same format in `NAME.h5.parts/`, written at once; stopping loses at most what came after the
-    last one.
+    """The folder of parts of one output.
 
     Args:
         output: the cache they belong to.
-        meaning, numerics: of the features.
+        say: told in one line what a person should know.
     """
 
-    def __init__(self, output: Path, meaning: Meaning, numerics: dict):
-        self.output, self.meaning, self.numerics = output, meaning, numerics
-        self.folder = output.with_name(output.name + ".parts")
+    def __init__(self, output: Path, say: Callable[[str], None] = lambda line: None):
+        self.output, self.folder = output, folder_of(output)
+        self._say = say
+        self._share_lock: FileLock | None = None
+
+    def paths(self) -> list[Path]:
+        """The parts there are, oldest first."""
+        return sorted(self.folder.glob("*.h5"))
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Only one process at a time is in here, of all that work for this output.
+
+        Raises:
+            AqaError: the folder cannot be made or written to.
+        """
+        lock = FileLock(self.folder / "starting.lock", self._say)
+        while True:
+            try:
+                self.folder.mkdir(exist_ok=True)
+                if not lock.acquire():
+                    owner = lock.owner() or {}
+                    self._say(
+                        f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which starts or publishes."
+                    )
+                    lock.acquire(wait=True)
+                break
+            except FileNotFoundError:  # another process has published and taken the folder away
+                continue
+            except OSError as error:
+                raise AqaError(
+                    f"{self.folder}: cannot be made or written to ({error.strerror}); choose another folder for the output"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def claim(self, share: Share, fingerprint: str) -> None:
+        """Take a share of the work for this process, until `release`.
+
+        Raises:
+            AqaError: another process has it, works on shares of another number, or extracts something else.
+        """
+        for path in self.folder.glob("share-*.lock"):
+            owner = FileLock(path).owner()
+            if owner is None:
+                continue
+            who = f"process {owner['pid']} on {owner['host']}, at work since {owner.get('since', '?')}"
+            if owner.get("fingerprint", fingerprint) != fingerprint:
+                raise AqaError(
+                    f"{self.output}: {who}, extracts into it with other settings; wait for it, or give another output name"
+                )
+            if owner.get("share") == str(share) or owner.get("shares", share.count) != share.count:
+                raise AqaError(
+                    f"{self.output}: share {owner.get('share', '?')} of its extraction is being done by {who}; wait for it or stop "
+                    f"it (this process would be share {share})"
+                )
+        if not self.others_at_work():
+            self.remove(self.folder.glob(".*.tmp"))  # what a process that was killed has left
+        self._share_lock = FileLock(self.folder / f"share-{share.number}-of-{share.count}.lock", lambda line: None)
+        claimed = self._share_lock.acquire(
+            share=str(share), shares=share.count, fingerprint=fingerprint, since=time.strftime("%Y-%m-%d %H:%M:%S")
+        )
+        assert claimed, "claims are made one at a time"
+
+    def others_at_work(self) -> list[dict]:
+        """Owners of the shares that other processes work on now."""
+        owners = [FileLock(path).owner() for path in self.folder.glob("share-*.lock")]
+        mine = {"pid": os.getpid()}
+        return [owner for owner in owners if owner is not None and {"pid": owner["pid"]} != mine]
+
+    def release(self) -> None:
+        """Give the share back, and remove the folder if it holds no parts and nobody works in it."""
+        if self._share_lock is not None:
+            self._share_lock.release()
+            self._share_lock = None
+        if not self.paths() and not list(self.folder.glob("*.lock")):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write_samples(self, samples: Sequence[Sample]) -> None:
+        """Note which samples the whole extraction is to have, for `merge`."""
+        with replacing(self.folder / FILE_NAME) as temporary:
+            write_annotations(temporary, samples)
+
+    def samples(self) -> list[Sample]:
+        """The samples that `write_samples` noted.
+
+        Raises:
+            AqaError: nothing was noted.
+        """
+        if not (self.folder / FILE_NAME).is_file():
+            raise CacheError(f"{self.output}: has no parts ({self.folder} holds no extraction); nothing to merge")
+        return read_annotations(self.folder / FILE_NAME)
+
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Throw files of the folder away, once they are published."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+class PartWriter:
+    """Saves finished samples as parts, every `PART_SAMPLES` samples, `PART_SECONDS` seconds or `PART_BYTES` bytes.
+
+    A part is written at once, beside the work of the calling thread; a process that is killed loses at most what came after the
+    last one.
+
+    Args:
+        meaning, numerics, views: of the records.
+    """
+
+    def __init__(self, folder: Path, meaning: Meaning, numerics: dict, views: Sequence[str]):
+        self._folder, self._meaning, self._numerics, self._views = folder, meaning, numerics, views
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
+        self._written: Future | None = None
         self._unsaved: list[Record] = []
-        self._saved_at = time.monotonic()
-        self._number = 0
+        self._bytes, self._number, self._saved_at = 0, 0, time.monotonic()
 
     def add(self, record: Record) -> None:
-        """Keep a finished sample, and save a part if it is time for one."""
+        """Keep a finished sample, and save a part if it is time for one.
+
+        Raises:
+            AqaError: a part cannot be written.
+        """
         self._unsaved.append(record)
-        if len(self._unsaved) >= PART_SAMPLES or time.monotonic() - self._saved_at > PART_SECONDS:
-            self.save()
+        self._bytes += sum(4 * view.features.shape[0] * view.features.shape[1] for view in record.views if view)
+        late = time.monotonic() - self._saved_at > PART_SECONDS
+        if late or len(self._unsaved) >= PART_SAMPLES or self._bytes >= PART_BYTES:
+            self._save()
 
-    def save(self) -> None:
-        """Save what has not been saved yet.
-
-        Raises:
-            AqaError: the folder cannot be written to.
-        """
-        if not self._unsaved:
-            return
+    def close(self) -> None:
+        """Save what has not been saved yet."""
         try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise AqaError(
-                f"{self.folder}: cannot be made ({error.strerror}); choose another folder for the output"
-            ) from None
-        self._number += 1
-        # Start time and process in the name, so that no run writes over a part of another.
-        path = self.folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number:06d}.h5"
-        write_cache(path, self._unsaved, self.meaning, numerics=self.numerics, dtype="float32")
-        self._unsaved, self._saved_at = [], time.monotonic()
+            self._save()
+            self._wait()
+        finally:
+            self._writer.shutdown()
 
-    def remove(self) -> None:
-        """Throw the parts away, once the cache is published."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _save(self) -> None:
+        self._wait()  # for the part before: no more than two are in memory
+        if self._unsaved:
+            self._number += 1
+            # Start time and process in the name, so that no run writes over a part of another.
+            path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number:06d}.h5"
+            self._written = self._writer.submit(
+                write_cache, path, self._unsaved, self._meaning, views=self._views, numerics=self._numerics, dtype="float32"
+            )  # fmt: skip
+        self._unsaved, self._bytes, self._saved_at = [], 0, time.monotonic()
 
-    def reusable(
-        self, source: Source, config: ExtractionConfig, say: Callable[[str], None]
-    ) -> tuple[dict[str, Record], list[dict]]:
-        """Records of earlier runs whose frames and video have not changed, with the annotations of now.
-
-        Args:
-            config: for `prune`, `allow_mixed` and `dtype`.
-            say: told of features that are kept without their video, and of samples that are dropped.
-
-        Returns:
-            The records by sample_id, and the numerics other than those of now that made some of them.
-
-        Raises:
-            CacheError: they mean something else, were computed otherwise, or would be thrown away.
-        """
-        earlier, mixed_with = self._read_earlier(config)
-        self._check_dropped(earlier.keys() - {sample.sample_id for sample in source.samples}, config, say)
-        kept, gone = {}, []
-        for sample in source.samples:
-            record = earlier.get(sample.sample_id)
-            if record is None or _frames_of(record.sample) != _frames_of(sample):
-                continue
-            if not source.path(sample).exists():
-                gone.append(sample)
-            elif (record.video_size, record.video_mtime_ns) != video_stamp(source.path(sample)):
-                continue
-            kept[sample.sample_id] = replace(record, sample=sample)
-        if gone:
-            say(
-                f"{len(gone)} samples keep the features they have, though their videos are not there any more: "
-                f"{gone[0].sample_id} ({gone[0].video}){', …' if len(gone) > 1 else ''}"
-            )
-        return kept, mixed_with if kept else []
-
-    def _read_earlier(self, config: ExtractionConfig) -> tuple[dict[str, Record], list[dict]]:
-        earlier: dict[str, Record] = {}
-        mixed_with: list[dict] = []
-        for path in [self.output, *sorted(self.folder.glob("*.h5"))]:
-            if not path.exists():
-                continue
-            with FeatureCache(path) as cache:
-                self._check_meaning(cache, config)
-                theirs = {name: value for name, value in cache.numerics.items() if name != "mixed_with"}
-                others = cache.numerics.get("mixed_with", [])
-                if theirs != self.numerics and len(cache):
-                    self._check_numerics(path, theirs, config)
-                    others = [theirs, *others]
-                mixed_with += [one for one in others if one not in mixed_with]
-                earlier.update((record.sample.sample_id, record) for record in cache.records() if record.ok)
-        return earlier, mixed_with
-
-    def _check_meaning(self, cache: FeatureCache, config: ExtractionConfig) -> None:
-        path = cache.path
-        if differences := self.meaning.differences(cache.meaning):
-            raise CacheError(
-                f"{path}: exists and was made otherwise than asked for now (asked for, there):\n  "
-                + "\n  ".join(differences)
-                + "\nGive another output name, or move the file away."
-            )
-        if len(cache.views) > 1:
-            raise CacheError(
-                f"{path}: has {len(cache.views)} views, this program adds to caches of one; give another name"
-            )
-        if path == self.output and config.dtype == "float32" and cache.dtype != "float32" and len(cache):
-            raise CacheError(
-                f"{path}: holds features rounded to float16, which --dtype float32 cannot undo; give another name"
-            )
-
-    def _check_numerics(self, path: Path, theirs: dict, config: ExtractionConfig) -> None:
-        if config.allow_mixed:
-            return
-        differing = [
-            f"{name}: {self.numerics.get(name)}, {theirs.get(name)}"
-            for name in sorted(self.numerics.keys() | theirs.keys())
-            if self.numerics.get(name) != theirs.get(name)
-        ]
-        raise CacheError(
-            f"{path}: its features were computed otherwise than they would be now (now, there):\n  "
-            + "\n  ".join(differing)
-            + "\nThey mean the same and differ in their last bits; --allow-mixed accepts both in one file."
-        )
-
-    def _check_dropped(self, dropped: set[str], config: ExtractionConfig, say: Callable[[str], None]) -> None:
-        if not dropped:
-            return
-        if not config.prune:
-            raise CacheError(
-                f"{self.output}: an earlier run extracted {len(dropped)} sample(s) that are not asked for now: {min(dropped)}"
-                f"{', …' if len(dropped) > 1 else ''}. Give another output name to keep them, or --prune to drop them."
-            )
-        say(
-            f"Dropped from {self.output.name}, since no longer asked for: {len(dropped)} sample(s), {min(dropped)}"
-            f"{', …' if len(dropped) > 1 else ''}"
-        )
+    def _wait(self) -> None:
+        if self._written is not None:
+            written, self._written = self._written, None
+            written.result()
 
 
-def _frames_of(sample: Sample) -> tuple:
-    return sample.video, sample.start_frame, sample.end_frame
+def folder_of(output: Path) -> Path:
+    """Where the parts of an output lie."""
+    return output.with_name(output.name + ".parts")

@@ -3,27 +3,40 @@
 Decoding threads each take one video at a time, decode it once for all its samples, and hand over finished clips. The calling
 thread fills batches of one fixed shape with the clips of whatever videos are at hand, and gives out a record for each sample as
 soon as its last clip is through. Queues are bounded, so memory does not grow with the length or the number of videos.
+
+On a GPU decoding and backbone run side by side. On a CPU they want the same cores, and threads of one matrix product that wait for
+each other while a decoder holds a core lose more than the decoder takes. So they take turns: decoders fill the queue on all cores,
+then stand still while the backbone runs on all cores.
 """
 
-import contextlib
-import itertools
+import collections
 import os
 import queue
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .annotations import Sample
-from .assemble import Clip, ClipAssembler
-from .cache import ClipFeatures, Record
+from .assemble import Clip
+from .cache import ClipFeatures, Record, StoredRows
 from .clips import ClipRule
-from .errors import AqaError, VideoError
-from .preprocess import FramePreparer, Preprocessing, normalise
-from .video import Frame, decode, expected_frames
+from .inference import SLOTS, Features, Model
+from .preprocess import FramePreparer
+from .sources import video_stamp
+from .video_reader import Outcome, VideoReader
+from .views import PLAIN, View
+
+MAX_WORKERS = 32
+DECODE_TIMEOUT = 600.0
+# What is decoded at each turn on a CPU: more turns mean more waiting at their ends.
+_BATCHES_AHEAD, _CLIPS_AHEAD = 4, 2
+_SPILL_BYTES = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -36,163 +49,10 @@ class Progress:
     samples_total: int
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A decoding thread is through with a sample: how many clips it handed over, or why it has none."""
-
-    sample: int
-    clips: int
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A backbone ready to run, and what its batches look like."""
-
-    module: torch.nn.Module
-    device: torch.device
-    dtype: torch.dtype
-    preprocessing: Preprocessing
-    batch_size: int
-
-    def forward(self, clips: list[np.ndarray]) -> np.ndarray:
-        """Features of at most `batch_size` clips, `(len(clips), dim)` float32.
-
-        The batch is filled up with zeros, so that its shape never changes: a clip's feature then depends on nothing but the clip.
-        """
-        batch = np.zeros((self.batch_size, *clips[0].shape), np.uint8)
-        for row, clip in enumerate(clips):
-            batch[row] = clip
-        with torch.inference_mode():
-            inputs = normalise(torch.from_numpy(batch).to(self.device), self.preprocessing, self.dtype)
-            return self.module(inputs)[: len(clips)].float().cpu().numpy()
-
-
 def default_workers() -> int:
-    """Decoding threads when none are asked for: half the cores, at least one, at most sixteen."""
-    return max(
-        1,
-        min(16, len(os.sched_getaffinity(0)) // 2 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) // 2),
-    )
-
-
-def video_stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of modification in nanoseconds, by which a changed video is known; zeros if it is not there."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return (0 if path.is_dir() else stat.st_size), stat.st_mtime_ns
-
-
-class VideoReader:
-    """Decodes one video for all its samples.
-
-    Args:
-        path: the video.
-        samples: by key, the samples it holds.
-        rule: how they are cut into clips.
-        stream: index of the video stream; None: the best one.
-    """
-
-    def __init__(self, path: Path, samples: dict[int, Sample], rule: ClipRule, stream: int | None = None):
-        self._path, self._samples, self._rule, self._stream = path, samples, rule, stream
-
-    def estimate_clips(self) -> int:
-        """About how many clips will come, from annotations and headers, for a progress bar."""
-        clips, length = 0, None
-        for sample in self._samples.values():
-            end = sample.end_frame
-            if end is None:
-                length = length if length is not None else expected_frames(self._path, self._stream)
-                end = length
-            with contextlib.suppress(AqaError):
-                clips += len(self._rule.first_frames(sample.start_frame or 0, end))
-        return clips
-
-    def read(self, prepare: FramePreparer, stop: threading.Event | None = None) -> Iterator[Clip | Outcome]:
-        """Clips as they are completed, and one outcome for every sample, after its last clip.
-
-        Args:
-            prepare: resizes and crops frames.
-            stop: looked at before every frame; when it is set, nothing more comes.
-        """
-        stop = stop or threading.Event()
-        if not self._path.exists():
-            for key in self._samples:
-                yield Outcome(
-                    key, 0, f"no such video ({self._path}); correct the column 'video' in the annotations, or fetch it"
-                )
-            return
-        spans: dict[int, tuple[int, int | None]] = {}
-        length = None
-        for key, sample in self._samples.items():
-            start, end = sample.start_frame or 0, sample.end_frame
-            try:
-                if end is None and self._rule.window is not None:
-                    # The window ends where the video does, and only decoding tells where that is.
-                    if length is None:
-                        length = sum(1 for _ in itertools.takewhile(lambda _: not stop.is_set(), self._frames()))
-                    end = length
-                if end is not None:
-                    self._rule.first_frames(start, end)
-                spans[key] = (start, end)
-            except VideoError as error:
-                yield Outcome(key, 0, error.reason)
-            except AqaError as error:
-                yield Outcome(key, 0, str(error))
-        if not spans:
-            return
-        assembler = ClipAssembler(self._rule, spans)
-        # Samples are done when their last frame was seen, also where no clip uses it: a range past the end is a mistake.
-        by_end = sorted((key for key, span in spans.items() if span[1] is not None), key=lambda key: -spans[key][1])
-        handed = dict.fromkeys(spans, 0)
-        open_ended = len(by_end) < len(spans)
-        available, damage = 0, ""
-        try:
-            for frame in self._frames():
-                if stop.is_set():
-                    return
-                available = frame.index + 1
-                if assembler.needs(frame.index):
-                    for clip in assembler.feed(frame.index, frame.pts_seconds, prepare(frame.rgb())):
-                        handed[clip.sample] += 1
-                        yield clip
-                while by_end and spans[by_end[-1]][1] <= available:
-                    key = by_end.pop()
-                    yield Outcome(key, handed[key])
-                if not by_end and not open_ended:
-                    return
-        except VideoError as error:
-            damage = error.reason
-        for key in by_end:
-            start, end = spans[key]
-            first = end - self._rule.window if self._rule.window is not None else start
-            why = (
-                f"the video {damage}"
-                if damage
-                else f"the video has {available}; correct end_frame in the annotations or drop the row"
-            )
-            yield Outcome(key, 0, f"needs frames [{first}, {end}) but {why}")
-        for key in (key for key, span in spans.items() if span[1] is None):
-            yield self._close_open_ended(key, spans[key][0], available, handed[key], damage)
-
-    def _frames(self) -> Iterator[Frame]:
-        return decode(self._path, self._stream)
-
-    def _close_open_ended(self, key: int, start: int, available: int, handed: int, damage: str) -> Outcome:
-        if damage:
-            return Outcome(key, 0, damage)
-        if start >= available:
-            return Outcome(
-                key, 0, f"starts at frame {start} but the video has {available}; correct start_frame in the annotations"
-            )
-        try:
-            expected = len(self._rule.first_frames(start, available))
-        except AqaError as error:
-            return Outcome(key, 0, str(error))
-        assert handed == expected, (handed, expected)
-        return Outcome(key, handed)
+    """Decoding threads when none are asked for: as many as cores, at most `MAX_WORKERS`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MAX_WORKERS, cores)
 
 
 class Pipeline:
@@ -203,111 +63,304 @@ class Pipeline:
         rule: how samples are cut into clips.
         folder: what the samples' `video` columns are relative to.
         samples: what to extract.
+        views: of every sample, the plain one first.
         workers: decoding threads; None: `default_workers()`.
         stream: index of the video stream; None: the best one.
+        decode_timeout: seconds without a new frame after which a video is given up.
+        hashes: per video its SHA-256, where known.
+        scratch: folder for the features of samples too long for memory; None: the system's.
+        say: told in one line what a person should know.
     """
 
     def __init__(
-        self, model: Model, rule: ClipRule, folder: Path, samples: list[Sample], *, workers: int | None = None, stream: int | None = None
-    ):  # fmt: skip
-        self.model, self.samples, self.folder = model, samples, folder
+        self,
+        model: Model,
+        rule: ClipRule,
+        folder: Path,
+        samples: Sequence[Sample],
+        *,
+        views: Sequence[View] = (PLAIN,),
+        workers: int | None = None,
+        stream: int | None = None,
+        decode_timeout: float = DECODE_TIMEOUT,
+        hashes: dict[str, str] | None = None,
+        scratch: Path | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ):
+        assert views[0] == PLAIN, views
+        self.model, self.samples, self.views = model, samples, views
         self.clips = 0
         by_video: dict[str, dict[int, Sample]] = {}
         for index, sample in enumerate(samples):
             by_video.setdefault(sample.video, {})[index] = sample
+        self._stamps = {video: video_stamp(folder / video) for video in by_video}
         # Largest files first: what is left when threads run out of videos is then small.
-        videos = sorted(by_video, key=lambda video: -video_stamp(folder / video)[0])
-        self._stamps = {video: video_stamp(folder / video) for video in videos}
-        self._readers = [VideoReader(folder / video, by_video[video], rule, stream) for video in videos]
-        self._workers = min(workers or default_workers(), len(self._readers))
-        self._clips_total = sum(reader.estimate_clips() for reader in self._readers)
-        self._queue: queue.Queue = queue.Queue(maxsize=2 * model.batch_size)
-        self._stop = threading.Event()
+        videos = sorted(by_video, key=lambda video: -self._stamps[video][0])
+        self._readers = [VideoReader(folder / video, by_video[video], rule, stream, views, say) for video in videos]
+        self._threads = workers or default_workers()
+        self._decode_timeout, self._hashes, self._scratch = decode_timeout, hashes or {}, scratch
+        self._on_gpu = model.device.type == "cuda"
+        # On a CPU a turn's worth of clips, so that no thread waits for room while it could decode.
+        self._ahead = model.batch_size
+        if not self._on_gpu:
+            self._ahead = max(_BATCHES_AHEAD * model.batch_size, _CLIPS_AHEAD * self._threads)
+        self._queue: queue.Queue = queue.Queue(maxsize=self._ahead + model.batch_size)
+        self._turn = _Turn()
         self._lock = threading.Lock()
 
-    def records(self, progress: Callable[[Progress], None] = lambda progress: None) -> Iterator[Record]:
-        """One record for every sample, in the order in which they are done."""
-        self._next_reader = iter(self._readers)
-        threads = [threading.Thread(target=self._decode, name=f"decode-{n}", daemon=True) for n in range(self._workers)]
-        for thread in threads:
-            thread.start()
+    def records(
+        self, progress: Callable[[Progress], None] = lambda progress: None, stop: threading.Event | None = None
+    ) -> Iterator[Record]:
+        """One record for every sample, in the order in which they are done.
+
+        Args:
+            progress: called after every batch.
+            stop: when set, no further batch is begun and the iteration ends.
+        """
+        self._clips_total = sum(reader.estimate_clips() for reader in self._readers)
+        self._coming = collections.deque(self._readers)
+        self._workers = [_Worker(self) for _ in range(min(self._threads, len(self._readers)))]
+        self._waiting: collections.deque[Clip] = collections.deque()
+        self._collected: dict[int, list[_Collected]] = {}
+        self._expected: dict[int, tuple[int, ...]] = {}
+        self._done: set[int] = set()
+        for worker in self._workers:
+            worker.start()
         try:
-            yield from self._collect(progress)
+            yield from self._run(progress, stop or threading.Event())
         finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+            self._turn.end()
+            for worker in self._workers:
+                worker.join(timeout=5)  # a thread that hangs in a decoder ends with the process
 
-    def _collect(self, progress: Callable[[Progress], None]) -> Iterator[Record]:
-        waiting: list[Clip] = []
-        # Per sample and clip number: first frame, time, feature. Not the clip itself, whose pixels are to go.
-        clips: dict[int, dict[int, tuple[int, float, np.ndarray]]] = {}
-        expected: dict[int, int] = {}
-        running, done = self._workers, 0
-        while running or waiting:
-            if running:
-                item = self._next_item()
-                if isinstance(item, BaseException):
-                    raise item
-                if item is None:
-                    running -= 1
-                elif isinstance(item, Clip):
-                    waiting.append(item)
-                elif item.reason:
-                    waiting = [clip for clip in waiting if clip.sample != item.sample]
-                    clips.pop(item.sample, None)
-                    done += 1
-                    yield self._failure(self.samples[item.sample], item.reason)
-                else:
-                    expected[item.sample] = item.clips
-            if len(waiting) >= self.model.batch_size or (waiting and not running):
-                batch, waiting = waiting[: self.model.batch_size], waiting[self.model.batch_size :]
-                for clip, feature in zip(batch, self.model.forward([clip.frames for clip in batch]), strict=True):
-                    clips.setdefault(clip.sample, {})[clip.number] = (clip.first_frame, clip.pts_seconds, feature)
-                self.clips += len(batch)
-            for sample in [sample for sample, count in expected.items() if len(clips.get(sample, ())) == count]:
-                del expected[sample]
-                done += 1
-                yield self._record(self.samples[sample], clips.pop(sample))
-            progress(Progress(self.clips, max(self._clips_total, self.clips), done, len(self.samples)))
-
-    def _record(self, sample: Sample, clips: dict[int, tuple[int, float, np.ndarray]]) -> Record:
-        first_frames, times, features = zip(*(clips[number] for number in sorted(clips)), strict=True)
-        features = np.stack(features)
-        if not np.isfinite(features).all():
-            dtype = str(self.model.dtype).removeprefix("torch.")
-            return self._failure(sample, f"its features are not finite in {dtype}; try --precision fp32")
-        view = ClipFeatures(features, np.array(first_frames, np.int64), np.array(times, np.float64))
-        return Record(sample, [view], "", *self._stamps[sample.video])
-
-    def _failure(self, sample: Sample, reason: str) -> Record:
-        return Record(sample, [None], f"{sample.sample_id} ({sample.video}): {reason}", *self._stamps[sample.video])
-
-    def _decode(self) -> None:
-        try:
-            prepare = FramePreparer(self.model.preprocessing)
-            while not self._stop.is_set():
-                with self._lock:
-                    reader = next(self._next_reader, None)
-                if reader is None:
+    def _run(self, progress: Callable[[Progress], None], stop: threading.Event) -> Iterator[Record]:
+        batch_size = self.model.batch_size
+        in_flight: collections.deque[tuple[list[Clip], Features]] = collections.deque()
+        while (self._workers or self._waiting or in_flight) and not stop.is_set():
+            yield from self._receive(stop, blocking=not in_flight)
+            if not self._on_gpu:
+                self._turn.pause()
+            while len(self._waiting) >= batch_size or (self._waiting and not self._workers):
+                if stop.is_set():
                     break
-                for item in reader.read(prepare, self._stop):
-                    self._put(item)
-            self._put(None)
-        except BaseException as error:
-            self._put(error)
+                batch = [self._waiting.popleft() for _ in range(min(batch_size, len(self._waiting)))]
+                in_flight.append((batch, self.model.submit([clip.frames for clip in batch])))
+                if len(in_flight) >= (SLOTS if self._on_gpu else 1):
+                    yield from self._finish(*in_flight.popleft(), progress)
+            if in_flight and len(self._waiting) < batch_size:
+                yield from self._finish(*in_flight.popleft(), progress)
+            self._turn.resume()
+        while in_flight:
+            yield from self._finish(*in_flight.popleft(), progress)
 
-    def _next_item(self):
-        # With a timeout, since some systems deliver Ctrl-C only between waits.
-        while True:
+    def _receive(self, stop: threading.Event, blocking: bool) -> Iterator[Record]:
+        """Take what decoding threads hand over until enough clips wait, or no thread is left."""
+        while self._workers and len(self._waiting) < self._ahead and not stop.is_set():
             try:
-                return self._queue.get(timeout=0.5)
+                # With a timeout, to look after threads that hang, and since some systems deliver Ctrl-C only between waits.
+                worker, item = self._queue.get(timeout=0.25) if blocking else self._queue.get_nowait()
             except queue.Empty:
+                yield from self._give_up_on_hanging()
+                if not blocking:
+                    return
                 continue
+            if worker not in self._workers:
+                continue  # given up before
+            if isinstance(item, BaseException):
+                raise item
+            if item is None:
+                self._workers.remove(worker)
+            elif isinstance(item, Clip):
+                if item.sample not in self._done:
+                    self._waiting.append(item)
+            else:
+                yield from self._take_outcome(item)
 
-    def _put(self, item) -> None:
-        while not self._stop.is_set():
+    def _take_outcome(self, outcome: Outcome) -> Iterator[Record]:
+        if outcome.sample in self._done:
+            return
+        if outcome.reason:
+            self._waiting = collections.deque(clip for clip in self._waiting if clip.sample != outcome.sample)
+            self._collected.pop(outcome.sample, None)
+            yield self._failure(outcome.sample, outcome.reason)
+        else:
+            self._expected[outcome.sample] = outcome.clips
+            yield from self._complete(outcome.sample)
+
+    def _finish(self, batch: list[Clip], features: Features, progress: Callable[[Progress], None]) -> Iterator[Record]:
+        for clip, feature in zip(batch, features.wait(), strict=True):
+            if clip.sample in self._done:
+                continue
+            views = self._collected.setdefault(clip.sample, [_Collected(self._scratch) for _ in self.views])
+            views[clip.view].append(clip.first_frame, clip.pts_seconds, feature)
+        self.clips += len(batch)
+        for sample in dict.fromkeys(clip.sample for clip in batch):
+            yield from self._complete(sample)
+        progress(Progress(self.clips, max(self._clips_total, self.clips), len(self._done), len(self.samples)))
+
+    def _complete(self, sample: int) -> Iterator[Record]:
+        """The record of a sample, if all its clips are through."""
+        expected, collected = self._expected.get(sample), self._collected.get(sample)
+        if expected is None or collected is None or tuple(map(len, collected)) != expected or sample in self._done:
+            return
+        del self._expected[sample], self._collected[sample]
+        if not all(view.finite for view in collected):
+            yield self._failure(sample, f"its features are not finite in {self.model.precision}; try --precision fp32")
+            return
+        # A shifted view may have a clip more than the plain one, before or after the same clips; fewer: it leaves the video.
+        views = [view.features(expected[0]) if len(view) >= expected[0] else None for view in collected]
+        yield self._record(sample, views)
+
+    def _failure(self, sample: int, reason: str) -> Record:
+        annotated = self.samples[sample]
+        reason = f"{annotated.sample_id} ({annotated.video}): {reason}"
+        return self._record(sample, [None] * len(self.views), reason)
+
+    def _record(self, sample: int, views: list[ClipFeatures | None], reason: str = "") -> Record:
+        self._done.add(sample)
+        video = self.samples[sample].video
+        return Record(self.samples[sample], views, reason, *self._stamps[video], self._hashes.get(video, ""))
+
+    def _give_up_on_hanging(self) -> Iterator[Record]:
+        for worker in [worker for worker in self._workers if worker.stands_still(self._decode_timeout)]:
+            self._workers.remove(worker)
+            for sample in worker.reader.samples:
+                if sample not in self._done and sample not in self._expected:
+                    reason = (
+                        f"decoding has not moved for {self._decode_timeout:g} seconds; see that the video can be played and its disk "
+                        "answers, or give it longer with --decode-timeout"
+                    )
+                    yield from self._take_outcome(Outcome(sample, reason=reason))
+            successor = _Worker(self)
+            self._workers.append(successor)
+            successor.start()
+
+    def _next_reader(self) -> tuple[VideoReader | None, int]:
+        """The next video and the codec threads it may use: where fewer videos are left than threads, several."""
+        with self._lock:
+            if not self._coming:
+                return None, 1
+            threads = max(1, self._threads // max(len(self._workers), 1)) if len(self._coming) == 1 else 1
+            return self._coming.popleft(), threads
+
+
+class _Turn:
+    """Who may work: decoding threads wait here before every frame while the backbone has the cores."""
+
+    def __init__(self):
+        self._open = threading.Event()
+        self._open.set()
+        self.ended = False
+
+    def pause(self) -> None:
+        self._open.clear()
+
+    def resume(self) -> None:
+        self._open.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self._open.set()
+
+    def wait(self) -> bool:
+        """Wait for the turn; False when there will be none."""
+        self._open.wait()
+        return not self.ended
+
+
+class _Worker(threading.Thread):
+    """A decoding thread."""
+
+    def __init__(self, pipeline: Pipeline):
+        super().__init__(name="decode", daemon=True)
+        self._pipeline, self._turn = pipeline, pipeline._turn
+        self.reader: VideoReader | None = None
+        self._decoding_since: float | None = None
+        self._given_up = False
+
+    def stands_still(self, seconds: float) -> bool:
+        """Whether it has been decoding one frame for so long; it is then told to end, should it ever come back."""
+        since = self._decoding_since
+        self._given_up = since is not None and time.monotonic() - since > seconds
+        return self._given_up
+
+    def run(self) -> None:
+        try:
+            prepare = FramePreparer(self._pipeline.model.preprocessing)
+            while self._go_on():
+                self.reader, threads = self._pipeline._next_reader()
+                if self.reader is None:
+                    break
+                for item in self.reader.read(prepare, self._go_on, threads):
+                    self._hand_over(item)
+            self._hand_over(None)
+        except BaseException as error:
+            self._hand_over(error)
+
+    def _go_on(self) -> bool:
+        self._decoding_since = None
+        going = self._turn.wait() and not self._given_up
+        self._decoding_since = time.monotonic()
+        return going
+
+    def _hand_over(self, item) -> None:
+        self._decoding_since = None
+        while not self._turn.ended and not self._given_up:
             try:
-                return self._queue.put(item, timeout=0.1)
+                self._pipeline._queue.put((self, item), timeout=0.1)
+                break
             except queue.Full:
                 continue
+        self._decoding_since = time.monotonic()
+
+
+class _Collected:
+    """The features of one view of a sample under way; what does not fit into memory goes to a nameless file."""
+
+    def __init__(self, scratch: Path | None):
+        self._scratch, self._file = scratch, None
+        self._first_frames: list[int] = []
+        self._times: list[float] = []
+        self._features: list[np.ndarray] = []
+        self.finite = True
+
+    def __len__(self) -> int:
+        return len(self._first_frames)
+
+    def append(self, first_frame: int, pts_seconds: float, feature: np.ndarray) -> None:
+        self._first_frames.append(first_frame)
+        self._times.append(pts_seconds)
+        self._features.append(feature)
+        self.finite = self.finite and bool(np.isfinite(feature).all())
+        if len(self._features) * feature.nbytes >= _SPILL_BYTES:
+            self._file = self._file or _NamelessFile(self._scratch, feature.size)
+            self._file.append(self._features)
+            self._features = []
+
+    def features(self, count: int) -> ClipFeatures:
+        """The first `count` clips."""
+        index = np.array(self._first_frames[:count], np.int64), np.array(self._times[:count], np.float64)
+        if self._file is None:
+            return ClipFeatures(np.stack(self._features[:count]), *index)
+        if self._features:
+            self._file.append(self._features)
+            self._features = []
+        return ClipFeatures(StoredRows(self._file.read, (count, self._file.dim)), *index)
+
+
+class _NamelessFile:
+    """Rows of float32 in a file that vanishes with this object, or with the process."""
+
+    def __init__(self, folder: Path | None, dim: int):
+        self.dim = dim
+        self._handle, name = tempfile.mkstemp(dir=folder)
+        os.unlink(name)
+        weakref.finalize(self, os.close, self._handle)
+
+    def append(self, rows: list[np.ndarray]) -> None:
+        with open(self._handle, "ab", closefd=False) as file:
+            file.write(np.stack(rows).tobytes())
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        content = os.pread(self._handle, (stop - start) * self.dim * 4, start * self.dim * 4)
+        return np.frombuffer(content, np.float32).reshape(-1, self.dim)

@@ -23,7 +23,7 @@ class Preprocessing:
         channel_order: `rgb` or `bgr`, the order the network wants.
         antialias: bilinear interpolation with (Pillow) or without (torchvision's video presets) a low-pass filter.
 
-    Source: of each record, see `aqa_cache.weights`.
+    Source: of each record, see `aqa_cache.key_layouts`.
     """
 
     resize: tuple[int, int] | int
@@ -76,14 +76,16 @@ class FramePreparer:
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         if self._preprocessing.antialias:
             return self._antialiased(rgb)
-        shape = rgb.shape[:2]
-        if shape not in self._taps:
-            self._taps[shape] = self._bilinear_taps(*shape)
-        (top, bottom, down), (left, right, along) = self._taps[shape]
-        upper, lower = rgb[top], rgb[bottom]
-        upper = _mix(upper[:, left], upper[:, right], along)
-        lower = _mix(lower[:, left], lower[:, right], along)
-        return np.rint(_mix(upper, lower, down)).astype(np.uint8)
+        height, width = rgb.shape[:2]
+        if (height, width) not in self._taps:
+            self._taps[height, width] = self._bilinear_taps(height, width)
+        rows, down, values, along = self._taps[height, width]
+        # Both rows and both columns of every output pixel are gathered at once, and a row is one run of bytes: whole pixels at a
+        # time, each mixed by itself, take two to four times as long.
+        taken = rgb.reshape(height, width * 3).take(rows, axis=0).take(values, axis=1)
+        mixed = _mix(*np.split(taken, 2, axis=1), along)
+        mixed = _mix(*np.split(mixed, 2), down)
+        return np.rint(mixed, out=mixed).astype(np.uint8).reshape(len(down), -1, 3)
 
     def _antialiased(self, rgb: np.ndarray) -> np.ndarray:
         from PIL import Image
@@ -104,12 +106,15 @@ class FramePreparer:
         assert min(resize) >= crop, (resize, crop)
         return resize
 
-    def _bilinear_taps(self, height: int, width: int):
+    def _bilinear_taps(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Rows to take, the share of the second half of them, and the same for the values of a row, three to a pixel."""
         crop = self._preprocessing.crop
-        rows, columns = self._resized(height, width)
-        down = _taps(height, rows, crop)
-        along = _taps(width, columns, crop)
-        return (*down[:2], down[2][:, None, None]), (*along[:2], along[2][None, :, None])
+        resized_height, resized_width = self._resized(height, width)
+        top, bottom, down = _taps(height, resized_height, crop)
+        left, right, along = _taps(width, resized_width, crop)
+        pixels = np.concatenate([left, right])
+        values = (pixels[:, None] * 3 + np.arange(3)).ravel()
+        return np.concatenate([top, bottom]), down[:, None], values, np.repeat(along, 3)
 
 
 def normalise(clips: torch.Tensor, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -139,7 +144,9 @@ def _taps(size: int, resized: int, crop: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return first * (np.float32(1) - share) + second * share
+    mixed = first * (np.float32(1) - share)
+    mixed += second * share
+    return mixed
 
 
 def _centre(size: int, crop: int) -> int:

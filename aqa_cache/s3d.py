@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .errors import missing
+from .torchvision_networks import torchvision_network
 
 
 class S3D(nn.Module):
@@ -20,11 +20,7 @@ class S3D(nn.Module):
 
     def __init__(self):
         super().__init__()
-        try:
-            from torchvision.models.video import s3d
-        except Exception as error:  # a build that does not fit torch fails with RuntimeError
-            raise missing("torchvision", "the S3D backbone", error, "torchvision (a build that fits torch)") from None
-        self.features = s3d(weights=None).features
+        self.features = torchvision_network("s3d", "S3D").features
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         x = self.features(clips).mean(dim=(3, 4))

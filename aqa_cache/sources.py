@@ -25,6 +25,15 @@ class Source:
         return self.folder / sample.video
 
 
+def video_stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of modification in nanoseconds, by which a changed video is known; zeros if it is not there."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return (0 if path.is_dir() else stat.st_size), stat.st_mtime_ns
+
+
 def find_samples(videos: str | Path, annotations: str | Path | None = None) -> Source:
     """Find the samples of a folder of videos, of a folder of frame folders, or of one video.
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from .errors import TrainingError
 from .experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, RNNS, TASKS, Experiment
 
+ALL_VIEWS = "all"
+VIEWS = (ALL_VIEWS, "plain")
 _COLUMNS = ("rnn", "layers", "attention", "encoder")
 _MAX_COUNT, _MAX_THREADS = 2**31 - 1, 1024
 
@@ -31,6 +33,9 @@ class TrainingConfig:
             training scores. The original's is 17.
         standardise: scale each feature dimension by the training split's mean and standard deviation. The original
             does not: it trains the backbone too, which can rescale its own output; cached features cannot.
+        views: of a cache that holds several views of a sample (flipped, shifted in time, …). `all`: training draws one of
+            the sample's views anew in every epoch. `plain`: only the plain one. Whatever the training, standardisation is
+            fitted and everything is evaluated on the plain view, so that models are comparable.
         out: folder of run folders.
         overwrite: replace an existing run folder of the same name.
 
@@ -55,6 +60,7 @@ class TrainingConfig:
     threads: int | None = None
     score_scale: float | None = None
     standardise: bool = True
+    views: str = ALL_VIEWS
     out: str | Path = "runs"
     overwrite: bool = False
 
@@ -64,6 +70,7 @@ class TrainingConfig:
             ("rnn", RNNS),
             ("attention", ATTENTIONS),
             ("encoder", ENCODERS),
+            ("views", VIEWS),
         ):
             value = getattr(self, name)
             if value is not None and value not in choices:
@@ -120,6 +127,8 @@ class TrainingConfig:
         parts += [f"{name.replace('_', '-')}-{value}" for name, value in self._encoder_size.items()]
         if not self.standardise:
             parts.append("no-standardise")
+        if self.views != ALL_VIEWS:
+            parts.append(f"{self.views}-view")
         if self.tasks != TASKS:
             parts.append("-".join(("tasks", *self.tasks)))
         if self.on_other_features(backbone):
@@ -140,6 +149,8 @@ class TrainingConfig:
         differences += [f"{name.replace('_', ' ')} {value}" for name, value in self._encoder_size.items()]
         if not self.standardise:
             differences.append("not standardised")
+        if self.views != ALL_VIEWS:
+            differences.append(f"{self.views} view")
         if self.tasks != TASKS:
             differences.append(f"{' and '.join(self.tasks)} only")
         if self.on_other_features(backbone):

@@ -47,6 +47,7 @@ def describe(config: TrainingConfig, cache: FeatureCache, data: TrainingData, de
         "device": str(device),
         "score_scale": _score_scale(config, data),
         "standardise": config.standardise,
+        "views": config.views,
         "protocol": PROTOCOL,
         "features": {
             "path": str(config.features),
@@ -56,6 +57,7 @@ def describe(config: TrainingConfig, cache: FeatureCache, data: TrainingData, de
             "weights_random": cache.meaning.weights.startswith("random"),
             "fingerprint": cache.fingerprint,
             "samples": len(cache),
+            "views": cache.views,
         },
         "classes": data.class_names,
         "notes": [*_notes(config, cache, data), *data.notes],

@@ -40,7 +40,7 @@ RUN_FILES = ("config.json", "metrics.csv", "predictions.csv", "summary.json")
 _NUMBERS = {...: float}
 _CONFIG = {
     "experiment": str, "label": str, "seed": int, "protocol": str, "device": str, "tasks": [str], "notes": [str],
-    "table1": {...: object}, "features": {"backbone": str, "path": str, "fingerprint": str},
+    "table1": {...: object}, "features": {"backbone": str, "path": str, "fingerprint": str, "views": [str]}, "views": str,
 }  # fmt: skip
 _SUMMARY = {
     **dict.fromkeys(("spearman", "relative_l2", "train_loss", "seconds", "parameters", "peak_memory_bytes"), float),

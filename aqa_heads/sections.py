@@ -305,8 +305,15 @@ def _shortened(text: str) -> str:
 
 def _sources(results: Sequence[Result]) -> list[Markup]:
     parts = [element("h2", "Where the numbers come from")]
-    sources = grouped(results, lambda result: (result.features.get("fingerprint"), result.features.get("path")))
-    for (fingerprint, path), owners in sources.items():
+    sources = grouped(
+        results,
+        lambda r: (
+            r.features.get("fingerprint"),
+            r.features.get("path"),
+            "; ".join(r.features.get("views") or ["plain"]),
+        ),
+    )
+    for (fingerprint, path, views), owners in sources.items():
         features = owners[0].features
         parts.append(element("h3", "Features", *(f" of {who}" for who in whose(owners, results))))
         weights = plain(features.get("weights")) + (" (random)" if features.get("weights_random") else "")
@@ -316,6 +323,7 @@ def _sources(results: Sequence[Result]) -> list[Markup]:
             "Fingerprint": element("code", plain(fingerprint)[:12]),
             "Cache": element("code", plain(path)),
             "Samples": plain(features.get("samples")),
+            "Views": views,
         }))  # fmt: skip
     machines = grouped(
         results, lambda r: tuple(plain(r.config.get(name)) for name in ("versions", "device", "threads"))

@@ -1,4 +1,4 @@
-"""What training takes from a feature cache: per split the clip features and the labels of every task, as tensors."""
+"""What training takes from a feature cache: per split the features of its views and the labels of every task, as tensors."""
 
 import math
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from aqa_cache.annotations import Sample, class_names
-from aqa_cache.cache import FeatureCache
+from aqa_cache.cache import PLAIN_VIEW, FeatureCache
 
+from .configuration import ALL_VIEWS
 from .errors import TrainingError
 from .experiments import TASKS
 from .vocabulary import EOS, RESERVED, Vocabulary
@@ -50,20 +51,25 @@ class Split:
 
     Args:
         samples: their annotations.
-        clips: `(clips, dim)` float32 each.
+        views: per sample the features of its views, plain first, `(clips, dim)` float32 each. The test split has no other.
         score: `(samples,)` float32 in points, NaN where there is none.
         classes: per column `(samples,)` int64, `NO_CLASS` where there is none.
         captions: word numbers from `<sos>` to `<eos>`, empty where there is none.
     """
 
     samples: list[Sample]
-    clips: list[torch.Tensor]
+    views: list[list[torch.Tensor]]
     score: torch.Tensor
     classes: dict[str, torch.Tensor]
     captions: list[torch.Tensor]
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @cached_property
+    def clips(self) -> list[torch.Tensor]:
+        """Per sample the features of its plain view, on which everything is evaluated."""
+        return [views[0] for views in self.views]
 
     @cached_property
     def labelled(self) -> list[int]:
@@ -75,14 +81,17 @@ class Split:
 
     def to(self, device: torch.device) -> "Split":
         """The same with the features on `device`; labels stay on the CPU until a batch is made."""
-        if not self.clips:
-            return self
-        clips = list(torch.cat(self.clips).to(device).split([len(clips) for clips in self.clips]))
-        return replace(self, clips=clips)
+        return replace(self, views=[[clips.to(device) for clips in views] for views in self.views])
 
-    def batch(self, indices: Sequence[int]) -> Batch:
+    def draw_views(self, generator: torch.Generator) -> list[int]:
+        """For every sample the number of one of its views, all equally likely."""
+        counts = torch.tensor([len(views) for views in self.views])
+        return (torch.rand(len(self), generator=generator, dtype=torch.float64) * counts).long().tolist()
+
+    def batch(self, indices: Sequence[int], views: Sequence[int] | None = None) -> Batch:
+        """The samples at `indices`, each in its view of `views`, which has an entry per sample of the split; None: plain."""
         chosen = torch.tensor(indices)
-        features, count = pad_clips([self.clips[index] for index in indices])
+        features, count = pad_clips([self.views[index][views[index] if views else 0] for index in indices])
         device = features.device
         score = self.score[chosen]
         classes = {name: column[chosen] for name, column in self.classes.items()}
@@ -158,8 +167,11 @@ def usable_tasks(cache: FeatureCache, tasks: Sequence[str]) -> tuple[str, ...]:
     return usable
 
 
-def read_training_data(cache: FeatureCache, tasks: Sequence[str]) -> TrainingData:
+def read_training_data(cache: FeatureCache, tasks: Sequence[str], views: str = ALL_VIEWS) -> TrainingData:
     """The training and test samples of `cache` with the labels of `tasks`.
+
+    Args:
+        views: of training samples, `all` they have or `plain`; test samples have no view but the plain one here.
 
     Raises:
         TrainingError: no sample to train with, or no label of any task.
@@ -180,7 +192,7 @@ def read_training_data(cache: FeatureCache, tasks: Sequence[str]) -> TrainingDat
         members = samples[name]
         return Split(
             members,
-            [torch.from_numpy(cache.features(index)) for index in chosen[name]],
+            [_read_views(cache, index, views if name == "train" else PLAIN_VIEW) for index in chosen[name]],
             torch.tensor([math.nan if s.final_score is None or not scored else s.final_score for s in members]),
             {column: _class_numbers(column, classes, members) for column, classes in names.items()},
             [
@@ -195,6 +207,7 @@ def read_training_data(cache: FeatureCache, tasks: Sequence[str]) -> TrainingDat
         notes.append(
             f"{without} of {len(data.train)} training samples have no label of these tasks and are not trained on"
         )
+    notes += _view_notes(cache, data.train, views)
     if len(data.train.labelled) < 2:
         raise TrainingError(
             f"{cache.path}: {len(data.train.labelled)} training sample with features and a label "
@@ -229,9 +242,31 @@ def _choose_samples(cache: FeatureCache, notes: list[str]) -> dict[str, list[int
         notes.append(f"{len(unsaid)} samples without split are left out")
     if not chosen["test"]:
         notes.append("no sample has split test: trained without test metrics")
-    if len(cache.views) > 1:
-        notes.append(f"only the view {cache.views[0]!r} of {len(cache.views)} is used")
     return chosen
+
+
+def _read_views(cache: FeatureCache, index: int, views: str) -> list[torch.Tensor]:
+    count = len(cache.views) if views == ALL_VIEWS else 1
+    return [torch.from_numpy(cache.features(index, view)) for view in range(count) if cache.has_features(index, view)]
+
+
+def _view_notes(cache: FeatureCache, train: Split, views: str) -> list[str]:
+    total = len(cache.views)
+    if total == 1:
+        return []
+    if views != ALL_VIEWS:
+        return [f"only the plain one of the {total} views in {cache.path.name} is trained on"]
+    notes = [
+        f"in each epoch training draws one of the {total} views of every sample; everything is evaluated on the plain one"
+    ]
+    lacking = [index for index in range(len(train)) if len(train.views[index]) < total]
+    if lacking:
+        first = lacking[0]
+        notes.append(
+            f"{len(lacking)} of {len(train)} training samples lack some of the {total} views and draw among those they have "
+            f"(first: {train.samples[first].sample_id} has {len(train.views[first])})"
+        )
+    return notes
 
 
 def _class_names(samples: dict[str, list[Sample]], notes: list[str]) -> dict[str, list[str]]:

@@ -59,7 +59,7 @@ def train(
         asked, config = config.tasks, replace(config, tasks=usable_tasks(cache, config.tasks))
         folder = config.run_folder(cache.meaning.backbone)
         with new_run_folder(folder, config.overwrite) as temporary:
-            data = read_training_data(cache, asked)
+            data = read_training_data(cache, asked, config.views)
             record = describe(config, cache, data, device)
             for line in record["notes"]:
                 say(line)
@@ -68,6 +68,7 @@ def train(
                 torch.manual_seed(config.seed)
                 model = AqaModel.from_config(record, len(data.vocabulary or ()))
                 if config.standardise:
+                    # On plain views, as what is evaluated: the model's input then means the same whatever it was trained on.
                     model.standardiser.fit([clips.numpy() for clips in data.train.clips])
                 model.to(device)
                 data = data.to(device)
@@ -112,9 +113,12 @@ def _fit(model: AqaModel, data: TrainingData, config: TrainingConfig, on_epoch: 
 def _train_epoch(model: AqaModel, optimiser: torch.optim.Optimizer, split: Split, batch_size: int, seed: int) -> dict:
     model.train()
     sums = LossSums()
-    order = torch.randperm(len(split.labelled), generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(split.labelled), generator=generator)
+    # After the order, and not from torch's global numbers: more views change neither order nor dropout.
+    views = split.draw_views(generator)
     for chosen in order.split(batch_size):
-        batch = split.batch([split.labelled[index] for index in chosen.tolist()])
+        batch = split.batch([split.labelled[index] for index in chosen.tolist()], views)
         loss = multitask_loss(model, batch)
         optimiser.zero_grad(set_to_none=True)
         loss.total.backward()

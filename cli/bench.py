@@ -1,29 +1,35 @@
 """aqa-bench: how fast extraction is here."""
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+from aqa_cache.backbone_names import BACKBONE_NAMES
 from aqa_cli.errors import handle_errors
 from aqa_cli.progress import say
+
+# Noise between two measurements of a quiet machine stays below this.
+_DRIFT = 0.1
 
 
 @click.command(epilog="Example: aqa-bench --backbone c3d --seconds 10 --json bench.json")
 @click.option(
-    "--backbone", type=click.Choice(["c3d", "s3d"]), default="s3d", show_default=True, help="Network to measure."
+    "--backbone", type=click.Choice(BACKBONE_NAMES), default="s3d", show_default=True, help="Network to measure."
 )
-@click.option("--size", type=int, default=112, show_default=True, help="Side of the frames in pixels.")
+@click.option("--size", type=int, help="Side of the frames in pixels; by default what aqa-extract takes.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "bf16"]),
+    type=click.Choice(["fp32", "tf32", "fp16", "bf16"]),
     default="fp32",
     show_default=True,
     help="Of the arithmetic.",
 )
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Clips in a batch.")
-@click.option("--workers", type=click.IntRange(1), help="Decoding threads; by default half the cores.")
+@click.option("--batch-size", type=click.IntRange(1), help="Clips in a batch; by default what aqa-extract takes.")
+@click.option("--workers", type=click.IntRange(1), help="Decoding threads; by default what aqa-extract takes.")
 @click.option(
     "--seconds",
     type=click.FloatRange(0, min_open=True),
@@ -35,27 +41,40 @@ from aqa_cli.progress import say
     "--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write the figures to a file as well."
 )
 @handle_errors
-def main(backbone, size, device, precision, batch_size, workers, seconds, json_path):
+def main(json_path, seconds, **options):
     """Measure extraction on this machine: decoding, the backbone, and both together, on a generated 640x360 H.264 video.
 
-    Beside every rate stands what the machine could do: its matrix-product rate, measured in the same run with the same precision
-    and threads. Weights are random; speed does not depend on them.
+    Beside every rate stands what the machine could do: its matrix-product rate (GEMM), measured in the same run with the same
+    precision and threads. Weights are random; speed does not depend on them.
     """
     from aqa_cache.atomic import replacing
+    from aqa_cache.configuration import ExtractionConfig
     from aqa_cache.errors import AqaError
-    from aqa_cache.extraction import ExtractionConfig
     from aqa_cache.throughput import measure
 
     if json_path and not json_path.parent.is_dir():
         raise AqaError(f"{json_path}: the folder {json_path.parent} does not exist; make it first")
-    config = ExtractionConfig(
-        backbone=backbone, weights="random", size=size, device=device, precision=precision, batch_size=batch_size, workers=workers
-    )  # fmt: skip
-    result = measure(config, seconds, say=lambda line: say(f"measuring: {line} …"))
+    asked = {name: value for name, value in options.items() if value is not None}
+    config = ExtractionConfig(weights="random", **asked)
+    with _stages() as progress:
+        result = measure(config, seconds, progress, say)
     _print(result)
     if json_path:
         with replacing(json_path) as temporary:
             temporary.write_text(json.dumps(result.record(), indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _stages() -> Iterator[Callable[[str], None]]:
+    """Shows what is being measured: a line that changes on a terminal, else a line each, on stderr."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage: say(f"measuring: {stage} …")
+        return
+    with console.status("measuring …") as status:
+        yield lambda stage: status.update(f"measuring: {stage} …")
 
 
 def _print(result) -> None:
@@ -67,34 +86,58 @@ def _print(result) -> None:
     )
     table.add_column("measured")
     table.add_column("rate", justify="right")
-    table.add_column("of what is possible", justify="right")
-    table.add_row("matrix product", f"{result.gemm_gflops:,.0f} GFLOP/s", "the ceiling")
+    table.add_column("beside what is possible")
     table.add_row(
-        "backbone, as published",
-        f"{result.eager_clips:.1f} clips/s",
-        f"{result.eager_of_gemm:.0%} of the matrix product",
+        f"decode only, {_counted(result.workers, 'thread')}",
+        _rate(result.decode_clips),
+        f"{result.decode_frames:.0f} frames/s; {1000 * result.decode_core_seconds:.1f} ms of one core a clip",
     )
     table.add_row(
-        "backbone, as extracted with",
-        f"{result.compute_clips:.1f} clips/s",
-        f"{result.compute_of_gemm:.0%} of the matrix product",
+        "compute, eager reference",
+        _rate(result.eager_clips),
+        f"{result.eager_of_gemm:.0%} of the GEMM ceiling",
     )
     table.add_row(
-        f"decoding, {result.workers} thread(s)",
-        f"{result.decode_clips:.1f} clips/s",
-        f"{result.decode_frames:.0f} frames/s",
+        "compute, ours",
+        _rate(result.compute_clips),
+        f"{result.compute_of_gemm:.0%} of the GEMM ceiling, {result.compute_of_eager:.2f} times the reference",
     )
     table.add_row(
         "end to end",
-        f"{result.end_to_end_clips:.1f} clips/s",
-        f"{result.end_to_end_of_bound:.0%} of the bound {result.bound_clips:.1f}",
+        _rate(result.end_to_end_clips),
+        f"{result.end_to_end_of_bound:.0%} of the bound {_rate(result.bound_clips)}",
     )
-    Console().print(table)
+    ceiling = f"best of square matrix products: {result.gemm_size}"
+    table.add_row("GEMM ceiling", f"{result.gemm_gflops:,.0f} GFLOP/s", ceiling)
+    table.add_row("limiting", result.limiting, f"{result.clip_gflop:.1f} GFLOP a clip")
+    on_gpu = "" if result.peak_gpu_memory is None else f"{_gib(result.peak_gpu_memory)} on the GPU"
+    table.add_row("peak memory", _gib(result.peak_memory), on_gpu)
+    console = Console()
+    console.print(table)
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items() if version)
     click.echo(
-        f"Limiting: {result.limiting}. {result.clip_gflop:.1f} GFLOP a clip, batches of {result.batch_size}, {result.threads} compute "
-        f"threads, peak memory {(result.peak_memory or 0) / 2**30:.2f} GiB. {versions}."
+        f"Batches of {result.batch_size}, {_counted(result.threads, 'compute thread')} on {_counted(result.cores, 'core')}, "
+        f"{result.end_to_end_count} clips end to end. {versions}."
     )
+    if abs(result.drift) > _DRIFT:
+        say(
+            f"The machine became {abs(result.drift):.0%} {'faster' if result.drift > 0 else 'slower'} while it was measured; ratios "
+            "are uncertain by as much. Measure again with more --seconds, or when it has nothing else to do."
+        )
+    for warning in result.warnings:
+        say(f"Warning: {warning}")
+
+
+def _rate(clips: float) -> str:
+    return f"{clips:.{1 if clips >= 10 else 2}f} clips/s"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _gib(size: int | None) -> str:
+    return "not known" if size is None else f"{size / 2**30:.2f} GiB"
 
 
 if __name__ == "__main__":

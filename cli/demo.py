@@ -130,7 +130,8 @@ def _minutes(seconds: float) -> str:
 def _extract(videos: Path, output: Path, backbone: str, weights: tuple[str, ...], device: str) -> None:
     from aqa_cache.clips import MTL_AQA_WINDOW, ClipRule
     from aqa_cache.extraction import ExtractionConfig, extract
-    from aqa_cache.weights import RANDOM, choose_for
+    from aqa_cache.random_weights import RANDOM
+    from aqa_cache.weights import choose_for
 
     chosen = choose_for(backbone, weights)
     config = ExtractionConfig(

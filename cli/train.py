@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqa_heads.configuration import TrainingConfig
+from aqa_heads.configuration import VIEWS, TrainingConfig
 from aqa_heads.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, RNNS, TASKS
 
 from .errors import handle_errors
@@ -73,6 +73,13 @@ def _positive(kind: type):
 )
 @click.option(
     "--standardise/--no-standardise", default=True, show_default=True, help="Scale features by training statistics."
+)
+@click.option(
+    "--views",
+    type=click.Choice(VIEWS),
+    default=_DEFAULT.views,
+    show_default=True,
+    help="Of each training sample, where the cache holds several: draw one anew in every epoch, or keep to the plain one.",
 )
 @click.option(
     "--encoder-hidden",

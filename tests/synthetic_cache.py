@@ -1,6 +1,6 @@
 """A small feature cache whose labels can be learnt from its features, and small models to learn them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -28,6 +28,7 @@ def write_synthetic_cache(
     clips: Callable[[int], int] = lambda index: 2 + index % 3,
     change: Callable[[int, Sample], Sample] = lambda index, sample: sample,
     failed: tuple[int, ...] = (),
+    views: Mapping[str, Callable[[int, np.ndarray], np.ndarray | None]] = {},
     seed: int = 0,
 ) -> Path:
     """Write a cache of `train` training samples followed by `test` test samples.
@@ -36,6 +37,7 @@ def write_synthetic_cache(
         clips: number of clips of a sample, by its index.
         change: the sample to write in place of the given one, by its index.
         failed: indices of samples without features.
+        views: beside the plain one, by name: a sample's features from its index and its plain features, or None.
     """
     generator = np.random.default_rng(seed)
     direction = generator.normal(size=dim)
@@ -55,11 +57,18 @@ def write_synthetic_cache(
             caption=" ".join(["a", POSITIONS[position], "dive", "very", "nice"][: 3 + index % 3]),
         )
         if index in failed:
-            records.append(Record(change(index, sample), [None], reason="video is truncated"))
+            records.append(Record(change(index, sample), [None] * (1 + len(views)), reason="video is truncated"))
         else:
             times = np.arange(clips(index))
-            records.append(Record(change(index, sample), [ClipFeatures(features, times * 16, times / 2)]))
-    write_cache(path, records, Meaning(backbone, "pool5", dim, weights, "", {}, {}), dtype="float32")
+            shown = [features, *(made(index, features) for made in views.values())]
+            records.append(
+                Record(
+                    change(index, sample),
+                    [None if view is None else ClipFeatures(view, times * 16, times / 2) for view in shown],
+                )
+            )
+    meaning = Meaning(backbone, "pool5", dim, weights, "", {}, {})
+    write_cache(path, records, meaning, views=["plain", *views], dtype="float32")
     return path
 
 

@@ -25,6 +25,7 @@ from aqa_heads.errors import TrainingError
             "Exp 1 (score and caption only)",
         ),
         ({"standardise": False}, "c3d", "baseline-no-standardise", "Baseline (not standardised)"),
+        ({"views": "plain"}, "c3d", "baseline-plain-view", "Baseline (plain view)"),
         ({"encoder_hidden": 8, "encoder_layers": 3}, "c3d", "baseline", "Baseline"),
         (
             {"experiment": "7", "encoder_hidden": 8, "encoder_layers": 3},
@@ -47,6 +48,7 @@ def test_everything_that_differs_from_the_row_shows_in_the_name(options, backbon
         ({"rnn": "rnn"}, "rnn is 'rnn', expected one of gru, lstm"),
         ({"attention": "dot"}, "attention is 'dot'"),
         ({"encoder": "gru"}, "encoder is 'gru'"),
+        ({"views": "flip"}, "views is 'flip', expected one of all, plain"),
         ({"layers": 0}, "layers is 0"),
         ({"epochs": 0}, "epochs is 0"),
         ({"batch_size": -1}, "batch_size is -1"),

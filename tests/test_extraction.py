@@ -12,9 +12,9 @@ from aqa_cache.cache import FeatureCache
 from aqa_cache.clips import ClipRule
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction import ExtractionConfig, extract, load_backbone, random_weights_path
-from aqa_cache.pipeline import VideoReader
 from aqa_cache.preprocess import MTL_AQA, FramePreparer, normalise
 from aqa_cache.video import decode
+from aqa_cache.video_reader import VideoReader
 from aqa_cli.extract import main as aqa_extract
 
 CONFIG = ExtractionConfig(backbone="s3d", weights="random", size=64, batch_size=4, workers=2)
@@ -35,13 +35,6 @@ def videos(tmp_path_factory):
     ]
     write_annotations(folder / "annotations.csv", samples)
     return folder
-
-
-@pytest.fixture
-def output(tmp_path, random_s3d):
-    """A place for a cache with the random weights already beside it, so that they are made once for all tests."""
-    random_weights_path(tmp_path / "feats.h5", "s3d").symlink_to(random_s3d)
-    return tmp_path / "feats.h5"
 
 
 def contents(path):
@@ -156,7 +149,7 @@ def test_other_numerics_are_refused_unless_asked_for(output, tmp_path):
     other = replace(CONFIG, batch_size=2)
     with pytest.raises(
         AqaError,
-        match=r"computed otherwise than they would be now \(now, there\):\n  batch_size: 2, 4\n.*--allow-mixed",
+        match=r"features of earlier runs were computed otherwise \(now, there\):\n  batch_size: 2, 4\n.*--allow-mixed",
     ):
         extract(tmp_path / "in", output, other)
     extract(tmp_path / "in", output, replace(other, allow_mixed=True))
@@ -187,7 +180,7 @@ def test_stopping_does_not_wait_for_a_gap_to_be_decoded(tmp_path):
     path = write_numbered_video(tmp_path / "v.mp4", 2000)
     reader = VideoReader(path, {0: Sample("a", "v.mp4", 0, 16), 1: Sample("b", "v.mp4", 1900, 1916)}, ClipRule())
     stop, items = threading.Event(), []
-    for item in reader.read(FramePreparer(MTL_AQA), stop):
+    for item in reader.read(FramePreparer(MTL_AQA), lambda: not stop.is_set()):
         items.append(item)
         stop.set()
     assert len(items) <= 2

@@ -42,7 +42,7 @@ class Fixed(torch.nn.Module):
 def make_split(score, position, twists, captions) -> Split:
     return Split(
         samples=[None] * 3,
-        clips=[torch.ones(1, 2)] * 3,
+        views=[[torch.ones(1, 2)]] * 3,
         score=torch.tensor(score),
         classes={"position": torch.tensor(position), "twists": torch.tensor(twists)},
         captions=[torch.tensor(caption, dtype=torch.int64) for caption in captions],
@@ -83,7 +83,7 @@ def test_padding_of_captions_changes_neither_loss_nor_gradient(padded_words):
         encoder="average", encoder_hidden=1, encoder_layers=1,
     ).eval()  # fmt: skip
     split = make_split([0.0] * 3, [0] * 3, [0] * 3, [[1, 3, 0], [1, 4, 5, 6, 0], [1, 3, 0]])
-    split = replace(split, clips=list(torch.randn(3, 2, 4)))
+    split = replace(split, views=[[clips] for clips in torch.randn(3, 2, 4)])
     alone = sum(multitask_loss(model, split.batch([index])).caption for index in range(3)) / 3
     alone.backward()
     expected = model.captioner.rnn2.weight_hh_l0.grad.clone()

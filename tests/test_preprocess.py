@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from aqa_cache.errors import AqaError
+from aqa_cache.key_layouts import LAYOUTS
 from aqa_cache.preprocess import IMAGENET_MEAN, IMAGENET_STD, MTL_AQA, FramePreparer, normalise
-from aqa_cache.weights import LAYOUTS
 
 S3D = LAYOUTS["torchvision-s3d"].preprocessing
 SIZES = [(240, 320), (270, 480), (360, 640), (100, 90), (256, 256), (1, 1)]
@@ -36,6 +36,40 @@ def test_mtl_aqa_frames_equal_pillow_and_torchvision(size):
     )
     ours = normalise(torch.from_numpy(np.ascontiguousarray(FramePreparer(MTL_AQA)(frame)))[None, None], MTL_AQA)
     torch.testing.assert_close(ours[0, :, 0], published(resized), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bilinear_taps_worked_pixel_by_pixel(size):
+    frame, preparer = noise(*size), FramePreparer(S3D.at_size(32))
+    height, width = preparer._resized(*size)
+    out = preparer(frame)
+    for row, column in [(0, 0), (0, 31), (13, 7), (31, 0), (31, 31)]:
+        y, first_row, second_row = source(row, size[0], height)
+        x, left, right = source(column, size[1], width)
+        upper = frame[first_row, left] * (1 - x) + frame[first_row, right] * x
+        lower = frame[second_row, left] * (1 - x) + frame[second_row, right] * x
+        np.testing.assert_array_equal(out[row, column], np.rint(upper * (1 - y) + lower * y))
+
+
+def source(output, size, resized):
+    """The second tap's share and both taps of an output pixel, in one direction, in the arithmetic of float32."""
+    one, half = np.float32(1), np.float32(0.5)
+    place = np.float32(size) / np.float32(resized) * (np.float32(output + round((resized - 32) / 2)) + half) - half
+    place = max(place, 0 * one)
+    first = min(int(place), size - 1)
+    return place - np.float32(first), first, min(first + 1, size - 1)
+
+
+def test_a_prepared_frame_is_its_own():
+    # Frames wait for their clip while others are prepared; turned ones are views of the decoder's picture.
+    preparer, frame = FramePreparer(S3D.at_size(32)), noise(90, 120)
+    turned = np.rot90(frame)
+    first = preparer(turned)
+    before = first.copy()
+    preparer(255 - turned)
+    frame[:] = 0
+    np.testing.assert_array_equal(first, before)
+    np.testing.assert_array_equal(first, preparer(np.ascontiguousarray(np.rot90(noise(90, 120)))))
 
 
 def test_bgr_and_value_range_worked_by_hand():

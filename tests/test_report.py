@@ -252,6 +252,17 @@ def test_figures_take_the_colours_of_light_and_dark(three):
     assert "prefers-color-scheme:dark" in page.source and "@media print" in page.source
 
 
+def test_views_stand_among_the_features_and_settings_and_are_plain_in_earlier_runs(tmp_path, undrawn):
+    features = {"backbone": "c3d", "path": "f.h5", "fingerprint": "ab" * 32}
+    earlier = make_run(tmp_path / "baseline", config={"features": features})
+    later = make_run(
+        tmp_path / "exp1", "1", config={"features": features | {"views": ["plain", "flip"]}, "views": "all"}
+    )
+    text = " ".join(report(tmp_path, earlier, later).text.split())
+    assert "Views plain Features of Exp 1" in text
+    assert "Views plain; flip Training" in text and "views all" in text
+
+
 def test_figures_lie_beside_the_page_as_png(three):
     _, path = three
     files = sorted(file.name for file in path.with_name("report_files").iterdir())

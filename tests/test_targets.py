@@ -14,9 +14,9 @@ from aqa_heads.targets import NO_CLASS, read_training_data
 from aqa_heads.vocabulary import EOS, SOS
 
 
-def read(path, tasks=TASKS):
+def read(path, tasks=TASKS, views="all"):
     with FeatureCache(path) as cache:
-        return read_training_data(cache, tasks)
+        return read_training_data(cache, tasks, views)
 
 
 @pytest.fixture
@@ -163,6 +163,56 @@ def test_samples_that_cannot_be_trained_with_are_refused(path, options, message)
     write_synthetic_cache(path, **options)
     with pytest.raises(TrainingError, match=message):
         read(path)
+
+
+THREE_VIEWS = {
+    "more": lambda index, plain: plain + 100,
+    "most": lambda index, plain: None if index < 2 else plain + 200,
+}
+
+
+def test_training_samples_keep_the_views_they_have_and_test_samples_the_plain_one(path):
+    write_synthetic_cache(path, views=THREE_VIEWS)
+    data = read(path)
+    with FeatureCache(path) as cache:
+        for index, views in enumerate(data.train.views):
+            assert len(views) == (2 if index < 2 else 3)
+            for view, features in enumerate(views):
+                np.testing.assert_array_equal(features, cache.features(index, view))
+                assert torch.equal(data.train.clips[index], views[0])
+    assert [len(views) for views in data.test.views] == [1] * 4
+    assert data.notes[-2:] == [
+        "in each epoch training draws one of the 3 views of every sample; everything is evaluated on the plain one",
+        "2 of 6 training samples lack some of the 3 views and draw among those they have (first: s00 has 2)",
+    ]
+    plain = read(path, views="plain")
+    assert [len(views) for views in plain.train.views] == [1] * 6
+    assert plain.notes[-1] == "only the plain one of the 3 views in feats.h5 is trained on"
+
+
+def test_views_are_drawn_equally_often_among_those_a_sample_has(path):
+    write_synthetic_cache(path, views=THREE_VIEWS)
+    split = read(path).train
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.tensor([split.draw_views(generator) for _ in range(3000)])
+    for sample in range(6):
+        views = 2 if sample < 2 else 3
+        counts = torch.bincount(drawn[:, sample], minlength=3)
+        # Five standard deviations of a binomial count.
+        assert (counts[:views] - 3000 / views).abs().max() < 5 * (3000 * 1 / views * (1 - 1 / views)) ** 0.5
+        assert counts[views:].sum() == 0
+    assert len({tuple(row) for row in drawn.tolist()}) > 300  # of 324: every sample draws for itself
+
+
+def test_a_batch_holds_the_views_it_is_asked_for(path):
+    write_synthetic_cache(path, views=THREE_VIEWS)
+    split = read(path).train
+    views = [1, 0, 2, 0, 1, 2]
+    batch, plain = split.batch([4, 1, 2], views), split.batch([4, 1, 2])
+    real = torch.arange(plain.features.shape[1]) < plain.count[:, None]
+    for row, more in enumerate((100, 0, 200)):
+        torch.testing.assert_close(batch.features[row][real[row]], plain.features[row][real[row]] + more)
+    assert torch.equal(batch.score, plain.score) and torch.equal(batch.heard, plain.heard)
 
 
 def test_a_damaged_feature_is_one_message(path):

@@ -82,6 +82,19 @@ def test_test_samples_without_labels_are_said(aqa_train, path):
     assert "no test sample has a class in column 'twists'" in result.output
 
 
+def test_views_are_all_drawn_from_unless_asked_otherwise(aqa_train, path, tmp_path):
+    write_synthetic_cache(path, views={"flip": lambda index, plain: -plain})
+    result = aqa_train("--tasks", "score")
+    assert result.exit_code == 0 and "training draws one of the 2 views of every sample" in result.output
+    result = aqa_train("--tasks", "score", "--views", "plain")
+    assert result.exit_code == 0 and "only the plain one of the 2 views in feats.h5 is trained on" in result.output
+    configs = [
+        read_run(tmp_path / "runs" / name).config
+        for name in ("baseline-tasks-score", "baseline-plain-view-tasks-score")
+    ]
+    assert [config["views"] for config in configs] == ["all", "plain"]
+
+
 def test_progress_is_about_ten_lines_where_there_is_no_terminal(aqa_train):
     output = aqa_train("--epochs", 40, "--tasks", "score").output
     assert len([line for line in output.splitlines() if "s to go" in line]) == 11
@@ -136,6 +149,7 @@ def test_a_cache_that_cannot_be_trained_with_is_one_message(aqa_train, path, tmp
         (("--exp", "8"), "'8' is not one of 'baseline'"),
         (("--tasks", "score,captions"), "unknown task 'captions'; give any of score, classes, caption"),
         (("--tasks", ","), "no task was asked for"),
+        (("--views", "flip"), "'flip' is not one of 'all', 'plain'"),
         (("--layers", "0"), "0 is not in the range x>=1"),
         (("--lr", "nan"), "lr is nan"),
         (("--lr", "1e30", "--tasks", "score"), "training diverged"),

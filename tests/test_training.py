@@ -68,6 +68,54 @@ def test_same_seed_gives_the_same_bits_and_another_seed_others(config):
     assert runs[0].predictions == runs[1].predictions
 
 
+def test_copies_of_the_plain_view_change_no_bit_and_other_views_do(config):
+    config = replace(config, tasks=TASKS, epochs=3)
+    runs = {}
+    for name, views in {
+        "one": {},
+        "copies": {"again": lambda index, plain: plain, "once more": lambda index, plain: plain},
+        "others": {"flip": lambda index, plain: -plain},
+    }.items():
+        write_synthetic_cache(config.features, views=views)
+        runs[name] = train(replace(config, out=config.out / name))
+    runs["plain"] = train(replace(config, views="plain"))
+    weights = {name: run.load_model().state_dict() for name, run in runs.items()}
+    losses = {name: [epoch.train_loss for epoch in run.epochs] for name, run in runs.items()}
+    for name in ("copies", "plain"):
+        assert losses[name] == losses["one"]
+        assert all(torch.equal(weights[name][key], weights["one"][key]) for key in weights["one"])
+        assert runs[name].predictions == runs["one"].predictions
+    assert losses["others"] != losses["one"] and runs["others"].predictions != runs["one"].predictions
+    assert runs["others"].config["views"] == "all" and runs["others"].config["features"]["views"] == ["plain", "flip"]
+    for name in ("standardiser.mean", "standardiser.scale"):
+        assert torch.equal(weights["others"][name], weights["one"][name])
+
+
+def test_views_are_drawn_anew_in_every_epoch_and_never_evaluated(config, monkeypatch):
+    write_synthetic_cache(config.features, views={"flip": lambda index, plain: -plain})
+    with FeatureCache(config.features) as cache:
+        # What the model is given tells which sample and view it is.
+        known = {float(cache.features(index, view)[0, 0]): (index, view) for index in range(10) for view in (0, 1)}
+    seen = {True: [], False: []}
+    forward = AqaModel.forward
+
+    def spy(model, features, count, heard=None):
+        samples, views = zip(*sorted(known[first] for first in features[:, 0, 0].tolist()), strict=True)
+        assert samples == (tuple(range(6)) if len(samples) == 6 else (6, 7, 8, 9))
+        seen[model.training].append(views)
+        return forward(model, features, count, heard)
+
+    monkeypatch.setattr(AqaModel, "forward", spy)
+    runs = []
+    for seed in (0, 0, 1):
+        seen[True].clear()
+        train(replace(config, epochs=4, batch_size=6, seed=seed, overwrite=True))
+        runs.append(list(seen[True]))
+    assert runs[0] == runs[1] != runs[2]
+    assert len(runs[0]) == 4 and len(set(runs[0])) > 1 and 0 < sum(map(sum, runs[0])) < 24
+    assert seen[False] and not any(map(any, seen[False]))
+
+
 def test_random_numbers_of_the_caller_are_left_alone(config):
     torch.manual_seed(5)
     expected = torch.rand(3)

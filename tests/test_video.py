@@ -1,15 +1,14 @@
+import itertools
+
 import numpy as np
 import pytest
-from conftest import DATA, MEDIA, image_number, number_image
+from conftest import DATA, MEDIA, image_number, write_numbered_video
+from jumping_law import check_jumps, counted_pictures
 
+from aqa_cache import video
 from aqa_cache.errors import VideoError
-from aqa_cache.video import decode, expected_frames, probe
-
-FRAMES = {
-    "archery.avi": 131, "mma_demo.mp4": 280, "-video-with-dash-.mp4": 5, "av1.mkv": 125, "hevc.mp4": 10,
-    "no_duration.webm": 74, "non_zero_start.mp4": 12, "odd_size_vp9.mp4": 25, "rotated.mp4": 17,
-    "rotated_90_3_frames.mov": 3, "two_video_streams.mp4": 390, "variable_frame_rate.mp4": 300,
-}  # fmt: skip
+from aqa_cache.frame_index import FrameIndex, Keyframe
+from aqa_cache.video import decode, probe
 
 
 def test_frames_equal_ffmpeg_bit_for_bit():
@@ -21,14 +20,6 @@ def test_frames_equal_ffmpeg_bit_for_bit():
         if not wanted:
             return
     raise AssertionError("video ended early")
-
-
-@pytest.mark.parametrize("name", FRAMES)
-def test_packets_and_decoding_count_the_same_frames(name):
-    info = probe(MEDIA / name)
-    times = [frame.pts_seconds for frame in decode(MEDIA / name)]
-    assert info.frames == len(times) == FRAMES[name]
-    assert times == sorted(times)
 
 
 def test_b_frames_come_in_presentation_order(numbered_video):
@@ -61,25 +52,6 @@ def test_damage_is_reported_after_the_last_good_frame():
     assert good == list(range(28))
 
 
-def test_zero_bytes():
-    with pytest.raises(VideoError, match="zero_bytes.webm: has zero bytes"):
-        probe(MEDIA / "zero_bytes.webm")
-
-
-def test_no_video_stream(tmp_path):
-    import av
-
-    path = tmp_path / "sound.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    with pytest.raises(VideoError, match=r"has no video stream \(its streams: audio\)"):
-        next(decode(path))
-
-
 def test_not_a_video(tmp_path):
     path = tmp_path / "text.mp4"
     path.write_text("not a video")
@@ -89,38 +61,132 @@ def test_not_a_video(tmp_path):
         next(decode(tmp_path / "gone.mp4"))
 
 
-def test_frame_folder_in_the_order_of_names(tmp_path):
-    from PIL import Image
+OPEN_GOP = {"g": "30", "preset": "medium", "x264-params": "open-gop=1:bframes=3:scenecut=0"}
+OPEN_GOP_HEVC = {"codec": "libx265", "g": "30", "preset": "ultrafast", "x265-params": "open-gop=1:log-level=none"}
+VARIABLE = [40 * number + number * number % 17 + 3000 * (number > 100) for number in range(200)]
+ALT_REF = {"g": "30", "auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "8", "b": "200k"}
+# File name, options of the encoder.
+JUMPED = {
+    "closed GOP": ("closed.mp4", {"g": "30"}),
+    "every frame a keyframe": ("intra.mp4", {"g": "1"}),
+    "open GOP, MP4": ("open.mp4", OPEN_GOP),
+    "open GOP, Matroska": ("open.mkv", OPEN_GOP),
+    "open GOP, MPEG-TS": ("open.ts", OPEN_GOP),
+    "variable frame rate": ("variable.mp4", {"g": "20", "times_ms": VARIABLE}),
+    "late start": ("late.ts", {"g": "25", "container": {"output_ts_offset": "7000"}}),
+    "fragmented MP4": ("fragmented.mp4", {"g": "30", "container": {"movflags": "frag_keyframe+empty_moov"}}),
+    "AVI without B-frames": ("plain.avi", {"g": "30", "bf": "0"}),
+    "open GOP, HEVC": ("hevc.mp4", OPEN_GOP_HEVC),
+    "VP9 with alt-ref frames": ("vp9.webm", {"codec": "libvpx-vp9", **ALT_REF}),
+    "MPEG-2": ("mpeg2.mpg", {"codec": "mpeg2video", "g": "15", "bf": "2"}),
+}  # fmt: skip
+NOT_JUMPED = {
+    "AVI with B-frames": ("reordered.avi", {"g": "30"}, "is not where its packet promised it"),
+    "intra refresh": (
+        "refresh.mp4",
+        {"g": "30", "preset": "medium", "x264-params": "intra-refresh=1"},
+        "is not where its packet promised it",
+    ),
+    "VP8": (
+        "vp8.webm",
+        {"codec": "libvpx", "g": "30", "deadline": "realtime"},
+        "has packets of vp8, which may hold any number of frames",
+    ),
+    "MPEG-4 part 2": ("part2.avi", {"codec": "mpeg4", "g": "30", "bf": "2"}, "has packets of mpeg4, which may"),
+}
 
-    for number in range(12):
-        Image.fromarray(number_image(number)).save(tmp_path / f"{number + 1:06d}.png")
-    (tmp_path / "Thumbs.db").write_text("no image")
-    assert [image_number(frame.rgb()) for frame in decode(tmp_path)] == list(range(12))
-    assert probe(tmp_path).frames == expected_frames(tmp_path) == 12
-    assert probe(tmp_path).frame_rate is None
+
+@pytest.mark.parametrize("case", JUMPED)
+def test_jumping_changes_nothing_and_saves_decoding(tmp_path, case):
+    name, options = JUMPED[case]
+    path = write_numbered_video(tmp_path / name, 200, grain=20, **options)
+    decoded, plain, said = check_jumps(path)
+    assert decoded < 0.9 * plain and not said
 
 
-def test_damaged_image_is_named(tmp_path):
-    (tmp_path / "000001.jpg").write_bytes(b"\xff\xd8 broken")
-    with pytest.raises(VideoError, match="000001.jpg: cannot be read as an image"):
-        next(decode(tmp_path)).rgb()
+@pytest.mark.parametrize("case", NOT_JUMPED)
+def test_what_cannot_be_jumped_over_is_decoded_and_said(tmp_path, case):
+    name, options, why = NOT_JUMPED[case]
+    path = write_numbered_video(tmp_path / name, 200, grain=20, **options)
+    _, _, said = check_jumps(path)
+    assert said
+    for line in said:
+        assert line.startswith(f"{name}: ") and why in line
+        assert line.endswith("; decoding it from its first frame, every frame, on one thread.")
 
 
-def frame_folder(folder, names):
-    from PIL import Image
-
-    for number, name in enumerate(names):
-        Image.fromarray(number_image(number)).save(folder / name)
-    return folder
-
-
-def test_images_are_ordered_by_their_numbers(tmp_path):
-    frame_folder(tmp_path, [f"img_{number}.png" for number in range(1, 13)])
-    (tmp_path / "._img_1.png").write_bytes(b"what macOS leaves behind")
-    assert [image_number(frame.rgb()) for frame in decode(tmp_path)] == list(range(12))
+def test_only_the_frames_from_the_keyframe_on_are_decoded(tmp_path):
+    path = write_numbered_video(tmp_path / "long.mp4", 1000, g="50")
+    with counted_pictures() as decoded:
+        given = [frame.index for frame in decode(path, wanted=[(510, 520), (560, 570), (5000, 6000)])]
+    assert given == [0, *range(510, 520), *range(560, 570), 999]
+    # The first, which is always looked at; on from keyframe 500, past 550, which is too near to jump to; on from the last keyframe.
+    assert decoded == [1 + (570 - 500) + (1000 - 950)]
 
 
-def test_a_gap_among_images_is_refused(tmp_path):
-    frame_folder(tmp_path, ["000001.png", "000002.png", "000004.png"])
-    with pytest.raises(VideoError, match="has images that jump from 000002.png to 000004.png"):
-        next(decode(tmp_path))
+def test_a_short_gap_is_not_worth_an_index(numbered_video, monkeypatch):
+    monkeypatch.setattr(video, "index_frames", None)
+    given = [frame.index for frame in decode(numbered_video, wanted=[(10, 20), (40, 50)])]
+    assert given == list(range(50))
+
+
+def test_a_range_past_the_end_shows_where_the_end_is(numbered_video):
+    for wanted in ([(200, 400)], [(100, 150), (300, 310)], [(5000, None)], [(0, 301)]):
+        assert list(decode(numbered_video, wanted=wanted))[-1].index == 299
+
+
+def test_nothing_wanted_nothing_decoded(numbered_video):
+    assert list(decode(numbered_video, wanted=[])) == []
+
+
+def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch):
+    # A decoder that fails on the way: the frames before come from the quick way, those after from the plain one.
+    read, calls = video._Decoder.pictures, []
+
+    def failing(decoder):
+        calls.append(decoder)
+        for count, picture in enumerate(read(decoder)):
+            if decoder is calls[0] and count == 60:
+                raise video._Damage("made up")
+            yield picture
+
+    monkeypatch.setattr(video._Decoder, "pictures", failing)
+    for wanted, threads in (([(5, 250), (290, 300)], 1), (None, 2)):
+        calls.clear()
+        said = []
+        frames = [
+            (frame.index, image_number(frame.rgb()))
+            for frame in decode(numbered_video, wanted=wanted, threads=threads, say=said.append)
+        ]
+        assert [one for one in frames if one[0] >= 5] == [(number, number) for number in range(5, 300)]
+        assert said == [
+            "numbered.mp4: is damaged somewhere (made up); decoding it from its first frame, every frame, on one thread."
+        ]
+
+
+def test_frames_given_out_under_a_wrong_number_are_an_error(tmp_path, monkeypatch):
+    # Packets that are no frames, in the part that was jumped over, cannot be seen until everything is decoded.
+    path = write_numbered_video(tmp_path / "hidden.mp4", 200, g="50")
+    honest = video.index_frames
+
+    def shifted(container, stream, end=None):
+        index = honest(container, stream, end)
+        return FrameIndex(
+            [index.times[0], index.times[0] + 1, *index.times[1:]],
+            [Keyframe(one.number + (one.number > 0), one.packet) for one in index.keyframes],
+            index.complete,
+        )
+
+    monkeypatch.setattr(video, "index_frames", shifted)
+    monkeypatch.setattr(video, "_shown_from", fail_after(5))
+    with pytest.raises(
+        VideoError, match="hidden.mp4: has packets that do not tell its frames, seen at frame 105; re-encode it"
+    ):
+        list(decode(path, wanted=[(101, 120)]))
+
+
+def fail_after(count):
+    def shown_from(time, pictures):
+        yield from itertools.islice(pictures, count)
+
+    return shown_from

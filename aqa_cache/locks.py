@@ -1,0 +1,100 @@
+"""Locks between processes: held by an open file, so that a dead owner holds none."""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_HELD = (errno.EAGAIN, errno.EACCES)
+
+
+class FileLock:
+    """A lock on a name; the file also says who holds it.
+
+    Where the file system knows no locks, `acquire` always succeeds and `say` is told.
+
+    Args:
+        path: of the lock file, made if need be.
+    """
+
+    def __init__(self, path: Path, say: Callable[[str], None] = lambda line: None):
+        self.path, self._say = path, say
+        self._handle: int | None = None
+
+    def acquire(self, wait: bool = False, **owner) -> bool:
+        """Take the lock; False if another process has it and `wait` is false.
+
+        Args:
+            owner: what others are to know of this process, beside its host and number.
+
+        Raises:
+            OSError: the file cannot be made.
+        """
+        while True:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                if not self._lock(handle, wait):
+                    os.close(handle)
+                    return False
+                # Who had it before may have removed the file meanwhile, and others then lock another one.
+                with contextlib.suppress(FileNotFoundError):
+                    if os.stat(self.path).st_ino == os.fstat(handle).st_ino:
+                        break
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), **owner}).encode(), 0)
+        self._handle = handle
+        return True
+
+    def release(self) -> None:
+        """Give the lock back and remove its file."""
+        if self._handle is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            os.close(self._handle)
+            self._handle = None
+
+    def owner(self) -> dict | None:
+        """Who holds it now; None if nobody does, or if it is this object."""
+        if self._handle is not None or fcntl is None:
+            return None
+        try:
+            handle = os.open(self.path, os.O_RDWR)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return None
+        except OSError as error:
+            if error.errno not in _HELD:
+                return None
+            try:
+                return json.loads(os.pread(handle, 4096, 0))
+            except ValueError:  # it is just writing who it is
+                return {"host": "?", "pid": "?"}
+        finally:
+            os.close(handle)
+
+    def _lock(self, handle: int, wait: bool) -> bool:
+        if fcntl is None:
+            return True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno in _HELD:
+                return False
+            self._say(
+                f"{self.path.parent}: its file system knows no locks ({error.strerror}); see to it that no other extraction writes there."
+            )
+        return True

@@ -1,0 +1,47 @@
+"""The numerics record: what decides the last bits of features, but not what they mean."""
+
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from .configuration import ExtractionConfig
+from .inference import Model
+
+
+def numerics_of(model: Model, config: ExtractionConfig) -> dict:
+    """The record of features made now; null for a library that is not installed."""
+
+    def version(package: str) -> str | None:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    on_gpu = model.device.type == "cuda"
+    record = {
+        "device": torch.cuda.get_device_name(model.device) if on_gpu else platform.machine(),
+        "precision": model.precision,
+        "batch_size": model.batch_size,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version() if on_gpu else None,
+        "av": version("av"),
+        "pillow": version("pillow"),
+    }
+    return record | {name: True for name in ("compile", "deterministic") if getattr(config, name)}
+
+
+def mixed(output: Path, now: dict, there: dict) -> str:
+    """The message that features with two records cannot be in one file unasked."""
+    differing = [
+        f"{name}: {now.get(name)}, {there.get(name)}"
+        for name in sorted(now.keys() | there.keys())
+        if now.get(name) != there.get(name)
+    ]
+    return (
+        f"{output}: features of earlier runs were computed otherwise (now, there):\n  "
+        + "\n  ".join(differing)
+        + "\nThey mean the same and differ in their last bits; --allow-mixed accepts both in one file."
+    )

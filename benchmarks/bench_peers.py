@@ -1,0 +1,134 @@
+"""Extraction as peers write it, against `extract`, on the same videos, weights and clips in one run, into RESULTS.md.
+
+    python benchmarks/bench_peers.py --backbone c3d --videos 6
+
+The peers' way is common to the published extractors that were read (v-iashin/video_features, mmaction2's clip extraction in
+long-video mode): one video at a time, decoded as a whole into memory, `frame.to_ndarray(format="rgb24")` for every frame, which sets
+up a new conversion each time, Pillow's resize, one clip a batch, the network as published (contiguous, batch norm not folded), and
+nothing side by side. Its features must be ours, or the comparison stops.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from results import write_section
+
+from aqa_cache.cache import FeatureCache
+from aqa_cache.devices import pick_device
+from aqa_cache.extraction import ExtractionConfig, load_backbone, random_weights_path
+from aqa_cache.preprocess import Preprocessing
+from aqa_cache.throughput import extraction_rate, write_video
+
+# Sums in another order, in float32; other work would differ far more.
+MAX_RELATIVE_DIFFERENCE = 1e-3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="s3d")
+    parser.add_argument("--videos", type=int, default=6, help="of 640x360, all the same")
+    parser.add_argument("--frames", type=int, default=384, help="of each video")
+    parser.add_argument("--rounds", type=int, default=3, help="both ways are timed in turn; medians count")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32", help="of extract; peers use fp32")
+    options = parser.parse_args()
+    # mtl-aqa: resized by Pillow, so that both ways see the same pixels.
+    config = ExtractionConfig(
+        options.backbone, "random", "mtl-aqa", device=options.device, precision=options.precision, dtype="float32"
+    )
+    rates: dict[str, list[float]] = {"peers": [], "ours": []}
+    with tempfile.TemporaryDirectory(prefix="bench-peers-") as temporary:
+        folder = Path(temporary)
+        videos = folder / "videos"
+        videos.mkdir()
+        write_video(videos / "000.mp4", options.frames)
+        for number in range(1, options.videos):
+            (videos / f"{number:03d}.mp4").hardlink_to(videos / "000.mp4")
+        for _ in range(options.rounds):
+            output = folder / "feats.h5"
+            output.unlink(missing_ok=True)
+            rates["ours"].append(extraction_rate(videos, output, config)[0])
+            weights = random_weights_path(output, options.backbone)
+            made = folder / "peers"
+            made.mkdir(exist_ok=True)
+            rates["peers"].append(peers_rate(videos, made, config, weights))
+            print(f"peers {rates['peers'][-1]:.2f} clips/s, ours {rates['ours'][-1]:.2f} clips/s", flush=True)
+        difference, clips = compare(output, made)
+    if difference > MAX_RELATIVE_DIFFERENCE and options.precision == "fp32":
+        raise SystemExit(
+            f"features differ by {difference:.2g} (relative, largest clip), so the two ways do not do the same work"
+        )
+    peers, ours = (statistics.median(rates[name]) for name in ("peers", "ours"))
+    lines = [
+        f"{options.videos} videos of {options.frames} frames, 640x360 H.264, {clips} clips of 16 frames at 112 px, random weights; "
+        f"both from the loaded model to the written features, medians of {options.rounds} rounds in turn.",
+        "",
+        "| backbone | peers' way, fp32, clips/s | ours, clips/s | ratio | largest relative difference of a clip's feature |",
+        "|---|---|---|---|---|",
+        f"| {options.backbone} {options.precision} | {peers:.2f} | {ours:.2f} | {ours / peers:.2f} | {difference:.1e} |",
+    ]
+    command = (
+        f"python benchmarks/bench_peers.py --backbone {options.backbone} --videos {options.videos} --frames {options.frames} "
+        f"--rounds {options.rounds} --device {options.device} --precision {options.precision}"
+    )
+    name = f"peers {options.backbone} {options.device} {options.precision}"
+    write_section(name, f"Beside the peers' way, {options.backbone}", command, lines)
+
+
+def peers_rate(videos: Path, made: Path, config: ExtractionConfig, weights: Path) -> float:
+    """Clips per second of the peers' way, from the loaded model to one .npy file per video."""
+    device = pick_device(config.device)
+    module, _, preprocessing = load_backbone(config, weights)
+    module.eval().to(device)
+    mean, std = (
+        torch.tensor(values, device=device)[:, None, None, None] for values in (preprocessing.mean, preprocessing.std)
+    )
+    started, clips = time.perf_counter(), 0
+    for video in sorted(videos.iterdir()):
+        frames = decode_whole(video)
+        pixels = torch.from_numpy(np.stack([resize_and_crop(frame, preprocessing) for frame in frames]))
+        pixels = pixels.permute(3, 0, 1, 2)
+        features = []
+        with torch.no_grad():
+            for first in range(0, len(frames) - config.clip_rule.clip_len + 1, config.clip_rule.clip_stride):
+                clip = pixels[:, first : first + config.clip_rule.clip_len].to(device).float() / 255
+                batch = ((clip - mean) / std)[None].contiguous()
+                features.append(module(batch)[0].cpu().numpy())
+        np.save(made / f"{video.stem}.npy", np.stack(features))
+        clips += len(features)
+    return clips / (time.perf_counter() - started)
+
+
+def decode_whole(video: Path) -> list[np.ndarray]:
+    with av.open(str(video)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def resize_and_crop(frame: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    (height, width), crop = preprocessing.resize, preprocessing.crop
+    image = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - crop) / 2), round((height - crop) / 2)
+    return np.asarray(image.crop((left, top, left + crop, top + crop)))
+
+
+def compare(output: Path, made: Path) -> tuple[float, int]:
+    """The largest relative difference of a clip's feature between both ways, and the number of clips."""
+    differences = []
+    with FeatureCache(output) as cache:
+        for index, sample in enumerate(cache.samples):
+            ours, theirs = cache.features(index), np.load(made / f"{sample.sample_id}.npy")
+            if ours.shape != theirs.shape:
+                raise SystemExit(f"{sample.sample_id}: {len(ours)} clips, and {len(theirs)} the peers' way")
+            differences += list(np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1))
+    return float(max(differences)), len(differences)
+
+
+if __name__ == "__main__":
+    main()

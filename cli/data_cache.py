@@ -1,0 +1,179 @@
+"""aqa-data show and verify: what is inside a feature cache, and whether it is whole."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aqa_cli.errors import handle_errors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SHOWN = 20
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+@click.command(epilog="\b\nExample:\n  aqa-data show feats.h5")
+@click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
+@click.option("--all", "everything", is_flag=True, help=f"List every failure and class, not the first {_SHOWN}.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, with everything in it.")
+@handle_errors
+def show(features, everything, as_json):
+    """Show what is inside a feature cache.
+
+    That is what made its features, how many there are, of which samples, and which samples failed and why. Annotations and index are read, features are not; aqa-data verify reads those too.
+    """
+    from rich.console import Console
+
+    from aqa_cache.cache import FeatureCache
+    from aqa_cache.contents import contents
+
+    with FeatureCache(features) as cache:
+        inside = contents(cache)
+    if as_json:
+        click.echo(json.dumps(inside, indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+    limit = None if everything else _SHOWN
+    _show_provenance(console, inside)
+    _show_samples(console, inside)
+    _show_labels(console, inside, limit)
+    _show_failures(console, inside, limit)
+
+
+@click.command(epilog="\b\nExample:\n  aqa-data verify feats.h5")
+@click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
+@handle_errors
+def verify(features):
+    """Check that a feature cache is whole.
+
+    All of it is read once, a block at a time, so that large files need little memory.
+
+    Checked are the checksum of every dataset, that the fingerprint follows from the attributes, that the index gives
+    every feature row to one sample, that annotations are what their columns admit, and that all features are finite.
+    Damage to text that nothing depends on, such as the name of the weights, cannot be seen.
+
+    Exit code: 0 whole; 1 there are problems, one line each; 2 there is no such file.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from aqa_cache.verification import verify_cache
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+        found = verify_cache(features, lambda done, total: bar.update(task, completed=done, total=total))
+    size = f"{found.samples:,} samples, {found.clips:,} clips of {found.dim:,} values"
+    if not found.problems:
+        click.echo(f"{features} is whole: {size}; checksums, fingerprint, index, annotations and finiteness are right.")
+        return
+    for problem in found.problems:
+        click.echo(problem)
+    count = f"{len(found.problems)} problem(s)" + (f" in {size}" if found.dim else "")
+    click.echo(f"{features}: {count}; restore the file from a copy, or make it again.", err=True)
+    sys.exit(1)
+
+
+def _show_provenance(console: "Console", inside: dict) -> None:
+    made = inside["provenance"]
+    rows = {
+        "file": f"{inside['file']}, {_bytes(inside['bytes'])}",
+        "backbone": f"{made['backbone']}, {made['dim']:,} values per clip, {made['dtype']}",
+        "layer": made["layer"],
+        "weights": f"{made['weights']}, SHA-256 {made['weights_sha256'] or 'not known'}",
+        "preprocessing": _record(made["preprocessing"]),
+        "clip rule": _record(made["clip_rule"]),
+        "views": ", ".join(made["views"]),
+        "numerics": _record(made["numerics"]),
+        "made by": made["made_by"],
+        "fingerprint": made["fingerprint"],
+    }
+    _print_table(console, ["", ""], [[name, value] for name, value in rows.items()])
+
+
+def _show_samples(console: "Console", inside: dict) -> None:
+    console.print(
+        f"\n{inside['samples']:,} samples, {inside['samples'] - inside['failed']:,} with features, {inside['failed']:,} failed",
+        markup=False,
+    )
+    views = [
+        [view, *(f"{clips.get(name, 0):,g}" for name in ("samples", "total", "min", "median", "max"))]
+        for view, clips in inside["clips"].items()
+    ]
+    _print_table(console, ["view", "samples", "clips", "fewest in a sample", "median", "most"], views)
+    if not inside["splits"]:
+        return
+    names = [name for name in inside["splits"][0] if name != "split"]
+    titles = ["split", *(name.replace("_", " ") for name in names)]
+    splits = [
+        [entry["split"] or "(none)", *(f"{entry[name]:,}" for name in names)]
+        for entry in inside["splits"]
+    ]  # fmt: skip
+    console.print()
+    _print_table(console, titles, splits)
+
+
+def _show_labels(console: "Console", inside: dict, limit: int | None) -> None:
+    rows = []
+    if score := inside["final_score"]:
+        rows.append(["final_score", f"{score['min']:g} to {score['max']:g}, {score['mean']:.2f} ± {score['std']:.2f}"])
+    for name, tally in inside["classes"].items():
+        listed = [f"{label} {count:,}" for label, count in tally.items()]
+        more = f" and {len(listed) - limit} more" if limit is not None and len(listed) > limit else ""
+        rows.append([f"class_{name}", ", ".join(listed[:limit]) + more])
+    if words := inside["caption_words"]:
+        rows.append(["caption", f"{words['min']} to {words['max']} words, {words['median']:g} in the middle"])
+    if inside["extra"]:
+        rows.append(["other columns", ", ".join(inside["extra"])])
+    if rows:
+        console.print()
+        _print_table(console, ["label", "values"], rows)
+
+
+def _show_failures(console: "Console", inside: dict, limit: int | None) -> None:
+    failures = inside["failures"]
+    if not failures:
+        return
+    console.print(f"\n{len(failures):,} failed:", markup=False)
+    for failure in failures[:limit]:
+        name, reason = failure["sample_id"], failure["reason"]
+        line = reason if reason.startswith(name) else f"{name}: {reason}"
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if limit is not None and len(failures) > limit:
+        console.print(f"  … and {len(failures) - limit} more; --all lists them", markup=False)
+
+
+def _print_table(console: "Console", titles: list[str], rows: list[list[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=any(titles))
+    numbers = len(titles) > 2
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="right" if numbers and place else "left", overflow="fold")
+    for row in rows:
+        # Text, since in a plain string rich takes [brackets] for markup.
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _record(record: dict) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in record.items() if value is not None) or "not known"
+
+
+def _value(value) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _bytes(count: int) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}" if unit != "bytes" else f"{count} bytes"
+        count /= 1000
+    return f"{count:,.3g} GB"

@@ -1,0 +1,318 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from conftest import ROOT, write_numbered_video
+from test_extraction import CONFIG, assert_same_features, contents
+
+from aqa_cache import cache, parts
+from aqa_cache.annotations import Sample, write_annotations
+from aqa_cache.cache import FeatureCache
+from aqa_cache.errors import AqaError
+from aqa_cache.extraction import extract, random_weights_path
+from aqa_cache.locks import FileLock
+from aqa_cache.parts import Parts, folder_of
+from aqa_cache.publishing import merge
+from aqa_cache.shares import Share
+from aqa_cli.data import data
+
+SETTINGS = ["--weights", "random", "--size", "64", "--batch-size", "4", "--workers", "1"]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Four videos of different lengths, eleven samples."""
+    folder, samples = tmp_path_factory.mktemp("videos"), []
+    for number, frames in enumerate((40, 120, 60, 80)):
+        write_numbered_video(folder / f"{number}.mp4", frames)
+        samples += [
+            Sample(f"{number}-{first}", f"{number}.mp4", first, first + 20) for first in range(0, frames - 19, 25)
+        ]
+    write_annotations(folder / "annotations.csv", samples)
+    return folder
+
+
+@pytest.fixture
+def beside(tmp_path, random_s3d):
+    """A second place for a cache, with its weights."""
+    path = tmp_path / "beside" / "feats.h5"
+    path.parent.mkdir()
+    random_weights_path(path, "s3d").symlink_to(random_s3d)
+    return path
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "aqa_cli.extract", *SETTINGS, *map(str, arguments)]
+
+
+def only_files(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_file() or path.is_symlink())
+
+
+def test_two_processes_give_what_one_gives(videos, output, beside):
+    extract(videos, output, replace(CONFIG, workers=1))
+    running = [
+        subprocess.Popen(
+            command(videos, beside), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert sum("not published yet" in stdout for stdout, _ in said) == 1
+    assert_same_features(contents(beside), contents(output))
+    with FeatureCache(beside) as shared, FeatureCache(output) as alone:
+        assert shared.fingerprint == alone.fingerprint and shared.numerics == alone.numerics
+        assert shared.samples == alone.samples and (shared.offset == alone.offset).all()
+    assert only_files(beside.parent) == ["feats.h5", "feats.h5.log", "feats.random-s3d.safetensors"]
+    assert not folder_of(beside).exists()
+    lines = [json.loads(line) for line in (beside.parent / "feats.h5.log").read_text().splitlines()]
+    assert sorted(line["share"] for line in lines) == ["1/2", "2/2"]
+
+
+def test_shares_may_be_resumed_with_another_number(videos, output, beside):
+    extract(videos, output, CONFIG)
+    said = []
+    first = extract(videos, beside, replace(CONFIG, share=Share(2, 3)), say=said.append)
+    assert first.dtype is None and not beside.exists()
+    assert any("samples are left to other shares; the last one publishes" in line for line in said)
+    assert extract(videos, beside, replace(CONFIG, share=Share(1, 2))).dtype is None
+    result = extract(videos, beside, replace(CONFIG, share=Share(2, 2)))
+    assert result.dtype and not result.failures
+    assert_same_features(contents(beside), contents(output))
+
+
+def test_merge_publishes_what_there_is(videos, output, beside):
+    extract(videos, output, CONFIG)
+    extract(videos, beside, replace(CONFIG, share=Share(1, 2)))
+    samples, failures = merge(beside)
+    assert samples == len(contents(output))
+    merged, whole = contents(beside), contents(output)
+    assert list(merged) == list(whole)
+    lacking = {key for key, record in merged.items() if not record.ok}
+    assert lacking == {key for key, _ in failures} and 0 < len(lacking) < len(whole)
+    assert all("not extracted yet; run the same aqa-extract command again" in reason for _, reason in failures)
+    assert_same_features(
+        {key: record for key, record in merged.items() if record.ok},
+        {key: record for key, record in whole.items() if key not in lacking},
+    )
+    with pytest.raises(AqaError, match="has no parts .* nothing to merge"):
+        merge(beside)
+    extract(videos, beside, CONFIG)
+    assert_same_features(contents(beside), whole)
+
+
+def test_merge_as_a_command(videos, beside):
+    extract(videos, beside, replace(CONFIG, share=Share(1, 2)))
+    result = CliRunner().invoke(data, ["merge", str(beside)])
+    done = sum(record.ok for record in contents(beside).values())
+    assert result.exit_code == 1 and f"{done} of {len(contents(beside))} samples." in result.stdout
+    assert "not extracted yet; run the same aqa-extract command again" in result.stderr
+    result = CliRunner().invoke(data, ["merge", str(beside)])
+    assert result.exit_code == 2 and "nothing to merge" in result.stderr
+
+
+def test_the_same_share_is_refused_while_its_owner_lives(videos, output, tmp_path):
+    folder_of(output).mkdir()
+    hold = (
+        "import sys, time\nfrom pathlib import Path\nfrom aqa_cache.parts import Parts\nfrom aqa_cache.shares import Share\n"
+        "parts = Parts(Path(sys.argv[1]))\n"
+        "with parts.exclusively():\n    parts.claim(Share(1, 2), sys.argv[2])\nprint('held', flush=True)\ntime.sleep(60)\n"
+    )
+
+    def owner(fingerprint):
+        process = subprocess.Popen(
+            [sys.executable, "-c", hold, str(output), fingerprint], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    other = owner("of other settings")
+    with pytest.raises(AqaError, match=rf"process {other.pid} on .* extracts into it with other settings; wait for it"):
+        extract(videos, output, replace(CONFIG, share=Share(2, 2)))
+    other.kill()
+    other.communicate()
+    extract(videos, tmp_path / "feats2.h5", replace(CONFIG, weights=str(random_weights_path(output, "s3d"))))
+    with FeatureCache(tmp_path / "feats2.h5") as cache:
+        same = owner(cache.fingerprint)
+    try:
+        with pytest.raises(
+            AqaError, match=rf"share 1/2 of its extraction is being done by process {same.pid} on .* since"
+        ):
+            extract(videos, output, replace(CONFIG, share=Share(1, 2)))
+        with pytest.raises(AqaError, match=r"this process would be share 1/1"):
+            extract(videos, output, CONFIG)
+        with pytest.raises(AqaError, match=rf"1 process\(es\) still work on it, share 1/2 in process {same.pid}"):
+            merge(output)
+        assert extract(videos, output, replace(CONFIG, share=Share(2, 2))).dtype is None  # welcome
+    finally:
+        same.kill()
+        same.communicate()
+    assert extract(videos, output, replace(CONFIG, share=Share(1, 2))).dtype  # a dead owner's lock clears itself
+
+
+def test_stopping_publishes_what_is_done(videos, output, beside):
+    extract(videos, beside, CONFIG)
+    stop = threading.Event()
+
+    def progress(state):
+        if state.samples >= 3:
+            stop.set()
+
+    result = extract(videos, output, CONFIG, progress=progress, stop=stop)
+    assert result.stopped and not folder_of(output).exists()
+    found, whole = contents(output), contents(beside)
+    done = {key for key, record in found.items() if record.ok}
+    assert list(found) == list(whole) and 3 <= len(done) < len(whole)
+    assert_same_features({key: found[key] for key in done}, {key: whole[key] for key in done})
+    assert {key for key, _ in result.failures} == whole.keys() - done
+    went_on = extract(videos, output, CONFIG)
+    assert went_on.reused == len(done)
+    assert_same_features(contents(output), whole)
+
+
+def test_stopping_before_anything_is_done_leaves_nothing(videos, output):
+    stop, said = threading.Event(), []
+    stop.set()
+    assert extract(videos, output, CONFIG, stop=stop, say=said.append).dtype is None
+    assert "Nothing was finished, so nothing is published." in said
+    assert not output.exists() and not folder_of(output).exists()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_command_in_order(tmp_path, output, name):
+    (tmp_path / "in").mkdir()
+    video = write_numbered_video(tmp_path / "in" / "0.mp4", 2000)
+    for number in range(1, 30):
+        (tmp_path / "in" / f"{number}.mp4").hardlink_to(video)
+    process = subprocess.Popen(command(tmp_path / "in", output), stderr=subprocess.PIPE, text=True)
+    while not (folder_of(output) / "annotations.csv").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, name))
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + getattr(signal, name), stderr
+    assert "Stopping: the batch in flight is finished, and what is done is published." in stderr
+    assert "Interrupted: run the same command again to go on." in stderr and "Traceback" not in stderr
+    assert not folder_of(output).exists()
+
+
+def test_on_error_stop_stops_at_the_first_failure(tmp_path, output):
+    (tmp_path / "in").mkdir()
+    write_numbered_video(tmp_path / "in" / "short.mp4", 5)
+    write_numbered_video(tmp_path / "in" / "long.mp4", 4000)
+    result = extract(tmp_path / "in", output, replace(CONFIG, on_error="stop"))
+    assert result.stopped
+    reasons = dict(result.failures)
+    assert "has 5 frame(s), shorter than one clip of 16" in reasons["short"]
+    assert "not extracted yet" in reasons["long"]
+
+
+def test_a_part_is_saved_after_so_many_samples_or_bytes(tmp_path, monkeypatch, videos, output):
+    monkeypatch.setattr(parts, "PART_SAMPLES", 4)
+    saved = []
+    really = parts.write_cache
+
+    def write_cache(path, records, *arguments, **options):
+        saved.append([record.sample.sample_id for record in records])
+        return really(path, records, *arguments, **options)
+
+    monkeypatch.setattr(parts, "write_cache", write_cache)
+    extract(videos, output, CONFIG)
+    assert sum(map(len, saved)) == len(contents(output)) and set(map(len, saved[:-1])) == {4}
+    saved.clear()
+    monkeypatch.setattr(parts, "PART_BYTES", 1)
+    output.unlink()
+    extract(videos, output, CONFIG)
+    assert {len(part) for part in saved} == {1}
+
+
+def test_a_disk_that_is_full_loses_nothing(videos, output, monkeypatch):
+    monkeypatch.setattr(parts, "PART_SAMPLES", 3)
+    really, written = cache._write_samples, []
+
+    def write_samples(*arguments):
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        written.append(really(*arguments))
+
+    monkeypatch.setattr(cache, "_write_samples", write_samples)
+    with pytest.raises(AqaError, match=r"writing failed .*No space left on device.*; nothing was changed"):
+        extract(videos, output, CONFIG)
+    monkeypatch.undo()
+    assert not output.exists() and len(Parts(output).paths()) == 2
+    result = extract(videos, output, CONFIG)
+    assert result.reused == 6 and not result.failures
+
+
+def test_a_file_size_limit_is_one_message(videos, output, tmp_path):
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        "from aqa_cli.extract import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *SETTINGS, str(videos), str(output)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr and "writing failed" in done.stderr and "nothing was changed" in done.stderr
+    assert not output.exists()
+    assert not extract(videos, output, CONFIG).failures
+
+
+def test_a_folder_that_cannot_be_written(videos, output, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(
+        AqaError, match=r"feats.h5.parts: cannot be made or written to \(Permission denied\); choose another"
+    ):
+        extract(videos, output, CONFIG)
+
+
+def test_what_a_killed_process_left_is_taken_away(videos, output):
+    folder_of(output).mkdir()
+    (folder_of(output) / ".feats.h5.abc.tmp").write_text("half a file")
+    (folder_of(output) / "share-1-of-1.lock").write_text("{}")
+    extract(videos, output, CONFIG)
+    assert not folder_of(output).exists()
+
+
+def test_nothing_to_do_writes_nothing(videos, output):
+    extract(videos, output, CONFIG)
+    before = output.stat()
+    result = extract(videos, output, replace(CONFIG, batch_size=2))  # other numerics, but nothing is computed
+    after = output.stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert result.clips == 0 and result.reused == len(contents(output))
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "kill_run.py"), "--kills", "5", "--seed", "3", "--no-results"],
+        capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["kills"] >= 5 and report["equal"] == report["cycles"] >= 1 and not report["litter"]
+
+
+def test_a_process_does_not_count_itself_among_the_others(tmp_path):
+    mine = Parts(tmp_path / "feats.h5")
+    with mine.exclusively():
+        mine.claim(Share(1, 2), "f")
+    assert mine.others_at_work() == []
+    assert FileLock(mine.folder / "share-1-of-2.lock").acquire() is False
+    mine.release()
+    assert not mine.folder.exists()
