@@ -1,6 +1,5 @@
 """Extraction: every sample's clips through a backbone, once, into a feature cache."""
 
-import hashlib
 import json
 import socket
 import threading
@@ -10,40 +9,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .annotations import Sample, extra_columns
-from .backbones import get_backbone
 from .cache import FeatureCache
 from .configuration import ExtractionConfig
-from .devices import pick_device
-from .errors import AqaError, CacheError
+from .errors import CacheError
 from .finished import Finished
-from .inference import PRECISIONS, Model, ready_model
+from .inference import Model
+from .loading import load_model, random_weights_path
 from .meaning import Meaning
 from .numerics import mixed, numerics_of
-from .parts import Parts, PartWriter
+from .part_writer import PartWriter
+from .parts import Parts
 from .pipeline import Pipeline, Progress
-from .preprocess import MTL_AQA, Preprocessing
 from .publishing import publish
 from .random_weights import RANDOM
 from .sources import Source, find_samples
-from .weights import Weights, load_weights, resolve_weights
-
-PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
+from .weights_file import sha256_of
 
 
-@dataclass
+@dataclass(frozen=True)
 class Extraction:
     """What an extraction did.
 
     Args:
         path: of the cache.
         meaning: of its features.
-        samples: asked for, of all shares.
-        reused: of this share's samples, those that were there already; clips: made in this run.
-        failures: sample_id and reason of every sample without features.
-        dtype: of the published features; None if nothing was published, since other shares are not done.
+        samples: of the shard; reused: those of them that were there already.
+        clips: made in this run.
+        failures: sample_id and reason of every sample that failed; of all shards, where this one published.
+        missing: how many samples of the published cache have not been extracted yet.
+        dtype: of the published features; None if nothing was published.
+        loading_seconds: until decoding began; seconds: in all.
         stopped: whether it was stopped before its end.
     """
 
@@ -53,7 +50,9 @@ class Extraction:
     reused: int
     clips: int
     failures: list[tuple[str, str]]
+    missing: int
     dtype: str | None
+    loading_seconds: float
     seconds: float
     stopped: bool
 
@@ -74,7 +73,7 @@ def extract(
         videos: a folder (with or without `annotations.csv`), one video, or a folder of frame folders.
         output: the cache. If it exists and was made in the same way, samples that have not changed are kept.
         progress: called after every batch.
-        say: told in one line what a person should know.
+        say: told in one line what a person should know; also by decoding threads.
         stop: when it is set, the batch in flight is finished, and what is done is published.
 
     Raises:
@@ -83,13 +82,13 @@ def extract(
     """
     config, output, stop = config or ExtractionConfig(), Path(output), stop or threading.Event()
     started = time.monotonic()
-    _check_config(config)
     source = find_samples(videos, annotations)
     if extra := extra_columns(source.samples):
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
     _check_output(output)
-    samples = config.share.of(source)
-    hashes = _hashes(source, samples, stop) if config.verify == "sha256" else {}
+    samples = config.shard.of(source)
+    hashes = _hashes(source, samples, say, stop) if config.verify == "sha256" else {}
+    views = [view.name for view in config.views]
     parts = Parts(output, say)
     try:
         with parts.exclusively():
@@ -99,43 +98,52 @@ def extract(
                     f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not what a model "
                     "can do."
                 )
-            made_with = numerics_of(model, config)
-            parts.claim(config.share, meaning.fingerprint)
-            parts.write_samples(source.samples)
-            with Finished(output, parts.paths(), meaning, [view.name for view in config.views]) as finished:
+            numerics = numerics_of(model, config.deterministic)
+            parts.claim(config.shard, meaning.fingerprint, numerics, config.allow_mixed)
+            with Finished(output, parts.paths(), meaning, views) as finished:
                 reused = finished.reusable(source, samples, hashes, say)
-                _check_continuation(output, source, finished, made_with, reused, config, say)
+                _check_continuation(output, source, finished, numerics, reused, config, say)
+            parts.write_samples(source.samples)
         todo = [sample for sample in samples if sample.sample_id not in reused]
-        clips, stopped = 0, False
+        _say_what_comes(samples, todo, model, config, say)
+        loaded = time.monotonic()
+        clips, failures, stopped = 0, [], False
         if todo:
             pipeline = Pipeline(
                 model, config.clip_rule, source.folder, todo,
                 views=config.views, workers=config.workers, stream=config.stream, decode_timeout=config.decode_timeout,
                 hashes=hashes, scratch=parts.folder, say=say,
             )  # fmt: skip
-            writer = PartWriter(parts.folder, meaning, made_with, [view.name for view in config.views])
+            writer = PartWriter(parts.folder, meaning, numerics, views)
             try:
                 for record in pipeline.records(progress, stop):
                     writer.add(record)
                     clips += sum(len(view.features) for view in record.views if view)
-                    if not record.ok and config.on_error == "stop":
-                        stopped = True
-                        break
+                    if not record.ok:
+                        failures.append((record.sample.sample_id, record.reason))
+                        if config.on_error == "stop":
+                            stopped = True
+                            break
             finally:
                 writer.close()
         stopped = stopped or stop.is_set()
         with parts.exclusively():
-            failures, dtype = publish(parts, source.samples, meaning, config, stopped, bool(todo), say)
+            published = publish(
+                parts, source.samples, meaning=meaning, views=views, dtype=config.dtype, allow_mixed=config.allow_mixed,
+                incomplete=stopped, changed=bool(todo), say=say,
+            )  # fmt: skip
     finally:
         parts.release()
     result = Extraction(
         path=output,
         meaning=meaning,
-        samples=len(source.samples),
+        samples=len(samples),
         reused=len(reused),
         clips=clips,
-        failures=failures,
-        dtype=dtype,
+        failures=published.failures if published else failures,
+        missing=len(published.missing) if published else 0,
+        dtype=published.dtype if published else None,
+        loading_seconds=loaded - started,
         seconds=time.monotonic() - started,
         stopped=stopped,
     )
@@ -143,72 +151,20 @@ def extract(
     return result
 
 
-def load_model(
-    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
-) -> tuple[Model, Meaning]:
-    """The backbone with its weights, ready to run, and the record of what its features mean.
-
-    Args:
-        random_path: where random weights lie, or are made, if the weights are `random`.
-
-    Raises:
-        AqaError: unknown names, weights that do not fit, or a clip length or frame size that the backbone does not take.
-    """
-    device = pick_device(config.device)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = not config.deterministic
-        torch.backends.cudnn.deterministic = config.deterministic
-    module, weights, preprocessing = load_backbone(config, random_path, say)
-    backbone = get_backbone(config.backbone)
-    meaning = Meaning(
-        backbone=backbone.name,
-        layer=backbone.layer,
-        dim=backbone.dim,
-        weights=weights.name,
-        weights_sha256=weights.sha256,
-        preprocessing=preprocessing.record(),
-        clip_rule={**config.clip_rule.record(), "stream": config.stream},
+def _say_what_comes(
+    samples: list[Sample], todo: list[Sample], model: Model, config: ExtractionConfig, say: Callable[[str], None]
+) -> None:
+    shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
+    if config.shard.origin:
+        shard += f" (from {config.shard.origin}; --shard 1/1 does everything)"
+    if not todo:
+        say(f"All {len(samples)} samples{shard} are done already.")
+        return
+    videos = len({sample.video for sample in todo})
+    earlier = f", {len(samples) - len(todo)} more are done already" if len(todo) < len(samples) else ""
+    say(
+        f"{len(todo)} samples of {videos} videos{shard}{earlier}; {model.device} in {model.precision}, batches of {model.batch_size}."
     )
-    model = ready_model(
-        module, device, config.precision, preprocessing, config.batch_size, config.clip_rule.clip_len,
-        compiled=config.compile, say=say,
-    )  # fmt: skip
-    return model, meaning
-
-
-def load_backbone(
-    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
-) -> tuple[torch.nn.Module, Weights, Preprocessing]:
-    """The backbone as published, float32 on the CPU, its weights, and what its input must look like."""
-    backbone = get_backbone(config.backbone)
-    backbone.check_input(config.clip_rule.clip_len, config.size)  # before anything is downloaded
-    if config.preprocess not in ("weights", *PREPROCESSINGS):
-        raise AqaError(f"unknown preprocessing {config.preprocess!r}; choose weights or {', '.join(PREPROCESSINGS)}")
-    weights = resolve_weights(config.backbone, config.weights, random_path=random_path, say=say)
-    preprocessing = PREPROCESSINGS.get(config.preprocess, weights.preprocessing).at_size(config.size)
-    backbone.check_input(config.clip_rule.clip_len, preprocessing.crop)
-    module = backbone.build()
-    load_weights(module, config.backbone, weights)
-    return module, weights, preprocessing
-
-
-def random_weights_path(output: Path, backbone: str) -> Path:
-    """Where the random weights of a cache lie: beside it."""
-    return output.with_name(f"{output.stem}.random-{backbone}.safetensors")
-
-
-def _check_config(config: ExtractionConfig) -> None:
-    for name, value in (("batch size", config.batch_size), ("workers", config.workers)):
-        if value is not None and value < 1:
-            raise AqaError(f"{name} is {value}, it must be at least 1")
-    if config.decode_timeout <= 0:
-        raise AqaError(f"decode timeout is {config.decode_timeout} seconds, it must be more than 0")
-    for name, choices in (
-        ("precision", tuple(PRECISIONS)), ("verify", ("stat", "sha256")), ("on_error", ("skip", "stop")),
-        ("dtype", ("auto", "float16", "float32")),
-    ):  # fmt: skip
-        if getattr(config, name) not in choices:
-            raise AqaError(f"unknown {name} {getattr(config, name)!r}; choose one of {', '.join(choices)}")
 
 
 def _check_output(output: Path) -> None:
@@ -229,7 +185,7 @@ def _check_continuation(
     output: Path,
     source: Source,
     finished: Finished,
-    made_with: dict,
+    numerics: dict,
     reused: set[str],
     config: ExtractionConfig,
     say: Callable[[str], None],
@@ -248,20 +204,22 @@ def _check_continuation(
         raise CacheError(
             f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another name"
         )
-    others = [other for other in finished.numerics_of(reused) if other != made_with]
+    others = [other for other in finished.numerics_of(reused) if other != numerics]
     if others and len(reused) < len(source.samples) and not config.allow_mixed:
-        raise CacheError(mixed(output, made_with, others[0]))
+        raise CacheError(mixed(output, numerics, others[0]))
 
 
-def _hashes(source: Source, samples: Iterable[Sample], stop: threading.Event) -> dict[str, str]:
+def _hashes(
+    source: Source, samples: Iterable[Sample], say: Callable[[str], None], stop: threading.Event
+) -> dict[str, str]:
     """SHA-256 of the samples' videos, hex; of a frame folder none is made."""
-    hashes = {}
-    for video in dict.fromkeys(sample.video for sample in samples):
-        path = source.folder / video
-        if path.is_file() and not stop.is_set():
-            with open(path, "rb") as file:
-                hashes[video] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+    videos = dict.fromkeys(sample.video for sample in samples)
+    say(f"Hashing {len(videos)} videos …")
+    return {
+        video: sha256_of(source.folder / video)
+        for video in videos
+        if not stop.is_set() and (source.folder / video).is_file()
+    }
 
 
 def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None]) -> None:
@@ -269,12 +227,13 @@ def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None
     line = {
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "host": socket.gethostname(),
-        "share": str(config.share),
+        "shard": str(config.shard),
         "seconds": round(result.seconds, 3),
         "clips": result.clips,
         "samples": result.samples,
         "reused": result.reused,
         "failed": len(result.failures),
+        "missing": result.missing,
         "stopped": result.stopped,
         "fingerprint": result.meaning.fingerprint,
     }

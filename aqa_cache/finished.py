@@ -1,4 +1,4 @@
-"""What earlier runs, and other shares of this one, have finished: the published cache and the parts beside it."""
+"""What earlier runs, and other shards of this one, have finished: the published cache and the parts beside it."""
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +11,7 @@ from .errors import CacheError
 from .meaning import Meaning
 from .sources import Source, video_stamp
 
+NOT_EXTRACTED = "not extracted yet; run the same aqa-extract command again"
 _OPEN_FILES = 64
 
 
@@ -46,7 +47,7 @@ class Finished:
     def __init__(
         self, output: Path, parts: Sequence[Path], meaning: Meaning | None = None, views: Sequence[str] | None = None
     ):
-        self.output, self.parts = output, list(parts)
+        self.output = output
         self.meaning, self.views = meaning, None if views is None else list(views)
         self.published: list[Sample] = []
         self.dtype = None
@@ -63,9 +64,6 @@ class Finished:
     def __exit__(self, *_):
         for cache in self._open.values():
             cache.close()
-
-    def __contains__(self, sample_id: str) -> bool:
-        return sample_id in self._entries
 
     def sample_ids(self) -> set[str]:
         """Of the samples that have features."""
@@ -110,7 +108,7 @@ class Finished:
             kept.add(sample.sample_id)
         if away:
             say(
-                f"{len(away)} samples keep the features they have, though their videos are not there any more: "
+                f"{len(away)} sample(s) keep the features they have, though their videos are not there any more: "
                 f"{away[0].sample_id} ({away[0].video}){', …' if len(away) > 1 else ''}"
             )
         return kept
@@ -123,16 +121,11 @@ class Finished:
 
         return [sample for sample in samples if not through(self._entries.get(sample.sample_id), sample)]
 
-    def records(self, samples: Sequence[Sample]) -> "Records":
-        """The records of samples, with the annotations given, in their order."""
-        return Records(self, samples)
-
-    def record(self, sample: Sample) -> Record:
-        """The record of one sample; if there is none, one that says so."""
+    def record(self, sample: Sample) -> Record | None:
+        """The record of one sample, with the annotations given; None if there is none."""
         entry = self._entries.get(sample.sample_id)
         if entry is None or entry.frames != _frames_of(sample):
-            reason = f"{sample.sample_id} ({sample.video}): not extracted yet; run the same aqa-extract command again"
-            return Record(sample, [None] * len(self.views), reason)
+            return None
         return replace(self._cache(entry.path).record(entry.index), sample=sample)
 
     def _cache(self, path: Path) -> FeatureCache:
@@ -162,6 +155,8 @@ class Finished:
         theirs = {name: value for name, value in cache.numerics.items() if name != "mixed_with"}
         self._numerics[path] = [*cache.numerics.get("mixed_with", []), theirs]
         for index, sample in enumerate(cache.samples):
+            if cache.reasons[index].endswith(NOT_EXTRACTED):
+                continue
             stamp = int(cache.video_size[index]), int(cache.video_mtime_ns[index])
             self._entries[sample.sample_id] = _Entry(
                 path, index, not cache.reasons[index], _frames_of(sample), stamp, cache.video_sha256[index]
@@ -169,17 +164,26 @@ class Finished:
 
 
 class Records:
-    """Records that are read while they are gone through, any number of times."""
+    """The records of samples, in their order, read while they are gone through, any number of times.
+
+    Attributes:
+        failures: sample_id and reason of those that failed; missing: ids of those without a record.
+    """
 
     def __init__(self, finished: Finished, samples: Sequence[Sample]):
         self._finished, self._samples = finished, samples
         self.failures: list[tuple[str, str]] = []
+        self.missing: list[str] = []
 
     def __iter__(self) -> Iterator[Record]:
-        self.failures = []
+        self.failures, self.missing = [], []
         for sample in self._samples:
             record = self._finished.record(sample)
-            if not record.ok:
+            if record is None:
+                self.missing.append(sample.sample_id)
+                reason = f"{sample.sample_id} ({sample.video}): {NOT_EXTRACTED}"
+                record = Record(sample, [None] * len(self._finished.views), reason)
+            elif not record.ok:
                 self.failures.append((sample.sample_id, record.reason))
             yield record
 

@@ -12,15 +12,11 @@ from .backbones import for_inference
 from .errors import AqaError, first_line
 from .preprocess import Preprocessing, normalise
 
-PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+TORCH_DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 AUTO_BATCH_SIZES = {"cpu": (8,), "cuda": (64, 32, 16, 8, 4, 2, 1)}
 """What `--batch-size auto` tries; on a CPU larger batches are no faster."""
 SLOTS = 3
 
-_NATIVE = {
-    "bf16": torch.ops.mkldnn._is_mkldnn_bf16_supported,
-    "fp16": torch.ops.mkldnn._is_mkldnn_fp16_supported,
-}
 MIN_COSINE, MAX_RELATIVE_ERROR = 0.999, 0.05
 
 
@@ -52,7 +48,7 @@ class Parity:
         return cls(float(cosines.min()), float(np.abs(features - reference).max()) / scale)
 
 
-class Features:
+class PendingFeatures:
     """Features of a batch that may still be on their way from the device."""
 
     def __init__(self, features: torch.Tensor, ready: "torch.cuda.Event | None" = None):
@@ -70,8 +66,9 @@ class Model:
 
     Args:
         module: `(batch, 3, clip_len, size, size)` to `(batch, dim)`.
-        precision: one of `PRECISIONS`.
+        precision: `fp32`, `tf32`, `fp16` or `bf16`.
         batch_size: clips in a batch; every batch has this shape, so that a clip's feature depends on nothing but the clip.
+        compiled: whether `module` went through torch.compile.
     """
 
     def __init__(
@@ -81,14 +78,15 @@ class Model:
         precision: str,
         preprocessing: Preprocessing,
         batch_size: int,
+        compiled: bool = False,
     ):
         self.module, self.device, self.precision = module, device, precision
-        self.preprocessing, self.batch_size = preprocessing, batch_size
+        self.preprocessing, self.batch_size, self.compiled = preprocessing, batch_size, compiled
         self._slots: itertools.cycle | None = None
 
     @property
     def dtype(self) -> torch.dtype:
-        return PRECISIONS[self.precision]
+        return TORCH_DTYPES[self.precision]
 
     def forward(self, clips: Sequence[Sequence[np.ndarray] | np.ndarray]) -> np.ndarray:
         """Features of at most `batch_size` clips, `(len(clips), dim)` float32; the batch is filled up with zeros.
@@ -98,7 +96,7 @@ class Model:
         """
         return self.submit(clips).wait()
 
-    def submit(self, clips: Sequence[Sequence[np.ndarray] | np.ndarray]) -> Features:
+    def submit(self, clips: Sequence[Sequence[np.ndarray] | np.ndarray]) -> PendingFeatures:
         """As `forward`, but on a GPU without waiting: the copies to and from it run beside the arithmetic."""
         if self._slots is None:
             shape = (self.batch_size, len(clips[0]), *clips[0][0].shape)
@@ -136,14 +134,14 @@ class _Slot:
         copied.record_stream(computing)
         return copied
 
-    def fetch(self, features: torch.Tensor) -> Features:
+    def fetch(self, features: torch.Tensor) -> PendingFeatures:
         if not self._on_gpu:
-            return Features(features)
+            return PendingFeatures(features)
         fetched = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
         fetched.copy_(features, non_blocking=True)
         self._ready = torch.cuda.Event()
         self._ready.record(torch.cuda.current_stream(self._device))
-        return Features(fetched, self._ready)
+        return PendingFeatures(fetched, self._ready)
 
 
 def ready_model(
@@ -170,11 +168,11 @@ def ready_model(
     """
     if precision == "tf32" and device.type != "cuda":
         raise AqaError("precision tf32 is arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
-    if device.type == "cpu" and precision in _NATIVE and not _NATIVE[precision]():
+    if device.type == "cpu" and not _native(precision):
         say(f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many times slower.")
         precision = "fp32"
     plain = for_inference(module, device, torch.float32)
-    lower = None if precision == "fp32" else copy.deepcopy(plain).to(PRECISIONS[precision])
+    lower = None if precision == "fp32" else copy.deepcopy(plain).to(TORCH_DTYPES[precision])
     clips = _smooth_clips(clip_len, preprocessing.crop)
     set_precision(device, "fp32")
     sizes = (batch_size,) if batch_size else AUTO_BATCH_SIZES[device.type]
@@ -189,7 +187,7 @@ def ready_model(
                 return reference
             fast = torch.compile(lower if lower is not None else plain) if compiled else lower
             set_precision(device, precision)
-            model = Model(fast, device, precision, preprocessing, size)
+            model = Model(fast, device, precision, preprocessing, size, compiled)
             parity = Parity.between(model.forward(clips[:size]), expected)
             break
         except torch.OutOfMemoryError as error:
@@ -209,8 +207,9 @@ def ready_model(
         return model
     set_precision(device, "fp32")
     say(
-        f"Using fp32: on a test batch, {precision} features {'compiled ' if compiled else ''}differ from it too much (cosine "
-        f"{parity.cosine:.5f}, relative error {parity.relative_error:.2g}; allowed {MIN_COSINE} and {MAX_RELATIVE_ERROR})."
+        f"Using fp32{' without torch.compile' if compiled else ''}: on a test batch, features in {precision}"
+        f"{', compiled,' if compiled else ''} differ from it too much (cosine {parity.cosine:.5f}, relative error "
+        f"{parity.relative_error:.2g}; allowed {MIN_COSINE} and {MAX_RELATIVE_ERROR})."
     )
     return reference
 
@@ -220,6 +219,14 @@ def set_precision(device: torch.device, precision: str) -> None:
     if device.type == "cuda":
         # By default cuDNN rounds float32 convolutions to TF32; fp32 here means fp32.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def _native(precision: str) -> bool:
+    """Whether the processor has this arithmetic itself; what it has to imitate is many times slower than fp32."""
+    if precision == "fp32":
+        return True
+    supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
+    return supported is not None and supported()
 
 
 def _smooth_clips(clip_len: int, size: int, count: int = 4) -> list[np.ndarray]:

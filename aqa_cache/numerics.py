@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 
-from .configuration import ExtractionConfig
 from .inference import Model
 
 
-def numerics_of(model: Model, config: ExtractionConfig) -> dict:
+def numerics_of(model: Model, deterministic: bool = False) -> dict:
     """The record of features made now; null for a library that is not installed."""
 
     def version(package: str) -> str | None:
@@ -30,18 +29,19 @@ def numerics_of(model: Model, config: ExtractionConfig) -> dict:
         "av": version("av"),
         "pillow": version("pillow"),
     }
-    return record | {name: True for name in ("compile", "deterministic") if getattr(config, name)}
+    used = {"compiled": model.compiled, "deterministic": deterministic}
+    return record | {name: True for name, value in used.items() if value}
 
 
-def mixed(output: Path, now: dict, there: dict) -> str:
+def mixed(output: Path, mine: dict, theirs: dict, whose: str = "an earlier run") -> str:
     """The message that features with two records cannot be in one file unasked."""
     differing = [
-        f"{name}: {now.get(name)}, {there.get(name)}"
-        for name in sorted(now.keys() | there.keys())
-        if now.get(name) != there.get(name)
+        f"{name}: {mine.get(name)}, {theirs.get(name)}"
+        for name in sorted(mine.keys() | theirs.keys())
+        if mine.get(name) != theirs.get(name)
     ]
     return (
-        f"{output}: features of earlier runs were computed otherwise (now, there):\n  "
+        f"{output}: features of {whose} are computed otherwise (now, there):\n  "
         + "\n  ".join(differing)
-        + "\nThey mean the same and differ in their last bits; --allow-mixed accepts both in one file."
+        + "\nThey mean the same and differ in their last bits. Compute them in the same way, or accept both in one file with --allow-mixed."
     )

@@ -4,27 +4,22 @@ feats.h5                        the published cache: at every instant the old on
 feats.h5.parts/
     annotations.csv             the samples asked for
     <time>-<process>-<n>.h5     parts: small caches of the same format
-    share-1-of-2.lock           held by the process that works on this share
+    shard-1-of-2.lock           held by the process that works on this shard
     starting.lock               held while weights are fetched, and while publishing
 """
 
 import contextlib
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from .annotations import FILE_NAME, Sample, read_annotations, write_annotations
 from .atomic import replacing
-from .cache import Record, write_cache
 from .errors import AqaError, CacheError
 from .locks import FileLock
-from .meaning import Meaning
-from .shares import Share
-
-PART_SAMPLES, PART_SECONDS, PART_BYTES = 64, 30.0, 1 << 25
+from .numerics import mixed
+from .shards import Shard
 
 
 class Parts:
@@ -38,7 +33,7 @@ class Parts:
     def __init__(self, output: Path, say: Callable[[str], None] = lambda line: None):
         self.output, self.folder = output, folder_of(output)
         self._say = say
-        self._share_lock: FileLock | None = None
+        self._lock: FileLock | None = None
 
     def paths(self) -> list[Path]:
         """The parts there are, oldest first."""
@@ -73,45 +68,48 @@ class Parts:
         finally:
             lock.release()
 
-    def claim(self, share: Share, fingerprint: str) -> None:
-        """Take a share of the work for this process, until `release`.
+    def claim(self, shard: Shard, fingerprint: str, numerics: dict, allow_mixed: bool = False) -> None:
+        """Take a shard of the work for this process, until `release`.
+
+        Args:
+            fingerprint, numerics: of the features this process will make.
 
         Raises:
-            AqaError: another process has it, works on shares of another number, or extracts something else.
+            AqaError: another process has it, works on shards of another number, or makes other features.
         """
-        for path in self.folder.glob("share-*.lock"):
-            owner = FileLock(path).owner()
-            if owner is None:
-                continue
+        for owner in self.others_at_work():
             who = f"process {owner['pid']} on {owner['host']}, at work since {owner.get('since', '?')}"
             if owner.get("fingerprint", fingerprint) != fingerprint:
                 raise AqaError(
                     f"{self.output}: {who}, extracts into it with other settings; wait for it, or give another output name"
                 )
-            if owner.get("share") == str(share) or owner.get("shares", share.count) != share.count:
+            if owner.get("shard") == str(shard) or owner.get("shards", shard.count) != shard.count:
                 raise AqaError(
-                    f"{self.output}: share {owner.get('share', '?')} of its extraction is being done by {who}; wait for it or stop "
-                    f"it (this process would be share {share})"
+                    f"{self.output}: shard {owner.get('shard', '?')} of its extraction is being done by {who}; wait for it or stop "
+                    f"it (this process would be shard {shard})"
                 )
+            if owner.get("numerics", numerics) != numerics and not allow_mixed:
+                raise AqaError(mixed(self.output, numerics, owner["numerics"], f"shard {owner['shard']} ({who})"))
         if not self.others_at_work():
-            self.remove(self.folder.glob(".*.tmp"))  # what a process that was killed has left
-        self._share_lock = FileLock(self.folder / f"share-{share.number}-of-{share.count}.lock", lambda line: None)
-        claimed = self._share_lock.acquire(
-            share=str(share), shares=share.count, fingerprint=fingerprint, since=time.strftime("%Y-%m-%d %H:%M:%S")
-        )
+            for path in self.folder.glob(".*.tmp"):  # what a process that was killed has left
+                path.unlink(missing_ok=True)
+        self._lock = FileLock(self.folder / f"shard-{shard.number}-of-{shard.count}.lock", lambda line: None)
+        claimed = self._lock.acquire(
+            shard=str(shard), shards=shard.count, fingerprint=fingerprint, numerics=numerics, since=time.strftime("%Y-%m-%d %H:%M:%S"),
+        )  # fmt: skip
         assert claimed, "claims are made one at a time"
 
     def others_at_work(self) -> list[dict]:
-        """Owners of the shares that other processes work on now."""
-        owners = [FileLock(path).owner() for path in self.folder.glob("share-*.lock")]
-        mine = {"pid": os.getpid()}
-        return [owner for owner in owners if owner is not None and {"pid": owner["pid"]} != mine]
+        """Owners of the shards that other processes work on now."""
+        mine = self._lock and self._lock.path
+        owners = (FileLock(path).owner() for path in self.folder.glob("shard-*.lock") if path != mine)
+        return [owner for owner in owners if owner is not None]
 
     def release(self) -> None:
-        """Give the share back, and remove the folder if it holds no parts and nobody works in it."""
-        if self._share_lock is not None:
-            self._share_lock.release()
-            self._share_lock = None
+        """Give the shard back, and remove the folder if it holds no parts and nobody works in it."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
         if not self.paths() and not list(self.folder.glob("*.lock")):
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -129,65 +127,6 @@ class Parts:
         if not (self.folder / FILE_NAME).is_file():
             raise CacheError(f"{self.output}: has no parts ({self.folder} holds no extraction); nothing to merge")
         return read_annotations(self.folder / FILE_NAME)
-
-    def remove(self, paths: Iterable[Path]) -> None:
-        """Throw files of the folder away, once they are published."""
-        for path in paths:
-            path.unlink(missing_ok=True)
-
-
-class PartWriter:
-    """Saves finished samples as parts, every `PART_SAMPLES` samples, `PART_SECONDS` seconds or `PART_BYTES` bytes.
-
-    A part is written at once, beside the work of the calling thread; a process that is killed loses at most what came after the
-    last one.
-
-    Args:
-        meaning, numerics, views: of the records.
-    """
-
-    def __init__(self, folder: Path, meaning: Meaning, numerics: dict, views: Sequence[str]):
-        self._folder, self._meaning, self._numerics, self._views = folder, meaning, numerics, views
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
-        self._written: Future | None = None
-        self._unsaved: list[Record] = []
-        self._bytes, self._number, self._saved_at = 0, 0, time.monotonic()
-
-    def add(self, record: Record) -> None:
-        """Keep a finished sample, and save a part if it is time for one.
-
-        Raises:
-            AqaError: a part cannot be written.
-        """
-        self._unsaved.append(record)
-        self._bytes += sum(4 * view.features.shape[0] * view.features.shape[1] for view in record.views if view)
-        late = time.monotonic() - self._saved_at > PART_SECONDS
-        if late or len(self._unsaved) >= PART_SAMPLES or self._bytes >= PART_BYTES:
-            self._save()
-
-    def close(self) -> None:
-        """Save what has not been saved yet."""
-        try:
-            self._save()
-            self._wait()
-        finally:
-            self._writer.shutdown()
-
-    def _save(self) -> None:
-        self._wait()  # for the part before: no more than two are in memory
-        if self._unsaved:
-            self._number += 1
-            # Start time and process in the name, so that no run writes over a part of another.
-            path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number:06d}.h5"
-            self._written = self._writer.submit(
-                write_cache, path, self._unsaved, self._meaning, views=self._views, numerics=self._numerics, dtype="float32"
-            )  # fmt: skip
-        self._unsaved, self._bytes, self._saved_at = [], 0, time.monotonic()
-
-    def _wait(self) -> None:
-        if self._written is not None:
-            written, self._written = self._written, None
-            written.result()
 
 
 def folder_of(output: Path) -> Path:

@@ -10,33 +10,29 @@ then stand still while the backbone runs on all cores.
 """
 
 import collections
-import os
 import queue
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from .annotations import Sample
 from .assemble import Clip
-from .cache import ClipFeatures, Record, StoredRows
+from .cache import ClipFeatures, Record
 from .clips import ClipRule
-from .inference import SLOTS, Features, Model
+from .collected import Collected
+from .configuration import DECODE_TIMEOUT
+from .cores import available_cores
+from .inference import SLOTS, Model, PendingFeatures
 from .preprocess import FramePreparer
 from .sources import video_stamp
 from .video_reader import Outcome, VideoReader
 from .views import PLAIN, View
 
 MAX_WORKERS = 32
-DECODE_TIMEOUT = 600.0
 # What is decoded at each turn on a CPU: more turns mean more waiting at their ends.
 _BATCHES_AHEAD, _CLIPS_AHEAD = 4, 2
-_SPILL_BYTES = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,7 @@ class Progress:
 
 def default_workers() -> int:
     """Decoding threads when none are asked for: as many as cores, at most `MAX_WORKERS`."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, cores)
+    return min(MAX_WORKERS, available_cores())
 
 
 class Pipeline:
@@ -121,7 +116,7 @@ class Pipeline:
         self._coming = collections.deque(self._readers)
         self._workers = [_Worker(self) for _ in range(min(self._threads, len(self._readers)))]
         self._waiting: collections.deque[Clip] = collections.deque()
-        self._collected: dict[int, list[_Collected]] = {}
+        self._collected: dict[int, list[Collected]] = {}
         self._expected: dict[int, tuple[int, ...]] = {}
         self._done: set[int] = set()
         for worker in self._workers:
@@ -135,7 +130,7 @@ class Pipeline:
 
     def _run(self, progress: Callable[[Progress], None], stop: threading.Event) -> Iterator[Record]:
         batch_size = self.model.batch_size
-        in_flight: collections.deque[tuple[list[Clip], Features]] = collections.deque()
+        in_flight: collections.deque[tuple[list[Clip], PendingFeatures]] = collections.deque()
         while (self._workers or self._waiting or in_flight) and not stop.is_set():
             yield from self._receive(stop, blocking=not in_flight)
             if not self._on_gpu:
@@ -187,11 +182,13 @@ class Pipeline:
             self._expected[outcome.sample] = outcome.clips
             yield from self._complete(outcome.sample)
 
-    def _finish(self, batch: list[Clip], features: Features, progress: Callable[[Progress], None]) -> Iterator[Record]:
+    def _finish(
+        self, batch: list[Clip], features: PendingFeatures, progress: Callable[[Progress], None]
+    ) -> Iterator[Record]:
         for clip, feature in zip(batch, features.wait(), strict=True):
             if clip.sample in self._done:
                 continue
-            views = self._collected.setdefault(clip.sample, [_Collected(self._scratch) for _ in self.views])
+            views = self._collected.setdefault(clip.sample, [Collected(self._scratch) for _ in self.views])
             views[clip.view].append(clip.first_frame, clip.pts_seconds, feature)
         self.clips += len(batch)
         for sample in dict.fromkeys(clip.sample for clip in batch):
@@ -312,55 +309,3 @@ class _Worker(threading.Thread):
             except queue.Full:
                 continue
         self._decoding_since = time.monotonic()
-
-
-class _Collected:
-    """The features of one view of a sample under way; what does not fit into memory goes to a nameless file."""
-
-    def __init__(self, scratch: Path | None):
-        self._scratch, self._file = scratch, None
-        self._first_frames: list[int] = []
-        self._times: list[float] = []
-        self._features: list[np.ndarray] = []
-        self.finite = True
-
-    def __len__(self) -> int:
-        return len(self._first_frames)
-
-    def append(self, first_frame: int, pts_seconds: float, feature: np.ndarray) -> None:
-        self._first_frames.append(first_frame)
-        self._times.append(pts_seconds)
-        self._features.append(feature)
-        self.finite = self.finite and bool(np.isfinite(feature).all())
-        if len(self._features) * feature.nbytes >= _SPILL_BYTES:
-            self._file = self._file or _NamelessFile(self._scratch, feature.size)
-            self._file.append(self._features)
-            self._features = []
-
-    def features(self, count: int) -> ClipFeatures:
-        """The first `count` clips."""
-        index = np.array(self._first_frames[:count], np.int64), np.array(self._times[:count], np.float64)
-        if self._file is None:
-            return ClipFeatures(np.stack(self._features[:count]), *index)
-        if self._features:
-            self._file.append(self._features)
-            self._features = []
-        return ClipFeatures(StoredRows(self._file.read, (count, self._file.dim)), *index)
-
-
-class _NamelessFile:
-    """Rows of float32 in a file that vanishes with this object, or with the process."""
-
-    def __init__(self, folder: Path | None, dim: int):
-        self.dim = dim
-        self._handle, name = tempfile.mkstemp(dir=folder)
-        os.unlink(name)
-        weakref.finalize(self, os.close, self._handle)
-
-    def append(self, rows: list[np.ndarray]) -> None:
-        with open(self._handle, "ab", closefd=False) as file:
-            file.write(np.stack(rows).tobytes())
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        content = os.pread(self._handle, (stop - start) * self.dim * 4, start * self.dim * 4)
-        return np.frombuffer(content, np.float32).reshape(-1, self.dim)

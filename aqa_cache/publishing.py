@@ -1,69 +1,94 @@
-"""From parts to the cache: publishing what an extraction, or its shares, have finished."""
+"""From parts to the cache: publishing what an extraction, or its shards, have finished."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .annotations import Sample
 from .cache import write_cache
-from .configuration import ExtractionConfig
 from .errors import AqaError, CacheError
-from .finished import Finished
+from .finished import Finished, Records
 from .meaning import Meaning
 from .numerics import mixed
 from .parts import Parts
 
 
+@dataclass(frozen=True)
+class Published:
+    """What is in the published cache.
+
+    Args:
+        samples: all of them.
+        failures: sample_id and reason of those that failed; missing: ids of those that have not been extracted yet.
+        dtype: of the features.
+    """
+
+    samples: int
+    failures: list[tuple[str, str]]
+    missing: list[str]
+    dtype: str
+
+
 def publish(
     parts: Parts,
     samples: Sequence[Sample],
-    meaning: Meaning | None,
-    config: ExtractionConfig,
-    incomplete: bool,
-    changed: bool,
-    say: Callable[[str], None],
-) -> tuple[list[tuple[str, str]], str | None]:
+    *,
+    meaning: Meaning | None = None,
+    views: Sequence[str] | None = None,
+    dtype: str = "auto",
+    allow_mixed: bool = False,
+    incomplete: bool = False,
+    changed: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> Published | None:
     """Make the output of all that is finished, if that is everything.
 
     Args:
         samples: all that are asked for, in the order the file shall have.
-        meaning: of the features; None: that of the parts.
-        incomplete: publish although samples are lacking.
-        changed: whether there may be something new.
+        meaning, views: of the features; None: those of the parts.
+        dtype: of the stored features, see `write_cache`; allow_mixed: whether they may have been made with different numerics.
+        incomplete: publish although samples are missing.
+        changed: whether there may be something new; if not, and the output has these very samples, it is left alone.
 
     Returns:
-        The samples without features, and the dtype stored; None where nothing was published.
+        None if nothing was published: nothing is finished, or samples are left to other processes.
+
+    Raises:
+        AqaError: the features cannot be in one file, or it cannot be written.
     """
     paths = parts.paths()
-    with Finished(parts.output, paths, meaning, [view.name for view in config.views] if meaning else None) as finished:
-        if finished.meaning is None:
-            raise CacheError(f"{parts.output}: {parts.folder} holds no finished samples yet; nothing to merge")
+    if not paths and not parts.output.exists():
+        say("Nothing was finished, so nothing is published.")
+        return None
+    with Finished(parts.output, paths, meaning, views) as finished:
         lacking = finished.lacking(samples)
-        if not paths and not parts.output.exists():
-            say("Nothing was finished, so nothing is published.")
-            return [], None
         if lacking and (not incomplete or parts.others_at_work()):
             say(
-                f"{len(lacking)} samples are left to other shares; the last one publishes {parts.output}, or: aqa-data merge {parts.output}"
+                f"{len(lacking)} of {len(samples)} samples are left to other shards. The last one publishes {parts.output}; if one is "
+                f"lost, run it again, or publish without it: aqa-data merge {parts.output}"
             )
-            return [], None
-        records = finished.records(samples)
-        same_dtype = config.dtype in ("auto", finished.dtype)
-        if not changed and not paths and finished.published == list(samples) and same_dtype:
-            return [], str(finished.dtype)
+            return None
+        if not changed and not paths and finished.published == list(samples) and dtype in ("auto", finished.dtype):
+            return Published(len(samples), [], [], str(finished.dtype))
         made_with = finished.numerics_of(sample.sample_id for sample in samples) or [{}]
-        if len(made_with) > 1 and not config.allow_mixed:
-            raise CacheError(mixed(parts.output, made_with[-1], made_with[0]))
+        if len(made_with) > 1 and not allow_mixed:
+            raise CacheError(
+                mixed(parts.output, made_with[-1], made_with[0], "another run or shard")
+                + f"\nFinished parts are kept: aqa-data merge {parts.output} --allow-mixed"
+            )
         numerics = made_with[-1] if len(made_with) == 1 else {**made_with[-1], "mixed_with": made_with[:-1]}
-        dtype = write_cache(
+        records = Records(finished, samples)
+        stored = write_cache(
             parts.output, records, finished.meaning,
-            views=finished.views, numerics=numerics, dtype=config.dtype, temporary_in=parts.folder,
+            views=finished.views, numerics=numerics, dtype=dtype, temporary_in=parts.folder,
         )  # fmt: skip
-    parts.remove(paths)
-    if dtype == np.float32 and config.dtype == "auto":
+    for path in paths:
+        path.unlink(missing_ok=True)
+    if stored == np.float32 and dtype == "auto":
         say("Stored as float32: float16 cannot hold every feature.")
-    return records.failures, str(dtype)
+    return Published(len(samples), records.failures, records.missing, str(stored))
 
 
 def merge(
@@ -72,28 +97,24 @@ def merge(
     dtype: str = "auto",
     allow_mixed: bool = False,
     say: Callable[[str], None] = lambda line: None,
-) -> tuple[int, list[tuple[str, str]]]:
-    """Publish the parts of an extraction that was not finished, or whose shares were.
+) -> Published | None:
+    """Publish the parts of an extraction that was not finished, or whose shards were.
 
     Returns:
-        How many samples the cache has, and sample_id and reason of those without features; "not extracted yet" is one.
+        None if there was nothing in them.
 
     Raises:
         AqaError: there are no parts, processes are still at work, or the parts cannot be in one file.
     """
     parts = Parts(Path(output), say)
-    if not parts.folder.is_dir():
-        parts.samples()
     if others := parts.others_at_work():
         raise AqaError(
-            f"{output}: {len(others)} process(es) still work on it, share {others[0].get('share', '?')} in process "
+            f"{output}: {len(others)} process(es) still work on it, shard {others[0].get('shard', '?')} in process "
             f"{others[0]['pid']} on {others[0]['host']}; wait for them or stop them"
         )
+    samples = parts.samples()
     try:
         with parts.exclusively():
-            config = ExtractionConfig(dtype=dtype, allow_mixed=allow_mixed)
-            samples = parts.samples()
-            failures, _ = publish(parts, samples, None, config, True, True, say)
+            return publish(parts, samples, dtype=dtype, allow_mixed=allow_mixed, incomplete=True, say=say)
     finally:
         parts.release()
-    return len(samples), failures

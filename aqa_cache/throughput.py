@@ -1,7 +1,6 @@
 """How fast extraction is on this machine, beside the machine's own matrix-product rate measured in the same run."""
 
 import math
-import os
 import platform
 import statistics
 import tempfile
@@ -14,12 +13,13 @@ import numpy as np
 import torch
 
 from .configuration import ExtractionConfig
+from .cores import available_cores
 from .devices import process_peak_memory
 from .errors import missing
-from .extraction import Extraction, extract, load_backbone, load_model
+from .extraction import Extraction, extract
+from .loading import load_backbone, load_model
 from .pipeline import default_workers
 from .preprocess import FramePreparer, Preprocessing, normalise
-from .random_weights import RANDOM
 from .video import decode
 
 # A whole number of clips of 16 frames, about as long as a dive: few videos make whole batches, also of a slow backbone.
@@ -192,7 +192,7 @@ def measure(
         batch_size=model.batch_size,
         workers=workers,
         threads=torch.get_num_threads(),
-        cores=_cores(),
+        cores=available_cores(),
         gemm_gflops=gemm,
         gemm_size=gemm_size,
         clip_gflop=work,
@@ -235,24 +235,15 @@ def bound(
     """
     if on_gpu:
         return min(compute_clips, decode_clips)
-    cores = cores or _cores()
+    cores = cores or available_cores()
     threads = min(threads or torch.get_num_threads(), cores)
     return min(compute_clips, decode_clips, cores / (threads / compute_clips + decode_core_seconds))
 
 
 def extraction_rate(videos: Path, output: Path, config: ExtractionConfig) -> tuple[float, Extraction]:
-    """Clips per second of an extraction with random weights, from the loaded model to the published cache."""
-    assert config.weights == RANDOM, config.weights
-    started = time.perf_counter()
-
-    def said(line: str) -> None:
-        nonlocal started
-        # That weights are random is said when the model is loaded, right before the first video is opened.
-        if "random weights" in line:
-            started = time.perf_counter()
-
-    result = extract(videos, output, config, say=said)
-    return result.clips / (time.perf_counter() - started), result
+    """Clips per second of an extraction, from the first frame to the published cache."""
+    result = extract(videos, output, config)
+    return result.clips / (result.seconds - result.loading_seconds), result
 
 
 def gemm_rate(device: torch.device, dtype: torch.dtype, seconds: float = 5.0) -> tuple[float, int]:
@@ -371,10 +362,6 @@ def _gflop_of_a_clip(module: torch.nn.Module, shape: tuple[int, ...]) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, channels, length, height, width))
     return counter.get_total_flops() / 1e9
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _versions(on_gpu: bool) -> dict:

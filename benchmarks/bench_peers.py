@@ -22,7 +22,8 @@ from results import write_section
 
 from aqa_cache.cache import FeatureCache
 from aqa_cache.devices import pick_device
-from aqa_cache.extraction import ExtractionConfig, load_backbone, random_weights_path
+from aqa_cache.extraction import ExtractionConfig
+from aqa_cache.loading import load_backbone, random_weights_path
 from aqa_cache.preprocess import Preprocessing
 from aqa_cache.throughput import extraction_rate, write_video
 

@@ -21,15 +21,18 @@ import h5py
 import numpy as np
 from results import write_section
 
-from aqa_cache import parts, publishing
+from aqa_cache import part_writer, publishing
 from aqa_cache.annotations import Sample, write_annotations
-from aqa_cache.cache import FeatureCache
-from aqa_cache.extraction import ExtractionConfig, extract, random_weights_path
+from aqa_cache.extraction import ExtractionConfig, extract
+from aqa_cache.loading import random_weights_path
+from aqa_cache.views import parse_views
 
 VIDEOS, SAMPLES_PER_VIDEO, FRAMES = 10, 4, 160
-CONFIG = ExtractionConfig(backbone="s3d", weights="random", size=64, batch_size=4, workers=2)
+CONFIG = ExtractionConfig(
+    backbone="s3d", weights="random", size=64, batch_size=4, workers=2, views=parse_views("flip,jitter=1")
+)
 # Small parts, so that some are saved between two kills.
-parts.PART_SAMPLES, parts.PART_SECONDS = 3, 0.3
+part_writer.PART_SAMPLES, part_writer.PART_SECONDS = 3, 0.3
 
 
 def main() -> None:
@@ -72,7 +75,7 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict:
     for path in (reference, earlier):
         path.parent.mkdir()
     in_child(lambda _: extract(videos, reference, CONFIG), "")
-    assert len(contents(reference)) > 10 and len(FeatureCache(reference)) == VIDEOS * SAMPLES_PER_VIDEO
+    assert len(contents(reference)) > 10
     weights_of(earlier).symlink_to(weights)
     in_child(lambda _: extract(videos, earlier, CONFIG, annotations=videos / "first.csv"), "")
     # How long an uninterrupted run takes from its first clip on, and publishing in it.
@@ -104,9 +107,9 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict:
             report["kills"] += 1
             report["publishing"] += while_publishing
             found = contents(output) if output.exists() else {}
-            assert found in ({}, begun_with) or same(found, contents(reference)), "neither old nor new"
+            assert found in ({}, begun_with) or found == contents(reference), "neither old nor new"
             report["none" if not found else "old" if found == begun_with else "new"] += 1
-        report["equal"] += same(contents(output), contents(reference))
+        report["equal"] += contents(output) == contents(reference)
         kept = {"feats.h5", "feats.h5.log", weights_of(output).name}
         report["litter"] += " ".join(sorted({path.name for path in output.parent.iterdir()} - kept))
     return report
@@ -175,10 +178,6 @@ def contents(path: Path) -> dict[str, bytes]:
         take("", file)
         file.visititems(take)
     return found
-
-
-def same(one: dict[str, bytes], other: dict[str, bytes]) -> bool:
-    return one == other
 
 
 def weights_of(output: Path) -> Path:

@@ -6,15 +6,8 @@ from pathlib import Path
 import click
 
 from aqa_cache.backbone_names import BACKBONE_NAMES
+from aqa_cache.configuration import DECODE_TIMEOUT, DTYPES, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
 from aqa_cli.errors import handle_errors
-
-
-def _batch_size(_context, _parameter, value: str) -> int | None:
-    if value == "auto":
-        return None
-    if not value.isdigit() or not int(value):
-        raise click.BadParameter(f"{value!r} is neither a number of clips from 1 up nor auto")
-    return int(value)
 
 
 def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
@@ -58,54 +51,71 @@ def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
 @click.option("--frame-step", type=int, default=1, show_default=True, help="Take every Nth frame.")
 @click.option(
     "--preprocess",
-    type=click.Choice(["weights", "mtl-aqa"]),
+    type=click.Choice(PREPROCESS),
     default="weights",
     show_default=True,
-    help="What the weights were trained on, or MTL-AQA's.",
+    help="Resize and normalise as in the weights' training, or as MTL-AQA did.",
 )
 @click.option("--size", type=int, help="Side of the frames in pixels; by default what the weights were trained on.")
+@click.option(
+    "--views",
+    metavar="flip,jitter=N",
+    help="Also mirrored, and shifted by up to N frames; training then draws from all of them (MTL-AQA: flip,jitter=3).",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "tf32", "fp16", "bf16"]),
+    type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="Of the backbone's arithmetic; a lower one is checked against fp32 first.",
+    help="Arithmetic of the backbone; a lower one is checked against fp32 first.",
 )
-@click.option("--compile", is_flag=True, help="Run the backbone through torch.compile, checked likewise.")
-@click.option("--deterministic", is_flag=True, help="On a GPU: the same bits every time, somewhat slower.")
 @click.option(
-    "--batch-size", callback=_batch_size, default="auto", show_default=True, metavar="N|auto",
-    help="Clips in a batch; auto: as many as memory holds.",
-)  # fmt: skip
-@click.option("--workers", type=int, help="Decoding threads; by default as many as cores.")
+    "--compile", is_flag=True, help="Run the backbone through torch.compile, checked against the plain one first."
+)
+@click.option(
+    "--deterministic", is_flag=True, help="On a GPU: only deterministic algorithms of cuDNN, somewhat slower."
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Clips in a batch; by default 8 on a CPU, on a GPU the largest of 64, 32, … that its memory holds.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Decoding threads; by default as many as cores, at most 32.")
 @click.option("--stream", type=int, help="Index of the video stream; by default the best one.")
 @click.option(
-    "--decode-timeout", type=float, default=600.0, show_default=True, metavar="SECONDS",
+    "--decode-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=DECODE_TIMEOUT,
+    show_default=True,
+    metavar="SECONDS",
     help="Give a video up when no new frame comes for so long.",
-)  # fmt: skip
+)
 @click.option(
-    "--views", metavar="flip,jitter=N",
-    help="Also mirrored, and shifted by up to N frames; training then draws from all of them (MTL-AQA: flip,jitter=3).",
-)  # fmt: skip
-@click.option(
-    "--verify", type=click.Choice(["stat", "sha256"]), default="stat", show_default=True,
-    help="When going on, a video has changed if its size or date has, or if its content has.",
-)  # fmt: skip
-@click.option(
-    "--on-error", type=click.Choice(["skip", "stop"]), default="skip", show_default=True,
+    "--on-error",
+    type=click.Choice(ON_ERROR),
+    default="skip",
+    show_default=True,
     help="After a sample that fails: go on with the others, or stop.",
-)  # fmt: skip
-@click.option(
-    "--shard", metavar="I/N",
-    help="Do share I of N, in as many processes; by default what torchrun or a Slurm array says, else everything.",
-)  # fmt: skip
+)
 @click.option(
     "--dtype",
-    type=click.Choice(["auto", "float16", "float32"]),
+    type=click.Choice(DTYPES),
     default="auto",
     show_default=True,
-    help="Of the stored features.",
+    help="Type of the stored features; auto: float16 unless a value does not fit, then float32.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do shard I of N, in as many processes; by default what torchrun or a Slurm array says, else everything.",
+)
+@click.option(
+    "--verify",
+    type=click.Choice(VERIFY),
+    default="stat",
+    show_default=True,
+    help="When going on, how a changed video is known: by size and date, or by content, which reads each video once more.",
 )
 @click.option("--prune", is_flag=True, help="When going on: drop samples that are no longer asked for.")
 @click.option("--allow-mixed", is_flag=True, help="When going on: accept another device, precision or library version.")
@@ -117,20 +127,23 @@ def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts
     per frame. Without annotations every video is one sample. Running again goes on where it stopped: finished samples are kept,
     new and changed videos are added. Ctrl-C publishes what is done.
 
-    Exit code 0: all samples done; 1: some failed, each is listed; 2: nothing could be done as asked; 130: interrupted.
+    docs/extraction.md has the details of long runs, many processes, views and precision.
+
+    Exit code: 0 all samples have features; 1 some failed, each is listed; 2 nothing could be done as asked; 130 interrupted, 143
+    ended by SIGTERM.
     """
     from aqa_cache.clips import ClipRule
     from aqa_cache.extraction import ExtractionConfig, extract
-    from aqa_cache.shares import Share
+    from aqa_cache.shards import Shard
     from aqa_cache.views import parse_views
     from aqa_cli.interruption import stop_on_signals
-    from aqa_cli.progress import extraction_progress, say
+    from aqa_cli.progress import extraction_progress, say, say_failures
 
     rule = ClipRule(clip_len, clip_len if clip_stride is None else clip_stride, frame_step, window, clip_starts)
     if clip_starts is not None and clip_stride is not None:
         raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
-    share = Share.parse(shard) if shard else Share.from_environment()
-    config = ExtractionConfig(clip_rule=rule, views=parse_views(views), share=share, **options)
+    shard = Shard.parse(shard) if shard else Shard.from_environment()
+    config = ExtractionConfig(clip_rule=rule, views=parse_views(views), shard=shard, **options)
     try:
         with (
             stop_on_signals("the batch in flight is finished, and what is done is published.") as stop,
@@ -140,50 +153,38 @@ def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts
     except KeyboardInterrupt:
         say("Stopped at once. Finished samples are kept in parts; run the same command again to go on.")
         sys.exit(130)
-    _summary(result, share)
+    _summary(result, config)
+    say_failures(result.failures)
+    if result.missing:
+        say(f"{result.missing} sample(s) have not been extracted yet: run the same command again to go on.")
     if stop.is_set():
-        say("Interrupted: run the same command again to go on.")
         sys.exit(stop.exit_code)
-    sys.exit(1 if result.failures else 0)
+    sys.exit(1 if result.failures or result.missing else 0)
 
 
-def _summary(result, share) -> None:
+def _summary(result, config) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=str(result.path), title_justify="left", show_header=False)
+    shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
+    earlier = f", {result.reused} of them earlier" if result.reused else ""
     if result.dtype is None:
-        table.add_row("share", f"{share}, done; not published yet")
+        done = "stopped" if result.stopped else "done"
+        table.add_row("samples", f"{result.samples}{shard}, {done}{earlier}; not published")
     else:
-        done = result.samples - len(result.failures)
-        earlier = f", {result.reused} of them earlier" if result.reused else ""
-        table.add_row("samples", f"{done} of {result.samples} done{earlier}")
-    table.add_row(
-        "clips",
-        f"{result.clips} in {result.seconds:.1f} s ({result.clips / max(result.seconds, 1e-9):.1f} per second, start-up included)",
-    )
-    table.add_row(
-        "features",
-        f"{result.meaning.backbone}, {result.meaning.dim} values per clip"
-        + (f", {result.dtype}" if result.dtype else ""),
-    )
+        table.add_row("samples", f"{result.samples}{shard}{earlier}")
+        unavailable = len(result.failures) + result.missing
+        if unavailable:
+            table.add_row("without features", f"{len(result.failures)} failed, {result.missing} not extracted yet")
+    seconds = result.seconds - result.loading_seconds
+    rate = f" ({result.clips / seconds:.1f} a second)" if result.clips else ""
+    table.add_row("clips", f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading")
+    stored = f", {result.dtype}" if result.dtype else ""
+    table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per clip{stored}")
     table.add_row("weights", f"{result.meaning.weights}, SHA-256 {result.meaning.weights_sha256[:12]}…")
     table.add_row("fingerprint", result.meaning.fingerprint[:12] + "…")
     Console().print(table)
-    say_failures(result.failures, result.samples)
-
-
-def say_failures(failures: list[tuple[str, str]], samples: int) -> None:
-    """List the samples without features and why, the first twenty of them."""
-    if not failures:
-        return
-    from aqa_cli.progress import say
-
-    say(f"{len(failures)} of {samples} samples failed:")
-    for _, reason in failures[:20]:
-        say(f"  {reason}")
-    if len(failures) > 20:
-        say(f"  … and {len(failures) - 20} more; every reason is in the file")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""What a person sees while a command works."""
+"""What a person sees while a command works, and what has failed at its end."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import click
+
+LINE_SECONDS, FAILURES_SHOWN = 60, 20
 
 
 def say(line: str) -> None:
@@ -11,9 +14,20 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
+def say_failures(failures: Sequence[tuple[str, str]]) -> None:
+    """List sample_id and reason of the samples that failed, the first twenty of them."""
+    if not failures:
+        return
+    say(f"{len(failures)} sample(s) failed:")
+    for _, reason in failures[:FAILURES_SHOWN]:
+        say(f"  {reason}")
+    if len(failures) > FAILURES_SHOWN:
+        say(f"  … and {len(failures) - FAILURES_SHOWN} more; every reason is in the file")
+
+
 @contextlib.contextmanager
 def extraction_progress() -> Iterator[Callable]:
-    """A bar with clips per second and time left; nothing where stderr is no terminal."""
+    """A bar with clips per second and time left; where stderr is no terminal, a line a minute."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -24,12 +38,15 @@ def extraction_progress() -> Iterator[Callable]:
         TimeRemainingColumn,
     )
 
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines()
+        return
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("extracting", total=None, rate="")
 
         def update(state) -> None:
@@ -38,3 +55,21 @@ def extraction_progress() -> Iterator[Callable]:
             bar.update(task, completed=state.clips, total=state.clips_total, rate=rate)
 
         yield update
+
+
+class _Lines:
+    """One line a minute."""
+
+    def __init__(self):
+        self._started = self._told = time.monotonic()
+
+    def __call__(self, state) -> None:
+        now = time.monotonic()
+        if now - self._told < LINE_SECONDS:
+            return
+        self._told = now
+        rate = state.clips / (now - self._started)
+        say(
+            f"{state.samples:,} of {state.samples_total:,} samples, {state.clips:,} of {state.clips_total:,} clips, {rate:.1f} clips/s, "
+            f"{(state.clips_total - state.clips) / max(rate, 1e-9) / 60:.0f} min to go"
+        )

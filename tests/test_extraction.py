@@ -11,7 +11,8 @@ from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache import FeatureCache
 from aqa_cache.clips import ClipRule
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction import ExtractionConfig, extract, load_backbone, random_weights_path
+from aqa_cache.extraction import ExtractionConfig, extract
+from aqa_cache.loading import load_backbone, random_weights_path
 from aqa_cache.preprocess import MTL_AQA, FramePreparer, normalise
 from aqa_cache.video import decode
 from aqa_cache.video_reader import VideoReader
@@ -47,8 +48,11 @@ def assert_same_features(one, other):
     for key in one:
         assert one[key].sample == other[key].sample and one[key].reason == other[key].reason
         if one[key].ok:
-            np.testing.assert_array_equal(one[key].views[0].features, other[key].views[0].features)
-            np.testing.assert_array_equal(one[key].views[0].first_frame, other[key].views[0].first_frame)
+            for mine, theirs in zip(one[key].views, other[key].views, strict=True):
+                assert (mine is None) == (theirs is None)
+                if mine is not None:
+                    np.testing.assert_array_equal(mine.features, theirs.features)
+                    np.testing.assert_array_equal(mine.first_frame, theirs.first_frame)
 
 
 def test_features_equal_the_plain_loop(videos, output):
@@ -135,7 +139,7 @@ def test_a_video_that_is_away_keeps_its_features(output, tmp_path):
     result = extract(tmp_path / "in", output, CONFIG, say=said.append)
     assert (result.reused, result.failures) == (2, [])
     assert any(
-        "1 samples keep the features they have, though their videos are not there any more: v (v.mp4)" in line
+        "1 sample(s) keep the features they have, though their videos are not there any more: v (v.mp4)" in line
         for line in said
     )
     assert_same_features(contents(output), before)
@@ -149,7 +153,7 @@ def test_other_numerics_are_refused_unless_asked_for(output, tmp_path):
     other = replace(CONFIG, batch_size=2)
     with pytest.raises(
         AqaError,
-        match=r"features of earlier runs were computed otherwise \(now, there\):\n  batch_size: 2, 4\n.*--allow-mixed",
+        match=r"features of an earlier run are computed otherwise \(now, there\):\n  batch_size: 2, 4\n.*--allow-mixed",
     ):
         extract(tmp_path / "in", output, other)
     extract(tmp_path / "in", output, replace(other, allow_mixed=True))
@@ -276,8 +280,8 @@ def test_command_exit_codes_and_summary(videos, output, tmp_path):
     options = ("--weights", "random", "--size", 64, "--batch-size", 4)
     result = run(*options, videos, output)
     assert result.exit_code == 1
-    assert "4 of 5 done" in result.stdout
-    assert "1 of 5 samples failed:\n  b2 (b.mp4): needs frames [30, 90)" in result.stderr
+    assert "1 failed, 0 not extracted yet" in result.stdout
+    assert "1 sample(s) failed:\n  b2 (b.mp4): needs frames [30, 90)" in result.stderr
     assert "random weights" in result.stderr
     write_annotations(tmp_path / "good.csv", [Sample("a1", "a.mp4", 0, 50)])
     assert run(*options, "--prune", "--annotations", tmp_path / "good.csv", videos, output).exit_code == 0

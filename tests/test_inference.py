@@ -28,7 +28,7 @@ class Pooled(nn.Module):
 @pytest.fixture
 def native(monkeypatch):
     """As if the processor had every arithmetic of its own."""
-    monkeypatch.setattr(inference, "_NATIVE", {})
+    monkeypatch.setattr(inference, "_native", lambda precision: True)
 
 
 def clips(count):
@@ -76,13 +76,15 @@ def test_a_precision_that_loses_the_features_is_not_used(native, scale, cosine):
     said = []
     model = ready_model(Scaled(), CPU, "fp16", SMALL, 2, 16, say=said.append)
     assert model.precision == "fp32" and model.dtype == torch.float32
-    assert len(said) == 1 and said[0].startswith("Using fp32: on a test batch, fp16 features differ from it too much")
+    assert len(said) == 1 and said[0].startswith(
+        "Using fp32: on a test batch, features in fp16 differ from it too much"
+    )
     assert f"cosine {cosine}" in said[0]
     assert np.isfinite(model.forward(clips(2))).all()
 
 
 def test_arithmetic_that_the_processor_lacks_is_not_used(monkeypatch):
-    monkeypatch.setattr(inference, "_NATIVE", {"bf16": lambda: False})
+    monkeypatch.setattr(inference, "_native", lambda precision: precision == "fp32")
     said = []
     assert ready_model(Pooled(), CPU, "bf16", SMALL, 2, 16, say=said.append).precision == "fp32"
     assert said == ["Using fp32: this processor has no bf16 arithmetic of its own, which makes it many times slower."]
@@ -114,7 +116,7 @@ def test_batch_size_backs_off_when_memory_is_short(monkeypatch, native):
             return super().forward(clips)
 
     model = ready_model(Hungry(), CPU, "bf16", SMALL, None, 16)
-    assert model.batch_size == 2 and tried == [8, 4, 2, 2]
+    assert (model.batch_size, model.compiled) == (2, False) and tried == [8, 4, 2, 2]
     with pytest.raises(AqaError, match="too small for 4 clip.*--batch-size with a smaller number"):
         ready_model(Hungry(), CPU, "bf16", SMALL, 4, 16)
 
@@ -133,7 +135,7 @@ def test_a_compiled_backbone_that_fails_is_one_message(monkeypatch):
 @pytest.mark.parametrize("precision", ["tf32", "fp16", "bf16"])
 def test_precisions_on_a_gpu_are_near_fp32(cuda, backbone, precision, tmp_path):
     from aqa_cache.configuration import ExtractionConfig
-    from aqa_cache.extraction import load_model
+    from aqa_cache.loading import load_model
 
     config = ExtractionConfig(backbone, "random", size=112, device="cuda", precision=precision, batch_size=8)
     said = []

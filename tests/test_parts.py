@@ -12,15 +12,16 @@ from click.testing import CliRunner
 from conftest import ROOT, write_numbered_video
 from test_extraction import CONFIG, assert_same_features, contents
 
-from aqa_cache import cache, parts
+from aqa_cache import cache, part_writer
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache import FeatureCache
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction import extract, random_weights_path
+from aqa_cache.extraction import extract
+from aqa_cache.loading import random_weights_path
 from aqa_cache.locks import FileLock
 from aqa_cache.parts import Parts, folder_of
 from aqa_cache.publishing import merge
-from aqa_cache.shares import Share
+from aqa_cache.shards import Shard
 from aqa_cli.data import data
 
 SETTINGS = ["--weights", "random", "--size", "64", "--batch-size", "4", "--workers", "1"]
@@ -67,7 +68,8 @@ def test_two_processes_give_what_one_gives(videos, output, beside):
     ]  # fmt: skip
     said = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0, 0], said
-    assert sum("not published yet" in stdout for stdout, _ in said) == 1
+    assert sum("not published" in stdout for stdout, _ in said) == 1
+    assert all("(from RANK and WORLD_SIZE; --shard 1/1 does everything)" in stderr for _, stderr in said)
     assert_same_features(contents(beside), contents(output))
     with FeatureCache(beside) as shared, FeatureCache(output) as alone:
         assert shared.fingerprint == alone.fingerprint and shared.numerics == alone.numerics
@@ -75,31 +77,31 @@ def test_two_processes_give_what_one_gives(videos, output, beside):
     assert only_files(beside.parent) == ["feats.h5", "feats.h5.log", "feats.random-s3d.safetensors"]
     assert not folder_of(beside).exists()
     lines = [json.loads(line) for line in (beside.parent / "feats.h5.log").read_text().splitlines()]
-    assert sorted(line["share"] for line in lines) == ["1/2", "2/2"]
+    assert sorted(line["shard"] for line in lines) == ["1/2", "2/2"]
 
 
-def test_shares_may_be_resumed_with_another_number(videos, output, beside):
+def test_shards_may_be_resumed_with_another_number(videos, output, beside):
     extract(videos, output, CONFIG)
     said = []
-    first = extract(videos, beside, replace(CONFIG, share=Share(2, 3)), say=said.append)
+    first = extract(videos, beside, replace(CONFIG, shard=Shard(2, 3)), say=said.append)
     assert first.dtype is None and not beside.exists()
-    assert any("samples are left to other shares; the last one publishes" in line for line in said)
-    assert extract(videos, beside, replace(CONFIG, share=Share(1, 2))).dtype is None
-    result = extract(videos, beside, replace(CONFIG, share=Share(2, 2)))
+    assert any("samples are left to other shards. The last one publishes" in line for line in said)
+    assert extract(videos, beside, replace(CONFIG, shard=Shard(1, 2))).dtype is None
+    result = extract(videos, beside, replace(CONFIG, shard=Shard(2, 2)))
     assert result.dtype and not result.failures
     assert_same_features(contents(beside), contents(output))
 
 
 def test_merge_publishes_what_there_is(videos, output, beside):
     extract(videos, output, CONFIG)
-    extract(videos, beside, replace(CONFIG, share=Share(1, 2)))
-    samples, failures = merge(beside)
-    assert samples == len(contents(output))
+    extract(videos, beside, replace(CONFIG, shard=Shard(1, 2)))
+    published = merge(beside)
     merged, whole = contents(beside), contents(output)
     assert list(merged) == list(whole)
     lacking = {key for key, record in merged.items() if not record.ok}
-    assert lacking == {key for key, _ in failures} and 0 < len(lacking) < len(whole)
-    assert all("not extracted yet; run the same aqa-extract command again" in reason for _, reason in failures)
+    assert lacking == set(published.missing) and 0 < len(lacking) < len(whole)
+    assert (published.samples, published.failures) == (len(whole), [])
+    assert all("not extracted yet; run the same aqa-extract command again" in merged[key].reason for key in lacking)
     assert_same_features(
         {key: record for key, record in merged.items() if record.ok},
         {key: record for key, record in whole.items() if key not in lacking},
@@ -111,52 +113,61 @@ def test_merge_publishes_what_there_is(videos, output, beside):
 
 
 def test_merge_as_a_command(videos, beside):
-    extract(videos, beside, replace(CONFIG, share=Share(1, 2)))
+    extract(videos, beside, replace(CONFIG, shard=Shard(1, 2)))
     result = CliRunner().invoke(data, ["merge", str(beside)])
     done = sum(record.ok for record in contents(beside).values())
-    assert result.exit_code == 1 and f"{done} of {len(contents(beside))} samples." in result.stdout
-    assert "not extracted yet; run the same aqa-extract command again" in result.stderr
+    count = len(contents(beside))
+    assert result.exit_code == 1 and f"{done} of {count} samples have features." in result.stdout
+    assert f"{count - done} sample(s) have not been extracted yet: run aqa-extract again to go on." in result.stderr
     result = CliRunner().invoke(data, ["merge", str(beside)])
     assert result.exit_code == 2 and "nothing to merge" in result.stderr
 
 
-def test_the_same_share_is_refused_while_its_owner_lives(videos, output, tmp_path):
+def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_path):
     folder_of(output).mkdir()
     hold = (
-        "import sys, time\nfrom pathlib import Path\nfrom aqa_cache.parts import Parts\nfrom aqa_cache.shares import Share\n"
+        "import sys, time\nfrom pathlib import Path\nfrom aqa_cache.parts import Parts\nfrom aqa_cache.shards import Shard\n"
         "parts = Parts(Path(sys.argv[1]))\n"
-        "with parts.exclusively():\n    parts.claim(Share(1, 2), sys.argv[2])\nprint('held', flush=True)\ntime.sleep(60)\n"
+        "with parts.exclusively():\n    parts.claim(Shard(1, 2), sys.argv[2], eval(sys.argv[3]))\nprint('held', flush=True)\ntime.sleep(60)\n"
     )
 
-    def owner(fingerprint):
+    def owner(fingerprint, numerics):
         process = subprocess.Popen(
-            [sys.executable, "-c", hold, str(output), fingerprint], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", hold, str(output), fingerprint, repr(numerics)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout.readline() == "held\n"
         return process
 
-    other = owner("of other settings")
+    other = owner("of other settings", {})
     with pytest.raises(AqaError, match=rf"process {other.pid} on .* extracts into it with other settings; wait for it"):
-        extract(videos, output, replace(CONFIG, share=Share(2, 2)))
+        extract(videos, output, replace(CONFIG, shard=Shard(2, 2)))
     other.kill()
     other.communicate()
     extract(videos, tmp_path / "feats2.h5", replace(CONFIG, weights=str(random_weights_path(output, "s3d"))))
     with FeatureCache(tmp_path / "feats2.h5") as cache:
-        same = owner(cache.fingerprint)
+        fingerprint, numerics = cache.fingerprint, cache.numerics
+    otherwise = owner(fingerprint, {**numerics, "batch_size": 32})
+    with pytest.raises(
+        AqaError, match=rf"shard 1/2 \(process {otherwise.pid} .*are computed otherwise .*\n  batch_size: 4, 32"
+    ):
+        extract(videos, output, replace(CONFIG, shard=Shard(2, 2)))
+    otherwise.kill()
+    otherwise.communicate()
+    same = owner(fingerprint, numerics)
     try:
         with pytest.raises(
-            AqaError, match=rf"share 1/2 of its extraction is being done by process {same.pid} on .* since"
+            AqaError, match=rf"shard 1/2 of its extraction is being done by process {same.pid} on .* since"
         ):
-            extract(videos, output, replace(CONFIG, share=Share(1, 2)))
-        with pytest.raises(AqaError, match=r"this process would be share 1/1"):
+            extract(videos, output, replace(CONFIG, shard=Shard(1, 2)))
+        with pytest.raises(AqaError, match=r"this process would be shard 1/1"):
             extract(videos, output, CONFIG)
-        with pytest.raises(AqaError, match=rf"1 process\(es\) still work on it, share 1/2 in process {same.pid}"):
+        with pytest.raises(AqaError, match=rf"1 process\(es\) still work on it, shard 1/2 in process {same.pid}"):
             merge(output)
-        assert extract(videos, output, replace(CONFIG, share=Share(2, 2))).dtype is None  # welcome
+        assert extract(videos, output, replace(CONFIG, shard=Shard(2, 2))).dtype is None  # welcome
     finally:
         same.kill()
         same.communicate()
-    assert extract(videos, output, replace(CONFIG, share=Share(1, 2))).dtype  # a dead owner's lock clears itself
+    assert extract(videos, output, replace(CONFIG, shard=Shard(1, 2))).dtype  # a dead owner's lock clears itself
 
 
 def test_stopping_publishes_what_is_done(videos, output, beside):
@@ -173,7 +184,7 @@ def test_stopping_publishes_what_is_done(videos, output, beside):
     done = {key for key, record in found.items() if record.ok}
     assert list(found) == list(whole) and 3 <= len(done) < len(whole)
     assert_same_features({key: found[key] for key in done}, {key: whole[key] for key in done})
-    assert {key for key, _ in result.failures} == whole.keys() - done
+    assert result.failures == [] and result.missing == len(whole) - len(done)
     went_on = extract(videos, output, CONFIG)
     assert went_on.reused == len(done)
     assert_same_features(contents(output), whole)
@@ -201,7 +212,7 @@ def test_a_signal_ends_the_command_in_order(tmp_path, output, name):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + getattr(signal, name), stderr
     assert "Stopping: the batch in flight is finished, and what is done is published." in stderr
-    assert "Interrupted: run the same command again to go on." in stderr and "Traceback" not in stderr
+    assert "Traceback" not in stderr
     assert not folder_of(output).exists()
 
 
@@ -211,32 +222,33 @@ def test_on_error_stop_stops_at_the_first_failure(tmp_path, output):
     write_numbered_video(tmp_path / "in" / "long.mp4", 4000)
     result = extract(tmp_path / "in", output, replace(CONFIG, on_error="stop"))
     assert result.stopped
-    reasons = dict(result.failures)
-    assert "has 5 frame(s), shorter than one clip of 16" in reasons["short"]
-    assert "not extracted yet" in reasons["long"]
+    assert result.missing == 1
+    assert [key for key, _ in result.failures] == ["short"]
+    assert "has 5 frame(s), shorter than one clip of 16" in contents(output)["short"].reason
+    assert "not extracted yet" in contents(output)["long"].reason
 
 
 def test_a_part_is_saved_after_so_many_samples_or_bytes(tmp_path, monkeypatch, videos, output):
-    monkeypatch.setattr(parts, "PART_SAMPLES", 4)
+    monkeypatch.setattr(part_writer, "PART_SAMPLES", 4)
     saved = []
-    really = parts.write_cache
+    really = part_writer.write_cache
 
     def write_cache(path, records, *arguments, **options):
         saved.append([record.sample.sample_id for record in records])
         return really(path, records, *arguments, **options)
 
-    monkeypatch.setattr(parts, "write_cache", write_cache)
+    monkeypatch.setattr(part_writer, "write_cache", write_cache)
     extract(videos, output, CONFIG)
     assert sum(map(len, saved)) == len(contents(output)) and set(map(len, saved[:-1])) == {4}
     saved.clear()
-    monkeypatch.setattr(parts, "PART_BYTES", 1)
+    monkeypatch.setattr(part_writer, "PART_BYTES", 1)
     output.unlink()
     extract(videos, output, CONFIG)
     assert {len(part) for part in saved} == {1}
 
 
 def test_a_disk_that_is_full_loses_nothing(videos, output, monkeypatch):
-    monkeypatch.setattr(parts, "PART_SAMPLES", 3)
+    monkeypatch.setattr(part_writer, "PART_SAMPLES", 3)
     really, written = cache._write_samples, []
 
     def write_samples(*arguments):
@@ -284,7 +296,7 @@ def test_a_folder_that_cannot_be_written(videos, output, monkeypatch):
 def test_what_a_killed_process_left_is_taken_away(videos, output):
     folder_of(output).mkdir()
     (folder_of(output) / ".feats.h5.abc.tmp").write_text("half a file")
-    (folder_of(output) / "share-1-of-1.lock").write_text("{}")
+    (folder_of(output) / "shard-1-of-1.lock").write_text("{}")
     extract(videos, output, CONFIG)
     assert not folder_of(output).exists()
 
@@ -311,8 +323,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
 def test_a_process_does_not_count_itself_among_the_others(tmp_path):
     mine = Parts(tmp_path / "feats.h5")
     with mine.exclusively():
-        mine.claim(Share(1, 2), "f")
+        mine.claim(Shard(1, 2), "f", {})
     assert mine.others_at_work() == []
-    assert FileLock(mine.folder / "share-1-of-2.lock").acquire() is False
+    assert FileLock(mine.folder / "shard-1-of-2.lock").acquire() is False
     mine.release()
     assert not mine.folder.exists()

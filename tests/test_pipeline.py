@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import write_numbered_video
 
-from aqa_cache import pipeline, video_reader
+from aqa_cache import collected, video_reader
 from aqa_cache.annotations import Sample
 from aqa_cache.clips import ClipRule
 from aqa_cache.inference import Model
@@ -62,7 +62,7 @@ def test_features_depend_on_neither_threads_nor_batches(folder, options):
 
 def test_features_too_long_for_memory_are_the_same_from_a_file(folder, tmp_path, monkeypatch):
     plain = run(folder, SAMPLES, views=parse_views("jitter=1"))
-    monkeypatch.setattr(pipeline, "_SPILL_BYTES", 25)
+    monkeypatch.setattr(collected, "SPILL_BYTES", 25)
     spilled = run(folder, SAMPLES, views=parse_views("jitter=1"), scratch=tmp_path)
     for key, record in plain.items():
         for view, other in zip(record.views, spilled[key].views, strict=True):

@@ -9,7 +9,8 @@ from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.assemble import Clip
 from aqa_cache.clips import ClipRule
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction import extract, load_backbone, random_weights_path
+from aqa_cache.extraction import extract
+from aqa_cache.loading import load_backbone, random_weights_path
 from aqa_cache.preprocess import FramePreparer, Preprocessing
 from aqa_cache.video_reader import VideoReader
 from aqa_cache.views import parse_views

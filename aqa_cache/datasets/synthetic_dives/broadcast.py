@@ -14,6 +14,7 @@ import numpy as np
 
 from ...annotations import FILE_NAME, Sample, write_annotations
 from ...clips import CLIP_LEN, MTL_AQA_WINDOW
+from ...cores import available_cores
 from ...errors import AqaError, missing
 from .dive import Dive, draw_faults, draw_labels, draw_looks
 from .diver import APPROACH_S, SPLASH_S, Motion
@@ -275,7 +276,7 @@ def _claim_folder(folder: Path, parameters: dict, videos: list[str]) -> bool:
 def _encode_all(folder, broadcasts, size, frame_rate, seed, workers, progress, total) -> None:
     report = progress or (lambda done, total: None)
     already = total - sum(len(broadcast.dives) for broadcast in broadcasts)
-    workers = min(workers or _cores(), max(len(broadcasts), 1))
+    workers = min(workers or available_cores(), max(len(broadcasts), 1))
     report(already, total)
     if workers == 1:
         done = already
@@ -319,10 +320,6 @@ def _import_av():
     except ImportError as error:
         raise missing("av", "rendering the demo videos", error) from None
     return av
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _counter = None

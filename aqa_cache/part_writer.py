@@ -1,0 +1,66 @@
+"""Saving finished samples as parts, beside the work of the thread that makes them."""
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from .cache import Record, write_cache
+from .meaning import Meaning
+
+PART_SAMPLES, PART_SECONDS, PART_BYTES = 64, 30.0, 1 << 25
+
+
+class PartWriter:
+    """Saves finished samples as parts, every `PART_SAMPLES` samples, `PART_SECONDS` seconds or `PART_BYTES` bytes.
+
+    A part is written at once, beside the work of the calling thread; a process that is killed loses at most what came after the
+    last one.
+
+    Args:
+        meaning, numerics, views: of the records.
+    """
+
+    def __init__(self, folder: Path, meaning: Meaning, numerics: dict, views: Sequence[str]):
+        self._folder, self._meaning, self._numerics, self._views = folder, meaning, numerics, views
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
+        self._written: Future | None = None
+        self._unsaved: list[Record] = []
+        self._bytes, self._number, self._saved_at = 0, 0, time.monotonic()
+
+    def add(self, record: Record) -> None:
+        """Keep a finished sample, and save a part if it is time for one.
+
+        Raises:
+            AqaError: a part cannot be written.
+        """
+        self._unsaved.append(record)
+        self._bytes += sum(4 * view.features.shape[0] * view.features.shape[1] for view in record.views if view)
+        late = time.monotonic() - self._saved_at > PART_SECONDS
+        if late or len(self._unsaved) >= PART_SAMPLES or self._bytes >= PART_BYTES:
+            self._save()
+
+    def close(self) -> None:
+        """Save what has not been saved yet."""
+        try:
+            self._save()
+            self._wait()
+        finally:
+            self._writer.shutdown()
+
+    def _save(self) -> None:
+        self._wait()  # for the part before: no more than two are in memory
+        if self._unsaved:
+            self._number += 1
+            # Start time and process in the name, so that no run writes over a part of another.
+            path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number:06d}.h5"
+            self._written = self._writer.submit(
+                write_cache, path, self._unsaved, self._meaning, views=self._views, numerics=self._numerics, dtype="float32"
+            )  # fmt: skip
+        self._unsaved, self._bytes, self._saved_at = [], 0, time.monotonic()
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            written, self._written = self._written, None
+            written.result()
