@@ -6,6 +6,7 @@ The file is a public contract, written down in `docs/schema.md`; its only writer
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -132,13 +133,28 @@ def write_cache(
     Raises:
         CacheError: a feature has the wrong size or is not finite, or float16 was demanded and cannot hold a value.
     """
-    path = Path(path)
     assert not isinstance(records, Iterator), "records may be gone through twice"
+    # In a thread of its own: Ctrl-C is raised in the main one, where HDF5 would lose a write to it and not tell.
+    with ThreadPoolExecutor(1, thread_name_prefix="write-cache") as writer:
+        return writer.submit(
+            _write_cache, Path(path), records, meaning, views, numerics or {}, dtype, temporary_in
+        ).result()
+
+
+def _write_cache(
+    path: Path,
+    records: Iterable[Record],
+    meaning: Meaning,
+    views: Sequence[str],
+    numerics: dict,
+    dtype: str,
+    temporary_in: Path | None,
+) -> np.dtype:
     for feature_dtype in {"auto": (np.float16, np.float32), "float16": (np.float16,), "float32": (np.float32,)}[dtype]:
         try:
             with replacing(path, temporary_in) as temporary, _Disk(temporary) as disk:
                 with h5py.File(disk, "w") as file:
-                    _write_attributes(file, meaning, views, numerics or {})
+                    _write_attributes(file, meaning, views, numerics)
                     _write_records(file, records, meaning.dim, len(views), np.dtype(feature_dtype), disk)
                 disk.check()
             return np.dtype(feature_dtype)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .cache import ClipFeatures, StoredRows
+from .errors import AqaError
 
 SPILL_BYTES = 1 << 23
 
@@ -63,8 +64,13 @@ class _NamelessFile:
         weakref.finalize(self, os.close, self._handle)
 
     def append(self, rows: list[np.ndarray]) -> None:
-        with open(self._handle, "ab", closefd=False) as file:
-            file.write(np.stack(rows).tobytes())
+        try:
+            with open(self._handle, "ab", closefd=False) as file:
+                file.write(np.stack(rows).tobytes())
+        except OSError as error:
+            raise AqaError(
+                f"features of a long sample cannot be kept on disk ({error.strerror}); make room and run again"
+            ) from None
 
     def read(self, start: int, stop: int) -> np.ndarray:
         content = os.pread(self._handle, (stop - start) * self.dim * 4, start * self.dim * 4)

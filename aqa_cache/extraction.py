@@ -1,5 +1,6 @@
 """Extraction: every sample's clips through a backbone, once, into a feature cache."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -14,7 +15,7 @@ from .annotations import Sample, extra_columns
 from .cache import FeatureCache
 from .configuration import ExtractionConfig
 from .errors import CacheError
-from .finished import Finished
+from .finished import Current, Finished
 from .inference import Model
 from .loading import load_model, random_weights_path
 from .meaning import Meaning
@@ -87,7 +88,7 @@ def extract(
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
     _check_output(output)
     samples = config.shard.of(source)
-    hashes = _hashes(source, samples, say, stop) if config.verify == "sha256" else {}
+    hashes = _hashes(source, samples, say, stop) if config.verify == "sha256" else None
     views = [view.name for view in config.views]
     parts = Parts(output, say)
     try:
@@ -99,12 +100,12 @@ def extract(
                     "can do."
                 )
             numerics = numerics_of(model, config.deterministic)
-            parts.claim(config.shard, meaning.fingerprint, numerics, config.allow_mixed)
             with Finished(output, parts.paths(), meaning, views) as finished:
-                reused = finished.reusable(source, samples, hashes, say)
-                _check_continuation(output, source, finished, numerics, reused, config, say)
-            parts.write_samples(source.samples)
-        todo = [sample for sample in samples if sample.sample_id not in reused]
+                current = finished.current(source.samples, source, hashes)
+                _check_continuation(output, source, finished, current, numerics, config, say)
+            parts.claim(config.shard, meaning, views, numerics, source.samples, config.allow_mixed)
+        done = {sample.sample_id for sample in current.done}
+        todo = [sample for sample in samples if sample.sample_id not in done]
         _say_what_comes(samples, todo, model, config, say)
         loaded = time.monotonic()
         clips, failures, stopped = 0, [], False
@@ -112,11 +113,16 @@ def extract(
             pipeline = Pipeline(
                 model, config.clip_rule, source.folder, todo,
                 views=config.views, workers=config.workers, stream=config.stream, decode_timeout=config.decode_timeout,
-                hashes=hashes, scratch=parts.folder, say=say,
+                hashes=hashes or {}, scratch=parts.folder, say=say,
             )  # fmt: skip
             writer = PartWriter(parts.folder, meaning, numerics, views)
+
+            def on_batch(state: Progress) -> None:
+                writer.tick()
+                progress(state)
+
             try:
-                for record in pipeline.records(progress, stop):
+                for record in pipeline.records(on_batch, stop):
                     writer.add(record)
                     clips += sum(len(view.features) for view in record.views if view)
                     if not record.ok:
@@ -128,17 +134,18 @@ def extract(
                 writer.close()
         stopped = stopped or stop.is_set()
         with parts.exclusively():
+            parts.release()
             published = publish(
-                parts, source.samples, meaning=meaning, views=views, dtype=config.dtype, allow_mixed=config.allow_mixed,
-                incomplete=stopped, changed=bool(todo), say=say,
+                parts, source.samples, source=source, hashes=hashes, meaning=meaning, views=views, dtype=config.dtype,
+                allow_mixed=config.allow_mixed, incomplete=stopped or config.shard.count == 1, say=say,
             )  # fmt: skip
     finally:
-        parts.release()
+        parts.close()
     result = Extraction(
         path=output,
         meaning=meaning,
         samples=len(samples),
-        reused=len(reused),
+        reused=len(samples) - len(todo),
         clips=clips,
         failures=published.failures if published else failures,
         missing=len(published.missing) if published else 0,
@@ -185,12 +192,18 @@ def _check_continuation(
     output: Path,
     source: Source,
     finished: Finished,
+    current: Current,
     numerics: dict,
-    reused: set[str],
     config: ExtractionConfig,
     say: Callable[[str], None],
 ) -> None:
     """Nothing is thrown away unasked, and features that were computed otherwise are not mixed unasked."""
+    if current.away:
+        first = current.away[0]
+        say(
+            f"{len(current.away)} sample(s) keep the features they have, though their videos are not there any more: "
+            f"{first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
+        )
     dropped = finished.sample_ids() - {sample.sample_id for sample in source.samples}
     count, names = len(dropped), f"{min(dropped, default='')}{', …' if len(dropped) > 1 else ''}"
     if dropped and not config.prune:
@@ -200,12 +213,12 @@ def _check_continuation(
         )
     if dropped:
         say(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}")
-    if reused and config.dtype == "float32" and finished.dtype not in (None, np.float32):
+    if current.done and config.dtype == "float32" and finished.dtype not in (None, np.float32):
         raise CacheError(
             f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another name"
         )
-    others = [other for other in finished.numerics_of(reused) if other != numerics]
-    if others and len(reused) < len(source.samples) and not config.allow_mixed:
+    others = [other for other in finished.numerics_of(sample.sample_id for sample in current.done) if other != numerics]
+    if others and len(current.done) < len(source.samples) and not config.allow_mixed:
         raise CacheError(mixed(output, numerics, others[0]))
 
 
@@ -215,11 +228,13 @@ def _hashes(
     """SHA-256 of the samples' videos, hex; of a frame folder none is made."""
     videos = dict.fromkeys(sample.video for sample in samples)
     say(f"Hashing {len(videos)} videos …")
-    return {
-        video: sha256_of(source.folder / video)
-        for video in videos
-        if not stop.is_set() and (source.folder / video).is_file()
-    }
+    hashes = {}
+    for video in videos:
+        # One that cannot be read has no hash, and fails by itself when it is decoded.
+        with contextlib.suppress(OSError):
+            if not stop.is_set() and (source.folder / video).is_file():
+                hashes[video] = sha256_of(source.folder / video)
+    return hashes
 
 
 def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None]) -> None:

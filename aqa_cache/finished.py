@@ -1,7 +1,7 @@
 """What earlier runs, and other shards of this one, have finished: the published cache and the parts beside it."""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .meaning import Meaning
 from .sources import Source, video_stamp
 
 NOT_EXTRACTED = "not extracted yet; run the same aqa-extract command again"
-_OPEN_FILES = 64
+_OPEN_FILES, _AWAY = 64, (0, 0)
 
 
 @dataclass(frozen=True)
@@ -79,50 +79,52 @@ class Finished:
                 found.append(numerics)
         return found
 
-    def reusable(
-        self, source: Source, samples: Sequence[Sample], hashes: dict[str, str], say: Callable[[str], None]
-    ) -> set[str]:
-        """Ids of the samples that need not be extracted: same frames of a video that has not changed, or is away.
+    def current(
+        self, samples: Sequence[Sample], source: Source | None = None, hashes: Mapping[str, str] | None = None
+    ) -> "Current":
+        """Which samples have a record of the frames and the video that they have now.
 
         Args:
-            samples: those to look at.
-            hashes: per video its SHA-256, where it was computed; a record's own, if it has one, then decides.
-            say: told of features that are kept without their video.
+            source: of the videos, whose sizes and times are looked at; None: records are believed.
+            hashes: per video its SHA-256, where it was computed; a record that has one is then compared by it alone.
         """
         stamps: dict[str, tuple[int, int]] = {}
-        kept, away = set(), []
+        current = Current([], [], [], [])
         for sample in samples:
             entry = self._entries.get(sample.sample_id)
-            if entry is None or not entry.ok or entry.frames != _frames_of(sample):
+            if entry is None or entry.frames != _frames_of(sample):
+                current.missing.append(sample)
                 continue
-            if sample.video not in stamps:
+            if source is not None and sample.video not in stamps:
                 stamps[sample.video] = video_stamp(source.path(sample))
-            stamp = stamps[sample.video]
-            if stamp == (0, 0):
-                away.append(sample)
-            elif entry.sha256 and hashes.get(sample.video):
-                if entry.sha256 != hashes[sample.video]:
-                    continue
-            elif entry.stamp != stamp:
-                continue
-            kept.add(sample.sample_id)
-        if away:
-            say(
-                f"{len(away)} sample(s) keep the features they have, though their videos are not there any more: "
-                f"{away[0].sample_id} ({away[0].video}){', …' if len(away) > 1 else ''}"
-            )
-        return kept
+            stamp = stamps.get(sample.video, entry.stamp)
+            if hashes is not None and entry.sha256:
+                # Those of other shards are not hashed here, and are theirs to look after.
+                same = hashes.get(sample.video, entry.sha256) == entry.sha256
+            else:
+                same = stamp in (entry.stamp, _AWAY)
+            if not same:
+                current.missing.append(sample)
+            elif entry.ok:
+                current.done.append(sample)
+                if stamp == _AWAY:
+                    current.away.append(sample)
+            else:
+                (current.missing if entry.path == self.output else current.failed).append(sample)
+        return current
 
-    def lacking(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Those that no process has been through with: without features, and without a part that says why they failed."""
+    def publishes(self, samples: Sequence[Sample]) -> bool:
+        """Whether the output has these very samples with these very annotations, in this order."""
+        # By their text, where it matters: a mark that is not given is NaN, which equals nothing.
+        return self.published == list(samples) or list(map(repr, self.published)) == list(map(repr, samples))
 
-        def through(entry: _Entry | None, sample: Sample) -> bool:
-            return entry is not None and entry.frames == _frames_of(sample) and (entry.ok or entry.path != self.output)
-
-        return [sample for sample in samples if not through(self._entries.get(sample.sample_id), sample)]
+    def failures(self, samples: Sequence[Sample]) -> list[tuple[str, str]]:
+        """sample_id and reason of those that have a record which says why they failed."""
+        records = ((sample, self.record(sample)) for sample in samples)
+        return [(sample.sample_id, record.reason) for sample, record in records if record is not None and not record.ok]
 
     def record(self, sample: Sample) -> Record | None:
-        """The record of one sample, with the annotations given; None if there is none."""
+        """The record of one sample, with the annotations given; None if there is none of its frames."""
         entry = self._entries.get(sample.sample_id)
         if entry is None or entry.frames != _frames_of(sample):
             return None
@@ -163,15 +165,34 @@ class Finished:
             )
 
 
+@dataclass(frozen=True)
+class Current:
+    """How far samples are.
+
+    Args:
+        done: have features; away: those of them whose videos are not there any more.
+        failed: an extraction that is not published yet has been through with them, and they have none.
+        missing: nobody has been through with them as they are now.
+    """
+
+    done: list[Sample]
+    away: list[Sample]
+    failed: list[Sample]
+    missing: list[Sample]
+
+
 class Records:
     """The records of samples, in their order, read while they are gone through, any number of times.
+
+    Args:
+        outdated: ids of samples whose records are of other frames or another video, and so are none.
 
     Attributes:
         failures: sample_id and reason of those that failed; missing: ids of those without a record.
     """
 
-    def __init__(self, finished: Finished, samples: Sequence[Sample]):
-        self._finished, self._samples = finished, samples
+    def __init__(self, finished: Finished, samples: Sequence[Sample], outdated: Collection[str]):
+        self._finished, self._samples, self._outdated = finished, samples, outdated
         self.failures: list[tuple[str, str]] = []
         self.missing: list[str] = []
 
@@ -179,6 +200,8 @@ class Records:
         self.failures, self.missing = [], []
         for sample in self._samples:
             record = self._finished.record(sample)
+            if record is not None and record.ok and sample.sample_id in self._outdated:
+                record = None
             if record is None:
                 self.missing.append(sample.sample_id)
                 reason = f"{sample.sample_id} ({sample.video}): {NOT_EXTRACTED}"

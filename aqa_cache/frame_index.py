@@ -90,6 +90,7 @@ def index_frames(container, video, end: int | None = None) -> FrameIndex:
 def _index(packets: Iterator, end: int | None) -> FrameIndex:
     times: list[int] = []
     keyframes: list[tuple[int, int]] = []  # time, place among the packets
+    before = 0  # frames whose packets came before the last keyframe, and so are shown before it
     latest, complete = None, True
     for place, packet in enumerate(packets):
         time = packet.pts
@@ -109,10 +110,11 @@ def _index(packets: Iterator, end: int | None) -> FrameIndex:
             raise Doubtful("has times that run backwards")
         latest = time if latest is None else max(latest, time)
         if packet.is_keyframe:
-            if end is not None and keyframes and keyframes[-1][1] >= end:
+            if end is not None and keyframes and before >= end:
                 complete = False
                 break
             keyframes.append((time, place))
+            before = len(times)
         if not packet.is_discard:
             times.append(time)
     times.sort()

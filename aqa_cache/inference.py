@@ -48,6 +48,10 @@ class Parity:
         return cls(float(cosines.min()), float(np.abs(features - reference).max()) / scale)
 
 
+class OutOfMemory(AqaError):
+    """The device has no room for a batch."""
+
+
 class PendingFeatures:
     """Features of a batch that may still be on their way from the device."""
 
@@ -104,9 +108,17 @@ class Model:
             self._slots = itertools.cycle([_Slot(shape, self.device) for _ in range(count)])
         slot = next(self._slots)
         batch = slot.fill(clips)
-        with torch.inference_mode():
-            features = self.module(normalise(batch, self.preprocessing, self.dtype))[: len(clips)].float()
-            return slot.fetch(features)
+        try:
+            with torch.inference_mode():
+                features = self.module(normalise(batch, self.preprocessing, self.dtype))[: len(clips)].float()
+                return slot.fetch(features)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
+                raise
+            raise OutOfMemory(
+                f"the memory of {self.device} is too small for {self.batch_size} clip(s) at once ({first_line(error)}); free it, or "
+                "use --batch-size with a smaller number, --precision fp16, or --device cpu"
+            ) from None
 
 
 class _Slot:
@@ -174,12 +186,12 @@ def ready_model(
     plain = for_inference(module, device, torch.float32)
     lower = None if precision == "fp32" else copy.deepcopy(plain).to(TORCH_DTYPES[precision])
     clips = _smooth_clips(clip_len, preprocessing.crop)
-    set_precision(device, "fp32")
     sizes = (batch_size,) if batch_size else AUTO_BATCH_SIZES[device.type]
     if device.type == "cpu" and lower is None and not compiled:
         return Model(plain, device, "fp32", preprocessing, sizes[0])
     # The check itself needs the memory that extraction will need, so it is also how a batch size is found.
     for size in sizes:
+        set_precision(device, "fp32")  # not what the size before has left
         try:
             reference = Model(plain, device, "fp32", preprocessing, size)
             expected = reference.forward(clips[:size])
@@ -190,13 +202,10 @@ def ready_model(
             model = Model(fast, device, precision, preprocessing, size, compiled)
             parity = Parity.between(model.forward(clips[:size]), expected)
             break
-        except torch.OutOfMemoryError as error:
+        except OutOfMemory:
             torch.cuda.empty_cache()
             if size == sizes[-1]:
-                raise AqaError(
-                    f"the memory of {device} is too small for {size} clip(s) at once ({first_line(error)}); free it, or use "
-                    "--batch-size with a smaller number, --precision fp16, or --device cpu"
-                ) from None
+                raise
         except RuntimeError as error:
             raise AqaError(
                 f"the backbone cannot be run in {precision}{', compiled,' if compiled else ''} on {device} "

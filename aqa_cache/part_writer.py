@@ -1,6 +1,7 @@
 """Saving finished samples as parts, beside the work of the thread that makes them."""
 
 import os
+import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +28,9 @@ class PartWriter:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
         self._written: Future | None = None
         self._unsaved: list[Record] = []
-        self._bytes, self._number, self._saved_at = 0, 0, time.monotonic()
+        self._bytes, self._saved_at = 0, time.monotonic()
+        # The latest part is believed, and clocks of other hosts, or this one's after a correction, may be ahead.
+        self._latest = max((int(path.name[:20]) for path in folder.glob(f"{'[0-9]' * 20}-*.h5")), default=0)
 
     def add(self, record: Record) -> None:
         """Keep a finished sample, and save a part if it is time for one.
@@ -37,8 +40,16 @@ class PartWriter:
         """
         self._unsaved.append(record)
         self._bytes += sum(4 * view.features.shape[0] * view.features.shape[1] for view in record.views if view)
-        late = time.monotonic() - self._saved_at > PART_SECONDS
-        if late or len(self._unsaved) >= PART_SAMPLES or self._bytes >= PART_BYTES:
+        if len(self._unsaved) >= PART_SAMPLES or self._bytes >= PART_BYTES:
+            self._save()
+
+    def tick(self) -> None:
+        """Save a part if the last one is long ago; to be called while nothing may be added for hours.
+
+        Raises:
+            AqaError: a part cannot be written.
+        """
+        if self._unsaved and time.monotonic() - self._saved_at > PART_SECONDS:
             self._save()
 
     def close(self) -> None:
@@ -52,9 +63,9 @@ class PartWriter:
     def _save(self) -> None:
         self._wait()  # for the part before: no more than two are in memory
         if self._unsaved:
-            self._number += 1
-            # Start time and process in the name, so that no run writes over a part of another.
-            path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number:06d}.h5"
+            self._latest = max(time.time_ns(), self._latest + 1)
+            # Host and process in the name, so that no run writes over a part of another.
+            path = self._folder / f"{self._latest:020d}-{socket.gethostname()}-{os.getpid()}.h5"
             self._written = self._writer.submit(
                 write_cache, path, self._unsaved, self._meaning, views=self._views, numerics=self._numerics, dtype="float32"
             )  # fmt: skip

@@ -9,7 +9,7 @@ feats.h5.parts/
 """
 
 import contextlib
-import shutil
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,8 +18,11 @@ from .annotations import FILE_NAME, Sample, read_annotations, write_annotations
 from .atomic import replacing
 from .errors import AqaError, CacheError
 from .locks import FileLock
+from .meaning import Meaning
 from .numerics import mixed
 from .shards import Shard
+
+_STARTING = "starting.lock"
 
 
 class Parts:
@@ -46,7 +49,7 @@ class Parts:
         Raises:
             AqaError: the folder cannot be made or written to.
         """
-        lock = FileLock(self.folder / "starting.lock", self._say)
+        lock = FileLock(self.folder / _STARTING, self._say)
         while True:
             try:
                 self.folder.mkdir(exist_ok=True)
@@ -57,9 +60,9 @@ class Parts:
                     )
                     lock.acquire(wait=True)
                 break
-            except FileNotFoundError:  # another process has published and taken the folder away
-                continue
             except OSError as error:
+                if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
+                    continue  # another process has published and taken the folder away
                 raise AqaError(
                     f"{self.folder}: cannot be made or written to ({error.strerror}); choose another folder for the output"
                 ) from None
@@ -68,21 +71,36 @@ class Parts:
         finally:
             lock.release()
 
-    def claim(self, shard: Shard, fingerprint: str, numerics: dict, allow_mixed: bool = False) -> None:
-        """Take a shard of the work for this process, until `release`.
+    def claim(
+        self,
+        shard: Shard,
+        meaning: Meaning,
+        views: Sequence[str],
+        numerics: dict,
+        samples: Sequence[Sample],
+        allow_mixed: bool = False,
+    ) -> None:
+        """Take a shard of the work for this process, until `release`; to be called exclusively.
 
         Args:
-            fingerprint, numerics: of the features this process will make.
+            meaning, views, numerics: of the features this process will make.
+            samples: that the whole extraction is to have; noted for `merge`.
 
         Raises:
-            AqaError: another process has it, works on shards of another number, or makes other features.
+            AqaError: another process has it, works on shards of another number, on other samples, or makes other features.
         """
+        mine = {
+            "settings": meaning.fingerprint,
+            "--views": list(views),
+            "annotations": hashlib.sha256(repr(samples).encode()).hexdigest(),
+        }
         for owner in self.others_at_work():
             who = f"process {owner['pid']} on {owner['host']}, at work since {owner.get('since', '?')}"
-            if owner.get("fingerprint", fingerprint) != fingerprint:
-                raise AqaError(
-                    f"{self.output}: {who}, extracts into it with other settings; wait for it, or give another output name"
-                )
+            for name, value in mine.items():
+                if owner.get(name, value) != value:
+                    raise AqaError(
+                        f"{self.output}: {who}, extracts into it with other {name}; wait for it, or give another output name"
+                    )
             if owner.get("shard") == str(shard) or owner.get("shards", shard.count) != shard.count:
                 raise AqaError(
                     f"{self.output}: shard {owner.get('shard', '?')} of its extraction is being done by {who}; wait for it or stop "
@@ -90,14 +108,12 @@ class Parts:
                 )
             if owner.get("numerics", numerics) != numerics and not allow_mixed:
                 raise AqaError(mixed(self.output, numerics, owner["numerics"], f"shard {owner['shard']} ({who})"))
-        if not self.others_at_work():
-            for path in self.folder.glob(".*.tmp"):  # what a process that was killed has left
-                path.unlink(missing_ok=True)
         self._lock = FileLock(self.folder / f"shard-{shard.number}-of-{shard.count}.lock", lambda line: None)
-        claimed = self._lock.acquire(
-            shard=str(shard), shards=shard.count, fingerprint=fingerprint, numerics=numerics, since=time.strftime("%Y-%m-%d %H:%M:%S"),
-        )  # fmt: skip
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        claimed = self._lock.acquire(shard=str(shard), shards=shard.count, numerics=numerics, since=since, **mine)
         assert claimed, "claims are made one at a time"
+        with replacing(self.folder / FILE_NAME) as temporary:
+            write_annotations(temporary, samples)
 
     def others_at_work(self) -> list[dict]:
         """Owners of the shards that other processes work on now."""
@@ -106,20 +122,27 @@ class Parts:
         return [owner for owner in owners if owner is not None]
 
     def release(self) -> None:
-        """Give the shard back, and remove the folder if it holds no parts and nobody works in it."""
+        """Give the shard back; to be called exclusively, and before publishing, so that of two that end together one publishes."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        if not self.paths() and not list(self.folder.glob("*.lock")):
-            shutil.rmtree(self.folder, ignore_errors=True)
 
-    def write_samples(self, samples: Sequence[Sample]) -> None:
-        """Note which samples the whole extraction is to have, for `merge`."""
-        with replacing(self.folder / FILE_NAME) as temporary:
-            write_annotations(temporary, samples)
+    def close(self) -> None:
+        """Give the shard back, and take the folder away if it holds no parts and nobody works in it."""
+        if not self.folder.is_dir():
+            return
+        with self.exclusively():
+            self.release()
+            if self.paths() or self.others_at_work():
+                return
+            for path in self.folder.iterdir():
+                if path.name != _STARTING:  # what is left of dead processes, too
+                    path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process has come in meanwhile
+            self.folder.rmdir()
 
     def samples(self) -> list[Sample]:
-        """The samples that `write_samples` noted.
+        """The samples that the last `claim` noted.
 
         Raises:
             AqaError: nothing was noted.

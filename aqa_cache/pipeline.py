@@ -31,6 +31,7 @@ from .video_reader import Outcome, VideoReader
 from .views import PLAIN, View
 
 MAX_WORKERS = 32
+_PATIENCE, _POLL = 5.0, 0.25
 # What is decoded at each turn on a CPU: more turns mean more waiting at their ends.
 _BATCHES_AHEAD, _CLIPS_AHEAD = 4, 2
 
@@ -112,21 +113,24 @@ class Pipeline:
             progress: called after every batch.
             stop: when set, no further batch is begun and the iteration ends.
         """
-        self._clips_total = sum(reader.estimate_clips() for reader in self._readers)
+        self._clips_total = 0
         self._coming = collections.deque(self._readers)
         self._workers = [_Worker(self) for _ in range(min(self._threads, len(self._readers)))]
         self._waiting: collections.deque[Clip] = collections.deque()
         self._collected: dict[int, list[Collected]] = {}
         self._expected: dict[int, tuple[int, ...]] = {}
         self._done: set[int] = set()
+        # Beside the work: it opens every video whose samples have no end.
+        threading.Thread(target=self._estimate, name="estimate", daemon=True).start()
         for worker in self._workers:
             worker.start()
         try:
             yield from self._run(progress, stop or threading.Event())
         finally:
             self._turn.end()
-            for worker in self._workers:
-                worker.join(timeout=5)  # a thread that hangs in a decoder ends with the process
+            deadline = time.monotonic() + _PATIENCE
+            for worker in self._workers:  # one that hangs in a decoder ends with the process
+                worker.join(timeout=max(0, deadline - time.monotonic()))
 
     def _run(self, progress: Callable[[Progress], None], stop: threading.Event) -> Iterator[Record]:
         batch_size = self.model.batch_size
@@ -153,11 +157,11 @@ class Pipeline:
         while self._workers and len(self._waiting) < self._ahead and not stop.is_set():
             try:
                 # With a timeout, to look after threads that hang, and since some systems deliver Ctrl-C only between waits.
-                worker, item = self._queue.get(timeout=0.25) if blocking else self._queue.get_nowait()
+                worker, item = self._queue.get(timeout=_POLL) if blocking else self._queue.get_nowait()
             except queue.Empty:
-                yield from self._give_up_on_hanging()
                 if not blocking:
                     return
+                yield from self._give_up_on_hanging(_POLL)
                 continue
             if worker not in self._workers:
                 continue  # given up before
@@ -218,8 +222,8 @@ class Pipeline:
         video = self.samples[sample].video
         return Record(self.samples[sample], views, reason, *self._stamps[video], self._hashes.get(video, ""))
 
-    def _give_up_on_hanging(self) -> Iterator[Record]:
-        for worker in [worker for worker in self._workers if worker.stands_still(self._decode_timeout)]:
+    def _give_up_on_hanging(self, waited: float) -> Iterator[Record]:
+        for worker in [worker for worker in self._workers if worker.stands_still(waited, self._decode_timeout)]:
             self._workers.remove(worker)
             for sample in worker.reader.samples:
                 if sample not in self._done and sample not in self._expected:
@@ -231,6 +235,12 @@ class Pipeline:
             successor = _Worker(self)
             self._workers.append(successor)
             successor.start()
+
+    def _estimate(self) -> None:
+        for reader in self._readers:
+            if self._turn.ended:
+                return
+            self._clips_total += reader.estimate_clips()
 
     def _next_reader(self) -> tuple[VideoReader | None, int]:
         """The next video and the codec threads it may use: where fewer videos are left than threads, several."""
@@ -272,13 +282,22 @@ class _Worker(threading.Thread):
         super().__init__(name="decode", daemon=True)
         self._pipeline, self._turn = pipeline, pipeline._turn
         self.reader: VideoReader | None = None
-        self._decoding_since: float | None = None
+        self._decoding, self._moves = False, 0
+        self._still, self._seen_moves = 0.0, 0
         self._given_up = False
 
-    def stands_still(self, seconds: float) -> bool:
-        """Whether it has been decoding one frame for so long; it is then told to end, should it ever come back."""
-        since = self._decoding_since
-        self._given_up = since is not None and time.monotonic() - since > seconds
+    def stands_still(self, waited: float, seconds: float) -> bool:
+        """Whether it has been at one picture for so long; it is then told to end, should it ever come back.
+
+        Args:
+            waited: seconds since this was asked last. They are added up, not read from a clock, which goes on while the whole
+                process is suspended.
+        """
+        if not self._decoding or self._moves != self._seen_moves:
+            self._still, self._seen_moves = 0.0, self._moves
+            return False
+        self._still += waited
+        self._given_up = self._still > seconds
         return self._given_up
 
     def run(self) -> None:
@@ -288,24 +307,37 @@ class _Worker(threading.Thread):
                 self.reader, threads = self._pipeline._next_reader()
                 if self.reader is None:
                     break
-                for item in self.reader.read(prepare, self._go_on, threads):
-                    self._hand_over(item)
+                self._read(prepare, threads)
             self._hand_over(None)
         except BaseException as error:
             self._hand_over(error)
 
+    def _read(self, prepare: FramePreparer, threads: int) -> None:
+        left = set(self.reader.samples)
+        try:
+            for item in self.reader.read(prepare, self._go_on, threads):
+                if isinstance(item, Outcome):
+                    left.discard(item.sample)
+                self._hand_over(item)
+        except OSError as error:
+            for sample in left:
+                reason = f"cannot be read ({error.strerror or error}); see that its file and folder may be read and the disk answers"
+                self._hand_over(Outcome(sample, reason=reason))
+
     def _go_on(self) -> bool:
-        self._decoding_since = None
+        self._decoding = False
         going = self._turn.wait() and not self._given_up
-        self._decoding_since = time.monotonic()
+        self._moves += 1
+        self._decoding = True
         return going
 
     def _hand_over(self, item) -> None:
-        self._decoding_since = None
+        self._decoding = False
         while not self._turn.ended and not self._given_up:
             try:
                 self._pipeline._queue.put((self, item), timeout=0.1)
                 break
             except queue.Full:
                 continue
-        self._decoding_since = time.monotonic()
+        self._moves += 1
+        self._decoding = True

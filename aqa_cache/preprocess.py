@@ -3,6 +3,7 @@
 Resize and crop run on the CPU on uint8, so that a feature does not depend on the device that computed it.
 """
 
+import functools
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -126,11 +127,17 @@ def normalise(clips: torch.Tensor, preprocessing: Preprocessing, dtype: torch.dt
     """
     if preprocessing.channel_order == "bgr":
         clips = clips.flip(-1)
+    scale, shift = _scale_and_shift(preprocessing, clips.device)
+    return clips.to(torch.float32).mul_(scale).add_(shift).to(dtype).permute(0, 4, 1, 2, 3)
+
+
+@functools.lru_cache
+def _scale_and_shift(preprocessing: Preprocessing, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    # Kept on the device: a copy from the host for every batch would make the host wait.
     mean = torch.tensor(preprocessing.mean, dtype=torch.float64)
     std = torch.tensor(preprocessing.std, dtype=torch.float64)
-    scale = (preprocessing.value_range / 255 / std).to(clips.device, torch.float32)
-    shift = (-mean / std).to(clips.device, torch.float32)
-    return clips.to(torch.float32).mul_(scale).add_(shift).to(dtype).permute(0, 4, 1, 2, 3)
+    scale = (preprocessing.value_range / 255 / std).to(device, torch.float32)
+    return scale, (-mean / std).to(device, torch.float32)
 
 
 def _taps(size: int, resized: int, crop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

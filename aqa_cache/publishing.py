@@ -1,6 +1,6 @@
 """From parts to the cache: publishing what an extraction, or its shards, have finished."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from .finished import Finished, Records
 from .meaning import Meaning
 from .numerics import mixed
 from .parts import Parts
+from .sources import Source
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,23 @@ def publish(
     parts: Parts,
     samples: Sequence[Sample],
     *,
+    source: Source | None = None,
+    hashes: Mapping[str, str] | None = None,
     meaning: Meaning | None = None,
     views: Sequence[str] | None = None,
     dtype: str = "auto",
     allow_mixed: bool = False,
     incomplete: bool = False,
-    changed: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Published | None:
-    """Make the output of all that is finished, if that is everything.
+    """Make the output of all that is finished, if that is everything; to be called exclusively.
 
     Args:
         samples: all that are asked for, in the order the file shall have.
+        source, hashes: of their videos, see `Finished.current`.
         meaning, views: of the features; None: those of the parts.
         dtype: of the stored features, see `write_cache`; allow_mixed: whether they may have been made with different numerics.
-        incomplete: publish although samples are missing.
-        changed: whether there may be something new; if not, and the output has these very samples, it is left alone.
+        incomplete: publish although samples are missing, if nobody is at work on them.
 
     Returns:
         None if nothing was published: nothing is finished, or samples are left to other processes.
@@ -63,23 +65,27 @@ def publish(
         say("Nothing was finished, so nothing is published.")
         return None
     with Finished(parts.output, paths, meaning, views) as finished:
-        lacking = finished.lacking(samples)
-        if lacking and (not incomplete or parts.others_at_work()):
+        current = finished.current(samples, source, hashes)
+        # Without parts, all that has been done is in the output, and what failed there is nobody's work in progress.
+        through = {key for key, _ in finished.failures(current.missing)} if not paths else set()
+        left = [sample for sample in current.missing if sample.sample_id not in through]
+        if left and (not incomplete or parts.others_at_work()):
             say(
-                f"{len(lacking)} of {len(samples)} samples are left to other shards. The last one publishes {parts.output}; if one is "
+                f"{len(left)} of {len(samples)} samples are left to other shards. The last one publishes {parts.output}; if one is "
                 f"lost, run it again, or publish without it: aqa-data merge {parts.output}"
             )
             return None
-        if not changed and not paths and finished.published == list(samples) and dtype in ("auto", finished.dtype):
-            return Published(len(samples), [], [], str(finished.dtype))
-        made_with = finished.numerics_of(sample.sample_id for sample in samples) or [{}]
+        if not paths and dtype in ("auto", finished.dtype) and finished.publishes(samples):
+            missing = [sample.sample_id for sample in left]
+            return Published(len(samples), finished.failures(current.missing), missing, str(finished.dtype))
+        records = Records(finished, samples, {sample.sample_id for sample in current.missing})
+        made_with = finished.numerics_of(sample.sample_id for sample in current.done) or [{}]
         if len(made_with) > 1 and not allow_mixed:
             raise CacheError(
                 mixed(parts.output, made_with[-1], made_with[0], "another run or shard")
                 + f"\nFinished parts are kept: aqa-data merge {parts.output} --allow-mixed"
             )
         numerics = made_with[-1] if len(made_with) == 1 else {**made_with[-1], "mixed_with": made_with[:-1]}
-        records = Records(finished, samples)
         stored = write_cache(
             parts.output, records, finished.meaning,
             views=finished.views, numerics=numerics, dtype=dtype, temporary_in=parts.folder,
@@ -117,4 +123,4 @@ def merge(
         with parts.exclusively():
             return publish(parts, samples, dtype=dtype, allow_mixed=allow_mixed, incomplete=True, say=say)
     finally:
-        parts.release()
+        parts.close()

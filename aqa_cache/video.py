@@ -129,6 +129,7 @@ def decode(
     threads: int = 1,
     wanted: list[tuple[int, int | None]] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Frame]:
     """Decode a video in presentation order.
 
@@ -144,8 +145,10 @@ def decode(
         wanted: ranges of frame numbers `[start, end)`, ascending and disjoint; an end of None is the end of the video. Frames
             outside may be left out. Where a range ends past the last frame, the last frame comes in any case. None: every frame.
         say: takes a line where the video has to be decoded from its first frame after all, and why.
+        go_on: called at every picture, also at those that are only decoded on the way to a wanted one; may wait.
 
     Raises:
+        Stopped: `go_on` returned False.
         VideoError: missing, unreadable, without a video stream or a frame, encrypted, or, after the last good frame, damaged.
     """
     path = Path(path)
@@ -154,6 +157,8 @@ def decode(
         return
     if path.is_dir():
         for index, image in enumerate(list_images(path)):
+            if not go_on():
+                raise Stopped
             yield Frame(index, float("nan"), lambda image=image: read_image(image))
         return
     ends = [0, *(end for _, end in ranges)]
@@ -162,7 +167,12 @@ def decode(
     jumps = max(gaps) >= MIN_JUMP
     done = None
     try:
-        for frame in _jumping(path, stream, threads, ranges) if jumps else _in_order(path, stream, threads, ends[-1]):
+        fast = (
+            _jumping(path, stream, threads, ranges, go_on)
+            if jumps
+            else _in_order(path, stream, threads, ends[-1], go_on)
+        )
+        for frame in fast:
             yield frame
             done = frame
         return
@@ -185,14 +195,20 @@ def decode(
         )
 
 
-def _in_order(path: Path, stream: int | None, threads: int = 1, end: int | None = None) -> Iterator[Frame]:
+def _in_order(
+    path: Path,
+    stream: int | None,
+    threads: int = 1,
+    end: int | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> Iterator[Frame]:
     """Every frame before number `end`, decoded from the first on.
 
     Raises:
         Doubtful: an error on more than one thread, where errors are reported later than they are.
     """
     with _opened(path, stream) as (container, video):
-        decoder = _Decoder(path.name, container, video, threads)
+        decoder = _Decoder(path.name, container, video, threads, go_on)
         index = 0
         try:
             for picture in decoder.pictures():
@@ -209,7 +225,9 @@ def _in_order(path: Path, stream: int | None, threads: int = 1, end: int | None 
             raise VideoError(path.name, "holds no frames; get it again")
 
 
-def _jumping(path: Path, stream: int | None, threads: int, ranges: list[tuple[int, int | None]]) -> Iterator[Frame]:
+def _jumping(
+    path: Path, stream: int | None, threads: int, ranges: list[tuple[int, int | None]], go_on: Callable[[], bool]
+) -> Iterator[Frame]:
     """The frames of some ranges, jumping from keyframe to keyframe where that saves decoding.
 
     Raises:
@@ -218,7 +236,7 @@ def _jumping(path: Path, stream: int | None, threads: int, ranges: list[tuple[in
     with _opened(path, stream) as (container, video):
         index = index_frames(container, video, ranges[-1][1])
     with _opened(path, stream) as (container, video):
-        decoder = _Decoder(path.name, container, video, threads)
+        decoder = _Decoder(path.name, container, video, threads, go_on)
         pictures, number = decoder.pictures(), 0
         try:
             # Frame 0 is always decoded: a decoder that drops what it cannot show at the start would shift every number.
@@ -246,6 +264,10 @@ def _shown_from(time: int, pictures: Iterator) -> Iterator:
     return itertools.dropwhile(lambda picture: picture.pts is not None and picture.pts < time, pictures)
 
 
+class Stopped(Exception):
+    """Decoding was told not to go on."""
+
+
 class _Damage(Exception):
     """The decoder, or the file, gave an error; `str(damage)` is which."""
 
@@ -257,12 +279,13 @@ class _Decoder:
         packets (int): read so far, decoded or jumped over.
     """
 
-    def __init__(self, name: str, container, video, threads: int):
+    def __init__(self, name: str, container, video, threads: int, go_on: Callable[[], bool]):
         from av.video.reformatter import VideoReformatter
 
         video.codec_context.thread_count = threads
         video.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
         self.packets = 0
+        self._go_on = go_on
         self._name, self._context, self._demuxed = name, video.codec_context, container.demux(video)
         # Streams joined from parts look as if they had lost bytes at every joint.
         joined = container.format.name == "mpegts"
@@ -281,6 +304,8 @@ class _Decoder:
                         self._name, "is encrypted; decrypt it first: ffmpeg -decryption_key KEY -i IN -c copy OUT"
                     )
                 for picture in packet.decode():
+                    if not self._go_on():
+                        raise Stopped
                     if picture.is_corrupt:
                         raise _Damage("a picture is incomplete")
                     yield picture

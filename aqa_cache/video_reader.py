@@ -10,7 +10,7 @@ from .assemble import Clip, ClipAssembler
 from .clips import ClipRule
 from .errors import AqaError, VideoError
 from .preprocess import FramePreparer
-from .video import decode, expected_frames
+from .video import Stopped, decode, expected_frames
 from .views import PLAIN, View
 
 
@@ -71,9 +71,13 @@ class VideoReader:
 
         Args:
             prepare: resizes and crops frames.
-            go_on: called before every frame, may wait; when it returns False, nothing more comes.
+            go_on: called at every picture that is decoded, may wait; when it returns False, nothing more comes.
             threads: decoding threads of the codec.
         """
+        with contextlib.suppress(Stopped):
+            yield from self._read(prepare, go_on, threads)
+
+    def _read(self, prepare: FramePreparer, go_on: Callable[[], bool], threads: int) -> Iterator[Clip | Outcome]:
         if not self.path.exists():
             for key in self.samples:
                 yield Outcome(
@@ -89,8 +93,6 @@ class VideoReader:
                 if end is None and self._rule.window is not None:
                     # The window ends where the video does, and only decoding tells where that is.
                     length = length if length is not None else self._count_frames(go_on, threads)
-                    if length is None:
-                        return
                     end = length
                 if end is not None:
                     self._rule.first_frames(start, end)
@@ -102,13 +104,8 @@ class VideoReader:
         if spans:
             yield from self._read_spans(spans, prepare, go_on, threads)
 
-    def _count_frames(self, go_on: Callable[[], bool], threads: int) -> int | None:
-        count = 0
-        for _ in decode(self.path, self._stream, threads=threads, say=self._say):
-            if not go_on():
-                return None
-            count += 1
-        return count
+    def _count_frames(self, go_on: Callable[[], bool], threads: int) -> int:
+        return sum(1 for _ in decode(self.path, self._stream, threads=threads, say=self._say, go_on=go_on))
 
     def _read_spans(
         self,
@@ -124,11 +121,11 @@ class VideoReader:
         handed = {key: [0] * len(self._views) for key in spans}
         open_ended = len(by_end) < len(spans)
         available, damage = 0, ""
-        frames = decode(self.path, self._stream, threads=threads, wanted=self._wanted(spans), say=self._say)
+        frames = decode(
+            self.path, self._stream, threads=threads, wanted=self._wanted(spans), say=self._say, go_on=go_on
+        )
         try:
             for frame in frames:
-                if not go_on():
-                    return
                 available = frame.index + 1
                 if assembler.needs(frame.index):
                     for clip in assembler.feed(frame.index, frame.pts_seconds, prepare(frame.rgb())):

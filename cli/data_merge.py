@@ -33,7 +33,7 @@ def merge(features, dtype, allow_mixed):
 
     published = merge_parts(features, dtype=dtype, allow_mixed=allow_mixed, say=say)
     if published is None:
-        sys.exit(1)
+        sys.exit(2)
     without = len(published.failures) + len(published.missing)
     click.echo(f"{features}: {published.samples - without} of {published.samples} samples have features.")
     say_failures(published.failures)

@@ -136,7 +136,7 @@ def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts
     from aqa_cache.extraction import ExtractionConfig, extract
     from aqa_cache.shards import Shard
     from aqa_cache.views import parse_views
-    from aqa_cli.interruption import stop_on_signals
+    from aqa_cli.interruption import Stop, stop_on_signals
     from aqa_cli.progress import extraction_progress, say, say_failures
 
     rule = ClipRule(clip_len, clip_len if clip_stride is None else clip_stride, frame_step, window, clip_starts)
@@ -144,22 +144,24 @@ def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts
         raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
     shard = Shard.parse(shard) if shard else Shard.from_environment()
     config = ExtractionConfig(clip_rule=rule, views=parse_views(views), shard=shard, **options)
+    stop = Stop()
     try:
         with (
-            stop_on_signals("the batch in flight is finished, and what is done is published.") as stop,
+            stop_on_signals(stop, "the batch in flight is finished, and what is done is published."),
             extraction_progress() as progress,
         ):
             result = extract(videos, output, config, annotations=annotations, progress=progress, say=say, stop=stop)
     except KeyboardInterrupt:
         say("Stopped at once. Finished samples are kept in parts; run the same command again to go on.")
-        sys.exit(130)
+        sys.exit(stop.exit_code or 130)
     _summary(result, config)
     say_failures(result.failures)
     if result.missing:
         say(f"{result.missing} sample(s) have not been extracted yet: run the same command again to go on.")
-    if stop.is_set():
+    if result.stopped and stop.is_set():
         sys.exit(stop.exit_code)
-    sys.exit(1 if result.failures or result.missing else 0)
+    # What failed in a shard is told again by the one that publishes; a launcher stops all the others at the first that fails.
+    sys.exit(1 if result.dtype and (result.failures or result.missing) else 0)
 
 
 def _summary(result, config) -> None:

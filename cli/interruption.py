@@ -19,13 +19,12 @@ class Stop(threading.Event):
 
 
 @contextlib.contextmanager
-def stop_on_signals(what: str) -> Iterator[Stop]:
-    """While the block runs, SIGINT and SIGTERM set the event that it is given; a second one raises KeyboardInterrupt.
+def stop_on_signals(stop: Stop, what: str) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM set `stop`; a second one raises KeyboardInterrupt.
 
     Args:
         what: what happens now, told to the person at the first signal.
     """
-    stop = Stop()
 
     def first(number, _frame) -> None:
         stop.exit_code = 128 + number
@@ -39,7 +38,7 @@ def stop_on_signals(what: str) -> Iterator[Stop]:
     for each in handled:
         signal.signal(each, first)
     try:
-        yield stop
+        yield
     finally:
         for each in handled:
             signal.signal(each, before[each])

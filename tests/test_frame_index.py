@@ -4,7 +4,7 @@ import pytest
 from conftest import write_numbered_video
 
 from aqa_cache import video
-from aqa_cache.frame_index import Doubtful, FrameIndex, Keyframe, index_frames
+from aqa_cache.frame_index import Doubtful, FrameIndex, Keyframe, _index, index_frames
 
 
 def packet(time, key=False, discard=False, corrupt=False, side_data=()):
@@ -97,3 +97,19 @@ def test_it_is_what_decoding_gives(tmp_path):
         seconds = [float(time * stream.time_base) for time in index.times]
     assert seconds == [frame.pts_seconds for frame in video.decode(path)]
     assert [one.number for one in index.keyframes] == [0, 30, 60]
+
+
+def test_packets_that_are_thrown_away_are_no_frames():
+    """An edit list throws packets away; the place of a packet is then not the number of its frame."""
+    from types import SimpleNamespace
+
+    packets = [
+        SimpleNamespace(
+            pts=place, is_corrupt=False, is_discard=place < 20, is_keyframe=place in (0, 100, 105, 200),
+            has_sidedata=lambda _: False,
+        )
+        for place in range(300)
+    ]  # fmt: skip
+    for end in range(1, 280):
+        index = _index(iter(packets), end)
+        assert len(index.times) >= end and index.times[:end] == list(range(20, 20 + end))

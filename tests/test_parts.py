@@ -1,11 +1,13 @@
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from click.testing import CliRunner
@@ -14,16 +16,19 @@ from test_extraction import CONFIG, assert_same_features, contents
 
 from aqa_cache import cache, part_writer
 from aqa_cache.annotations import Sample, write_annotations
-from aqa_cache.cache import FeatureCache
+from aqa_cache.cache import FeatureCache, Record
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction import extract
 from aqa_cache.loading import random_weights_path
 from aqa_cache.locks import FileLock
+from aqa_cache.meaning import Meaning
 from aqa_cache.parts import Parts, folder_of
 from aqa_cache.publishing import merge
 from aqa_cache.shards import Shard
 from aqa_cli.data import data
+from aqa_cli.extract import main as aqa_extract
 
+MEANING = Meaning("c3d", "pool5", 8192, "w", "", {}, {})
 SETTINGS = ["--weights", "random", "--size", "64", "--batch-size", "4", "--workers", "1"]
 
 
@@ -128,32 +133,45 @@ def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_pat
     hold = (
         "import sys, time\nfrom pathlib import Path\nfrom aqa_cache.parts import Parts\nfrom aqa_cache.shards import Shard\n"
         "parts = Parts(Path(sys.argv[1]))\n"
-        "with parts.exclusively():\n    parts.claim(Shard(1, 2), sys.argv[2], eval(sys.argv[3]))\nprint('held', flush=True)\ntime.sleep(60)\n"
+        "from aqa_cache.annotations import read_annotations\nfrom aqa_cache.meaning import Meaning\n"
+        "samples = read_annotations(sys.argv[4])\n"
+        "with parts.exclusively():\n"
+        "    parts.claim(Shard(1, 2), Meaning(**eval(sys.argv[2])), ['plain'], eval(sys.argv[3]), samples)\nprint('held', flush=True)\ntime.sleep(60)\n"
     )
 
-    def owner(fingerprint, numerics):
+    def owner(meaning, numerics, table=videos / "annotations.csv"):
         process = subprocess.Popen(
-            [sys.executable, "-c", hold, str(output), fingerprint, repr(numerics)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", hold, str(output), repr(asdict(meaning)), repr(numerics), str(table)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout.readline() == "held\n"
         return process
 
-    other = owner("of other settings", {})
+    other = owner(MEANING, {})
     with pytest.raises(AqaError, match=rf"process {other.pid} on .* extracts into it with other settings; wait for it"):
         extract(videos, output, replace(CONFIG, shard=Shard(2, 2)))
     other.kill()
     other.communicate()
     extract(videos, tmp_path / "feats2.h5", replace(CONFIG, weights=str(random_weights_path(output, "s3d"))))
     with FeatureCache(tmp_path / "feats2.h5") as cache:
-        fingerprint, numerics = cache.fingerprint, cache.numerics
-    otherwise = owner(fingerprint, {**numerics, "batch_size": 32})
+        meaning, numerics = cache.meaning, cache.numerics
+    otherwise = owner(meaning, {**numerics, "batch_size": 32})
     with pytest.raises(
         AqaError, match=rf"shard 1/2 \(process {otherwise.pid} .*are computed otherwise .*\n  batch_size: 4, 32"
     ):
         extract(videos, output, replace(CONFIG, shard=Shard(2, 2)))
     otherwise.kill()
     otherwise.communicate()
-    same = owner(fingerprint, numerics)
+    write_annotations(tmp_path / "other.csv", [Sample("x", "0.mp4", 0, 16)])
+    of_others = owner(meaning, numerics, tmp_path / "other.csv")
+    with pytest.raises(
+        AqaError, match=rf"process {of_others.pid} on .* extracts into it with other annotations; wait for it"
+    ):
+        extract(videos, output, replace(CONFIG, shard=Shard(2, 2)))
+    of_others.kill()
+    of_others.communicate()
+    same = owner(meaning, numerics)
     try:
         with pytest.raises(
             AqaError, match=rf"shard 1/2 of its extraction is being done by process {same.pid} on .* since"
@@ -296,9 +314,112 @@ def test_a_folder_that_cannot_be_written(videos, output, monkeypatch):
 def test_what_a_killed_process_left_is_taken_away(videos, output):
     folder_of(output).mkdir()
     (folder_of(output) / ".feats.h5.abc.tmp").write_text("half a file")
-    (folder_of(output) / "shard-1-of-1.lock").write_text("{}")
+    (folder_of(output) / "shard-2-of-3.lock").write_text("{}")
     extract(videos, output, CONFIG)
     assert not folder_of(output).exists()
+
+
+def test_a_late_failure_does_not_hide_what_another_host_did_later(videos, output):
+    """Clocks of hosts differ; the part that was begun last counts."""
+    ahead = Parts(output)
+    name = f"{time.time_ns() + 10**12:020d}-elsewhere-1.h5"
+    first = Sample("0-0", "0.mp4", 0, 20)
+    extract(videos, output, CONFIG)
+    whole = contents(output)
+    ahead.folder.mkdir()
+    with FeatureCache(output) as cached:
+        failed = Record(first, [None], "0-0 (0.mp4): its disk was away")
+        cache.write_cache(ahead.folder / name, [failed], cached.meaning, numerics=cached.numerics)
+    output.unlink()
+    assert not extract(videos, output, CONFIG).failures
+    assert_same_features(contents(output), whole)
+
+
+def test_ctrl_c_while_publishing_leaves_a_whole_file(videos, output, monkeypatch):
+    really = cache._Disk.write
+
+    def write(self, data):
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt  # what Python does in the main thread, and nowhere else
+        return really(self, data)
+
+    monkeypatch.setattr(cache._Disk, "write", write)
+    extract(videos, output, CONFIG)
+    assert all(record.ok for record in contents(output).values())
+
+
+def test_content_decides_where_it_is_asked_for(tmp_path, output):
+    (tmp_path / "in").mkdir()
+    video = write_numbered_video(tmp_path / "in" / "v.mp4", 20)
+    config, said = replace(CONFIG, verify="sha256"), []
+    extract(tmp_path / "in", output, config, say=said.append)
+    assert "Hashing 1 videos …" in said
+    assert contents(output)["v"].video_sha256 == hashlib.sha256(video.read_bytes()).hexdigest()
+    before = video.stat()
+    os.utime(video, ns=(0, 0))
+    assert extract(tmp_path / "in", output, config).reused == 1  # another date, the same content
+    assert extract(tmp_path / "in", output, CONFIG).reused == 0  # by date
+    output.unlink()
+    extract(tmp_path / "in", output, config)
+    content = bytearray(video.read_bytes())
+    content[-1] ^= 1
+    stamp = video.stat()
+    video.write_bytes(content)
+    os.utime(video, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert video.stat().st_size == before.st_size
+    assert extract(tmp_path / "in", output, CONFIG).reused == 1  # neither size nor date has changed
+    assert extract(tmp_path / "in", output, config).reused == 0  # but content has
+
+
+def test_frames_written_anew_are_noticed(tmp_path, output):
+    from PIL import Image
+
+    folder = tmp_path / "in" / "v"
+    folder.mkdir(parents=True)
+    for number in range(16):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(folder / f"{number:03d}.png")
+    extract(tmp_path / "in", output, CONFIG)
+    assert extract(tmp_path / "in", output, CONFIG).reused == 1
+    Image.new("RGB", (64, 64), (255, 0, 0)).save(folder / "007.png")
+    assert extract(tmp_path / "in", output, CONFIG).reused == 0
+
+
+def test_features_of_a_video_that_has_changed_are_not_published_as_its_own(videos, tmp_path, output):
+    shutil.copytree(videos, tmp_path / "in")
+    extract(tmp_path / "in", output, CONFIG)
+    for number in range(4):
+        write_numbered_video(tmp_path / "in" / f"{number}.mp4", 130)
+    first = extract(tmp_path / "in", output, replace(CONFIG, shard=Shard(1, 2)))
+    assert first.dtype is None  # the other shard's features are of videos that are gone
+    extract(tmp_path / "in", output, replace(CONFIG, shard=Shard(2, 2)))
+    for number in range(4):
+        write_numbered_video(tmp_path / "in" / f"{number}.mp4", 140 + number)
+    stop, before = threading.Event(), output.read_bytes()
+    stop.set()
+    assert extract(tmp_path / "in", output, CONFIG, stop=stop).missing == len(contents(output))
+    assert output.read_bytes() == before  # nothing new, nothing touched
+    stop = threading.Event()
+    result = extract(tmp_path / "in", output, CONFIG, stop=stop, progress=lambda state: state.samples and stop.set())
+    done = [record for record in contents(output).values() if record.ok]
+    assert done and result.missing == len(contents(output)) - len(done) > 0
+    assert all(record.video_size == (tmp_path / "in" / record.sample.video).stat().st_size for record in done)
+
+
+def test_a_shard_without_work_does_not_fail(videos, output):
+    extract(videos, output, CONFIG)
+    result = CliRunner().invoke(aqa_extract, [*SETTINGS, "--shard", "5/9", str(videos), str(output)])
+    assert result.exit_code == 0, result.output
+
+
+def test_what_failed_in_a_shard_is_told_and_published(tmp_path, output):
+    (tmp_path / "in").mkdir()
+    write_numbered_video(tmp_path / "in" / "long.mp4", 40)
+    write_numbered_video(tmp_path / "in" / "short.mp4", 5)
+    arguments = [*SETTINGS, str(tmp_path / "in"), str(output)]
+    first = CliRunner().invoke(aqa_extract, ["--shard", "2/2", *arguments])
+    assert first.exit_code == 0 and "has 5 frame(s)" in first.stderr and "not published" in first.stdout
+    last = CliRunner().invoke(aqa_extract, ["--shard", "1/2", *arguments])
+    assert last.exit_code == 1 and "has 5 frame(s)" in last.stderr
 
 
 def test_nothing_to_do_writes_nothing(videos, output):
@@ -323,8 +444,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
 def test_a_process_does_not_count_itself_among_the_others(tmp_path):
     mine = Parts(tmp_path / "feats.h5")
     with mine.exclusively():
-        mine.claim(Shard(1, 2), "f", {})
+        mine.claim(Shard(1, 2), MEANING, ["plain"], {}, [])
     assert mine.others_at_work() == []
     assert FileLock(mine.folder / "shard-1-of-2.lock").acquire() is False
-    mine.release()
+    mine.close()
     assert not mine.folder.exists()

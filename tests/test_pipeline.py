@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import write_numbered_video
 
-from aqa_cache import collected, video_reader
+from aqa_cache import collected, pipeline, video_reader
 from aqa_cache.annotations import Sample
 from aqa_cache.clips import ClipRule
 from aqa_cache.inference import Model
@@ -104,17 +104,14 @@ def test_a_decoder_that_hangs_fails_its_samples_and_no_others(folder, monkeypatc
     assert "--decode-timeout" in records["2"].reason
 
 
-def test_waiting_for_the_backbone_is_not_hanging(folder, monkeypatch):
-    import time
-
-    class Slow(Means):
-        def forward(self, clips):
-            time.sleep(0.3)
-            return super().forward(clips)
-
-    slow = Model(Slow(), torch.device("cpu"), "fp32", WHOLE, 2)
-    line = Pipeline(slow, ClipRule(), folder, SAMPLES, workers=2, decode_timeout=0.25)
-    assert all(record.ok for record in line.records())
+def test_only_a_thread_that_decodes_can_hang(folder):
+    line = Pipeline(model(), ClipRule(), folder, SAMPLES)
+    worker = pipeline._Worker(line)
+    assert not any(worker.stands_still(10, seconds=15) for _ in range(3))  # waits, for its turn or for room
+    worker._go_on()
+    assert [worker.stands_still(10, seconds=15) for _ in range(3)] == [False, False, True]
+    worker._go_on()
+    assert not worker.stands_still(10, seconds=15)  # a new picture
 
 
 def test_decoders_stand_still_while_the_backbone_runs_on_a_cpu(folder, monkeypatch):
