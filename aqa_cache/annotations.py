@@ -5,6 +5,7 @@ may be missing.
 """
 
 import csv
+import functools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -207,7 +208,7 @@ def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
     difficulty = _number(row, "difficulty")
     if difficulty is not None and difficulty <= 0:
         raise ValueError(f"difficulty is {difficulty}, it must be greater than 0; leave it empty if there is none")
-    judge_columns = sorted((name for name in row if _JUDGE.match(name)), key=lambda name: int(_JUDGE.match(name)[1]))
+    judge_columns, class_columns, other_columns = _kinds(tuple(header))
     judges = tuple(math.nan if (mark := _number(row, name)) is None else mark for name in judge_columns)
     return Sample(
         sample_id=row["sample_id"],
@@ -220,16 +221,18 @@ def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
         final_score=_number(row, "final_score"),
         difficulty=difficulty,
         judges=() if all(math.isnan(mark) for mark in judges) else judges,
-        classes={
-            name[len(CLASS_PREFIX) :]: cell for name, cell in row.items() if name.startswith(CLASS_PREFIX) and cell
-        },
+        classes={name[len(CLASS_PREFIX) :]: row[name] for name in class_columns if row[name]},
         caption=row.get("caption") or None,
-        extra={
-            name: cell
-            for name, cell in row.items()
-            if cell and name not in _PLAIN_COLUMNS and not _JUDGE.match(name) and not name.startswith(CLASS_PREFIX)
-        },
+        extra={name: row[name] for name in other_columns if row[name]},
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _kinds(header: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
+    """The columns of judges in their order, of classes, and those without a meaning here."""
+    judges = sorted((name for name in header if _JUDGE.match(name)), key=lambda name: int(_JUDGE.match(name)[1]))
+    classes = [name for name in header if name.startswith(CLASS_PREFIX)]
+    return judges, classes, [name for name in header if name not in {*_PLAIN_COLUMNS, *judges, *classes}]
 
 
 def _integer(row: dict[str, str], name: str) -> int | None:

@@ -5,6 +5,7 @@ The file is a public contract, written down in `docs/schema.md`; its only writer
 
 import io
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -344,8 +345,9 @@ class FeatureCache:
                 f"{self.path}: {self.samples[outside[0][0]].sample_id} points outside the {rows} feature rows; "
                 "the index is damaged, extract again"
             )
+        plain = self.count[:, 0].tolist()
         for index, sample in enumerate(self.samples):
-            if (self.count[index, 0] > 0) == bool(self.reasons[index]):
+            if (plain[index] > 0) == bool(self.reasons[index]):
                 raise CacheError(
                     f"{self.path}: {sample.sample_id} has {max(0, self.count[index, 0])} clips and the reason "
                     f"{self.reasons[index]!r}; it needs one or the other, extract again"
@@ -363,10 +365,12 @@ class FeatureCache:
                 raise CacheError(
                     f"{self.path}: {sample_id} has split {split!r}, expected {', '.join(SPLITS)} or nothing (docs/schema.md)"
                 )
-        number = {
-            name: self._read(f"samples/{name}") for name in ("start_frame", "end_frame", "final_score", "difficulty")
-        }
+        # Python's own numbers, a column at a time: a number taken out of an array by itself costs as much as a sample.
+        start, end, score, difficulty = (
+            self._read(f"samples/{name}").tolist() for name in ("start_frame", "end_frame", "final_score", "difficulty")
+        )
         judges = self._read("samples/judges")
+        judged, judges = (~np.isnan(judges).all(axis=1)).tolist(), judges.tolist()
         classes = {_column_name(name): self._text(f"samples/classes/{name}") for name in self._file["samples/classes"]}
         extra = {_column_name(name): self._text(f"samples/extra/{name}") for name in self._file["samples/extra"]}
         for kind, columns in (("classes", classes), ("extra", extra)):
@@ -378,20 +382,29 @@ class FeatureCache:
             Sample(
                 sample_id=text["sample_id"][i],
                 video=text["video"][i],
-                start_frame=int(number["start_frame"][i]) if number["start_frame"][i] >= 0 else None,
-                end_frame=int(number["end_frame"][i]) if number["end_frame"][i] >= 0 else None,
+                start_frame=start[i] if start[i] >= 0 else None,
+                end_frame=end[i] if end[i] >= 0 else None,
                 split=text["split"][i] or None,
                 group=text["group"][i] or None,
                 fold=text["fold"][i] or None,
-                final_score=None if np.isnan(number["final_score"][i]) else float(number["final_score"][i]),
-                difficulty=None if np.isnan(number["difficulty"][i]) else float(number["difficulty"][i]),
-                judges=() if np.isnan(judges[i]).all() else tuple(map(float, judges[i])),
+                final_score=None if math.isnan(score[i]) else score[i],
+                difficulty=None if math.isnan(difficulty[i]) else difficulty[i],
+                judges=tuple(judges[i]) if judged[i] else (),
                 classes={name: column[i] for name, column in classes.items() if column[i]},
                 caption=text["caption"][i] or None,
                 extra={name: column[i] for name, column in extra.items() if column[i]},
             )
             for i in range(len(text["sample_id"]))
         ]
+
+
+def check_cache(path: Path) -> None:
+    """Whether a file is a cache that this program can read, by its attributes and the names in it; quick for any size.
+
+    Raises:
+        CacheError: it is not.
+    """
+    _open(path).close()
 
 
 def _open(path: Path) -> h5py.File:

@@ -1,7 +1,9 @@
 """Which device to compute on, and how much memory that took."""
 
 import os
+import platform
 import sys
+from pathlib import Path
 
 import torch
 
@@ -28,6 +30,17 @@ def pick_device(name: str) -> torch.device:
             f"device {name!r} cannot be used ({first_line(error)}); use auto, cpu, or cuda where there is a GPU"
         ) from None
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls the device: the GPU's or the processor's model name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def process_peak_memory() -> int | None:

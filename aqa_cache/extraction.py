@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .annotations import Sample, extra_columns
-from .cache import FeatureCache
+from .cache import check_cache
 from .configuration import ExtractionConfig
 from .errors import CacheError
 from .finished import Current, Finished
@@ -23,7 +23,7 @@ from .numerics import mixed, numerics_of
 from .part_writer import PartWriter
 from .parts import Parts
 from .pipeline import Pipeline, Progress
-from .publishing import publish
+from .publishing import as_it_is, publish
 from .random_weights import RANDOM
 from .sources import Source, find_samples
 from .weights_file import sha256_of
@@ -103,9 +103,13 @@ def extract(
             with Finished(output, parts.paths(), meaning, views) as finished:
                 current = finished.current(source.samples, source, hashes)
                 _check_continuation(output, source, finished, current, numerics, config, say)
-            parts.claim(config.shard, meaning, views, numerics, source.samples, config.allow_mixed)
-        done = {sample.sample_id for sample in current.done}
-        todo = [sample for sample in samples if sample.sample_id not in done]
+                done = {sample.sample_id for sample in current.done}
+                todo = [sample for sample in samples if sample.sample_id not in done]
+                published = None
+                if len(done) == len(source.samples) and not parts.paths():
+                    published = as_it_is(finished, source.samples, config.dtype)
+            if published is None:
+                parts.claim(config.shard, meaning, views, numerics, source.samples, config.allow_mixed)
         _say_what_comes(samples, todo, model, config, say)
         loaded = time.monotonic()
         clips, failures, stopped = 0, [], False
@@ -132,13 +136,14 @@ def extract(
                             break
             finally:
                 writer.close()
-        stopped = stopped or stop.is_set()
-        with parts.exclusively():
-            parts.release()
-            published = publish(
-                parts, source.samples, source=source, hashes=hashes, meaning=meaning, views=views, dtype=config.dtype,
-                allow_mixed=config.allow_mixed, incomplete=stopped or config.shard.count == 1, say=say,
-            )  # fmt: skip
+        stopped = stopped or (stop.is_set() and bool(todo))
+        if published is None:
+            with parts.exclusively():
+                parts.release()
+                published = publish(
+                    parts, source.samples, source=source, hashes=hashes, meaning=meaning, views=views, dtype=config.dtype,
+                    allow_mixed=config.allow_mixed, incomplete=stopped or config.shard.count == 1, say=say,
+                )  # fmt: skip
     finally:
         parts.close()
     result = Extraction(
@@ -165,12 +170,12 @@ def _say_what_comes(
     if config.shard.origin:
         shard += f" (from {config.shard.origin}; --shard 1/1 does everything)"
     if not todo:
-        say(f"All {len(samples)} samples{shard} are done already.")
+        say(f"All {len(samples)} sample(s){shard} are done already.")
         return
     videos = len({sample.video for sample in todo})
     earlier = f", {len(samples) - len(todo)} more are done already" if len(todo) < len(samples) else ""
     say(
-        f"{len(todo)} samples of {videos} videos{shard}{earlier}; {model.device} in {model.precision}, batches of {model.batch_size}."
+        f"{len(todo)} sample(s) of {videos} video(s){shard}{earlier}; {model.device} in {model.precision}, batches of {model.batch_size}."
     )
 
 
@@ -179,7 +184,7 @@ def _check_output(output: Path) -> None:
         raise CacheError(f"{output}: is a folder, expected the name of a file to write, such as {output / 'feats.h5'}")
     if output.exists():
         try:
-            FeatureCache(output).close()
+            check_cache(output)
         except CacheError as error:
             raise CacheError(
                 f"{error}\nThe output exists and cannot be continued; give another name, or move it away."

@@ -1,11 +1,11 @@
 """The numerics record: what decides the last bits of features, but not what they mean."""
 
-import platform
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
+from .devices import device_name
 from .inference import Model
 
 
@@ -20,7 +20,7 @@ def numerics_of(model: Model, deterministic: bool = False) -> dict:
 
     on_gpu = model.device.type == "cuda"
     record = {
-        "device": torch.cuda.get_device_name(model.device) if on_gpu else platform.machine(),
+        "device": device_name(model.device),
         "precision": model.precision,
         "batch_size": model.batch_size,
         "threads": torch.get_num_threads(),

@@ -72,21 +72,16 @@ class FramePreparer:
 
     def __init__(self, preprocessing: Preprocessing):
         self._preprocessing = preprocessing
-        self._taps: dict[tuple[int, int], tuple] = {}
+        self._bilinear: dict[tuple[int, int], _Bilinear] = {}
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         if self._preprocessing.antialias:
             return self._antialiased(rgb)
         height, width = rgb.shape[:2]
-        if (height, width) not in self._taps:
-            self._taps[height, width] = self._bilinear_taps(height, width)
-        rows, down, values, along = self._taps[height, width]
-        # Both rows and both columns of every output pixel are gathered at once, and a row is one run of bytes: whole pixels at a
-        # time, each mixed by itself, take two to four times as long.
-        taken = rgb.reshape(height, width * 3).take(rows, axis=0).take(values, axis=1)
-        mixed = _mix(*np.split(taken, 2, axis=1), along)
-        mixed = _mix(*np.split(mixed, 2), down)
-        return np.rint(mixed, out=mixed).astype(np.uint8).reshape(len(down), -1, 3)
+        if (height, width) not in self._bilinear:
+            resized = self._resized(height, width)
+            self._bilinear[height, width] = _Bilinear((height, width), resized, self._preprocessing.crop)
+        return self._bilinear[height, width](rgb)
 
     def _antialiased(self, rgb: np.ndarray) -> np.ndarray:
         from PIL import Image
@@ -106,16 +101,6 @@ class FramePreparer:
             )
         assert min(resize) >= crop, (resize, crop)
         return resize
-
-    def _bilinear_taps(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Rows to take, the share of the second half of them, and the same for the values of a row, three to a pixel."""
-        crop = self._preprocessing.crop
-        resized_height, resized_width = self._resized(height, width)
-        top, bottom, down = _taps(height, resized_height, crop)
-        left, right, along = _taps(width, resized_width, crop)
-        pixels = np.concatenate([left, right])
-        values = (pixels[:, None] * 3 + np.arange(3)).ravel()
-        return np.concatenate([top, bottom]), down[:, None], values, np.repeat(along, 3)
 
 
 def normalise(clips: torch.Tensor, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -140,6 +125,45 @@ def _scale_and_shift(preprocessing: Preprocessing, device: torch.device) -> tupl
     return scale, (-mean / std).to(device, torch.float32)
 
 
+class _Bilinear:
+    """Bilinear resizing of frames of one shape, without a filter, and the centre crop; computes no pixel outside it.
+
+    Both rows and both columns of every output pixel are gathered at once, and a row is one run of bytes: whole pixels at a time, each
+    mixed by itself, take two to four times as long. What lies between is kept from frame to frame: threads that give large
+    arrays back to the system and fetch new ones all the time wait for each other.
+
+    Args:
+        shape: of the frames; resized: to what; crop: side of the centre; all in pixels.
+    """
+
+    def __init__(self, shape: tuple[int, int], resized: tuple[int, int], crop: int):
+        height, width = shape
+        top, bottom, down = _taps(height, resized[0], crop)
+        left, right, along = _taps(width, resized[1], crop)
+        self._rows = np.concatenate([top, bottom])
+        self._values = (np.concatenate([left, right])[:, None] * 3 + np.arange(3)).ravel()
+        self._down, self._along = down[:, None], np.repeat(along, 3)
+        self._taken_rows = np.empty((2 * crop, width * 3), np.uint8)
+        self._taken = np.empty((2 * crop, 2 * crop * 3), np.uint8)
+        self._wide, self._wide_share = (np.empty((2 * crop, crop * 3), np.float32) for _ in range(2))
+        self._mixed, self._share = (np.empty((crop, crop * 3), np.float32) for _ in range(2))
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        # The mode only says that numbers need no check, which a given output would otherwise cost a copy for.
+        np.take(rgb.reshape(len(rgb), -1), self._rows, axis=0, out=self._taken_rows, mode="clip")
+        np.take(self._taken_rows, self._values, axis=1, out=self._taken, mode="clip")
+        _mix(*np.split(self._taken, 2, axis=1), self._along, self._wide, self._wide_share)
+        _mix(*np.split(self._wide, 2), self._down, self._mixed, self._share)
+        np.rint(self._mixed, out=self._mixed)
+        return self._mixed.astype(np.uint8).reshape(len(self._mixed), -1, 3)
+
+
+def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray, out: np.ndarray, scratch: np.ndarray) -> None:
+    np.multiply(first, np.float32(1) - share, out=out)
+    np.multiply(second, share, out=scratch)
+    out += scratch
+
+
 def _taps(size: int, resized: int, crop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The two source pixels of every output pixel inside the crop, and the second one's share (align_corners=False)."""
     scale = np.float32(size) / np.float32(resized)
@@ -148,12 +172,6 @@ def _taps(size: int, resized: int, crop: int) -> tuple[np.ndarray, np.ndarray, n
     first = np.minimum(source.astype(np.int64), size - 1)
     second = np.minimum(first + 1, size - 1)
     return first, second, (source - first).astype(np.float32)
-
-
-def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    mixed = first * (np.float32(1) - share)
-    mixed += second * share
-    return mixed
 
 
 def _centre(size: int, crop: int) -> int:

@@ -75,9 +75,8 @@ def publish(
                 f"lost, run it again, or publish without it: aqa-data merge {parts.output}"
             )
             return None
-        if not paths and dtype in ("auto", finished.dtype) and finished.publishes(samples):
-            missing = [sample.sample_id for sample in left]
-            return Published(len(samples), finished.failures(current.missing), missing, str(finished.dtype))
+        if not paths and (published := as_it_is(finished, samples, dtype, current.missing)):
+            return published
         records = Records(finished, samples, {sample.sample_id for sample in current.missing})
         made_with = finished.numerics_of(sample.sample_id for sample in current.done) or [{}]
         if len(made_with) > 1 and not allow_mixed:
@@ -95,6 +94,18 @@ def publish(
     if stored == np.float32 and dtype == "auto":
         say("Stored as float32: float16 cannot hold every feature.")
     return Published(len(samples), records.failures, records.missing, str(stored))
+
+
+def as_it_is(
+    finished: Finished, samples: Sequence[Sample], dtype: str, without_features: Sequence[Sample] = ()
+) -> Published | None:
+    """What the output is, if it has these very samples in that dtype, so that there is nothing to write; else None."""
+    if finished.dtype is None or dtype not in ("auto", finished.dtype) or not finished.publishes(samples):
+        return None
+    failures = finished.failures(without_features)
+    failed = {sample_id for sample_id, _ in failures}
+    missing = [sample.sample_id for sample in without_features if sample.sample_id not in failed]
+    return Published(len(samples), failures, missing, str(finished.dtype))
 
 
 def merge(

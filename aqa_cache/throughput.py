@@ -14,7 +14,7 @@ import torch
 
 from .configuration import ExtractionConfig
 from .cores import available_cores
-from .devices import process_peak_memory
+from .devices import device_name, process_peak_memory
 from .errors import missing
 from .extraction import Extraction, extract
 from .loading import load_backbone, load_model
@@ -26,6 +26,8 @@ from .video import decode
 VIDEO_SIZE, VIDEO_RATE, VIDEO_FRAMES = (640, 360), 25, 96
 _GEMM_SIZES = (1024, 2048, 4096, 8192)
 _REPETITIONS = 3
+# End to end takes so many times the seconds of the others, so that its first batches, which are slow, count for little.
+_END_TO_END = 3
 _END_TO_END_BATCHES = 4
 # In between, PyTorch leaves cuDNN out for these (pytorch/pytorch issues 163539 and 166480).
 _SLOW_CUDNN = range(90800, 91500)
@@ -33,7 +35,7 @@ _SLOW_CUDNN = range(90800, 91500)
 
 @dataclass(frozen=True)
 class Throughput:
-    """One run's figures; every rate is the median of repetitions within the time given.
+    """One run's figures; every rate is of all repetitions within the time given together; matrix products and the reference: the median one.
 
     Args:
         precision: used, which is fp32 where the one asked for is not to be had.
@@ -43,7 +45,7 @@ class Throughput:
         clip_gflop: work of one clip, a multiplication and an addition counted as two.
         eager_clips: clips per second of the network as published: contiguous memory, batch norm separate.
         compute_clips: clips per second as `aqa-extract` runs it; before, after: measured before and after `end_to_end_clips`, since
-            machines drift, and this is the median of both.
+            machines drift, and this is both together.
         decode_frames: frames per second decoded and prepared by `workers` threads, nothing else running; decode_clips: the same in
             clips.
         decode_core_seconds: of one clip, by one thread alone.
@@ -152,8 +154,8 @@ def measure(
         clips = list(np.random.default_rng(0).integers(0, 256, (model.batch_size, *shape), dtype=np.uint8))
         progress("compute, ours, before")
         before = _seconds_each(lambda: model.forward(clips), seconds / 2)
-        expected = bound(model.batch_size / statistics.median(before), decode_clips, decode_core_seconds, on_gpu)
-        count = _videos_needed(seconds * expected, clips_per_video, model.batch_size, workers)
+        expected = bound(model.batch_size / statistics.fmean(before), decode_clips, decode_core_seconds, on_gpu)
+        count = _videos_needed(_END_TO_END * seconds * expected, clips_per_video, model.batch_size, workers)
         for number in range(1, count):
             (videos / f"{number:03d}.mp4").hardlink_to(video)
         progress(f"end to end, {count * clips_per_video} clips")
@@ -165,7 +167,7 @@ def measure(
         progress("compute, ours, after")
         after = _seconds_each(lambda: model.forward(clips), seconds / 2)
         compute, compute_before, compute_after = (
-            model.batch_size / statistics.median(times) for times in (before + after, before, after)
+            model.batch_size / statistics.fmean(times) for times in (before + after, before, after)
         )
 
         progress("compute, eager reference")
@@ -308,17 +310,6 @@ def cudnn_warning(version: int | None) -> str | None:
     )
 
 
-def device_name(device: torch.device) -> str:
-    """What a person calls the device: the GPU's or the processor's model name."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def _videos_needed(clips: float, clips_per_video: int, batch_size: int, workers: int) -> int:
     """How many videos give about so many clips, in whole batches, and every decoding thread as many of them."""
     whole = math.lcm(batch_size // math.gcd(batch_size, clips_per_video), workers)
@@ -351,7 +342,7 @@ def _decoding_seconds(path: Path, preprocessing: Preprocessing, workers: int, se
             prepare(frame.rgb())
 
     with ThreadPoolExecutor(workers) as pool:
-        return statistics.median(_seconds_each(lambda: list(pool.map(read, range(workers))), seconds))
+        return statistics.fmean(_seconds_each(lambda: list(pool.map(read, range(workers))), seconds))
 
 
 def _gflop_of_a_clip(module: torch.nn.Module, shape: tuple[int, ...]) -> float:

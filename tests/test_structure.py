@@ -96,6 +96,8 @@ def test_every_command_is_in_the_readme_and_has_help(script):
     module, function = SCRIPTS[script].split(":")
     command = getattr(importlib.import_module(module), function)
     commands = [command, *getattr(command, "commands", {}).values()]
+    for one in commands[1:]:
+        assert re.search(rf"\b{one.name}\b", (ROOT / "README.md").read_text()), f"README.md lacks {script} {one.name}"
     for one in commands:
         text = one.get_help(click.Context(one, info_name=one.name))
         assert one.help and len(one.help) > 40
@@ -104,6 +106,14 @@ def test_every_command_is_in_the_readme_and_has_help(script):
             assert all(option.help for option in one.params if isinstance(option, click.Option)), (
                 f"{script}: an option has no help"
             )
+
+
+def test_every_option_of_extraction_is_documented():
+    from aqa_cli.extract import main
+
+    text = "".join((ROOT / name).read_text() for name in ("README.md", "docs/extraction.md", "docs/annotations.md"))
+    lacking = [name for option in main.params for name in option.opts if name.startswith("--") and name not in text]
+    assert not lacking
 
 
 def test_every_package_is_installed():
