@@ -16,6 +16,7 @@ from .cache import check_cache
 from .configuration import ExtractionConfig
 from .errors import CacheError
 from .finished import Current, Finished
+from .garbage import no_collection
 from .inference import Model
 from .loading import load_model, random_weights_path
 from .meaning import Meaning
@@ -83,7 +84,8 @@ def extract(
     """
     config, output, stop = config or ExtractionConfig(), Path(output), stop or threading.Event()
     started = time.monotonic()
-    source = find_samples(videos, annotations)
+    with no_collection():
+        source = find_samples(videos, annotations)
     if extra := extra_columns(source.samples):
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
     _check_output(output)
@@ -100,7 +102,7 @@ def extract(
                     "can do."
                 )
             numerics = numerics_of(model, config.deterministic)
-            with Finished(output, parts.paths(), meaning, views) as finished:
+            with no_collection(), Finished(output, parts.paths(), meaning, views) as finished:
                 current = finished.current(source.samples, source, hashes)
                 _check_continuation(output, source, finished, current, numerics, config, say)
                 done = {sample.sample_id for sample in current.done}

@@ -28,9 +28,7 @@ from aqa_cache.loading import random_weights_path
 from aqa_cache.views import parse_views
 
 VIDEOS, SAMPLES_PER_VIDEO, FRAMES = 10, 4, 160
-CONFIG = ExtractionConfig(
-    backbone="s3d", weights="random", size=64, batch_size=4, workers=2, views=parse_views("flip,jitter=1")
-)
+CONFIG = ExtractionConfig(backbone="s3d", weights="random", size=64, batch_size=4, workers=2, views=parse_views("flip"))
 # Small parts, so that some are saved between two kills.
 part_writer.PART_SAMPLES, part_writer.PART_SECONDS = 3, 0.3
 

@@ -1,4 +1,3 @@
-import os
 from dataclasses import replace
 
 import pytest
@@ -31,15 +30,6 @@ def path(tmp_path):
 @pytest.fixture
 def config(path, tmp_path):
     return TrainingConfig(path, epochs=2, tasks=("score", "classes"), out=tmp_path / "runs", device="cpu")
-
-
-@pytest.fixture
-def cuda():
-    if not torch.cuda.is_available():
-        if os.environ.get("FAIL_WITHOUT_CUDA"):
-            pytest.fail("FAIL_WITHOUT_CUDA is set and there is no CUDA GPU")
-        pytest.skip("no CUDA GPU")
-    return torch.device("cuda")
 
 
 @pytest.mark.parametrize("experiment, tasks, epochs, lr", [("baseline", TASKS, 120, 3e-3), ("7", TASKS, 200, 3e-3)])
