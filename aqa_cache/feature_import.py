@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .annotations import Sample, read_annotations
-from .cache import PLAIN_VIEW, ClipFeatures, Record, write_cache
+from .cache import PLAIN_VIEW, ClipFeatures, Record
+from .cache_writer import write_cache
 from .errors import AqaError, some
 from .feature_files import SUFFIXES, FeatureFile, array_names, open_features
 from .meaning import Meaning

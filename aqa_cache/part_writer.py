@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from .cache import Record, write_cache
+from .cache import Record
+from .cache_writer import write_cache
 from .meaning import Meaning
 
 PART_SAMPLES, PART_SECONDS, PART_BYTES = 64, 30.0, 1 << 25

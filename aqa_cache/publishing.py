@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .annotations import Sample
-from .cache import write_cache
+from .cache_writer import write_cache
 from .errors import AqaError, CacheError
 from .finished import Finished, Records
 from .meaning import Meaning

@@ -157,7 +157,8 @@ def multiply(videos: Path, output: Path, count: int) -> None:
 
     It is written from real records, so that all that a resumed extraction looks at is as an extraction leaves it.
     """
-    from aqa_cache.cache import FeatureCache, write_cache
+    from aqa_cache.cache import FeatureCache
+    from aqa_cache.cache_writer import write_cache
 
     with FeatureCache(output) as cache:
         originals = cache.records()

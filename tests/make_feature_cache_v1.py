@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import ClipFeatures, Record, write_cache
+from aqa_cache.cache import ClipFeatures, Record
+from aqa_cache.cache_writer import write_cache
 from aqa_cache.meaning import Meaning
 
 

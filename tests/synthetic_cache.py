@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import ClipFeatures, Record, write_cache
+from aqa_cache.cache import ClipFeatures, Record
+from aqa_cache.cache_writer import write_cache
 from aqa_cache.meaning import Meaning
 from aqa_heads.captioner import Captioner
 

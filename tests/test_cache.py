@@ -8,7 +8,8 @@ from conftest import DATA
 from make_feature_cache_v1 import MEANING, VIEWS, records
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import ClipFeatures, FeatureCache, Record, fits_float16, write_cache
+from aqa_cache.cache import ClipFeatures, FeatureCache, Record
+from aqa_cache.cache_writer import fits_float16, write_cache
 from aqa_cache.errors import AqaError, CacheError
 from aqa_cache.meaning import Meaning
 
@@ -204,7 +205,8 @@ def test_features_that_are_not_there(path):
 def test_writing_keeps_the_old_file_until_the_new_one_is_whole(path, monkeypatch):
     before = path.read_bytes()
     monkeypatch.setattr(
-        "aqa_cache.cache._write_samples", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        "aqa_cache.cache_writer._write_samples",
+        lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")),
     )
     with pytest.raises(AqaError, match="No space left on device.*nothing was changed"):
         write_cache(path, records(), MEANING, views=VIEWS)

@@ -6,7 +6,8 @@ from make_feature_cache_v1 import MEANING, VIEWS, records
 from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import FeatureCache, Record, write_cache
+from aqa_cache.cache import FeatureCache, Record
+from aqa_cache.cache_writer import write_cache
 from aqa_cache.contents import contents
 from aqa_cli.data import data
 

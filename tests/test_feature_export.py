@@ -6,7 +6,8 @@ from click.testing import CliRunner
 from make_feature_cache_v1 import MEANING, VIEWS, records
 
 from aqa_cache.annotations import Sample, read_annotations
-from aqa_cache.cache import ClipFeatures, FeatureCache, Record, write_cache
+from aqa_cache.cache import ClipFeatures, FeatureCache, Record
+from aqa_cache.cache_writer import write_cache
 from aqa_cache.errors import AqaError
 from aqa_cache.feature_export import export_features
 from aqa_cache.feature_import import import_features

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import write_cache
+from aqa_cache.cache_writer import write_cache
 from aqa_cache.errors import AqaError
 from aqa_cache.feature_files import array_names, open_features
 from aqa_cache.meaning import Meaning

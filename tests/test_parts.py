@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from conftest import ROOT, write_numbered_video
 from test_extraction import CONFIG, assert_same_features, contents
 
-from aqa_cache import cache, part_writer
+from aqa_cache import cache_writer, part_writer
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache import FeatureCache, Record
 from aqa_cache.errors import AqaError
@@ -267,14 +267,14 @@ def test_a_part_is_saved_after_so_many_samples_or_bytes(tmp_path, monkeypatch, v
 
 def test_a_disk_that_is_full_loses_nothing(videos, output, monkeypatch):
     monkeypatch.setattr(part_writer, "PART_SAMPLES", 3)
-    really, written = cache._write_samples, []
+    really, written = cache_writer._write_samples, []
 
     def write_samples(*arguments):
         if len(written) == 2:
             raise OSError(28, "No space left on device")
         written.append(really(*arguments))
 
-    monkeypatch.setattr(cache, "_write_samples", write_samples)
+    monkeypatch.setattr(cache_writer, "_write_samples", write_samples)
     with pytest.raises(AqaError, match=r"writing failed .*No space left on device.*; nothing was changed"):
         extract(videos, output, CONFIG)
     monkeypatch.undo()
@@ -329,21 +329,21 @@ def test_a_late_failure_does_not_hide_what_another_host_did_later(videos, output
     ahead.folder.mkdir()
     with FeatureCache(output) as cached:
         failed = Record(first, [None], "0-0 (0.mp4): its disk was away")
-        cache.write_cache(ahead.folder / name, [failed], cached.meaning, numerics=cached.numerics)
+        cache_writer.write_cache(ahead.folder / name, [failed], cached.meaning, numerics=cached.numerics)
     output.unlink()
     assert not extract(videos, output, CONFIG).failures
     assert_same_features(contents(output), whole)
 
 
 def test_ctrl_c_while_publishing_leaves_a_whole_file(videos, output, monkeypatch):
-    really = cache._Disk.write
+    really = cache_writer._Disk.write
 
     def write(self, data):
         if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt  # what Python does in the main thread, and nowhere else
         return really(self, data)
 
-    monkeypatch.setattr(cache._Disk, "write", write)
+    monkeypatch.setattr(cache_writer._Disk, "write", write)
     extract(videos, output, CONFIG)
     assert all(record.ok for record in contents(output).values())
 

@@ -9,7 +9,8 @@ from conftest import DATA
 from make_feature_cache_v1 import MEANING, VIEWS, records
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import ClipFeatures, Record, write_cache
+from aqa_cache.cache import ClipFeatures, Record
+from aqa_cache.cache_writer import write_cache
 from aqa_cache.errors import CacheError
 from aqa_cache.meaning import Meaning
 from aqa_cache.verification import verify_cache
