@@ -41,6 +41,21 @@ def replacing(path: str | Path, temporary_in: Path | None = None) -> Iterator[Pa
         temporary.unlink(missing_ok=True)
 
 
+def check_target(path: Path, example: str) -> None:
+    """Whether a file of this name can be written, before the work that makes it.
+
+    Args:
+        example: a name for it, if it is the name of a folder.
+
+    Raises:
+        AqaError: it is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise AqaError(f"{path}: is a folder, expected the name of a file to write, such as {path / example}")
+    if not path.parent.is_dir():
+        raise AqaError(f"{path}: the folder {path.parent} does not exist; make it first")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

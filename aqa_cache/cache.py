@@ -16,10 +16,11 @@ import numpy as np
 from .annotations import SPLITS, Sample
 from .errors import CacheError, first_line
 from .meaning import Meaning
+from .views import PLAIN
 
 FORMAT = "aqa-feature-cache"
 VERSION = 1
-PLAIN_VIEW = "plain"
+PLAIN_VIEW = PLAIN.name
 
 TEXT_COLUMNS = ("sample_id", "video", "split", "group", "fold", "caption")
 _ROOT_ATTRIBUTES = (

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .annotations import Sample, extra_columns
+from .atomic import check_target
 from .cache import check_cache
 from .configuration import ExtractionConfig
 from .errors import CacheError
@@ -182,8 +183,7 @@ def _say_what_comes(
 
 
 def _check_output(output: Path) -> None:
-    if output.is_dir():
-        raise CacheError(f"{output}: is a folder, expected the name of a file to write, such as {output / 'feats.h5'}")
+    check_target(output, "feats.h5")
     if output.exists():
         try:
             check_cache(output)
@@ -191,8 +191,6 @@ def _check_output(output: Path) -> None:
             raise CacheError(
                 f"{error}\nThe output exists and cannot be continued; give another name, or move it away."
             ) from None
-    if not output.parent.is_dir():
-        raise CacheError(f"{output}: the folder {output.parent} does not exist; make it first")
 
 
 def _check_continuation(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .annotations import Sample, read_annotations
+from .atomic import check_target
 from .cache import PLAIN_VIEW, ClipFeatures, Record
 from .cache_writer import write_cache
 from .errors import AqaError, some
@@ -206,14 +207,11 @@ def _check_request(
     views: Sequence[str],
     force: bool,
 ) -> None:
-    if output.is_dir():
-        raise AqaError(f"{output}: is a folder, expected the name of a file to write, such as {output / 'feats.h5'}")
+    check_target(output, "feats.h5")
     if output.exists() and source.exists() and output.samefile(source):
         raise AqaError(f"{output}: is the source itself; give the cache another name")
     if output.exists() and not force:
         raise AqaError(f"{output}: exists already; give another name, or --force to overwrite it")
-    if not output.parent.is_dir():
-        raise AqaError(f"{output}: the folder {output.parent} does not exist; make it first")
     if not _NAME.fullmatch(backbone):
         raise AqaError(f"backbone is {backbone!r}, expected a short name of letters, digits and . _ + -, such as i3d")
     for name, value in (("clip_len", clip_len), ("clip_stride", clip_stride)):

@@ -89,7 +89,7 @@ class Finished:
             hashes: per video its SHA-256, where it was computed; a record that has one is then compared by it alone.
         """
         stamps: dict[str, tuple[int, int]] = {}
-        current = Current([], [], [], [])
+        current = Current([], [], [])
         for sample in samples:
             entry = self._entries.get(sample.sample_id)
             if entry is None or entry.frames != _frames_of(sample):
@@ -103,14 +103,12 @@ class Finished:
                 same = hashes.get(sample.video, entry.sha256) == entry.sha256
             else:
                 same = stamp in (entry.stamp, _AWAY)
-            if not same:
+            if not same or (not entry.ok and entry.path == self.output):
                 current.missing.append(sample)
             elif entry.ok:
                 current.done.append(sample)
                 if stamp == _AWAY:
                     current.away.append(sample)
-            else:
-                (current.missing if entry.path == self.output else current.failed).append(sample)
         return current
 
     def publishes(self, samples: Sequence[Sample]) -> bool:
@@ -167,17 +165,15 @@ class Finished:
 
 @dataclass(frozen=True)
 class Current:
-    """How far samples are.
+    """How far samples are; one that is in neither list has failed in an extraction that is not published yet.
 
     Args:
         done: have features; away: those of them whose videos are not there any more.
-        failed: an extraction that is not published yet has been through with them, and they have none.
-        missing: nobody has been through with them as they are now.
+        missing: nobody has been through with them as they are now, or an earlier extraction failed.
     """
 
     done: list[Sample]
     away: list[Sample]
-    failed: list[Sample]
     missing: list[Sample]
 
 

@@ -185,10 +185,10 @@ def ready_model(
         precision = "fp32"
     plain = for_inference(module, device, torch.float32)
     lower = None if precision == "fp32" else copy.deepcopy(plain).to(TORCH_DTYPES[precision])
-    clips = _smooth_clips(clip_len, preprocessing.crop)
     sizes = (batch_size,) if batch_size else AUTO_BATCH_SIZES[device.type]
     if device.type == "cpu" and lower is None and not compiled:
         return Model(plain, device, "fp32", preprocessing, sizes[0])
+    clips = _smooth_clips(clip_len, preprocessing.crop)
     # The check itself needs the memory that extraction will need, so it is also how a batch size is found.
     for size in sizes:
         set_precision(device, "fp32")  # not what the size before has left

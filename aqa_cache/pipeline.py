@@ -85,7 +85,6 @@ class Pipeline:
     ):
         assert views[0] == PLAIN, views
         self.model, self.samples, self.views = model, samples, views
-        self.clips = 0
         by_video: dict[str, dict[int, Sample]] = {}
         for index, sample in enumerate(samples):
             by_video.setdefault(sample.video, {})[index] = sample
@@ -103,23 +102,23 @@ class Pipeline:
         self._queue: queue.Queue = queue.Queue(maxsize=self._ahead + model.batch_size)
         self._turn = _Turn()
         self._lock = threading.Lock()
-
-    def records(
-        self, progress: Callable[[Progress], None] = lambda progress: None, stop: threading.Event | None = None
-    ) -> Iterator[Record]:
-        """One record for every sample, in the order in which they are done.
-
-        Args:
-            progress: called after every batch.
-            stop: when set, no further batch is begun and the iteration ends.
-        """
-        self._clips_total = 0
+        self.clips = self._clips_total = 0
         self._coming = collections.deque(self._readers)
         self._workers = [_Worker(self) for _ in range(min(self._threads, len(self._readers)))]
         self._waiting: collections.deque[Clip] = collections.deque()
         self._collected: dict[int, list[Collected]] = {}
         self._expected: dict[int, tuple[int, ...]] = {}
         self._done: set[int] = set()
+
+    def records(
+        self, progress: Callable[[Progress], None] = lambda progress: None, stop: threading.Event | None = None
+    ) -> Iterator[Record]:
+        """One record for every sample, in the order in which they are done; to be gone through once.
+
+        Args:
+            progress: called after every batch.
+            stop: when set, no further batch is begun and the iteration ends.
+        """
         # Beside the work: it opens every video whose samples have no end.
         threading.Thread(target=self._estimate, name="estimate", daemon=True).start()
         for worker in self._workers:
@@ -202,7 +201,7 @@ class Pipeline:
     def _complete(self, sample: int) -> Iterator[Record]:
         """The record of a sample, if all its clips are through."""
         expected, collected = self._expected.get(sample), self._collected.get(sample)
-        if expected is None or collected is None or tuple(map(len, collected)) != expected or sample in self._done:
+        if expected is None or collected is None or tuple(map(len, collected)) != expected:
             return
         del self._expected[sample], self._collected[sample]
         if not all(view.finite for view in collected):

@@ -157,8 +157,9 @@ class VideoReader:
         """The frames that the samples' clips and their views may take, as sorted ranges that do not touch."""
         shifts = [view.shift for view in self._views]
         ranges: list[tuple[int, int | None]] = []
-        for key in sorted(spans, key=lambda key: self._first_frame(spans[key])):
-            start, end = max(0, self._first_frame(spans[key]) + min(shifts)), spans[key][1]
+        firsts = {key: self._first_frame(span) for key, span in spans.items()}
+        for key in sorted(spans, key=firsts.__getitem__):
+            start, end = max(0, firsts[key] + min(shifts)), spans[key][1]
             end = None if end is None else end + max(shifts)
             if ranges and (ranges[-1][1] is None or start <= ranges[-1][1]):
                 earlier = ranges.pop()

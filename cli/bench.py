@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from aqa_cache.backbone_names import BACKBONE_NAMES
+from aqa_cache.configuration import PRECISIONS
 from aqa_cli.errors import handle_errors
 from aqa_cli.progress import say
 
@@ -23,7 +24,7 @@ _DRIFT = 0.1
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "tf32", "fp16", "bf16"]),
+    type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
     help="Of the arithmetic.",
@@ -47,13 +48,12 @@ def main(json_path, seconds, **options):
     Beside every rate stands what the machine could do: its matrix-product rate (GEMM), measured in the same run with the same
     precision and threads. Weights are random; speed does not depend on them.
     """
-    from aqa_cache.atomic import replacing
+    from aqa_cache.atomic import check_target, replacing
     from aqa_cache.configuration import ExtractionConfig
-    from aqa_cache.errors import AqaError
     from aqa_cache.throughput import measure
 
-    if json_path and not json_path.parent.is_dir():
-        raise AqaError(f"{json_path}: the folder {json_path.parent} does not exist; make it first")
+    if json_path:
+        check_target(json_path, "bench.json")
     asked = {name: value for name, value in options.items() if value is not None}
     config = ExtractionConfig(weights="random", **asked)
     with _stages() as progress:

@@ -5,20 +5,14 @@ from pathlib import Path
 
 import click
 
-from aqa_cache.configuration import DTYPES
 from aqa_cli.errors import handle_errors
+from aqa_cli.options import dtype_option
 from aqa_cli.progress import say, say_failures
 
 
 @click.command(epilog="\b\nExample:\n  aqa-data merge feats.h5")
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
-@click.option(
-    "--dtype",
-    type=click.Choice(DTYPES),
-    default="auto",
-    show_default=True,
-    help="Type of the stored features; auto: float16 unless a value does not fit, then float32.",
-)
+@dtype_option
 @click.option("--allow-mixed", is_flag=True, help="Accept parts made with different devices, precisions or libraries.")
 @handle_errors
 def merge(features, dtype, allow_mixed):

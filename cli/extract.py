@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from aqa_cache.backbone_names import BACKBONE_NAMES
-from aqa_cache.configuration import DECODE_TIMEOUT, DTYPES, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
+from aqa_cache.configuration import DECODE_TIMEOUT, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
 from aqa_cli.errors import handle_errors
+from aqa_cli.options import dtype_option
 
 
 def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
@@ -98,13 +99,7 @@ def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
     show_default=True,
     help="After a sample that fails: go on with the others, or stop.",
 )
-@click.option(
-    "--dtype",
-    type=click.Choice(DTYPES),
-    default="auto",
-    show_default=True,
-    help="Type of the stored features; auto: float16 unless a value does not fit, then float32.",
-)
+@dtype_option
 @click.option(
     "--shard",
     metavar="I/N",

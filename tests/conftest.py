@@ -96,6 +96,21 @@ def random_s3d(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory):
+    """Four videos of different lengths, eleven samples."""
+    from aqa_cache.annotations import Sample, write_annotations
+
+    folder, samples = tmp_path_factory.mktemp("videos"), []
+    for number, frames in enumerate((40, 120, 60, 80)):
+        write_numbered_video(folder / f"{number}.mp4", frames)
+        samples += [
+            Sample(f"{number}-{first}", f"{number}.mp4", first, first + 20) for first in range(0, frames - 19, 25)
+        ]
+    write_annotations(folder / "annotations.csv", samples)
+    return folder
+
+
 @pytest.fixture
 def output(tmp_path, random_s3d):
     """A place for a cache with the random weights already beside it, so that they are made once for all tests."""

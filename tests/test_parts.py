@@ -1,7 +1,5 @@
-import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +14,7 @@ from test_extraction import CONFIG, assert_same_features, contents
 
 from aqa_cache import cache_writer, part_writer
 from aqa_cache.annotations import Sample, write_annotations
-from aqa_cache.cache import FeatureCache, Record
+from aqa_cache.cache import FeatureCache
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction import extract
 from aqa_cache.loading import random_weights_path
@@ -30,19 +28,6 @@ from aqa_cli.extract import main as aqa_extract
 
 MEANING = Meaning("c3d", "pool5", 8192, "w", "", {}, {})
 SETTINGS = ["--weights", "random", "--size", "64", "--batch-size", "4", "--workers", "1"]
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    """Four videos of different lengths, eleven samples."""
-    folder, samples = tmp_path_factory.mktemp("videos"), []
-    for number, frames in enumerate((40, 120, 60, 80)):
-        write_numbered_video(folder / f"{number}.mp4", frames)
-        samples += [
-            Sample(f"{number}-{first}", f"{number}.mp4", first, first + 20) for first in range(0, frames - 19, 25)
-        ]
-    write_annotations(folder / "annotations.csv", samples)
-    return folder
 
 
 @pytest.fixture
@@ -319,22 +304,6 @@ def test_what_a_killed_process_left_is_taken_away(videos, output):
     assert not folder_of(output).exists()
 
 
-def test_a_late_failure_does_not_hide_what_another_host_did_later(videos, output):
-    """Clocks of hosts differ; the part that was begun last counts."""
-    ahead = Parts(output)
-    name = f"{time.time_ns() + 10**12:020d}-elsewhere-1.h5"
-    first = Sample("0-0", "0.mp4", 0, 20)
-    extract(videos, output, CONFIG)
-    whole = contents(output)
-    ahead.folder.mkdir()
-    with FeatureCache(output) as cached:
-        failed = Record(first, [None], "0-0 (0.mp4): its disk was away")
-        cache_writer.write_cache(ahead.folder / name, [failed], cached.meaning, numerics=cached.numerics)
-    output.unlink()
-    assert not extract(videos, output, CONFIG).failures
-    assert_same_features(contents(output), whole)
-
-
 def test_ctrl_c_while_publishing_leaves_a_whole_file(videos, output, monkeypatch):
     really = cache_writer._Disk.write
 
@@ -346,63 +315,6 @@ def test_ctrl_c_while_publishing_leaves_a_whole_file(videos, output, monkeypatch
     monkeypatch.setattr(cache_writer._Disk, "write", write)
     extract(videos, output, CONFIG)
     assert all(record.ok for record in contents(output).values())
-
-
-def test_content_decides_where_it_is_asked_for(tmp_path, output):
-    (tmp_path / "in").mkdir()
-    video = write_numbered_video(tmp_path / "in" / "v.mp4", 20)
-    config, said = replace(CONFIG, verify="sha256"), []
-    extract(tmp_path / "in", output, config, say=said.append)
-    assert "Hashing 1 videos …" in said
-    assert contents(output)["v"].video_sha256 == hashlib.sha256(video.read_bytes()).hexdigest()
-    before = video.stat()
-    os.utime(video, ns=(0, 0))
-    assert extract(tmp_path / "in", output, config).reused == 1  # another date, the same content
-    assert extract(tmp_path / "in", output, CONFIG).reused == 0  # by date
-    output.unlink()
-    extract(tmp_path / "in", output, config)
-    content = bytearray(video.read_bytes())
-    content[-1] ^= 1
-    stamp = video.stat()
-    video.write_bytes(content)
-    os.utime(video, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert video.stat().st_size == before.st_size
-    assert extract(tmp_path / "in", output, CONFIG).reused == 1  # neither size nor date has changed
-    assert extract(tmp_path / "in", output, config).reused == 0  # but content has
-
-
-def test_frames_written_anew_are_noticed(tmp_path, output):
-    from PIL import Image
-
-    folder = tmp_path / "in" / "v"
-    folder.mkdir(parents=True)
-    for number in range(16):
-        Image.new("RGB", (64, 64), (number, 0, 0)).save(folder / f"{number:03d}.png")
-    extract(tmp_path / "in", output, CONFIG)
-    assert extract(tmp_path / "in", output, CONFIG).reused == 1
-    Image.new("RGB", (64, 64), (255, 0, 0)).save(folder / "007.png")
-    assert extract(tmp_path / "in", output, CONFIG).reused == 0
-
-
-def test_features_of_a_video_that_has_changed_are_not_published_as_its_own(videos, tmp_path, output):
-    shutil.copytree(videos, tmp_path / "in")
-    extract(tmp_path / "in", output, CONFIG)
-    for number in range(4):
-        write_numbered_video(tmp_path / "in" / f"{number}.mp4", 130)
-    first = extract(tmp_path / "in", output, replace(CONFIG, shard=Shard(1, 2)))
-    assert first.dtype is None  # the other shard's features are of videos that are gone
-    extract(tmp_path / "in", output, replace(CONFIG, shard=Shard(2, 2)))
-    for number in range(4):
-        write_numbered_video(tmp_path / "in" / f"{number}.mp4", 140 + number)
-    stop, before = threading.Event(), output.read_bytes()
-    stop.set()
-    assert extract(tmp_path / "in", output, CONFIG, stop=stop).missing == len(contents(output))
-    assert output.read_bytes() == before  # nothing new, nothing touched
-    stop = threading.Event()
-    result = extract(tmp_path / "in", output, CONFIG, stop=stop, progress=lambda state: state.samples and stop.set())
-    done = [record for record in contents(output).values() if record.ok]
-    assert done and result.missing == len(contents(output)) - len(done) > 0
-    assert all(record.video_size == (tmp_path / "in" / record.sample.video).stat().st_size for record in done)
 
 
 def test_a_shard_without_work_does_not_fail(videos, output):
@@ -420,15 +332,6 @@ def test_what_failed_in_a_shard_is_told_and_published(tmp_path, output):
     assert first.exit_code == 0 and "has 5 frame(s)" in first.stderr and "not published" in first.stdout
     last = CliRunner().invoke(aqa_extract, ["--shard", "1/2", *arguments])
     assert last.exit_code == 1 and "has 5 frame(s)" in last.stderr
-
-
-def test_nothing_to_do_writes_nothing(videos, output):
-    extract(videos, output, CONFIG)
-    before = output.stat()
-    result = extract(videos, output, replace(CONFIG, batch_size=2))  # other numerics, but nothing is computed
-    after = output.stat()
-    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-    assert result.clips == 0 and result.reused == len(contents(output))
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
