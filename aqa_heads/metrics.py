@@ -1,6 +1,7 @@
 """How well predictions agree with the truth. Inputs are arrays of equal length `(samples,)`."""
 
 import math
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -14,11 +15,47 @@ def spearman(predicted: np.ndarray, true: np.ndarray) -> float:
     0.82078
     """
     predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
-    if len(true) < 2 or np.ptp(predicted) == 0 or np.ptp(true) == 0:
+    if not _correlated(predicted, true):
         return math.nan
     from scipy.stats import spearmanr
 
     return float(spearmanr(predicted, true).statistic)
+
+
+def kendall(predicted: np.ndarray, true: np.ndarray) -> float:
+    """Kendall's rank correlation tau-b: (C - D) / sqrt((C + D + P) (C + D + T)).
+
+    Of all pairs of samples, C are ordered alike by both, D oppositely, P tied only among the predictions, T only among
+    the true values. NaN where Spearman's correlation is.
+
+    Here 8 pairs are ordered alike, 1 oppositely, 1 is tied: 7 / sqrt(9 * 10).
+
+    >>> round(kendall([1, 2, 3, 4, 5], [5, 6, 7, 8, 7]), 5)
+    0.73786
+    """
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    if not _correlated(predicted, true):
+        return math.nan
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(predicted, true, variant="b").statistic)
+
+
+def pearson(predicted: np.ndarray, true: np.ndarray) -> float:
+    """Pearson's linear correlation: sum(p t) / sqrt(sum(p^2) sum(t^2)), p and t being the deviations from their means.
+
+    NaN where Spearman's correlation is.
+
+    >>> round(pearson([1, 2, 3], [1, 2, 6]), 5)
+    0.94491
+    """
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    if not _correlated(predicted, true):
+        return math.nan
+    # Lengths of 1, so that neither tiny nor huge deviations leave the range of float64 when they are multiplied.
+    p, t = (values - values.mean() for values in (predicted, true))
+    p, t = (values / np.abs(values).max() for values in (p, t))
+    return float(np.clip(np.dot(p / np.linalg.norm(p), t / np.linalg.norm(t)), -1, 1))
 
 
 def relative_l2(predicted: np.ndarray, true: np.ndarray) -> float:
@@ -44,3 +81,64 @@ def mean_absolute_error(predicted: np.ndarray, true: np.ndarray) -> float:
 def accuracy(predicted: np.ndarray, true: np.ndarray) -> float:
     """Share of equal entries, 0 to 1; NaN without samples."""
     return float(np.mean(np.asarray(predicted) == np.asarray(true))) if len(true) else math.nan
+
+
+def per_group(predicted: np.ndarray, true: np.ndarray, groups: Sequence[Hashable | None]) -> dict[Hashable, dict]:
+    """Agreement within each group: how a model ranks actions of one competition, not competitions among each other.
+
+    Args:
+        groups: of each sample; samples whose group is None are in no group.
+
+    Returns:
+        By group, sorted: `n`, `spearman` (NaN where not defined) and `mae` (in points).
+
+    >>> per_group([1, 2, 5], [1, 4, 5], ["a", "a", "b"])["b"]
+    {'n': 1, 'spearman': nan, 'mae': 0.0}
+    """
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    if not len(predicted) == len(true) == len(groups):
+        raise ValueError(f"got {len(predicted)} predicted, {len(true)} true and {len(groups)} groups, expected equal")
+    rows: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        if group is not None:
+            rows.setdefault(group, []).append(row)
+    return {
+        group: {
+            "n": len(rows[group]),
+            "spearman": spearman(predicted[rows[group]], true[rows[group]]),
+            "mae": mean_absolute_error(predicted[rows[group]], true[rows[group]]),
+        }
+        for group in sorted(rows)
+    }
+
+
+def plain_average(correlations: Sequence[float]) -> float:
+    """Arithmetic mean of the folds' correlations, each fold counting the same.
+
+    NaN where a fold's correlation is not defined, since leaving it out would be another average.
+
+    >>> plain_average([0.5, 0.9])
+    0.7
+    """
+    return float(np.mean(correlations)) if len(correlations) else math.nan
+
+
+def fisher_z_average(correlations: Sequence[float]) -> float:
+    """tanh(mean(artanh(rho))) over folds, each fold counting the same; artanh(rho) is Fisher's z.
+
+    Never closer to 0 than the plain average of folds of one sign, so the two must not be compared. NaN where a fold's
+    correlation is not defined, and where one is 1 or -1: its z is infinite and would decide the average alone. Report
+    the plain average there.
+
+    >>> round(fisher_z_average([0.5, 0.9]), 5)
+    0.76608
+    """
+    rho = np.asarray(correlations, np.float64)
+    if not len(rho) or not np.all(np.abs(rho) < 1):
+        return math.nan
+    return float(np.tanh(np.mean(np.arctanh(rho))))
+
+
+def _correlated(predicted: np.ndarray, true: np.ndarray) -> bool:
+    """Whether a correlation is defined."""
+    return len(true) >= 2 and np.ptp(predicted) > 0 and np.ptp(true) > 0

@@ -2,6 +2,7 @@
 
 import click
 
+from aqa_cli.data_audit import audit
 from aqa_cli.data_cache import show, verify
 from aqa_cli.data_features import export, import_features
 from aqa_cli.data_merge import merge
@@ -17,5 +18,5 @@ def data():
     """
 
 
-for _command in (mtl_aqa_command, import_features, export, show, verify, merge):
+for _command in (mtl_aqa_command, import_features, export, show, verify, audit, merge):
     data.add_command(_command)

@@ -1,0 +1,163 @@
+"""aqa-data audit: what a result on these samples and this split can be worth, before anything is trained."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aqa_cache.errors import AqaError
+from aqa_cli.errors import handle_errors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from aqa_cache.annotations import Sample
+    from aqa_heads.audit import Audit
+
+_WIDTH_WITHOUT_TERMINAL = 100
+
+
+@click.command(epilog="\b\nExample:\n  aqa-data audit feats.h5")
+@click.argument("source", metavar="FEATS.h5|annotations.csv", type=click.Path(path_type=Path))
+@click.option("--fold", metavar="NAME", help="Audit with this fold as the test split and all others as training.")
+@click.option(
+    "--json", "output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write everything that was found, with every sample's name, as JSON; - writes it to the terminal instead.",
+)  # fmt: skip
+@handle_errors
+def audit(source, fold, output):
+    """Find what would make a result mean less than it seems.
+
+    Found are samples on both sides of the split, by their id and by frames of a video that they share: a leak, which
+    aqa-train refuses. Said are groups (competitions, persons) on both sides, what predictions without any video reach
+    (floors) and what one judge does (ceiling), scores that contradict difficulty and marks, captions that state the
+    score, and missing labels. docs/evaluation.md explains each.
+
+    Of a cache, the frames that its features were really made of are compared, and samples without features are left
+    out; of a table, the annotated frames.
+
+    Exit code: 0 no leak; 1 a leak was found; 2 the file cannot be audited.
+    """
+    from aqa_heads.audit import audit as look
+
+    samples, frames, notes = _read(source)
+    if fold is not None:
+        samples = _with_fold(source, samples, fold)
+    elif not any(sample.split for sample in samples):
+        notes.append(_without_split(samples))
+    found = look(samples, frames=frames)
+    text = json.dumps(found.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if output is not None and str(output) == "-":
+        click.echo(text, nl=False)
+    else:
+        if output is not None:
+            _write(output, text)
+        _print(source, found, notes)
+    if found.leaks:
+        sys.exit(1)
+
+
+def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], list[str]]:
+    """Samples, the frames their features were made of where that is known, and what to say about them."""
+    from aqa_cache.annotations import read_annotations
+
+    if source.suffix.lower() == ".csv":
+        return read_annotations(source), {}, []
+    if source.suffix.lower() not in (".h5", ".hdf5"):
+        raise AqaError(f"{source}: expected a feature cache (.h5) or an annotations table (.csv), by the name's ending")
+    from aqa_cache.cache import FeatureCache
+    from aqa_heads.audit import frames_of_features
+
+    with FeatureCache(source) as cache:
+        samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+        frames, failed = frames_of_features(cache), len(cache) - len(samples)
+    if not samples:
+        raise AqaError(f"{source}: no sample has features; aqa-data show says why")
+    notes = [f"{failed:,} sample(s) without features are left out, as in training."] if failed else []
+    if len(frames) < len(samples):
+        unknown = len(samples) - len(frames)
+        notes.append(f"Which frames made the features of {unknown:,} sample(s) is not recorded: their annotated frames are used.")  # fmt: skip
+    return samples, frames, notes
+
+
+def _with_fold(source: Path, samples: list["Sample"], fold: str) -> list["Sample"]:
+    folds = sorted({sample.fold for sample in samples if sample.fold})
+    if fold not in folds:
+        raise AqaError(f"{source}: has no fold {fold!r}; its folds: {', '.join(folds) or 'none'}")
+    sides = {None: None, fold: "test"}
+    return [replace(sample, split=sides.get(sample.fold, "train")) for sample in samples]
+
+
+def _without_split(samples: list["Sample"]) -> str:
+    folds = sorted({sample.fold for sample in samples if sample.fold})
+    if folds:
+        return f"No sample has a split, but there are folds: audit each with --fold ({', '.join(folds)})."
+    return "No sample has a split, so there are no two sides to compare; fill in the column split (train, test)."
+
+
+def _write(output: Path, text: str) -> None:
+    from aqa_cache.atomic import replacing
+
+    if not output.absolute().parent.is_dir():
+        raise AqaError(f"{output}: there is no folder {output.parent}; create it, or give another name with --json")
+    with replacing(output) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+
+
+def _print(source: Path, found: "Audit", notes: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+    for note in notes:
+        console.print(note, markup=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    topic = None
+    for name, line in found.findings():
+        if name == "floors" and any(found.floors.values()):
+            continue
+        style = "bold red" if name == "leaks" and found.leaks else ""
+        table.add_row("" if name == topic else name, Text(line, style=style))
+        topic = name
+    console.print(table)
+    if any(found.floors.values()):
+        _print_floors(console, found)
+    if found.leaks:
+        console.print(
+            f"\n{source}: LEAK. aqa-train refuses this split; with --allow-leak it trains and marks every number.",
+            style="bold red", markup=False, soft_wrap=True,
+        )  # fmt: skip
+    elif found.samples["test"] and found.samples["train"] + found.samples["val"]:
+        console.print(f"\n{source}: no leak.", markup=False, soft_wrap=True)
+
+
+def _print_floors(console: "Console", found: "Audit") -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("without seeing a video (floors)", no_wrap=True)
+    for title in ("Spearman", "R-l2 x 100", "MAE", "n"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, floor in found.floors.items():
+        if floor is None:
+            table.add_row(name.replace("_", " "), "-", "-", "-", "-", style="dim")
+            continue
+        unseen = f" ({floor['n_unseen']:,} not seen)" if floor.get("n_unseen") else ""
+        table.add_row(
+            name.replace("_", " ") + unseen,
+            *(f"{floor[key]:.{digits}f}" if floor[key] == floor[key] else "-"
+              for key, digits in (("spearman", 3), ("relative_l2", 3), ("mae", 2))),
+            f"{floor['n']:,}",
+        )  # fmt: skip
+    console.print()
+    console.print(table)
+    if None in found.floors.values():
+        console.print("-: cannot be had; docs/evaluation.md says what each needs.", style="dim", markup=False)
