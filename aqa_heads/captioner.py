@@ -4,33 +4,42 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .vocabulary import CAPTION_SLOTS, EOS, SOS
+from .attention import ClipAttention
+from .decoding import Spoken, State, decode
+from .recurrent import Given, RecurrentStack, Timeline
+from .vocabulary import CAPTION_SLOTS
+from .word_loss import word_loss
 
 
 class Captioner(nn.Module):
     """Two stacked RNNs: the first watches the clips and then nothing, the second hears the first and the last word.
 
     Time runs over a sample's clips, during which the second RNN hears no word (zeros), and then over the words, during
-    which the first sees a zero frame. A padded clip is a zero frame too: a sample with fewer clips than the longest of
-    its batch just begins to speak earlier, and one call of each RNN serves the whole batch.
+    which the first sees a zero frame. One call of each RNN serves the whole batch.
 
     Args:
         dim: size of one clip feature.
         words: size of the vocabulary.
         rnn: `gru` or `lstm`.
         layers: of each of the two RNNs, with dropout 0.5 between them in training.
-        attention: `none`, or `linear`: the first RNN sees one linear projection of each clip feature, and the
-            projection of zeros, its bias, on a zero frame. No weights over clips; the paper calls it attention.
+        attention: what comes between the clip features and the words.
+            `none`: the first RNN sees them as they are.
+            `linear`: it sees a linear projection of each, and the projection of zeros, its bias, on a zero frame. No
+            weights over clips; the paper calls it attention.
+            `additive`, `dot`: as `linear`, and at every word the second RNN's output looks at all projected clips again;
+            see `ClipAttention`.
         hidden: of both RNNs and of the projection.
         word_dim: size of a word's embedding.
+        residual: connections around the layers of both RNNs, see `RecurrentStack`; eight layers do not learn without.
 
     Shape:
-        - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`, at least 1.
+        - features: `(batch, clips, dim)`; what lies from a sample's `count` on changes nothing; count: `(batch,)`, at
+          least 1.
         - heard: `(batch, words)` int64, from `<sos>` on: at each time the last word (teacher forcing).
         - Output: `(batch, words, vocabulary)`, logits of the next word.
 
     Source: the captioner of Parmar & Morris 2019 and its variants in the paper, which loop over the words in Python.
-    The result is the same.
+    The result is the same. `additive`, `dot` and `residual` are not theirs.
     """
 
     def __init__(
@@ -42,13 +51,13 @@ class Captioner(nn.Module):
         attention: str = "none",
         hidden: int = 512,
         word_dim: int = 512,
+        residual: bool = False,
     ):
         super().__init__()
-        kind = {"gru": nn.GRU, "lstm": nn.LSTM}[rnn]
-        options = {"num_layers": layers, "batch_first": True, "dropout": 0.5 if layers > 1 else 0.0}
-        self.attention = {"none": lambda: None, "linear": lambda: nn.Linear(dim, hidden)}[attention]()
-        self.rnn1 = kind(dim if self.attention is None else hidden, hidden, **options)
-        self.rnn2 = kind(hidden + word_dim, hidden, **options)
+        self.projection = None if attention == "none" else nn.Linear(dim, hidden)
+        self.attention = ClipAttention(attention, hidden) if attention in ("additive", "dot") else None
+        self.rnn1 = RecurrentStack(rnn, dim if attention == "none" else hidden, hidden, layers, residual)
+        self.rnn2 = RecurrentStack(rnn, hidden + word_dim, hidden, layers, residual)
         self.embedding = nn.Embedding(words, word_dim)
         self.output = nn.Linear(hidden, words)
 
@@ -57,72 +66,83 @@ class Captioner(nn.Module):
 
     def states(self, features: torch.Tensor, count: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
         """As `forward`, before the output layer: `(batch, words, hidden)`."""
-        steps = heard.shape[1]
-        watched = self._watch(features, steps)
-        position = torch.arange(watched.shape[1], device=count.device) - count.unsqueeze(1)
-        speaking = (position >= 0) & (position < steps)
-        embedded = self.embedding(heard.gather(1, position.clamp(0, steps - 1))) * speaking.unsqueeze(2)
-        outputs, _ = self.rnn2(torch.cat([watched, embedded], 2))
-        times = count.unsqueeze(1) + torch.arange(steps, device=count.device)
-        return outputs[torch.arange(len(count), device=count.device).unsqueeze(1), times]
+        return self._listen(features, count, heard, torch.full_like(count, heard.shape[1]))[0]
 
-    @torch.no_grad()
-    def speak(self, features: torch.Tensor, count: torch.Tensor, steps: int = CAPTION_SLOTS - 1) -> torch.Tensor:
-        """The most probable next word, again and again.
+    def weights(self, features: torch.Tensor, count: torch.Tensor, heard: torch.Tensor) -> torch.Tensor | None:
+        """The attention's weights at each word, `(batch, words, clips)`; None where it has none."""
+        return self._listen(features, count, heard, torch.full_like(count, heard.shape[1]))[1]
+
+    def loss(
+        self,
+        features: torch.Tensor,
+        count: torch.Tensor,
+        heard: torch.Tensor,
+        following: torch.Tensor,
+        positions: torch.Tensor,
+    ) -> torch.Tensor:
+        """Negative log-likelihood of the words that follow, summed, in nats.
+
+        A caption is run only as far as it goes, whatever the longest of the batch, and the probabilities of all words
+        are never held at once. The gradient of the output layer is made here; it can be taken once.
 
         Shape:
-            - Output: `(batch, steps)` int64, `<eos>` from the end of each caption on.
+            - following: `(real words,)` int64, the words to be said, `<eos>` included, padding left out; positions:
+              `(real words,)`, where each is said: its place in `heard` flattened.
+            - Output: a scalar.
         """
-        watched = self._watch(features, steps)
-        first, last = int(count.min()), int(count.max())
-        silence = watched.new_zeros(len(count), first, self.embedding.embedding_dim)
-        _, state = self.rnn2(torch.cat([watched[:, :first], silence], 2))
-        word = count.new_full((len(count),), SOS)
-        said = count.new_full((len(count), steps), EOS)
-        finished = torch.zeros_like(count, dtype=torch.bool)
-        for time in range(first, last + steps):
-            position = time - count
-            speaking = (position >= 0) & (position < steps)
-            heard = self.embedding(word) * speaking.unsqueeze(1)
-            outputs, state = self.rnn2(torch.cat([watched[:, time], heard], 1).unsqueeze(1), state)
-            following = self.output(outputs[:, 0]).argmax(1).masked_fill(finished, EOS)
-            word = torch.where(speaking, following, word)
-            said[speaking, position[speaking]] = word[speaking]
-            finished |= speaking & (word == EOS)
-            if finished.all():
-                break
-        return said
+        steps = heard.shape[1]
+        words = torch.zeros_like(count).scatter_reduce(0, positions // steps, positions % steps + 1, "amax")
+        states, _ = self._listen(features, count, heard, words)
+        return word_loss(states.flatten(0, 1).index_select(0, positions), self.output, following)
 
-    def _watch(self, features: torch.Tensor, steps: int) -> torch.Tensor:
-        """Outputs of the first RNN over the clips and `steps` zero frames: `(batch, clips + steps, hidden)`."""
-        seen = features if self.attention is None else self.attention(features)
-        over_clips, state = self.rnn1(seen)
-        frame = None if self.attention is None else self.attention.bias
-        return torch.cat([over_clips, run_on_constant(self.rnn1, frame, len(features), steps, state)], 1)
+    @torch.no_grad()
+    def speak(
+        self, features: torch.Tensor, count: torch.Tensor, steps: int = CAPTION_SLOTS - 1, beam: int = 1
+    ) -> Spoken:
+        """The most probable caption that a beam search finds; `beam` 1 is greedy. See `decode`."""
+        timeline = Timeline.of(count + steps)
+        watched, _, clips = self._watch(features, count, timeline)
+        samples = torch.arange(len(count), device=count.device)
+        silent = watched[timeline.row(samples[:, None], count[:, None] + torch.arange(steps, device=count.device))]
 
+        over_clips = Timeline.of(count)
+        seen = watched[timeline.row(over_clips.sequence, over_clips.time)]
+        no_word = seen.new_zeros(len(seen), self.embedding.embedding_dim)
+        _, state = self.rnn2([Given(seen), Given(no_word)], over_clips)
 
-def run_on_constant(rnn: nn.GRU | nn.LSTM, frame: torch.Tensor | None, batch: int, steps: int, state) -> torch.Tensor:
-    """Outputs of `rnn`, from `state` on, over `steps` times the same input.
+        def step(last: torch.Tensor, state: State, time: int):
+            heard = torch.cat([silent[:, time : time + 1].expand(-1, last.shape[1], -1), self.embedding(last)], 2)
+            outputs, state = self.rnn2.step(heard.flatten(0, 1), state)
+            outputs, weights = self._attend(outputs.view(*last.shape, -1), clips, count)
+            return F.log_softmax(self.output(outputs), 2), state, weights
 
-    The first layer's product with that input is computed once and added to its bias; done per step on zero frames it
-    would cost more than the rest of the RNN (8192 wide features against a hidden size of 512).
+        return decode(step, state, len(count), steps, beam)
 
-    Args:
-        rnn: batch first, one direction.
-        frame: `(input_size,)`; None stands for zeros.
-        state: as the second result of `rnn(...)`.
+    def _listen(self, features, count, heard, words) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """States before the output layer and weights over clips; only the first `words` of each row mean anything."""
+        steps = heard.shape[1]
+        timeline = Timeline.of(count + words)
+        watched, watching, clips = self._watch(features, count, timeline)
+        speaking = (~watching).nonzero().squeeze(1)
+        sequence, time = timeline.sequence[speaking], timeline.time[speaking]
+        different, which = heard[sequence, time - count[sequence]].unique(return_inverse=True)
+        outputs, _ = self.rnn2([Given(watched), Given(self.embedding(different), speaking, which)], timeline)
+        samples = torch.arange(len(count), device=count.device).unsqueeze(1)
+        times = torch.minimum(torch.arange(steps, device=count.device), words.unsqueeze(1) - 1) + count.unsqueeze(1)
+        spoken = outputs.index_select(0, timeline.row(samples, times).flatten())
+        return self._attend(spoken.view(len(count), steps, -1), clips, count)
 
-    Shape:
-        - Output: `(batch, steps, hidden_size)`.
-    """
-    if rnn.weight_ih_l0.is_cuda:
-        # cuDNN wants the weights as it laid them out, and the product is cheap there.
-        inputs = rnn.weight_ih_l0.new_zeros(rnn.input_size) if frame is None else frame
-        return rnn(inputs.expand(batch, steps, -1).contiguous(), state)[0]
-    weights = [weight for layer in rnn.all_weights for weight in layer]
-    if frame is not None:
-        weights[2] = F.linear(frame, weights[0], weights[2])
-    weights[0] = weights[0].new_zeros(len(weights[0]), 1)
-    inputs = weights[0].new_zeros(batch, steps, 1)
-    run = torch.gru if isinstance(rnn, nn.GRU) else torch.lstm
-    return run(inputs, state, weights, True, rnn.num_layers, rnn.dropout, rnn.training, False, True)[0]
+    def _watch(self, features, count, timeline: Timeline):
+        """The first RNN's outputs `(rows, hidden)`, which rows are clips `(rows,)`, and what is attended to, or None."""
+        watching = timeline.time < count[timeline.sequence]
+        rows = watching.nonzero().squeeze(1)
+        sequence, time = timeline.sequence[rows], timeline.time[rows]
+        seen, frame, clips = features[sequence, time], None, None
+        if self.projection is not None:
+            seen, frame = F.linear(seen, self.projection.weight), self.projection.bias
+        if self.attention is not None:
+            clips = seen.new_zeros(*features.shape[:2], len(frame)).index_put((sequence, time), seen + frame)
+        return self.rnn1([Given(seen, rows)], timeline, frame)[0], watching, clips
+
+    def _attend(self, states, clips, count) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return (states, None) if self.attention is None else self.attention(states, clips, count)

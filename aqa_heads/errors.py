@@ -7,5 +7,9 @@ class TrainingError(AqaError):
     """The settings or the cached samples cannot be trained with."""
 
 
+class DivergedError(TrainingError):
+    """A loss, weight or prediction is no longer finite; with the same settings it will happen again."""
+
+
 class RunError(AqaError):
     """A run folder is in the way, incomplete, or damaged."""

@@ -1,51 +1,58 @@
-"""Table 1 of the paper: the baseline and its seven modifications, as data.
+"""Table 1 of the paper, the baseline and its seven modifications, and the references beside it, as data.
 
 The rows are as the paper prints them. The code that made its numbers differs:
 
 - Exp 7: its script had `use_attention=False`. It ran out of memory, so there is no number of it.
 - Exp 1 and 3 were probably run with LSTM cells: the published commits of those days set `lstm`. That is not proven; if
   it is so, the number of Exp 1 is that of Exp 6's configuration, and two GRU cells with attention were never measured.
-- Exp 2 and 3: on S3D a learned `Conv3d(1024, 8192, 1)` made 8192-d clip features. Here the 1024-d feature itself is
-  used, so the numbers of parameters differ.
+- Exp 2 and 3: on S3D a learned `Conv3d(1024, 8192, 1)` made 8192-d clip features. `--literal` trains it as a linear layer,
+  which is the same function; otherwise the 1024-d feature itself is used. The functions that can be learned are the same, as
+  nothing but linear layers follows; the numbers of parameters differ.
 """
 
 from dataclasses import dataclass
 
 RNNS = ("gru", "lstm")
-ATTENTIONS = ("none", "linear")
-ENCODERS = ("average", "lstm")
+ATTENTIONS = ("none", "linear", "additive", "dot")
+ENCODERS = ("average", "lstm", "gru", "attention", "transformer")
 TASKS = ("score", "classes", "caption")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One row of Table 1.
+    """One row of Table 1, or a reference.
 
     Args:
-        name: `baseline`, or the number of the experiment.
-        backbone: the network whose features the row was run on, `c3d` or `s3d`.
-        rnn: cell of the captioner, `gru` or `lstm`.
+        name: `baseline`, the number of the experiment, or the reference's name.
+        backbone: the network whose features the row was run on, `c3d` or `s3d`; None: any.
+        rnn: cell of the captioner, `gru` or `lstm`; None: there is no captioner.
         layers: stacked cells in each of the captioner's two RNNs.
         attention: what the captioner sees of a clip feature: itself (`none`), or one linear projection of it
             (`linear`), which is all that the paper's attention is.
         encoder: how clip features become one feature per sample: `average`, or the last output of an `lstm`.
+        tasks: what the row can be trained for.
+        closed_form: fitted at once, not trained in epochs.
     """
 
     name: str
-    backbone: str
-    rnn: str
-    layers: int
-    attention: str
+    backbone: str | None
+    rnn: str | None
+    layers: int | None
+    attention: str | None
     encoder: str
+    tasks: tuple[str, ...] = TASKS
+    closed_form: bool = False
 
     @property
     def folder(self) -> str:
-        return self.name if self.name == "baseline" else f"exp{self.name}"
+        return f"exp{self.name}" if self.name.isdecimal() else self.name
 
     @property
     def title(self) -> str:
-        return "Baseline" if self.name == "baseline" else f"Exp {self.name}"
+        return f"Exp {self.name}" if self.name.isdecimal() else _TITLES[self.name]
 
+
+_TITLES = {"baseline": "Baseline", "ridge": "Ridge", "c3d-svr": "C3D-SVR", "c3d-lstm": "C3D-LSTM"}
 
 EXPERIMENTS: dict[str, Experiment] = {
     row.name: row
@@ -58,5 +65,15 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment("5", "c3d", "lstm", 8, "linear", "average"),
         Experiment("6", "c3d", "lstm", 2, "linear", "average"),
         Experiment("7", "c3d", "gru", 2, "linear", "lstm"),
+    )
+}
+
+# A ridge regression, and two systems that came before multitask learning: Parmar & Morris 2017, arXiv:1611.05125.
+REFERENCES: dict[str, Experiment] = {
+    row.name: row
+    for row in (
+        Experiment("ridge", None, None, None, None, "average", ("score",), closed_form=True),
+        Experiment("c3d-svr", "c3d", None, None, None, "average", ("score",), closed_form=True),
+        Experiment("c3d-lstm", "c3d", None, None, None, "lstm", ("score",)),
     )
 }

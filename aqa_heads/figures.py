@@ -1,83 +1,62 @@
-"""The figures of a report, drawn by matplotlib: as PNG on white, and as SVG in the colours of the page it stands in."""
+"""The figures of a report that have numbers on both axes or rows of them: curves, intervals, dots, predicted over true."""
 
-import io
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from html import escape
 
 import numpy as np
 
-from aqa_cache.errors import missing
+from . import drawing
+from .drawing import LETTER, SERIES, Drawing, Size, cut, new_axes, on_white
 
-# Name of the CSS variable: (on white, on dark). Told apart with any of the common colour vision deficiencies
-# (after Okabe & Ito); figures name each line directly as well.
-COLOURS = {
-    "series-0": ("#1f2328", "#f0f3f6"),
-    "series-1": ("#0072b2", "#58b0ee"),
-    "series-2": ("#d55e00", "#ff8b3d"),
-    "series-3": ("#009e73", "#2fcf9f"),
-    "series-4": ("#b5478c", "#ee93c8"),
-    "series-5": ("#b98600", "#ecbe3b"),
-    "series-6": ("#3fa3dc", "#a5dcff"),
-    "series-7": ("#7a5230", "#cfa27c"),
-    "ink": ("#20262d", "#e6eaef"),
-    "muted": ("#5b6570", "#a3adb8"),
-    "grid": ("#e3e6ea", "#30363d"),
-    "context": ("#c9cfd6", "#454d57"),
-}
-SERIES = 8
 _LINE_STYLES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
-_PNG_DPI = 72 * 2.5
+_MARKERS = "oDs^"
 _RASTER_POINTS = 1500
-_LETTER = 6.4
+_KEY_COLUMNS, _KEY_LINE = 4, 18
 LOSS_LABEL = "training loss"
-RHO_LABEL = "Spearman's ρ, test set"
-
-
-@dataclass(frozen=True)
-class Size:
-    """Of a figure, in CSS pixels (one is 1/72 inch in the PNG); `labels` is the room for names right of the axes."""
-
-    width: int
-    height: int
-    labels: int = 14
-
+WORD_LOSS_LABEL = "caption loss per word (nats)"
+TEST_LABEL = "Spearman's ρ, test set"
+VALIDATION_LABEL = "Spearman's ρ, validation"
+_LOSSES = (LOSS_LABEL, WORD_LOSS_LABEL)
 
 WIDE, NARROW, SMALL = Size(1000, 430, 190), Size(350, 340, 132), Size(500, 240, 132)
+PLAIN = Size(430, 220, 66)
 SQUARE = Size(250, 250)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's values over the epochs. Shape: epochs, values: `(epochs,)`; NaN where nothing was measured."""
+    """Values over the epochs, of a run or the mean of several. Shape: epochs, values: `(epochs,)`; NaN where nothing was measured.
+
+    Args:
+        members: epochs and values of each run, where there are several, drawn thin.
+        chosen: epoch and value of what is reported of each run, marked by a ring.
+    """
 
     name: str
     colour: int
     epochs: np.ndarray
     values: np.ndarray
+    members: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+    chosen: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Interval:
-    """One run's correlation and its interval; low and high are None where there is none."""
+    """A row's value and its interval; low and high are None where there is none."""
 
     name: str
     colour: int
-    rho: float
+    value: float
     low: float | None
     high: float | None
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure as it is stored and shown: bytes of a PNG file, and markup to stand inside an HTML page."""
+class Dots:
+    """A row of dots: value and colour of each."""
 
-    png: bytes
-    svg: str
-    narrow_svg: str | None = None
+    name: str
+    dots: tuple[tuple[float, int], ...]
 
 
 def draw_curves(
@@ -92,24 +71,24 @@ def draw_curves(
     """Lines over epochs, each named at its end; at least one.
 
     Args:
-        label: of the values' axis, `LOSS_LABEL` or `RHO_LABEL`.
-        size: `WIDE` draws a `NARROW` variant as well.
+        label: of the values' axis, one of the four that stand above.
+        size: `WIDE` draws a `NARROW` variant as well, and no members; `SMALL` has room for the names of floors, `PLAIN` has none.
         floors: (name, value) of dashed horizontal lines.
         context: further curves, drawn thin and grey behind, without names; they decide the axes too, so that the
             figures of several runs compare.
-        title: stands above the PNG; on the page the caption says it.
-        description: what the figure shows, for those who do not see it.
     """
 
     longest = max(len(name) for name in (*(curve.name for curve in curves), *(name for name, _ in floors)))
+    members = () if size is WIDE else [member for curve in curves for member in curve.members]
 
     def draw(size: Size):
-        if size is not SMALL:  # its loss and correlation stand side by side, with axes of one width
-            size = replace(size, labels=min(size.labels, round(26 + longest * _LETTER)))
-        figure, axes = _axes(size)
+        if size in (WIDE, NARROW):  # the others stand side by side, with axes of one width
+            size = replace(size, labels=min(size.labels, round(26 + longest * LETTER)))
+        figure, axes = new_axes(size)
         shown = [*context, *curves]
-        low, high, logarithmic = _value_range([c.values for c in shown], [value for _, value in floors], label)
-        epochs = np.concatenate([c.epochs for c in shown])
+        values = [*(c.values for c in shown), *(values for _, values in members)]
+        low, high, logarithmic = _value_range(values, [value for _, value in floors], label)
+        epochs = np.concatenate([*(c.epochs for c in shown), *(epochs for epochs, _ in members)])
         first, last = float(epochs.min()), float(epochs.max())
         axes.set_xlim(first - 0.5 if first == last else first, last + 0.5 if first == last else last)
         if logarithmic:
@@ -120,64 +99,102 @@ def draw_curves(
         axes.xaxis.get_major_locator().set_params(integer=True)
         ends = []
         for name, value in floors:
-            axes.axhline(value, color=_hex("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
-            ends.append((value, name, _hex("muted"), None))
+            axes.axhline(value, color=on_white("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
+            ends.append((value, name, on_white("muted"), None))
         for curve in context:
-            axes.plot(curve.epochs, curve.values, color=_hex("context"), linewidth=0.8, zorder=1)
+            axes.plot(curve.epochs, curve.values, color=on_white("context"), linewidth=0.8, zorder=1)
         for curve in curves:
-            colour, style = _hex(f"series-{curve.colour % SERIES}"), _LINE_STYLES[curve.colour // SERIES % 4]
+            colour, style = on_white(f"series-{curve.colour % SERIES}"), _LINE_STYLES[curve.colour // SERIES % 4]
+            if members:
+                for epochs, values in curve.members:
+                    axes.plot(epochs, values, color=colour, linewidth=0.9, alpha=0.45, zorder=2)
             axes.plot(curve.epochs, curve.values, color=colour, linewidth=1.7, linestyle=style, zorder=3)
+            for x, y in curve.chosen:
+                axes.plot([x], [y], "o", markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.4,
+                          markersize=8, zorder=4, clip_on=False)  # fmt: skip
             finite = np.flatnonzero(np.isfinite(curve.values))
             if len(finite):
                 x, y = curve.epochs[finite[-1]], curve.values[finite[-1]]
-                axes.plot([x], [y], "o", color=colour, markersize=4.5, zorder=4, clip_on=False)
+                if not curve.chosen:
+                    axes.plot([x], [y], "o", color=colour, markersize=4.5, zorder=4, clip_on=False)
                 ends.append((y, curve.name, colour, x))
         _name_ends(axes, ends, size)
         return figure
 
-    return _render(draw, size, title, description, NARROW if size is WIDE else None)
+    return drawing.render(draw, size, title, description, NARROW if size is WIDE else None)
 
 
 def draw_intervals(
-    intervals: Sequence[Interval], floors: Sequence[tuple[str, float]], title: str, description: str
+    intervals: Sequence[Interval],
+    marks: Sequence[tuple[str, float]],
+    label: str,
+    title: str,
+    description: str,
 ) -> Drawing:
-    """One row per run: its correlation as a dot, its interval as a bar, the floors as dashed vertical lines."""
+    """One row per run: its value as a dot, its interval as a bar, the marks as dashed vertical lines. The axis has 0."""
 
     longest = max(len(interval.name) for interval in intervals)
 
     def draw(size: Size):
-        figure, axes = _axes(
-            size, left=min(180 if size.width > 500 else 110, round(20 + longest * _LETTER)), top=16 + 15 * len(floors)
-        )
-        values = [v for i in intervals for v in (i.rho, i.low, i.high) if v is not None and np.isfinite(v)]
-        values += [value for _, value in floors] + [0.0]
+        top = 16 + 15 * len(marks)
+        figure, axes = _rows([i.name for i in intervals], longest, size, label, top)
+        values = [v for i in intervals for v in (i.value, i.low, i.high) if v is not None and np.isfinite(v)]
+        values += [value for _, value in marks] + [0.0]
         margin = 0.04 * (max(values) - min(values) or 1)
         axes.set_xlim(min(values) - margin, max(values) + margin)
-        axes.set_ylim(len(intervals) - 0.4, -0.6)
-        axes.set_yticks(range(len(intervals)), [_short(i.name, 24 if size.width > 500 else 13) for i in intervals])
-        for label in axes.get_yticklabels():
-            label.set_parse_math(False)
-        axes.tick_params(axis="y", length=0, labelcolor=_hex("ink"))
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel(RHO_LABEL)
         for row, interval in enumerate(intervals):
-            colour = _hex(f"series-{interval.colour % SERIES}")
+            colour = on_white(f"series-{interval.colour % SERIES}")
             if interval.low is not None:
                 axes.plot([interval.low, interval.high], [row, row], color=colour, linewidth=2.4, solid_capstyle="butt")
-            axes.plot([interval.rho], [row], "o", color=colour, markersize=7)
+            axes.plot([interval.value], [row], "o", color=colour, markersize=7)
         left, right = axes.get_xlim()
-        for line, (name, value) in enumerate(sorted(floors, key=lambda floor: floor[1])):
-            axes.axvline(value, color=_hex("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
+        for line, (name, value) in enumerate(sorted(marks, key=lambda mark: mark[1])):
+            axes.axvline(value, color=on_white("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
             to_the_left = value - left > 0.5 * (right - left)
             axes.annotate(
                 name, (value, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
-                xytext=(4 if not to_the_left else 2, 4 + 15 * (len(floors) - 1 - line)),
-                ha="right" if to_the_left else "left", color=_hex("muted"), fontsize=11, parse_math=False,
+                xytext=(4 if not to_the_left else 2, 4 + 15 * (len(marks) - 1 - line)),
+                ha="right" if to_the_left else "left", color=on_white("muted"), fontsize=11, parse_math=False,
             )  # fmt: skip
         return figure
 
-    height = 80 + 15 * len(floors) + 26 * len(intervals)
-    return _render(draw, Size(960, height), title, description, Size(350, height))
+    height = 80 + 15 * len(marks) + 26 * len(intervals)
+    return drawing.render(draw, Size(960, height), title, description, Size(350, height))
+
+
+def draw_dots(
+    rows: Sequence[Dots], key: Sequence[tuple[str, int]], label: str, title: str, description: str, width: int
+) -> Drawing:
+    """One row per name, with a dot per run in the run's colour; the axis has 0.
+
+    Args:
+        key: name and colour of each run; stands below the axes.
+        width: of the figure.
+    """
+
+    longest = max(len(row.name) for row in rows)
+    lines = -(-len(key) // _KEY_COLUMNS)
+    size = Size(width, 80 + 22 * len(rows) + _KEY_LINE * lines)
+
+    def draw(size: Size):
+        figure, axes = _rows([row.name for row in rows], longest, size, label, 16, 46 + _KEY_LINE * lines)
+        values = [value for row in rows for value, _ in row.dots] + [0.0]
+        margin = 0.04 * (max(values) - min(values) or 1)
+        axes.set_xlim(min(values) - margin, max(values) + margin)
+        for place, row in enumerate(rows):
+            axes.axhline(place, color=on_white("grid"), linewidth=0.8, zorder=1)
+            for value, colour in reversed(row.dots):
+                axes.plot([value], [place], **_marker(colour), alpha=0.8)
+        shown = [axes.plot([], [], **_marker(colour), label=cut(name, 14))[0] for name, colour in key]
+        legend = figure.legend(
+            handles=shown, loc="lower left", bbox_to_anchor=(0, 0), ncols=_KEY_COLUMNS, frameon=False, fontsize=11,
+            handletextpad=0.1, columnspacing=0.8, labelspacing=0.3, borderaxespad=0.1,
+        )  # fmt: skip
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        return figure
+
+    return drawing.render(draw, size, title, description)
 
 
 def draw_scatter(
@@ -191,7 +208,7 @@ def draw_scatter(
     def draw(size: Size):
         from matplotlib.ticker import MaxNLocator
 
-        figure, axes = _axes(size, left=48)
+        figure, axes = new_axes(size, left=48)
         low, high = limits
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
@@ -199,80 +216,39 @@ def draw_scatter(
         axes.set_ylabel("predicted score (points)")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
-        axes.plot([low, high], [low, high], color=_hex("muted"), linewidth=1, zorder=1.5)
+        axes.plot([low, high], [low, high], color=on_white("muted"), linewidth=1, zorder=1.5)
         shown, beyond = np.clip(predicted, low, high), (predicted < low) | (predicted > high)
         raster = len(true) > _RASTER_POINTS
         for marker, chosen, size_points in (("o", ~beyond, 3.6), ("^", beyond, 6)):
             axes.plot(
-                true[chosen], shown[chosen], marker, color=_hex(f"series-{colour % SERIES}"), alpha=0.55,
+                true[chosen], shown[chosen], marker, color=on_white(f"series-{colour % SERIES}"), alpha=0.55,
                 markersize=size_points, markeredgewidth=0, clip_on=False, rasterized=raster,
             )  # fmt: skip
         return figure
 
-    return _render(draw, SQUARE, title, description)
+    return drawing.render(draw, SQUARE, title, description)
 
 
-def _render(draw, size: Size, title: str, description: str, narrow: Size | None = None) -> Drawing:
-    try:
-        import matplotlib
-        import matplotlib.figure
-    except Exception as error:  # not installed, or broken
-        raise missing("matplotlib", "figures", error) from error
-    # Text stays text: it takes the reader's own sans-serif font and can be searched and read aloud.
-    settings = {
-        "svg.fonttype": "none", "svg.hashsalt": "aqa-report", "font.family": "sans-serif", "font.size": 12,
-        "text.color": _hex("ink"), "axes.edgecolor": _hex("muted"), "axes.labelcolor": _hex("ink"),
-        "xtick.color": _hex("muted"), "ytick.color": _hex("muted"), "axes.unicode_minus": True,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": _hex("grid"),
-        "grid.linewidth": 0.8, "axes.axisbelow": True, "axes.facecolor": "none", "axes.linewidth": 0.8,
-        "path.simplify": True,
+def _marker(colour: int) -> dict:
+    return {
+        "marker": _MARKERS[colour // SERIES % 4], "color": on_white(f"series-{colour % SERIES}"), "linestyle": "none",
+        "markersize": 6.5, "markeredgewidth": 0,
     }  # fmt: skip
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings, "backend": "agg"}), warnings.catch_warnings():
-        # Matplotlib's own font lacks some scripts: boxes in the PNG, while the page's text is the reader's font.
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
-        figure = draw(size)
-        svg = _svg(figure, size, description)
-        png = io.BytesIO()
-        height = max(text.get_window_extent().y1 for text in (*figure.axes[0].texts, figure.axes[0].yaxis.label))
-        above = max(8.0, height - figure.axes[0].bbox.y1 + 6)
-        figure.axes[0].set_title(title, loc="left", pad=above, fontsize=13, parse_math=False)
-        figure.savefig(png, format="png", dpi=_PNG_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.12,
-                       metadata={"Description": description})  # fmt: skip
-        return Drawing(png.getvalue(), svg, None if narrow is None else _svg(draw(narrow), narrow, description))
 
 
-def _svg(figure, size: Size, description: str) -> str:
-    """The figure as an `<svg>` element whose colours are the page's variables, so that it follows light and dark."""
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", facecolor="none", edgecolor="none", metadata={"Date": None})
-    markup = stream.getvalue()
-    unused = r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*|<style.*?</style>\s*"
-    markup = re.sub(unused, "", markup[markup.index("<svg") :], flags=re.DOTALL)
-    opening = (
-        f'<svg viewBox="0 0 {size.width} {size.height}" style="max-width:{size.width}px" role="img" '
-        f'aria-label="{escape(description)}">'
-    )
-    markup = opening + markup[markup.index(">") + 1 :]
-    for name, (on_white, _) in COLOURS.items():
-        markup = re.sub(re.escape(on_white) + r"(?=[;\"'\s])", f"var(--{name})", markup, flags=re.IGNORECASE)
-    # One page holds many figures, and matplotlib counts the names of their parts from one in each.
-    prefix = _digest(markup)
-    markup = re.sub(r'\bid="', f'id="{prefix}-', markup)
-    markup = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{prefix}-", markup)
-    return re.sub(r"font: (\d+px) [^;\"]*", r"font-size: \1", re.sub(r"\n\s*", "\n", markup)).strip()
-
-
-def _digest(text: str) -> str:
-    return "f" + sha256(text.encode()).hexdigest()[:8]
-
-
-def _axes(size: Size, left: int = 60, top: int = 12):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(size.width / 72, size.height / 72), dpi=72)
-    bottom = 46
-    box = (left / size.width, bottom / size.height, (size.width - left - size.labels) / size.width)
-    return figure, figure.add_axes((*box, (size.height - bottom - top) / size.height))
+def _rows(names: Sequence[str], longest: int, size: Size, label: str, top: int, bottom: int = 46):
+    """Axes with a named row for each, from top to bottom."""
+    wide = size.width > 500
+    left = min(180 if wide else 110, round(20 + longest * LETTER))
+    figure, axes = new_axes(size, left=left, top=top, bottom=bottom)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), [cut(name, 24 if wide else 13) for name in names])
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
+    axes.tick_params(axis="y", length=0, labelcolor=on_white("ink"))
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(label)
+    return figure, axes
 
 
 def _value_range(series: Sequence[np.ndarray], marks: Sequence[float], label: str) -> tuple[float, float, bool]:
@@ -282,9 +258,11 @@ def _value_range(series: Sequence[np.ndarray], marks: Sequence[float], label: st
     if not len(values):
         return 0.0, 1.0, False
     low, high = float(values.min()), float(values.max())
-    if label == LOSS_LABEL:
+    if label in _LOSSES:
         if low > 0 and high / low > 30:
             return low / 1.3, high * 1.3, True
+        if label == WORD_LOSS_LABEL:
+            return low - 0.1 * (high - low or 1), high + 0.1 * (high - low or 1), False
         return min(0.0, low), high * 1.05 or 1.0, False
     margin = 0.06 * (high - min(low, 0.0)) or 0.05
     return min(0.0, low - margin), min(high + margin, 1.0) if high <= 1 else high + margin, False
@@ -312,7 +290,7 @@ def _name_ends(axes, ends: list[tuple], size: Size) -> None:
             linestyle=(0, (1, 3)) if early else "-",
         )  # fmt: skip
         axes.annotate(
-            _short(name, int((size.labels - 24) / _LETTER)), inverse((right + 14, height)), xycoords="axes fraction",
+            cut(name, int((size.labels - 24) / LETTER)), inverse((right + 14, height)), xycoords="axes fraction",
             va="center_baseline", color=colour, fontsize=11, annotation_clip=False, parse_math=False,
         )  # fmt: skip
 
@@ -339,11 +317,3 @@ def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list
                 break
             groups[-2:] = [[(before * members + centre * count) / (members + count), members + count]]
     return [centre + (place - (count - 1) / 2) * gap for centre, count in groups for place in range(int(count))]
-
-
-def _hex(name: str) -> str:
-    return COLOURS[name][0]
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -110,7 +110,7 @@ def _group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None
 def _difficulty_group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None:
     execution = defaultdict(list)
     for sample in train:
-        if sample.difficulty is not None:
+        if sample.difficulty:
             execution[sample.group].append(sample.final_score / sample.difficulty)
     test = [sample for sample in test if sample.difficulty is not None]
     if not test or any(sample.group is None or sample.group not in execution for sample in test):

@@ -5,7 +5,7 @@ L = mean((p - t)^2) + mean(|p - t|) + sum over class columns of the mean cross-e
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.nn import functional as F
@@ -26,47 +26,52 @@ class Loss:
         caption: negative log-likelihood in nats per caption, not yet weighted.
     """
 
-    score: torch.Tensor | None
-    classes: dict[str, torch.Tensor]
-    caption: torch.Tensor | None
+    score: torch.Tensor | None = None
+    classes: dict[str, torch.Tensor] = field(default_factory=dict)
+    caption: torch.Tensor | None = None
 
     @property
-    def total(self) -> torch.Tensor:
+    def total(self) -> torch.Tensor | None:
         parts = [*self.classes.values()]
         if self.score is not None:
             parts.append(self.score)
         if self.caption is not None:
             parts.append(CAPTION_WEIGHT * self.caption)
-        return torch.stack(parts).sum()
+        return torch.stack(parts).sum() if parts else None
 
 
-def score_loss(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Mean squared plus mean absolute difference, both `(samples,)`."""
+def score_loss(predicted: torch.Tensor, true: torch.Tensor, absolute: bool = True) -> torch.Tensor:
+    """Mean squared plus, where `absolute`, mean absolute difference, both `(samples,)`."""
     difference = predicted - true
-    return difference.square().mean() + difference.abs().mean()
-
-
-def caption_loss(logits: torch.Tensor, words: torch.Tensor, captions: int) -> torch.Tensor:
-    """Negative log-likelihood of `words`, summed, per caption.
-
-    Shape:
-        - logits: `(words, vocabulary)`, words: `(words,)`: those of all captions, `<eos>` included, padding left out.
-    """
-    return F.cross_entropy(logits, words, reduction="sum") / captions
+    squared = difference.square().mean()
+    return squared + difference.abs().mean() if absolute else squared
 
 
 def multitask_loss(model: AqaModel, batch: Batch) -> Loss:
-    """The loss of one batch, of whose samples at least one has a label."""
-    output = model(batch.features, batch.count, batch.heard)
+    """The loss of one batch, all parts of the model together."""
+    assessed, spoken = assessment_loss(model, batch), captioner_loss(model, batch)
+    return Loss(assessed.score, assessed.classes, spoken.caption)
+
+
+def assessment_loss(model: AqaModel, batch: Batch) -> Loss:
+    """Score and classes."""
+    if model.heads is None:
+        return Loss()
+    output = model(batch.features, batch.count)
     score = None
     if output.score is not None and len(batch.scored):
-        score = score_loss(output.score[batch.scored], batch.score[batch.scored] / model.score_scale)
-    classes = _class_losses(output.classes, batch)
-    caption = None
-    if output.spoken is not None:
-        spoken = output.spoken.flatten(0, 1)[batch.positions]
-        caption = caption_loss(model.captioner.output(spoken), batch.following, batch.captions)
-    return Loss(score, classes, caption)
+        true = (batch.score[batch.scored] - model.score_centre) / model.score_scale
+        # A linear head is the older C3D-LSTM's, which has no L1 term.
+        score = score_loss(output.score[batch.scored], true, absolute=model.heads.fc6 is not None)
+    return Loss(score, _class_losses(output.classes, batch))
+
+
+def captioner_loss(model: AqaModel, batch: Batch) -> Loss:
+    """The caption."""
+    if model.captioner is None or batch.heard is None:
+        return Loss()
+    told = model.caption_loss(batch.features, batch.count, batch.heard, batch.following, batch.positions)
+    return Loss(caption=told / batch.captions)
 
 
 def _class_losses(logits: Mapping[str, torch.Tensor], batch: Batch) -> dict[str, torch.Tensor]:

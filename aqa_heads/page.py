@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from .figures import COLOURS
+from .drawing import COLOURS
 
 GENERATOR = "aqa-report"
 
@@ -59,8 +59,8 @@ def table(header: Sequence, rows: Iterable[Sequence], class_: str, foot: Iterabl
     return element("div", element("table", head, body, tail, class_=class_), class_="scroll", tabindex="0")
 
 
-def document(title: str, figures: Sequence[str], *sections) -> str:
-    """The whole page; `figures` names the PNG files that belong to it."""
+def document(title: str, files: Sequence[str], *sections) -> str:
+    """The whole page; `files` names those that belong to it."""
     head = element(
         "head",
         Markup('<meta charset="utf-8">'),
@@ -72,7 +72,7 @@ def document(title: str, figures: Sequence[str], *sections) -> str:
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         Markup('<meta name="color-scheme" content="light dark">'),
         Markup(f'<meta name="generator" content="{GENERATOR}">'),
-        Markup(f'<meta name="figures" content="{escape(" ".join(figures))}">'),
+        Markup(f'<meta name="files" content="{escape(" ".join(files))}">'),
         element("title", title),
         element("style", Markup(_style())),
     )
@@ -95,10 +95,11 @@ _RULES = """
 html { -webkit-text-size-adjust: 100% }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }
-main { max-width: 1120px; margin: 0 auto; padding: 2rem 1.25rem 4rem }
+main { max-width: 1220px; margin: 0 auto; padding: 2rem 1.25rem 4rem }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem }
 h2 { font-size: 1.3rem; line-height: 1.3; margin: 3rem 0 .6rem; padding-top: .9rem; border-top: 1px solid var(--grid) }
 h3 { font-size: 1rem; margin: 1.6rem 0 .3rem }
+h3 .note { font-weight: 400 }
 p, ul, dl { max-width: 46rem; margin: .5rem 0 }
 ul { padding-left: 1.2rem }
 .byline, .note, figcaption, .aside { color: var(--muted) }
@@ -130,14 +131,22 @@ figcaption { max-width: 46rem; margin-top: .3rem }
 .pair, .many { display: grid; gap: .4rem 1.2rem }
 .pair { grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)) }
 .many { grid-template-columns: repeat(auto-fill, minmax(min(100%, 225px), 1fr)) }
-.pair figure, .many figure { margin: 0; min-width: 0 }
+.matrices { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: flex-end }
+.matrices svg { width: auto; max-width: 100% !important }
+.pair figure, .many figure, .matrices figure { margin: 0; max-width: 100%; min-width: 0 }
 .many figure { display: flex; flex-direction: column; justify-content: flex-end }
-.many figcaption { margin: 0 0 .2rem; color: var(--ink) }
+.many figcaption, .matrices figcaption { margin: 0 0 .2rem; color: var(--ink) }
 .captions td { min-width: 13rem; overflow-wrap: anywhere }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .15rem 1rem; font-size: .875rem;
   max-width: none }
 dt { color: var(--muted) }
 dd { margin: 0; overflow-wrap: anywhere; min-width: 0 }
+.audit { grid-template-columns: 8rem 1fr; font-size: 1rem; max-width: 60rem; gap: .35rem 1rem }
+.audit dt { grid-column: 1 } .audit dd { grid-column: 2 }
+.leak { color: var(--alarm); font-weight: 600 }
+a { color: inherit }
+.files { columns: 2 18rem; max-width: none; font-size: .875rem }
+.files li { break-inside: avoid }
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .92em; overflow-wrap: anywhere }
 details { border-bottom: 1px solid var(--grid) }
 summary { cursor: pointer; padding: .45rem 0; overflow-wrap: anywhere }
@@ -147,12 +156,13 @@ summary { cursor: pointer; padding: .45rem 0; overflow-wrap: anywhere }
   h1 { font-size: 1.5rem }
   .wide { display: none !important }
   .narrow { display: block !important }
-  tbody th { min-width: 6.2rem } .setting { display: none }
+  tbody th { min-width: 7.2rem } .setting { display: none }
   .captions thead { display: none }
   .captions tr, .captions th, .captions td { display: block; border: 0; padding: .25rem 0; position: static }
   .captions tr { border-bottom: 1px solid var(--grid); padding: .5rem 0 }
   .captions td::before { content: attr(data-label); display: block; color: var(--muted); font-size: .78rem }
-  dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .35rem }
+  dl, dl.audit { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .35rem }
+  .audit dd { grid-column: 1 }
 }
 @media print {
   @page { margin: 14mm }

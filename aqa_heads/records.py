@@ -1,8 +1,12 @@
 """What a run folder says of a run: its description before training, its results after."""
 
+import hashlib
 import platform
+import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,20 +14,29 @@ import torch
 from aqa_cache import __version__
 from aqa_cache.annotations import CLASS_PREFIX
 from aqa_cache.cache import FeatureCache
+from aqa_cache.meaning import canonical_json
 
+from .audit import Audit
+from .bootstrap import spearman_interval
+from .caption_metrics import caption_metrics_or_why
 from .configuration import TrainingConfig
 from .errors import TrainingError
-from .floors import score_floors
-from .metrics import accuracy, mean_absolute_error, relative_l2, spearman
+from .fitting import Part, scored
+from .floors import judge_ceiling, score_floors
+from .metrics import accuracy, kendall, mean_absolute_error, pearson, per_group, relative_l2, spearman
 from .predictions import Predictions
 from .runs import Epoch
-from .targets import NO_CLASS, Split, TrainingData
+from .targets import NO_CLASS, TrainingData
+from .vocabulary import unigram_loss
 
-# Every epoch is tested, the last one is reported, nothing is chosen: what the paper did. No validation split.
-PROTOCOL = "paper"
+METRICS = {
+    "spearman": spearman, "kendall": kendall, "pearson": pearson, "relative_l2": relative_l2, "mae": mean_absolute_error,
+}  # fmt: skip
 
 
-def describe(config: TrainingConfig, cache: FeatureCache, data: TrainingData, device: torch.device) -> dict:
+def describe(
+    config: TrainingConfig, cache: FeatureCache, data: TrainingData, device: torch.device, audit: Audit
+) -> dict:
     """The content of `config.json`: what was asked for, what is used, on which features, with which versions.
 
     Raises:
@@ -31,24 +44,29 @@ def describe(config: TrainingConfig, cache: FeatureCache, data: TrainingData, de
     """
     backbone = cache.meaning.backbone
     row = config.row
+    scale, centre = _score_range(config, data)
+    leak = ", LEAKED TEST" if audit.leaks else ""
     return {
         "experiment": row.name,
         "name": config.run_name(backbone),
-        "label": config.run_label(backbone),
+        "label": config.run_label(backbone) + leak,
         "table1": {name: getattr(row, name) for name in ("backbone", "rnn", "layers", "attention", "encoder")},
+        **config.asked(),
         **config.architecture,
-        "encoder_hidden": config.encoder_hidden,
-        "encoder_layers": config.encoder_layers,
         "tasks": list(data.tasks),
-        "epochs": config.epochs,
-        "batch_size": config.batch_size,
-        "lr": config.lr,
-        "seed": config.seed,
+        "projection": config.projection(backbone),
+        "head": "linear" if row.tasks == ("score",) else "fc6",
+        "direct": config.ridge_start and "score" in data.tasks,
         "device": str(device),
-        "score_scale": _score_scale(config, data),
-        "standardise": config.standardise,
-        "views": config.views,
-        "protocol": PROTOCOL,
+        "score_scale": scale,
+        "score_centre": centre,
+        "leaked": len(audit.leaks),
+        "validation": {
+            "share": config.validation,
+            "whole_groups": data.choice.whole_groups,
+            "groups": sorted({sample.group for sample in data.val.samples if sample.group is not None}),
+            "samples": len(data.val),
+        },
         "features": {
             "path": str(config.features),
             "backbone": backbone,
@@ -59,6 +77,7 @@ def describe(config: TrainingConfig, cache: FeatureCache, data: TrainingData, de
             "samples": len(cache),
             "views": cache.views,
         },
+        "annotations_sha256": annotations_sha256(cache),
         "classes": data.class_names,
         "notes": [*_notes(config, cache, data), *data.notes],
         "versions": {
@@ -67,17 +86,177 @@ def describe(config: TrainingConfig, cache: FeatureCache, data: TrainingData, de
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
+        "git": _git_state(),
         "threads": torch.get_num_threads(),
     }
 
 
-def summarise(data: TrainingData, predictions: Predictions, epochs: Sequence[Epoch]) -> dict:
-    """The results for `summary.json`, on the test split after the last epoch. Accuracies are shares, 0 to 1.
+def summarise(
+    data: TrainingData,
+    predictions: Mapping[str, Predictions],
+    epochs: Sequence[Epoch],
+    parts: Sequence[Part],
+    audit: Audit,
+    caption_loss: float | None,
+    meteor: bool = True,
+) -> dict:
+    """The results for `summary.json`, on the test split. Accuracies are shares, 0 to 1.
 
     Args:
-        predictions: of the test samples.
+        predictions: by split.
+        caption_loss: of the test captions, nats per token.
     """
-    predicted, true = scored(predictions, data.test)
+    tested = predictions["test"]
+    predicted, true = scored(tested, data.test)
+    columns = {name: _class_columns(name, tested, data) for name in tested.classes}
+    train = [data.train.samples[index] for index in data.train.labelled]
+    captions, caption_notes = _caption_results(data, tested, meteor)
+    notes = [*_score_notes(data, predicted, true), *caption_notes]
+    notes += [
+        f"no test sample has a class in column {name!r}: its accuracy is not defined"
+        for name, (said, *_) in columns.items()
+        if not said
+    ]
+    groups = [s.group for s, factor in zip(data.test.samples, data.test.factor, strict=True)
+              if s.final_score is not None and not np.isnan(factor)]  # fmt: skip
+    return {
+        **{name: metric(predicted, true) for name, metric in METRICS.items()},
+        "interval": spearman_interval(true, predicted) if len(true) else None,
+        "per_group": per_group(predicted, true, groups) if len(true) and any(groups) else {},
+        "class_accuracy": {name: accuracy(said, true) for name, (said, true, _) in columns.items()},
+        "majority_accuracy": {
+            name: accuracy([majority] * len(true), true) for name, (_, true, majority) in columns.items()
+        },
+        "captions": captions,
+        "caption_loss_per_token": caption_loss,
+        "unigram_loss": _unigram_loss(data),
+        "train_loss": epochs[-1].train_loss if epochs else None,
+        "chosen": {
+            part.name: {"epoch": part.best_epoch, "metric": _metric_name(part, data), "value": part.best_value}
+            for part in parts
+            if part.best_epoch is not None
+        },
+        "epochs": len(epochs),
+        "best_test_spearman": _best_on_test(epochs),
+        "n_train": len(train),
+        "n_val": len(data.val),
+        "n_test": len(data.test),
+        "floors": score_floors(train, data.test.samples),
+        "ceiling": judge_ceiling(data.test.samples),
+        "audit": audit.record(),
+        "notes": notes,
+    }
+
+
+def _metric_name(part: Part, data: TrainingData) -> str:
+    if part.name == "captioner":
+        return "negative validation caption loss per token"
+    return "validation Spearman" if "score" in data.tasks else "validation class accuracy"
+
+
+def result_tables(data: TrainingData, predictions: Mapping[str, Predictions]) -> dict[str, dict[str, list]]:
+    """The tables of a run by file name; rows are training, validation and test samples in the cache's order."""
+    tables = {"predictions.csv": _prediction_columns(data, predictions)}
+    made = [(split, predictions[name]) for name, split in data.splits.items() if len(split)]
+    if all(said.contributions is not None for _, said in made):
+        rows = [
+            (sample.sample_id, clip, weight)
+            for split, said in made
+            for sample, weights in zip(split.samples, said.contributions, strict=True)
+            for clip, weight in enumerate(weights.tolist())
+        ]
+        tables["contributions.csv"] = _columns(("sample_id", "clip", "weight"), rows)
+    tested = predictions["test"]
+    if tested.attention is not None:
+        rows = [
+            (sample.sample_id, place, word, clip, weight)
+            for sample, caption, weights in zip(data.test.samples, tested.captions, tested.attention, strict=True)
+            for place, word in enumerate(caption.split())
+            for clip, weight in enumerate(weights[place].tolist())
+        ]
+        tables["caption_attention.csv"] = _columns(("sample_id", "word_number", "word", "clip", "weight"), rows)
+    return tables
+
+
+def annotations_sha256(cache: FeatureCache) -> str:
+    """Of all annotations in the cache, in its order."""
+    text = "\n".join(canonical_json(_plain(asdict(sample))) for sample in cache.samples)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(record: dict) -> dict:
+    return record | {"judges": [None if mark != mark else mark for mark in record["judges"]]}
+
+
+def _prediction_columns(data: TrainingData, predictions: Mapping[str, Predictions]) -> dict[str, list]:
+    splits = [(name, split, predictions[name]) for name, split in data.splits.items()]
+    samples = [sample for _, split, _ in splits for sample in split.samples]
+
+    def joined(values) -> list:
+        return [
+            value
+            for _, split, made in splits
+            for value in (values(made) if values(made) is not None else [None] * len(split))
+        ]
+
+    columns = {"sample_id": [sample.sample_id for sample in samples]}
+    # The split that was used: with folds, or with validation samples, it is not that of the annotations.
+    columns["split"] = [name for name, split, _ in splits for _ in split.samples]
+    columns |= {name: [getattr(s, name) for s in samples] for name in ("group", "difficulty", "final_score")}
+    columns["predicted_score"] = joined(lambda made: made.score)
+    for name in data.class_names:
+        columns[CLASS_PREFIX + name] = [sample.classes.get(name) for sample in samples]
+        columns[f"predicted_{CLASS_PREFIX}{name}"] = joined(lambda made, name=name: made.classes.get(name))
+    columns["caption"] = [sample.caption for sample in samples]
+    columns["predicted_caption"] = joined(lambda made: made.captions)
+    return columns
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence]) -> dict[str, list]:
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def _score_range(config: TrainingConfig, data: TrainingData) -> tuple[float, float]:
+    """Scale and centre of the score head, in points."""
+    if "score" not in data.tasks or config.row.closed_form:
+        return 1.0, 0.0
+    scores = data.train.score[~data.train.score.isnan()].double().numpy()
+    centre = float(scores.mean()) if config.centre else 0.0
+    if config.score_scale is not None:
+        return config.score_scale, centre
+    scale = float(np.std(scores))
+    if scale == 0:
+        raise TrainingError(
+            f"{config.features}: the {len(scores)} training score(s) are all {scores[0]:g}, so their standard deviation is 0; "
+            "give --score-scale, or leave the task score out"
+        )
+    return scale, centre
+
+
+def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> list[str]:
+    backbone, row, notes = cache.meaning.backbone, config.row, []
+    if config.on_other_features(backbone):
+        notes.append(
+            f"{row.title} is a {row.backbone.upper()} row{' of Table 1' if row.name.isdecimal() else ''}, {cache.path.name} "
+            f"holds {backbone.upper()} features: it runs as {config.run_name(backbone)} and is not the paper's {row.title}"
+        )
+    elif row.backbone == "s3d" and not config.literal:
+        notes.append(
+            f"{row.title}: the {cache.dim}-d S3D feature is used directly, where the original learned a projection of it to "
+            "8192 (Conv3d(1024, 8192, 1)), so the numbers of parameters differ; --literal has it"
+        )
+    if row.closed_form and config.protocol == "honest":
+        notes.append(f"{row.title} has no epochs to choose among, so it is fitted to all samples that are not tested")
+    if cache.meaning.weights.startswith("random"):
+        notes.append(f"{cache.path.name} was made with random weights ({cache.meaning.weights})")
+    if "caption" not in data.tasks and row.rnn is not None:
+        notes.append("no caption task: rnn, layers and attention are of the captioner and have no effect")
+    if data.tasks == ("caption",):
+        notes.append("caption is the only task: the encoder has no effect")
+    return notes
+
+
+def _score_notes(data: TrainingData, predicted: np.ndarray, true: np.ndarray) -> list[str]:
     notes = []
     if len(data.test) and "score" in data.tasks and not len(true):
         notes.append("no test sample has a final_score: spearman, relative_l2 and mae are not defined")
@@ -87,92 +266,41 @@ def summarise(data: TrainingData, predictions: Predictions, epochs: Sequence[Epo
         notes.append("spearman is not defined: the predictions of all test samples are equal")
     if len(true) > 1 and np.ptp(true) == 0:
         notes.append("spearman and relative_l2 are not defined: all test scores are equal")
+    return notes
+
+
+def _caption_results(data: TrainingData, predictions: Predictions, meteor: bool) -> tuple[dict | None, list[str]]:
+    """Caption metrics on the test samples that have a reference, and what is to be said of them."""
+    if predictions.captions is None:
+        return None, []
+    pairs = [
+        (said, [sample.caption])
+        for said, sample in zip(predictions.captions, data.test.samples, strict=True)
+        if sample.caption
+    ]
+    if not pairs:
+        return None, ["no test sample has a caption: caption metrics are not defined"]
+    metrics = caption_metrics_or_why(*map(list, zip(*pairs, strict=True)), meteor=meteor)
+    return metrics.record(), [f"captions: {note}" for note in metrics.notes]
+
+
+def _unigram_loss(data: TrainingData) -> float | None:
+    """Of the test captions under the training captions' word frequencies, nats per token."""
+    if data.vocabulary is None:
+        return None
+    captions = {
+        name: [sample.caption for sample in split.samples if sample.caption] for name, split in data.splits.items()
+    }
+    loss = unigram_loss(captions["train"], captions["test"], data.vocabulary)
+    return None if np.isnan(loss) else loss
+
+
+def _best_on_test(epochs: Sequence[Epoch]) -> dict | None:
     tested = [epoch for epoch in epochs if epoch.test_spearman is not None and np.isfinite(epoch.test_spearman)]
     best = max(tested, key=lambda epoch: epoch.test_spearman, default=None)
-    columns = {name: _class_columns(name, predictions, data) for name in predictions.classes}
-    if len(data.test):
-        notes += [
-            f"no test sample has a class in column {name!r}: its accuracy is not defined"
-            for name, (said, *_) in columns.items()
-            if not said
-        ]
-    return {
-        "spearman": spearman(predicted, true),
-        "relative_l2": relative_l2(predicted, true),
-        "mae": mean_absolute_error(predicted, true),
-        "class_accuracy": {name: accuracy(said, true) for name, (said, true, _) in columns.items()},
-        "majority_accuracy": {
-            name: accuracy([majority] * len(true), true) for name, (_, true, majority) in columns.items()
-        },
-        "train_loss": epochs[-1].train_loss,
-        "n_train": len(data.train.labelled),
-        "n_test": len(data.test),
-        "best_test_spearman": None
-        if best is None
-        else {"spearman": best.test_spearman, "epoch": best.epoch, "note": "chosen on the test set, not for reporting"},
-        "floors": score_floors([data.train.samples[index] for index in data.train.labelled], data.test.samples),
-        "notes": notes,
-    }
-
-
-def prediction_columns(data: TrainingData, predictions: Mapping[str, Predictions]) -> dict[str, list]:
-    """The columns of `predictions.csv`: training samples, then test samples, in the cache's order."""
-    splits = [(data.train, predictions["train"]), (data.test, predictions["test"])]
-    samples = [sample for split, _ in splits for sample in split.samples]
-    columns = {
-        name: [getattr(sample, name) for sample in samples] for name in ("sample_id", "split", "group", "final_score")
-    }
-    columns["predicted_score"] = _joined([made.score for _, made in splits], splits)
-    for name in data.class_names:
-        columns[CLASS_PREFIX + name] = [sample.classes.get(name) for sample in samples]
-        columns[f"predicted_{CLASS_PREFIX}{name}"] = _joined([made.classes[name] for _, made in splits], splits)
-    columns["caption"] = [sample.caption for sample in samples]
-    columns["predicted_caption"] = _joined([made.captions for _, made in splits], splits)
-    return columns
-
-
-def scored(predictions: Predictions, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted and true scores, in points, of the samples that have one; both empty if scores are not predicted."""
-    if predictions.score is None:
-        return np.empty(0), np.empty(0)
-    true = np.array([np.nan if sample.final_score is None else sample.final_score for sample in split.samples])
-    return predictions.score[~np.isnan(true)], true[~np.isnan(true)]
-
-
-def _score_scale(config: TrainingConfig, data: TrainingData) -> float:
-    if config.score_scale is not None:
-        return config.score_scale
-    if "score" not in data.tasks:
-        return 1.0
-    scores = [sample.final_score for sample in data.train.samples if sample.final_score is not None]
-    scale = float(np.std(scores))
-    if scale == 0:
-        raise TrainingError(
-            f"{config.features}: the {len(scores)} training score(s) are all {scores[0]:g}, so their standard deviation is 0; "
-            "give --score-scale, or leave the task score out"
-        )
-    return scale
-
-
-def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> list[str]:
-    backbone, row, notes = cache.meaning.backbone, config.row, []
-    if config.on_other_features(backbone):
-        notes.append(
-            f"{row.title} is a {row.backbone.upper()} row of Table 1, {cache.path.name} holds {backbone.upper()} features: "
-            f"it runs as {config.run_name(backbone)} and is not the paper's {row.title}"
-        )
-    elif row.backbone == "s3d":
-        notes.append(
-            f"{row.title}: the {cache.dim}-d S3D feature is used directly, where the original learned a projection of it to "
-            "8192 (Conv3d(1024, 8192, 1)), so the numbers of parameters differ"
-        )
-    if cache.meaning.weights.startswith("random"):
-        notes.append(f"{cache.path.name} was made with random weights ({cache.meaning.weights})")
-    if "caption" not in data.tasks:
-        notes.append("no caption task: rnn, layers and attention are of the captioner and have no effect")
-    if data.tasks == ("caption",):
-        notes.append("caption is the only task: the encoder has no effect")
-    return notes
+    if best is None:
+        return None
+    return {"spearman": best.test_spearman, "epoch": best.epoch, "note": "chosen on the test set, not for reporting"}
 
 
 def _class_columns(name: str, predictions: Predictions, data: TrainingData) -> tuple[list[str], list[str], str]:
@@ -187,9 +315,19 @@ def _class_columns(name: str, predictions: Predictions, data: TrainingData) -> t
     )
 
 
-def _joined(made: Sequence[Sequence | None], splits: Sequence[tuple[Split, Predictions]]) -> list:
-    return [
-        value
-        for values, (split, _) in zip(made, splits, strict=True)
-        for value in (values if values is not None else [None] * len(split))
-    ]
+def _git_state() -> dict | None:
+    """Commit of the source that ran, and whether it had changes; None if it is no git checkout."""
+    folder = Path(__file__).parent
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        tracked = _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
+        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))} if tracked else None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()

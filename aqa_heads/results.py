@@ -1,36 +1,46 @@
-"""What finished runs say, read from their folders and checked, in the order and under the names a report uses."""
+"""What finished runs say, read from their folders and checked."""
 
+import csv
+import json
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from .bootstrap import spearman_interval
 from .errors import RunError
-from .experiments import EXPERIMENTS
 from .runs import RUN_FILES, Run, read_run
+
+# What may differ among the runs of one family, and what only the last bits of a result depend on.
+_OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch")
+LEAKED = ", LEAKED TEST"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One finished run, as one row of a report.
+    """One finished run.
 
     Args:
         test: rows of predictions.csv whose split is `test`, as text.
-        short: its name in figures and tables, unlike that of every other run of the report.
-        order: its place among the runs of the report, and so its colour.
+        row: the name of its row in a report.
+        which: which run of its row it is, such as `seed 1`; empty if it is the only one.
+        order: the place of its row, and so its colour.
     """
 
     run: Run
     test: tuple[dict[str, str], ...]
-    short: str = ""
+    row: str = ""
+    which: str = ""
     order: int = 0
+
+    @property
+    def short(self) -> str:
+        """Its name in a report, unlike that of every other run there."""
+        return f"{self.row}, {self.which}" if self.which else self.row
 
     @property
     def path(self) -> Path:
@@ -55,7 +65,7 @@ class Result:
 
     @property
     def experiment(self) -> str | None:
-        """`baseline` or `1` to `7`: its row of the paper's Table 1."""
+        """`baseline` or `1` to `7`, its row of the paper's Table 1; or the name of a reference, such as `ridge`."""
         experiment = self.config.get("experiment")
         return None if experiment in (None, "") else str(experiment)
 
@@ -64,9 +74,27 @@ class Result:
         return str(self.config.get("label") or self.name)
 
     @property
-    def slug(self) -> str:
-        """Its short name as part of a file name."""
-        return re.sub(r"[^a-z0-9]+", "_", self.short.lower()).strip("_") or "run"
+    def leaked(self) -> int:
+        """Test samples that are, in part, training samples too."""
+        return int(finite(self.config.get("leaked")) or 0)
+
+    @property
+    def seed(self) -> int | None:
+        return self.config.get("seed")
+
+    @property
+    def fold(self) -> str | None:
+        """The fold it was tested on; None if there are no folds."""
+        return self.config.get("fold")
+
+    @property
+    def kin(self) -> str:
+        """Equal among runs that differ in nothing but seed and fold; its folder where that is not recorded."""
+        identity = self.config.get("identity")
+        if not isinstance(identity, dict) or not identity:
+            return str(self.path.resolve())
+        kept = {name: value for name, value in identity.items() if name not in _OF_ONE_RUN}
+        return json.dumps([kept, self.label.removesuffix(LEAKED)], sort_keys=True)
 
     @property
     def features(self) -> dict:
@@ -84,16 +112,42 @@ class Result:
     def floors(self) -> dict[str, dict]:
         return {name: floor for name, floor in (self.summary.get("floors") or {}).items() if floor}
 
-    @cached_property
-    def scores(self) -> tuple[np.ndarray, np.ndarray]:
-        """True and predicted scores (in points) of the test samples that have both."""
-        pairs = [pair for row in self.test if (pair := _scores(row)) is not None]
-        return tuple(np.array(pairs, float).reshape(-1, 2).T)
+    @property
+    def seconds(self) -> float | None:
+        """Of the whole run, on cached features."""
+        return finite((self.summary.get("seconds") or {}).get("total"))
 
     @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % bootstrap interval of Spearman's rho over the test samples, seed 0."""
-        return spearman_interval(*self.scores) if self.number("spearman") is not None else None
+    def scored(self) -> dict[str, tuple[float, float]]:
+        """True and predicted score, in points, of the test samples that have both, by sample_id."""
+        return {row["sample_id"]: pair for row in self.test if (pair := _scores(row)) is not None}
+
+    @property
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same, without ids: true and predicted."""
+        return tuple(np.array(list(self.scored.values()), float).reshape(-1, 2).T)
+
+    def clip_weights(self, name: str, *others: str) -> list[dict]:
+        """The rows of a table of weights over clips (`contributions.csv`, `caption_attention.csv`); empty if there is none.
+
+        Args:
+            others: columns that it has beside sample_id, clip and weight; they stay text.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        path = self.path / name
+        if not path.is_file():
+            return []
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                return [
+                    {"sample_id": row["sample_id"], "clip": int(row["clip"]), "weight": float(row["weight"])}
+                    | {other: row[other] for other in others}
+                    for row in csv.DictReader(file, strict=True)
+                ]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise RunError(f"{path}: cannot be read ({type(error).__name__}: {error}); train the run again") from None
 
     @property
     def groups(self) -> frozenset[str]:
@@ -137,49 +191,18 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
-def read_results(runs: Sequence[Path]) -> list[Result]:
-    """Read run folders, in the order of the paper's Table 1; other runs follow, by name.
+def read_result(folder: Path) -> Result:
+    """Read a run folder.
 
     Raises:
-        RunError: a file of a run is damaged.
+        RunError: a file in it is damaged.
     """
-    results = sorted((_read(run) for run in runs), key=_place)
-    shorts = [_short(result) for result in results]
-    for distinct in (
-        lambda result: result.name,
-        lambda result: "/".join(Path(os.path.abspath(result.path)).parts[-2:]),
-    ):
-        repeated = {short for short, count in Counter(shorts).items() if count > 1}
-        shorts = [distinct(result) if short in repeated else short
-                  for result, short in zip(results, shorts, strict=True)]  # fmt: skip
-    seen: Counter[str] = Counter()
-    for place, short in enumerate(shorts):
-        seen[short] += 1
-        shorts[place] = short if seen[short] == 1 else f"{short} ({seen[short]})"
-    return [replace(result, short=short, order=order)
-            for order, (result, short) in enumerate(zip(results, shorts, strict=True))]  # fmt: skip
+    run = read_run(folder)
+    return Result(run, tuple(row for row in run.predictions if row["split"] == "test"))
 
 
 def _looks_like_run(folder: Path) -> bool:
     return folder.is_dir() and any((folder / name).is_file() for name in RUN_FILES)
-
-
-def _place(result: Result) -> tuple:
-    rows = list(EXPERIMENTS)
-    return rows.index(result.experiment) if result.experiment in rows else len(rows), natural(result.name)
-
-
-def _short(result: Result) -> str:
-    """Its row of Table 1, starred where it is not quite that row; its folder's name if it is of no row."""
-    if result.experiment not in EXPERIMENTS:
-        return result.name
-    title = EXPERIMENTS[result.experiment].title
-    return title if result.label == title else f"{title}*"
-
-
-def _read(folder: Path) -> Result:
-    run = read_run(folder)
-    return Result(run, tuple(row for row in run.predictions if row["split"] == "test"))
 
 
 def _scores(row: dict[str, str]) -> tuple[float, float] | None:

@@ -1,82 +1,43 @@
-"""The paper's Table 1 with results: what stands above it, its rows, and what has to be known to read them."""
+"""The paper's Table 1 with results: one row per family of runs, then the floors and the ceiling."""
 
 from collections.abc import Sequence
 
-from .bootstrap import RESAMPLES
-from .experiments import EXPERIMENTS
-from .metrics import spearman
-from .page import Markup, element, join, number
+from .attachments import Attachments
+from .families import Family
+from .page import Markup, element, join, number, table
 from .results import Result, finite
 from .wording import (
-    FLOORS,
     PERCENT,
     SETTINGS,
-    colour_key,
-    counted,
     decimals,
-    difference,
     distinct_floors,
-    floor_name,
-    grouped,
     in_paper,
     in_words,
     interval_text,
-    listed,
     mean_known,
-    names_of,
     parameter_count,
     percentage,
-    rho_text,
+    row_name,
     signed,
     small,
+    spread_asides,
     whose,
-    with_rho,
 )
 
-PROTOCOLS = {
-    "paper": "test evaluated every epoch, last epoch reported, nothing chosen on the test set; best-on-test is shown "
-    "only as a curve",
-}
-# Larger than what rounding in predictions.csv can do to a rank correlation.
-_DISAGREE = 0.005
+_METRICS = ("spearman", "kendall", "pearson", "relative_l2", "mae")
 
 
-def findings(results: Sequence[Result]) -> str:
-    """What the correlations amount to, beside the highest floor."""
-    ranked = with_rho(results)
-    if not ranked:
-        return "No run has a correlation: its test samples have no scores, or every sample was given the same score."
-    top = max(result.number("spearman") for result in ranked)
-    best = [result for result in ranked if result.number("spearman") == top]
-    first = f"The highest correlation is that of {names_of(best)}: " if len(ranked) > 1 else f"{best[0].short} reaches "
-    sentences = [f"{first}ρ = {rho_text(best[0])}. "]
-    floors = [(finite(floor.get("spearman")), name) for name, floor, _ in distinct_floors(results)]
-    floors = [(rho, name) for rho, name in floors if rho is not None]
-    if floors and len({result.tested_on for result in results}) == 1:
-        rho, name = max(floors)
-        above = [result for result in ranked if result.number("spearman") > rho]
-        clear = sum(result.interval is not None and result.interval[0] > rho for result in above) or "none"
-        lie = f"{len(above) or 'none'} of {counted(len(ranked), 'run')} {'lies' if len(above) == 1 else 'lie'} above it"
-        sentences.append(
-            f"The highest floor, {floor_name(name).lower()}, reaches {signed(rho)} without seeing the video; "
-            + (f"{lie}, {clear} with the whole interval. " if above else f"{lie}. ")
-        )
-    sentences.append(
-        "The intervals cover which samples happened to be in the test set; they do not cover the luck of the seed, "
-        "which only several runs of one row can show."
-    )
-    return "".join(sentences)
-
-
-def results_table(results: Sequence[Result]) -> Markup:
-    """One row per run, in its order, and one per floor."""
-    alike = len({(len(result.test), result.config.get("seed")) for result in results}) == 1
-    rows = [_result_row(result, alike) for result in results]
-    floors = _floor_rows(results)
+def results_table(families: Sequence[Family]) -> Markup:
+    """One row per family, in its order, one per floor, and the ceiling."""
+    one_size = len({len(family.tested_on) for family in families}) == 1
+    one_seed = len({str(family.seeds) for family in families if len(family.seeds) == 1}) < 2
+    rows = [_result_row(family, one_size, one_seed) for family in families]
+    foot = [*_floor_rows(families), *_ceiling_rows(families)]
     settings = ("Backbone", "RNN cell", "Stacked cells", "Attention", "Feature encoding")
     numbers = (
         ("Spearman’s\N{NO-BREAK SPACE}ρ", f"95{PERCENT} interval"),
         ("Relative L2", "×100"),
+        ("MAE", "points"),
         ("Class accuracy", "mean"),
         ("Training loss", ""),
         ("Time", "seconds"),
@@ -88,44 +49,131 @@ def results_table(results: Sequence[Result]) -> Markup:
         *(element("th", name, scope="col", class_="setting") for name in settings),
         *(element("th", name, small(unit) if unit else "", scope="col", class_="number") for name, unit in numbers),
     )
-    foot = [element("tbody", *floors, class_="floor")] if floors else []
-    whole = element("table", element("thead", head), element("tbody", *rows), *foot, class_="results")
+    below = [element("tbody", *foot, class_="floor")] if foot else []
+    whole = element("table", element("thead", head), element("tbody", *rows), *below, class_="results")
     return element("div", whole, class_="scroll", tabindex="0")
 
 
-def _result_row(result: Result, alike: bool) -> Markup:
-    n, scored, seed = len(result.test), len(result.scores[0]), result.config.get("seed")
-    asides = [] if result.label == result.short else [difference(result)]
-    asides += [] if alike else [f"n {n}" + ("" if seed is None else f", seed {seed}")]
+def further_metrics(families: Sequence[Family]) -> list[Markup]:
+    """Other agreement metrics, and the averages over folds, each by its name."""
+    folded = any(family.folded for family in families)
+    header = ["Run", "Spearman’s ρ", "Kendall’s τ", "Pearson’s r", "Relative L2 ×100", "MAE (points)"]
+    header[1:2] = ["Spearman’s ρ, plain average", "Spearman’s ρ, by Fisher z"] if folded else ["Spearman’s ρ"]
+    rows = []
+    for family in families:
+        cells = [_spread(family, name) for name in _METRICS]
+        rows.append([row_name(family), cells[0], *([decimals(family.fisher_z)] if folded else []), *cells[1:]])
+    folds = (
+        " Averages over folds: plain is the arithmetic mean; by Fisher z is tanh of the mean artanh, which is never closer "
+        "to 0, so one must not be compared with the other."
+        if folded
+        else ""
+    )
+    said = element(
+        "p", "All are computed on the test samples; ± is the standard deviation over runs." + folds, class_="note"
+    )
+    return [element("details", element("summary", "Further metrics"), said, table(header, rows, "metrics"))]
+
+
+def keep_results(families: Sequence[Family], attachments: Attachments) -> None:
+    """Table 1 and the runs behind it, as CSV."""
+    metrics = [name for metric in _METRICS for name in (metric, f"{metric}_std")]
+    header = ["kind", "row", "label", "experiment", "protocol", "difficulty", "seeds", "folds", "n_test", *metrics,
+              "spearman_low", "spearman_high", "spearman_fisher_z", "class_accuracy", "train_loss", "seconds",
+              "parameters", "leaked"]  # fmt: skip
+    rows = [_result_record(family) for family in families]
+    empty = [None] * len(header)
+    for floor in distinct_floors(families):
+        record = dict(zip(header, empty, strict=True)) | {"kind": "floor", "row": floor.name, "label": floor.title}
+        record |= {name: finite(floor.metrics.get(name)) for name in ("spearman", "relative_l2", "mae")}
+        rows.append(record | {"n_test": finite(floor.metrics.get("n"))})
+    for ceiling, _ in _ceilings(families):
+        record = {"kind": "ceiling", "row": "judge", "label": "One judge against the others", "n_test": ceiling.get("n"),
+                  "spearman": finite(ceiling.get("spearman"))}  # fmt: skip
+        rows.append(dict(zip(header, empty, strict=True)) | record)
+    attachments.table("results", header, ([row.get(name) for name in header] for row in rows),
+                      "Table 1 with results, floors and ceiling, one line per row")  # fmt: skip
+    header = ["row", "folder", "seed", "fold", "n_train", "n_val", "n_test", *_METRICS, "spearman_low", "spearman_high",
+              "train_loss", "epochs", "chosen_epoch", "best_test_spearman", "seconds", "leaked"]  # fmt: skip
+    attachments.table("runs", header, (_run_record(family, result) for family in families for result in family.results),
+                      "the same for every single run")  # fmt: skip
+
+
+def _result_row(family: Family, one_size: bool, one_seed: bool) -> Markup:
+    n, scored = len(family.tested_on), len(family.truth)
+    sizes = [] if one_size else [f"n {n}"]
+    seeds = (
+        [f"seed {seed}" for seed in family.seeds if seed is not None] if len(family.seeds) == 1 and not one_seed else []
+    )
+    asides = [", ".join(sizes + seeds)]
     asides += [] if scored in (0, n) else [f"{scored} of {n} have a score"]
-    named = [
-        colour_key(result),
-        result.short,
-        *map(small, asides),
-        element("span", in_words(result), class_="aside narrow"),
-    ]
-    rho, loss, seconds = (result.number(name) for name in ("spearman", "train_loss", "seconds"))
-    interval = [] if result.interval is None else [small(interval_text(result.interval))]
+    named = [row_name(family, *asides), element("span", in_words(family), class_="aside narrow")]
+    rho, loss, seconds = family.number("spearman"), family.number("train_loss"), family.seconds
+    interval = [] if family.interval is None else [small(interval_text(family.interval))]
     numbers = [
-        join([decimals(rho, "undefined" if scored else "–"), *interval]),
-        decimals(result.number("relative_l2")),
-        percentage(mean_known(result.numbers("class_accuracy").values())),
+        join(
+            [
+                decimals(rho, "undefined" if scored else "–"),
+                *spread_asides(family.std(family.numbers("spearman"))),
+                *interval,
+            ]
+        ),
+        _spread(family, "relative_l2", 2),
+        _spread(family, "mae", 2),
+        percentage(mean_known(family.table("class_accuracy").values())),
         decimals(loss) if (loss or 0) < 10 else number(loss, f"{loss:,.1f}"),
         number(seconds, f"{seconds or 0:,.1f}" if (seconds or 0) < 100 else f"{seconds:,.0f}"),
-        parameter_count(result.number("parameters")),
+        parameter_count(family.number("parameters")),
     ]
-    return _row(named, [_setting(result, name) for name in SETTINGS], numbers)
+    return _row(named, [_setting(family, name) for name in SETTINGS], numbers)
 
 
-def _floor_rows(results: Sequence[Result]) -> list[Markup]:
+def _spread(family: Family, name: str, digits: int = 3) -> Markup:
+    value, std = family.number(name), family.std(family.numbers(name))
+    return join([number(value, signed(value or 0, digits)), *spread_asides(std, digits)])
+
+
+def _floor_rows(families: Sequence[Family]) -> list[Markup]:
     rows = []
-    for name, floor, owners in distinct_floors(results):
-        rho, error = finite(floor.get("spearman")), finite(floor.get("relative_l2"))
-        known = finite(floor.get("n"))
-        partly = known is not None and any(known != len(result.scores[0]) for result in owners if len(result.scores[0]))
-        asides = ["floor" + (f", n {known:.0f}" if partly else ""), *whose(owners, results)]
-        numbers = [decimals(rho, "undefined"), decimals(error), "", "", "", ""]
-        rows.append(_row([floor_name(name), *map(small, asides)], [""] * len(SETTINGS), numbers))
+    for floor in distinct_floors(families):
+        error, mae = finite(floor.metrics.get("relative_l2")), finite(floor.metrics.get("mae"))
+        known = finite(floor.metrics.get("n"))
+        partly = known is not None and any(known != len(family.truth) for family in floor.owners if family.truth)
+        asides = ["floor" + (f", n {known:.0f}" if partly else ""), *whose(floor.owners, families)]
+        numbers = [
+            join([decimals(floor.rho, "undefined"), *_range_aside(floor)]),
+            number(error, signed(error or 0, 2)),
+            number(mae, signed(mae or 0, 2)),
+            "", "", "", "",
+        ]  # fmt: skip
+        rows.append(_row([floor.title, *map(small, asides)], [""] * len(SETTINGS), numbers))
+    return rows
+
+
+def _range_aside(floor) -> list[Markup]:
+    """Rows with other validation samples have other training samples, and so other floors."""
+    if floor.rho is None or floor.lowest is None or floor.rho - floor.lowest < 0.0005:
+        return []
+    return [small(f"lowest {signed(floor.lowest)}")]
+
+
+def _ceilings(families: Sequence[Family]) -> list[tuple[dict, list[Family]]]:
+    found: dict = {}
+    for family in families:
+        ceiling = family.first.summary.get("ceiling")
+        if isinstance(ceiling, dict) and finite(ceiling.get("spearman")) is not None and not family.folded:
+            found.setdefault((family.tested_on, ceiling["spearman"]), (ceiling, []))[1].append(family)
+    return list(found.values())
+
+
+def _ceiling_rows(families: Sequence[Family]) -> list[Markup]:
+    rows = []
+    for ceiling, owners in _ceilings(families):
+        low, high = finite(ceiling.get("lowest")), finite(ceiling.get("highest"))
+        between = [] if low is None or high is None else [small(f"{signed(low)} to {signed(high)}")]
+        asides = ["ceiling", *whose(owners, families)]
+        numbers = [join([decimals(finite(ceiling["spearman"])), *between]), "", "", "", "", "", ""]
+        rows.append(_row(["One judge", *map(small, asides)], [""] * len(SETTINGS), numbers))
     return rows
 
 
@@ -138,84 +186,37 @@ def _row(named: Sequence, settings: Sequence, numbers: Sequence) -> Markup:
     )
 
 
-def warnings(results: Sequence[Result]) -> list[str]:
-    """What makes rows hard to compare, or not to be trusted."""
-    warnings = []
-    features = grouped(results, lambda result: str(result.features.get("fingerprint")))
-    if len(features) > 1:
-        who = "; ".join(
-            f"{names_of(owners)} on {fingerprint[:12]} ({in_paper(owners[0].features.get('backbone'))})"
-            for fingerprint, owners in features.items()
-        )
-        warnings.append(f"Not all rows are directly comparable: the runs read different features. {who}.")
-    tests = grouped(results, lambda result: result.tested_on)
-    if len(tests) > 1:
-        who = "; ".join(f"{names_of(owners)} on {counted(len(ids), 'sample')}" for ids, owners in tests.items())
-        warnings.append(f"Not all rows are comparable: the runs were tested on different samples. {who}.")
-    equal = grouped((r for r in results if len(r.scores[0])), lambda r: (r.tested_on, tuple(r.scores[1].round(6))))
-    for owners in equal.values():
-        if len(owners) > 1:
-            warnings.append(
-                f"{names_of(owners)} predict the same scores. On cached features the captioner trains nothing that scores "
-                "and classes use, so rows that differ only in the captioner (RNN cell, stacked cells, attention) differ "
-                "only in captions, loss and cost; in the paper they share a backbone that is trained with them."
-            )
-    for result in results:
-        said, found = result.number("spearman"), finite(spearman(*result.scores))
-        if (said is None) != (found is None) or (said is not None and abs(said - found) > _DISAGREE):
-            said, found = ("an undefined ρ" if rho is None else f"ρ = {signed(rho)}" for rho in (said, found))
-            warnings.append(
-                f"{result.short}: summary.json says {said} but predictions.csv gives {found}; "
-                "the two files are not of one run."
-            )
-    return warnings
-
-
-def notes(results: Sequence[Result]) -> list[list]:
-    """What the columns mean; each note is a list of the parts of one paragraph."""
-    notes = []
-    for protocol, owners in grouped(results, lambda r: str(r.config.get("protocol") or "not recorded")).items():
-        meaning = f": {PROTOCOLS[protocol]}" if protocol in PROTOCOLS else ""
-        notes.append(
-            [element("b", "Protocol"), *(f" of {who}" for who in whose(owners, results)), f": {protocol}{meaning}."]
-        )
-    starred = [result for result in results if result.short.endswith("*")]
-    if starred:
-        notes.append([element("b", "*"), " Not quite this row of Table 1: what differs is said beside it."])
-    if intervals := [result for result in results if result.interval]:
-        said = [f": percentiles of {RESAMPLES:,} resamples of the test samples, seed 0."]
-        grouped_samples = [result for result in intervals if 0 < len(result.groups) < len(result.scores[0])]
-        for groups, owners in grouped(grouped_samples, lambda result: len(result.groups)).items():
-            who = "".join(f" of {names}" for names in whose(owners, intervals))
-            said.append(
-                f" The samples{who} are taken as independent; they come from {counted(groups, 'group')}, so the true "
-                "uncertainty is larger."
-            )
-        notes.append([element("b", "Interval"), *said])
-    notes.append(
-        [element("b", "Relative L2"), ": 100 times the mean squared error over the squared range of the test scores. ",
-         element("b", "Training loss"), ": of the last epoch. ",
-         element("b", "Time"), ": the whole run on cached features, without their extraction. ",
-         element("b", "Parameters"), ": of what was trained; the backbone was not."]
-    )  # fmt: skip
-    present = [name for name in FLOORS if any(floor == name for floor, *_ in distinct_floors(results))]
-    if present:
-        said = "; ".join(f"{FLOORS[name][0].lower()} {FLOORS[name][1]}" for name in present)
-        notes.append(
-            [element("b", "Floors"), f" are predictions without the video: {said}. A run that does not rise above them "
-             "has not shown that it learned from the video."]
-        )  # fmt: skip
-    absent = [row.title for name, row in EXPERIMENTS.items() if name not in {result.experiment for result in results}]
-    if 0 < len(absent) < len(EXPERIMENTS):
-        notes.append([f"Rows of the paper’s Table 1 without a run here: {listed(absent)}."])
-    return notes
-
-
-def _setting(result: Result, name: str) -> Markup | str:
-    """What the run used, and what its row of Table 1 says where that is something else."""
-    of_paper = (result.config.get("table1") or {}).get(name)
-    used = result.features.get("backbone") if name == "backbone" else result.config.get(name)
+def _setting(family: Family, name: str) -> Markup | str:
+    """What the row used, and what its row of Table 1 says where that is something else."""
+    of_paper = (family.config.get("table1") or {}).get(name)
+    used = family.features.get("backbone") if name == "backbone" else family.config.get(name)
     used = of_paper if used is None else used
     if of_paper is None or in_paper(of_paper) == in_paper(used):
         return in_paper(used)
     return join([in_paper(used), small(f"Table\N{NO-BREAK SPACE}1: {in_paper(of_paper)}")])
+
+
+def _result_record(family: Family) -> dict:
+    low, high = family.interval or (None, None)
+    record = {
+        "kind": "run", "row": family.short, "label": family.label, "experiment": family.experiment,
+        "protocol": family.config.get("protocol"), "difficulty": family.config.get("difficulty"),
+        "seeds": " ".join(str(seed) for seed in family.seeds), "folds": " ".join(family.folds),
+        "n_test": len(family.tested_on), "spearman_low": low, "spearman_high": high,
+        "spearman_fisher_z": family.fisher_z, "class_accuracy": mean_known(family.table("class_accuracy").values()),
+        "train_loss": family.number("train_loss"), "seconds": family.seconds, "parameters": family.number("parameters"),
+        "leaked": max(result.leaked for result in family.results),
+    }  # fmt: skip
+    for name in _METRICS:
+        record |= {name: family.number(name), f"{name}_std": family.std(family.numbers(name))}
+    return record
+
+
+def _run_record(family: Family, result: Result) -> list:
+    low, high = Family((result,)).interval or (None, None)
+    chosen = (result.summary.get("chosen") or {}).get("assessment") or {}
+    best = result.summary.get("best_test_spearman") or {}
+    sizes = [result.summary.get(name) for name in ("n_train", "n_val", "n_test")]
+    return [family.short, result.name, result.seed, result.fold, *sizes, *map(result.number, _METRICS), low, high,
+            result.number("train_loss"), result.summary.get("epochs"), chosen.get("epoch"), best.get("spearman"),
+            result.seconds, result.leaked]  # fmt: skip

@@ -2,11 +2,13 @@
 
 - `config.json`: what was asked for, what was used, on which features, with which versions.
 - `metrics.csv`: one row per epoch.
-- `predictions.csv`: one row per training and test sample, scores in points.
-- `summary.json`: the results, beside the floors. `peak_memory_bytes` is on a GPU that of the run's tensors, on the CPU that of
-  the whole process so far, earlier runs in it included.
+- `predictions.csv`: one row per training, validation and test sample, scores in points.
+- `summary.json`: the results, beside the floors and the audit. `peak_memory_bytes` is on a GPU that of the run's tensors, on the
+  CPU that of the whole process so far, earlier runs in it included.
+- `contributions.csv`: the encoder's weight of every clip, where it has such weights; `caption_attention.csv`: the captioner's weight
+  of every clip at every word of the test captions, likewise.
 - `vocabulary.json`: the words by number, where captions were trained.
-- `model.safetensors`: the weights of the last epoch; its metadata holds config and vocabulary too.
+- `model.safetensors`: the weights that are reported; its metadata holds config and vocabulary too, as JSON under `run`.
 
 A folder appears under its name when all of them are written, never before.
 """
@@ -15,10 +17,7 @@ import csv
 import json
 import math
 import reprlib
-import shutil
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -39,12 +38,18 @@ RUN_FILES = ("config.json", "metrics.csv", "predictions.csv", "summary.json")
 # What is read from the files: a type, [kind of the items], {name: kind}, or {...: kind} where any name may stand.
 _NUMBERS = {...: float}
 _CONFIG = {
-    "experiment": str, "label": str, "seed": int, "protocol": str, "device": str, "tasks": [str], "notes": [str],
-    "table1": {...: object}, "features": {"backbone": str, "path": str, "fingerprint": str, "views": [str]}, "views": str,
+    **dict.fromkeys(("experiment", "label", "protocol", "device", "views", "difficulty", "fold"), str),
+    "seed": int, "tasks": [str], "notes": [str],
+    "table1": {...: object}, "features": {"backbone": str, "path": str, "fingerprint": str, "views": [str]},
 }  # fmt: skip
 _SUMMARY = {
-    **dict.fromkeys(("spearman", "relative_l2", "train_loss", "seconds", "parameters", "peak_memory_bytes"), float),
-    "class_accuracy": _NUMBERS, "majority_accuracy": _NUMBERS, "floors": {...: _NUMBERS}, "notes": [str],
+    **dict.fromkeys(
+        ("spearman", "kendall", "pearson", "relative_l2", "mae", "train_loss", "unigram_loss", "caption_loss_per_token",
+         "parameters", "peak_memory_bytes"), float
+    ),
+    "interval": [float], "seconds": _NUMBERS, "class_accuracy": _NUMBERS, "majority_accuracy": _NUMBERS,
+    "floors": {...: _NUMBERS}, "per_group": {...: _NUMBERS}, "captions": {...: object}, "chosen": {...: {...: object}},
+    "ceiling": _NUMBERS, "best_test_spearman": {...: object}, "audit": {...: object}, "notes": [str],
 }  # fmt: skip
 _PREDICTIONS = ("sample_id", "split", "group", "final_score", "predicted_score")
 _EXPECTED = {str: "text", int: "a whole number", float: "a number"}
@@ -52,23 +57,30 @@ _EXPECTED = {str: "text", int: "a whole number", float: "a number"}
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of `metrics.csv`; None or NaN where a task is off or nothing is defined.
+    """One row of `metrics.csv`; None or NaN where a task is off, nothing is defined, or the protocol does not look.
 
     Args:
-        train_loss: train_score_loss + train_class_loss + 0.01 * train_caption_loss, as they were while training.
+        train_loss: train_score_loss + train_class_loss + 0.01 * train_caption_loss, as they were while training. A part that
+            is no longer trained counts with its last loss.
         train_score_loss: mean over the samples that have a score.
         train_class_loss: likewise per class column, summed over the columns.
         train_caption_loss: in nats per caption; per_token: per word, `<eos>` included.
-        test_spearman, test_relative_l2: after the epoch.
-        seconds: of training and testing.
+        val_spearman, val_relative_l2, val_class_accuracy (mean over the columns), val_caption_loss_per_token: on the
+            validation samples after the epoch (protocol honest).
+        test_spearman, test_relative_l2: on the test samples after the epoch (protocol paper).
+        seconds: of training and evaluating.
     """
 
     epoch: int
-    train_loss: float
+    train_loss: float | None
     train_score_loss: float | None
     train_class_loss: float | None
     train_caption_loss: float | None
     train_caption_loss_per_token: float | None
+    val_spearman: float | None
+    val_relative_l2: float | None
+    val_class_accuracy: float | None
+    val_caption_loss_per_token: float | None
     test_spearman: float | None
     test_relative_l2: float | None
     seconds: float
@@ -141,87 +153,35 @@ def write_run(
     folder: Path,
     config: Mapping,
     epochs: Sequence["Epoch"],
-    predictions: Mapping[str, Sequence],
+    tables: Mapping[str, Mapping[str, Sequence]],
     summary: Mapping,
     vocabulary: Vocabulary | None,
     model: "AqaModel",
 ) -> None:
-    """Write all files of a run into `folder`, from `new_run_folder`.
+    """Write all files of a run into `folder`, that of `run_folder.new_run_folder`.
 
     Args:
-        predictions: columns of equal length.
+        tables: by file name columns of equal length; `predictions.csv` and what else there is.
 
     Numbers that are None or not finite become empty cells, in JSON null.
     """
     from safetensors.torch import save_file
 
-    metadata = {"config": _to_json(config)}
     _write(folder / "config.json", _to_json(config))
     _write(folder / "summary.json", _to_json(summary))
     if vocabulary is not None:
-        metadata["vocabulary"] = _to_json(vocabulary.words)
-        _write(folder / "vocabulary.json", metadata["vocabulary"])
+        _write(folder / "vocabulary.json", _to_json(vocabulary.words))
     _write_table(folder / "metrics.csv", [field.name for field in fields(Epoch)], map(astuple, epochs))
-    _write_table(folder / "predictions.csv", predictions, zip(*predictions.values(), strict=True))
-    # Clones: on a GPU the weights of an RNN are slices of one block, which safetensors takes for shared.
-    weights = {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}
+    for name, columns in tables.items():
+        _write_table(folder / name, columns, zip(*columns.values(), strict=True))
+    weights = model.state_dict()
+    if any(weight.is_cuda for weight in weights.values()):
+        # The weights of an RNN are slices of one block there, which safetensors takes for shared.
+        weights = {name: weight.cpu().clone() for name, weight in weights.items()}
+    # One entry: of several, safetensors writes now one first and now the other, and the file has other bits each time.
+    metadata = {"run": _to_json({"config": config, "vocabulary": vocabulary and vocabulary.words})}
     with replacing(folder / "model.safetensors") as path:
         save_file(weights, path, metadata)
-
-
-def check_run_folder(folder: Path, overwrite: bool) -> None:
-    """Whether a run may be written to `folder`.
-
-    Raises:
-        RunError: it exists and `overwrite` was not asked for, or it is something else than a run.
-    """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise RunError(
-            f"{folder}: is a file, but a run folder is to be written there; remove it or choose another --out"
-        )
-    if not any(folder.iterdir()):
-        return
-    if not (folder / "summary.json").is_file():
-        raise RunError(
-            f"{folder}: exists and is not a run folder (no summary.json in it); remove it or choose another --out"
-        )
-    if not overwrite:
-        raise RunError(f"{folder}: this run exists; give --overwrite to replace it, or another --out to keep it")
-
-
-@contextmanager
-def new_run_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """An empty folder beside `folder` that takes its place when the block ends well, and vanishes when it does not.
-
-    Raises:
-        RunError: as `check_run_folder`, or nothing can be written there.
-    """
-    check_run_folder(folder, overwrite)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
-    try:
-        yield temporary
-        check_run_folder(folder, overwrite)
-        _publish(temporary, folder)
-    except OSError as error:
-        raise RunError(f"{folder}: writing the run failed ({error}); choose another --out") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _publish(temporary: Path, folder: Path) -> None:
-    if folder.exists():
-        replaced = temporary.with_suffix(".old")
-        folder.rename(replaced)
-        temporary.rename(folder)
-        shutil.rmtree(replaced)
-    else:
-        temporary.rename(folder)
 
 
 def _to_json(record) -> str:

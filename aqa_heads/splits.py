@@ -3,7 +3,7 @@
 import heapq
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from aqa_cache.annotations import Sample
@@ -47,7 +47,7 @@ def choose_split(
     `honest`: the samples of split val validate. Where there are none, or with folds, training samples are held out: whole
     groups in random order, each that still fits into the share asked for, and one more if that comes nearer to it. Single
     samples instead, spread evenly over the scores, if there are fewer than `FEWEST_GROUPS` groups, or if whole ones come
-    to less than half or more than twice the share. A sample without group is a group of its own beside others that have one.
+    to less than half or more than twice the share, or to fewer than `FEWEST_VALIDATED`. A sample without group is a group of its own beside others that have one.
 
     `paper`: nobody validates, and samples of split val are left out.
 
@@ -200,7 +200,7 @@ def _hold_out(
     enough = len(held & set(labelled))
     if named < FEWEST_GROUPS:
         why_single = f"{_only(named)}, and holding out whole ones needs {FEWEST_GROUPS}"
-    elif not wanted / 2 <= enough <= wanted * 2:
+    elif not max(wanted / 2, FEWEST_VALIDATED) <= enough <= wanted * 2:
         why_single = f"whole groups would come to {enough} where {wanted:.0f} are wanted"
     else:
         why_single = None
@@ -237,13 +237,16 @@ def _draw_along_scores(order: list[int], count: int, random: Random) -> set[int]
 
 
 def _check_sizes(samples: Sequence[Sample], train: list[int], val: list[int]) -> None:
-    labelled, kind = _labelled(samples, [*train, *val])
+    if any(samples[index].final_score is not None for index in train):
+        labelled, kind = _labelled(samples, [*train, *val])
+    else:  # then scores of validation samples are of no use either
+        labelled, kind = _labelled([replace(sample, final_score=None) for sample in samples], [*train, *val])
     validated = len(set(labelled).intersection(val))
     if validated < FEWEST_VALIDATED or len(labelled) - validated < 2:
         raise TrainingError(
             f"of {len(labelled)} samples with {kind} {validated} would validate and {len(labelled) - validated} train, expected "
-            f"at least {FEWEST_VALIDATED} and 2; give more training samples, name more samples of split val, or use "
-            "--protocol paper, which has no validation"
+            f"at least {FEWEST_VALIDATED} and 2; give more training samples, a greater --validation share, more samples of split "
+            "val, or --protocol paper, which has no validation"
         )
 
 

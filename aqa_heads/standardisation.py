@@ -24,13 +24,20 @@ class Standardiser(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
 
-    def fit(self, clips: Sequence[np.ndarray]) -> None:
-        """Take mean and standard deviation over all `clips`, each `(clips, dim)`; a constant dimension becomes 0."""
-        rows = sum(map(len, clips))
-        mean = sum(sample.sum(0, dtype=np.float64) for sample in clips) / rows
-        variance = sum(np.square(sample - mean).sum(0) for sample in clips) / rows
-        lowest = np.minimum.reduce([sample.min(0) for sample in clips])
-        highest = np.maximum.reduce([sample.max(0) for sample in clips])
+    def fit(self, clips: Sequence[torch.Tensor]) -> None:
+        """Take mean and standard deviation over all `clips`, each `(clips, dim)` on the CPU; a constant dimension becomes 0.
+
+        They are gone through twice and may be read anew each time.
+        """
+        rows, total = 0, np.zeros(len(self.mean))
+        lowest, highest = np.full(len(self.mean), np.inf), np.full(len(self.mean), -np.inf)
+        for sample in map(np.asarray, clips):
+            rows += len(sample)
+            total += sample.sum(0, dtype=np.float64)
+            np.minimum(lowest, sample.min(0), out=lowest)
+            np.maximum(highest, sample.max(0), out=highest)
+        mean = total / rows
+        variance = sum(np.square(np.asarray(sample) - mean).sum(0) for sample in clips) / rows
         scale = np.where(lowest == highest, 0, 1 / np.sqrt(np.where(lowest == highest, 1, variance)))
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))

@@ -28,11 +28,12 @@ Example:
 def main(runs: tuple[Path, ...], output: Path, title: str | None, force: bool) -> None:
     """Write the results of RUNS as one HTML page.
 
-    RUNS are run folders that aqa-train finished, or folders that hold run folders. The page shows the paper's Table 1
-    with results, its curves, predicted beside true scores, class accuracies, captions, and where the numbers come
-    from. It needs no network. The figures lie as PNG files in a folder beside it (report_files/ for report.html).
+    RUNS are run folders that aqa-train finished, or folders that hold run folders. Runs that differ only in seed or fold
+    are one row. The page shows the paper's Table 1 with results, floors and intervals, what differs by more than noise,
+    curves, predicted beside true scores, groups, classes, captions, the audit, and where the numbers come from. It needs
+    no network. Figures (PNG) and numbers (CSV) lie in a folder beside it (report_files/ for report.html).
     """
-    from aqa_heads.report import figures_folder, write_report
+    from aqa_heads.report import files_folder, write_report
 
     page = write_report(runs, output, title=title, force=force)
-    click.echo(f"Written: {page}, and its figures as PNG files in {figures_folder(page)}")
+    click.echo(f"Written: {page}, with its figures (PNG) and numbers (CSV) in {files_folder(page)}")

@@ -1,5 +1,6 @@
-"""`aqa-train`: train heads on a feature cache, one run per experiment."""
+"""`aqa-train`: train heads on a feature cache, one run per experiment, seed and fold."""
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqa_heads.configuration import VIEWS, TrainingConfig
-from aqa_heads.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, RNNS, TASKS
+from aqa_heads.configuration import DIFFICULTIES, OFFICIAL_FOLDS, PROTOCOLS, VIEWS, TrainingConfig
+from aqa_heads.errors import TrainingError
+from aqa_heads.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
 
 from .errors import handle_errors
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from aqa_heads.runs import Epoch, Run
 
 _DEFAULT = TrainingConfig("")
+_GROUPS = {"all": tuple(EXPERIMENTS), "references": tuple(REFERENCES)}
 
 
 def _positive(kind: type):
@@ -28,93 +31,164 @@ def _positive(kind: type):
 @click.command(
     epilog="""\b
     Example:
-      aqa-train --features feats.h5 --exp 7 --epochs 20"""
+      aqa-train --features feats.h5 --exp 7
+      aqa-train --features feats.h5 --exp all,ridge --seeds 3
+      aqa-train --features feats.h5 --exp all --literal --protocol paper"""
 )
 @click.option(
     "--features", required=True, type=click.Path(path_type=Path), help="Feature cache, written by aqa-extract."
 )
 @click.option(
-    "--exp",
-    "experiment",
-    type=click.Choice([*EXPERIMENTS, "all"]),
-    default=_DEFAULT.experiment,
-    show_default=True,
-    help="Row of the paper's Table 1, or all eight.",
-)
+    "--exp", "experiments", default=_DEFAULT.experiment, show_default=True, metavar="NAME[,NAME…]",
+    help=f"Rows of the paper's Table 1 ({', '.join(EXPERIMENTS)}), or all of them; references: {', '.join(REFERENCES)}.",
+)  # fmt: skip
+@click.option(
+    "--literal", is_flag=True,
+    help="The row exactly as the original: its widths, projections, plain stacks, raw features, score/17, Adam 1e-4, steps of 3.",
+)  # fmt: skip
 @click.option("--encoder", type=click.Choice(ENCODERS), help="From clips to one feature.  [default: the row's]")
+@click.option("--encoder-hidden", type=_positive(int), help="Its width.  [default: lstm, gru 1024; attention 256; …]")
+@click.option("--encoder-layers", type=_positive(int), help="Its depth.  [default: 2]")
+@click.option(
+    "--pretrain-epochs", type=click.IntRange(0), default=_DEFAULT.pretrain_epochs, show_default=True,
+    help="Of an lstm or gru encoder as an autoencoder of the clip features, before training.",
+)  # fmt: skip
 @click.option("--rnn", type=click.Choice(RNNS), help="Cell of the captioner.  [default: the row's]")
 @click.option("--layers", type=_positive(int), help="Stacked cells of the captioner.  [default: the row's]")
 @click.option(
-    "--attention", type=click.Choice(ATTENTIONS), help="Linear projection for the captioner.  [default: the row's]"
-)
+    "--attention", type=click.Choice(ATTENTIONS),
+    help="linear is the paper's projection; additive and dot weigh the clips at every word.  [default: the row's]",
+)  # fmt: skip
+@click.option(
+    "--residual/--no-residual", default=None,
+    help="Connections around the captioner's cells.  [default: where there are more than two]",
+)  # fmt: skip
 @click.option("--tasks", default=",".join(TASKS), show_default=True, help="Any of them, separated by commas.")
 @click.option(
-    "--epochs",
-    type=_positive(int),
-    default=_DEFAULT.epochs,
-    show_default=True,
-    help="Each is tested; the last one counts.",
+    "--difficulty", type=click.Choice(DIFFICULTIES), default=_DEFAULT.difficulty, show_default=True,
+    help="ignore: predict the final score. multiply: predict the execution, multiply by the known difficulty.",
+)  # fmt: skip
+@click.option(
+    "--protocol", type=click.Choice(PROTOCOLS), default=_DEFAULT.protocol, show_default=True,
+    help="honest: best epoch by held-out training groups, test once. paper: test every epoch, report the last.",
+)  # fmt: skip
+@click.option(
+    "--validation", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=_DEFAULT.validation,
+    show_default=True, help="Share of the training samples held out.",
+)  # fmt: skip
+@click.option(
+    "--folds", metavar=f"K|{OFFICIAL_FOLDS}",
+    help="Cross-validation: K folds of whole groups, or the annotations' column fold; each is a run.",
+)  # fmt: skip
+@click.option(
+    "--seeds", "seed_count", type=click.IntRange(1), default=1, show_default=True,
+    help="Runs per experiment, with seeds SEED, SEED+1, …",
+)  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(0), default=_DEFAULT.seed, show_default=True,
+    help="Of weights, dropout, order and held-out groups.",
+)  # fmt: skip
+@click.option("--epochs", type=_positive(int), default=_DEFAULT.epochs, show_default=True, help="At most.")
+@click.option(
+    "--patience", type=_positive(int), default=_DEFAULT.patience, show_default=True,
+    help="Epochs without improvement on the held-out samples before training ends.",
+)  # fmt: skip
+@click.option("--batch-size", type=_positive(int), help="Samples per step.  [default: 16; literal: 3]")
+@click.option("--lr", type=_positive(float), help=f"Learning rate.  [default: {_DEFAULT.lr:g}]")
+@click.option(
+    "--caption-lr", type=_positive(float), help=f"Of the captioner.  [default: {_DEFAULT.caption_lr:g}; literal: 1e-4]"
 )
 @click.option(
-    "--batch-size", type=_positive(int), default=_DEFAULT.batch_size, show_default=True, help="Samples per step."
+    "--weight-decay", type=click.FloatRange(0), help=f"Of AdamW.  [default: {_DEFAULT.weight_decay:g}; literal: 0]"
 )
-@click.option("--lr", type=_positive(float), default=_DEFAULT.lr, show_default=True, help="Learning rate of Adam.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=_DEFAULT.seed, show_default=True, help="Of weights, dropout and order."
-)
+    "--dropout", type=click.FloatRange(0, 1, max_open=True),
+    help=f"Before and after fc6.  [default: {_DEFAULT.dropout:g}; literal: 0]",
+)  # fmt: skip
+@click.option(
+    "--ridge-start/--no-ridge-start", default=None,
+    help="A linear path to the score beside fc6, started from ridge regression.  [default: yes; literal: no]",
+)  # fmt: skip
 @click.option("--device", default=_DEFAULT.device, show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option(
     "--threads", type=_positive(int), help="Of the CPU; 1 is fastest where other programs run.  [default: all cores]"
 )
 @click.option(
-    "--score-scale",
-    type=_positive(float),
-    help="Points per unit of the score head; original: 17.  [default: std of training]",
+    "--score-scale", type=_positive(float),
+    help="Points per unit of the score head.  [default: std of training; literal: 17]",
+)  # fmt: skip
+@click.option(
+    "--centre/--no-centre", default=None, help="Learn the score above the training mean.  [default: yes; literal: no]"
 )
 @click.option(
-    "--standardise/--no-standardise", default=True, show_default=True, help="Scale features by training statistics."
-)
+    "--standardise/--no-standardise", default=None,
+    help="Scale features by training statistics.  [default: yes; literal: no]",
+)  # fmt: skip
 @click.option(
-    "--views",
-    type=click.Choice(VIEWS),
-    default=_DEFAULT.views,
-    show_default=True,
+    "--views", type=click.Choice(VIEWS), default=_DEFAULT.views, show_default=True,
     help="Of each training sample, where the cache holds several: draw one anew in every epoch, or keep to the plain one.",
+)  # fmt: skip
+@click.option(
+    "--vocabulary", type=click.Path(path_type=Path),
+    help="MTL-AQA's vocab.json, as in the paper.  [default: the words of the training captions]",
+)  # fmt: skip
+@click.option(
+    "--beam", type=_positive(int), default=_DEFAULT.beam, show_default=True,
+    help="Captions kept at every word; 1 is greedy.",
+)  # fmt: skip
+@click.option(
+    "--meteor/--no-meteor", default=True, show_default=True, help="Of captions, where Java is installed; 10 s a run."
 )
 @click.option(
-    "--encoder-hidden",
-    type=_positive(int),
-    default=_DEFAULT.encoder_hidden,
-    show_default=True,
-    help="Of the lstm encoder.",
-)
-@click.option(
-    "--encoder-layers",
-    type=_positive(int),
-    default=_DEFAULT.encoder_layers,
-    show_default=True,
-    help="Of the lstm encoder.",
+    "--allow-leak", is_flag=True, help="Train although test samples are training samples; marks every number."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=_DEFAULT.out, show_default=True, help="Folder of run folders."
 )
 @click.option("--overwrite", is_flag=True, help="Replace runs of the same name.")
+@click.option("--resume", is_flag=True, help="Go on with interrupted runs of the same name; finished ones stay.")
+@click.option(
+    "--checkpoint-seconds", type=click.FloatRange(0), default=_DEFAULT.checkpoint_seconds, show_default=True,
+    help="Between checkpoints, at least.",
+)  # fmt: skip
 @handle_errors
-def main(experiment: str, tasks: str, **options):
+def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
     """Train score, class and caption heads on cached features.
 
-    Each run leaves a folder with config.json, metrics.csv, predictions.csv, summary.json and model.safetensors. Every
-    epoch is tested and the last one is reported, as in the paper; nothing is chosen on the test set.
+    Each run leaves a folder with config.json, metrics.csv, predictions.csv, summary.json and model.safetensors. Some
+    training groups are held out, the best epoch is chosen on them, and the test samples are looked at once.
     """
     options["tasks"] = tuple(task.strip() for task in tasks.split(",") if task.strip())
-    names = list(EXPERIMENTS) if experiment == "all" else [experiment]
-    configs = [TrainingConfig(experiment=name, **options) for name in names]
-    runs = train_runs(configs)
+    configs = [
+        TrainingConfig(experiment=name, seed=seed + number, **options)
+        for name in _named(experiments)
+        for number in range(seed_count)
+    ]
+    try:
+        runs = train_runs(configs)
+    except KeyboardInterrupt:
+        click.echo(
+            "Stopped. Give the same command with --resume to go on: finished runs stay, the one in between goes on after its last "
+            f"checkpoint (one every {options['checkpoint_seconds']:g} s or more).",
+            err=True,
+        )
+        sys.exit(130)
     click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
 
 
+def _named(experiments: str) -> list[str]:
+    names = [part.strip() for part in experiments.split(",") if part.strip()]
+    known = (*EXPERIMENTS, *REFERENCES, *_GROUPS)
+    for name in names:
+        if name not in known:
+            raise TrainingError(f"--exp: {name!r} is not known; give any of {', '.join(known)}, separated by commas")
+    if not names:
+        raise TrainingError(f"--exp: is empty; give any of {', '.join(known)}, separated by commas")
+    return list(dict.fromkeys(row for name in names for row in _GROUPS.get(name, (name,))))
+
+
 def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
-    """Train runs one after the other, with their progress, and print the table of their results.
+    """Train runs one after the other, one per fold where folds are asked for, and print the table of their results.
 
     Raises:
         AqaError: before anything is trained if a run folder is in the way or a cache cannot be used.
@@ -122,26 +196,41 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
     from rich.console import Console
 
     from aqa_cache.cache import FeatureCache
-    from aqa_heads.runs import check_run_folder
+    from aqa_heads.run_folder import check_run_folder
+    from aqa_heads.splits import fold_names
     from aqa_heads.targets import usable_tasks
 
-    labels = []
+    planned = []
     for config in configs:
         with FeatureCache(config.features) as cache:
-            named = replace(config, tasks=usable_tasks(cache, config.tasks))
-            backbone = cache.meaning.backbone
-        labels.append(named.run_label(backbone))
-        check_run_folder(named.run_folder(backbone), config.overwrite)
+            folds = [config.fold]
+            if config.folds is not None and config.fold is None:
+                samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+                folds = fold_names(samples, config.folds)
+            for fold in folds:
+                folded = replace(config, fold=fold)
+                named = replace(folded, tasks=usable_tasks(cache, folded))
+                check_run_folder(named.run_folder(cache.meaning.backbone), config.overwrite, config.resume)
+                planned.append((folded, _full_label(named, cache.meaning.backbone)))
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
     said: set[str] = set()
-    runs = [_train(config, label, console, said) for config, label in zip(configs, labels, strict=True)]
+    runs = [
+        _train(config, label if len(planned) == 1 else f"[{number}/{len(planned)}] {label}", console, said)
+        for number, (config, label) in enumerate(planned, 1)
+    ]
     console.print(_table(runs))
-    for run in runs:
-        for note in run.summary["notes"]:
-            console.print(f"{run.config['label']}: {note}", markup=False, highlight=False)
+    for note in dict.fromkeys(f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     return runs
+
+
+def _full_label(config: TrainingConfig, backbone: str) -> str:
+    parts = [config.run_label(backbone)]
+    parts += [f"fold {config.fold}"] if config.fold is not None else []
+    parts += [f"seed {config.seed}"] if config.seed else []
+    return ", ".join(parts)
 
 
 def _train(config: TrainingConfig, label: str, console: "Console", said: set[str]) -> "Run":
@@ -156,14 +245,22 @@ def _train(config: TrainingConfig, label: str, console: "Console", said: set[str
     if not console.is_terminal:
         return train(config, say=say, on_epoch=_Lines(config, label, console))
     with _progress(console) as progress:
-        task = progress.add_task(label, total=config.epochs, loss="–", spearman="–")
+        task = progress.add_task(label, total=config.epochs, loss="–", where="", spearman="–")
 
         def show(epoch: "Epoch") -> None:
+            where, rho = _watched(epoch)
             progress.update(
-                task, completed=epoch.epoch, loss=_number(epoch.train_loss, 3), spearman=_number(epoch.test_spearman, 4)
+                task, completed=epoch.epoch, loss=_number(epoch.train_loss, 3), where=where, spearman=_number(rho, 4)
             )
 
         return train(config, say=say, on_epoch=show)
+
+
+def _watched(epoch: "Epoch") -> tuple[str, float | None]:
+    """Which samples the epoch was tried on, and their Spearman."""
+    if epoch.test_spearman is not None:
+        return "test", epoch.test_spearman
+    return "validation", epoch.val_spearman
 
 
 class _Lines:
@@ -171,17 +268,21 @@ class _Lines:
 
     def __init__(self, config: TrainingConfig, label: str, console: "Console"):
         self.config, self.label, self.console = config, label, console
-        self.started = time.monotonic()
+        self.started, self.first = time.monotonic(), None
 
     def __call__(self, epoch: "Epoch") -> None:
+        if self.first is None:
+            self.first = epoch.epoch
         total = self.config.epochs
         every = max(1, total // 10)
-        if epoch.epoch % every and epoch.epoch not in (1, total):
+        if epoch.epoch % every and epoch.epoch not in (self.first, total):
             return
         seconds = time.monotonic() - self.started
+        where, rho = _watched(epoch)
+        left = seconds / (epoch.epoch - self.first + 1) * (total - epoch.epoch)
         self.console.print(
-            f"{self.label}: epoch {epoch.epoch}/{total}, loss {_number(epoch.train_loss, 3)}, test Spearman "
-            f"{_number(epoch.test_spearman, 4)}, {seconds:.0f} s, {seconds / epoch.epoch * (total - epoch.epoch):.0f} s to go",
+            f"{self.label}: epoch {epoch.epoch}/{total}, loss {_number(epoch.train_loss, 3)}, {where} Spearman "
+            f"{_number(rho, 4)}, {seconds:.0f} s, at most {left:.0f} s to go",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -203,7 +304,7 @@ def _progress(console: "Console") -> "Progress":
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]}"),
-        TextColumn("Spearman {task.fields[spearman]}"),
+        TextColumn("{task.fields[where]} Spearman {task.fields[spearman]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
@@ -211,38 +312,68 @@ def _progress(console: "Console") -> "Progress":
 
 
 def _table(runs: "list[Run]"):
+    """One row per experiment: over several seeds or folds the mean, and their standard deviation."""
     from rich.table import Table
 
-    columns = list(dict.fromkeys(name for run in runs for name in run.summary["class_accuracy"]))
-    table = Table(title="Test split after the last epoch; accuracies in %")
-    table.add_column("experiment", overflow="fold")
-    for name in ("Spearman", "relative L2", *columns, "train loss", "seconds", "parameters"):
-        table.add_column(name, justify="right", overflow="fold")
+    families: dict[str, list] = {}
     for run in runs:
-        summary = run.summary
-        table.add_row(
-            run.config["label"],
-            _number(summary["spearman"], 4),
-            _number(summary["relative_l2"], 3),
-            *(_percent(summary["class_accuracy"].get(name)) for name in columns),
-            _number(summary["train_loss"], 3),
-            _number(summary["seconds"], 1),
-            f"{summary['parameters']:,}",
-        )
+        families.setdefault(run.config["label"], []).append(run)
+    columns = list(dict.fromkeys(name for run in runs for name in run.summary["class_accuracy"]))
+    captioned = any(run.summary["captions"] for run in runs)
+    several = max(map(len, families.values()))
+    over = f", mean ± standard deviation over {several} runs" if several > 1 else ""
+    table = Table(title=f"Test samples, {_epochs(runs)}{over}; accuracies in %")
+    table.add_column("experiment", overflow="fold")
+    for name in ("Spearman", "relative L2", *columns, *(["CIDEr"] if captioned else []), "seconds", "parameters"):
+        table.add_column(name, justify="right", overflow="fold")
+    for label, family in families.items():
+        summaries = [run.summary for run in family]
+        cells = [
+            _mean([s["spearman"] for s in summaries], 3),
+            _mean([s["relative_l2"] for s in summaries], 2),
+            *(_mean([_times(s["class_accuracy"].get(name), 100) for s in summaries], 1) for name in columns),
+        ]
+        cells += [_mean([(s["captions"] or {}).get("cider") for s in summaries], 3)] if captioned else []
+        seconds = sum(s["seconds"]["total"] for s in summaries)
+        table.add_row(label, *cells, _number(seconds, 1), f"{summaries[0]['parameters']:,}")
     table.add_section()
     summary = runs[0].summary
-    floors = {name.replace("_", " "): floor for name, floor in summary["floors"].items() if floor}
-    for name, floor in floors.items():
-        table.add_row(f"{name} alone", _number(floor["spearman"], 4), _number(floor["relative_l2"], 3), style="dim")
+    for name, floor in summary["floors"].items():
+        if floor:
+            table.add_row(
+                f"{name.replace('_', ' ')} alone",
+                _number(floor["spearman"], 3),
+                _number(floor["relative_l2"], 2),
+                style="dim",
+            )
     if columns:
-        majority = [_percent(summary["majority_accuracy"].get(name)) for name in columns]
+        majority_of = {name: share for run in runs for name, share in run.summary["majority_accuracy"].items()}
+        majority = [_number(_times(majority_of.get(name), 100), 1) for name in columns]
         table.add_row("majority class alone", "", "", *majority, style="dim")
     return table
 
 
+def _epochs(runs: "list[Run]") -> str:
+    protocols = {run.config["protocol"] for run in runs}
+    if protocols == {"honest"}:
+        return "best epoch of the held-out samples"
+    return "after the last epoch" if protocols == {"paper"} else "honest and paper protocol"
+
+
+def _mean(values: list[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None and value == value]
+    if not known:
+        return "–"
+    mean = sum(known) / len(known)
+    if len(values) == 1:
+        return _number(mean, digits)
+    spread = (sum((value - mean) ** 2 for value in known) / (len(known) - 1)) ** 0.5 if len(known) > 1 else None
+    return f"{_number(mean, digits)} ± {_number(spread, digits)}"
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
+
+
 def _number(value: float | None, digits: int) -> str:
     return "–" if value is None or value != value else f"{value:.{digits}f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"

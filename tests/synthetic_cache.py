@@ -16,12 +16,13 @@ from aqa_cache.meaning import Meaning
 from aqa_heads.captioner import Captioner
 
 POSITIONS = ("free", "pike", "tuck")
+SMALL_ENCODERS = {"lstm": (16, 2), "gru": (16, 2), "attention": (8, 1), "transformer": (16, 2)}
 
 
 def write_synthetic_cache(
     path: Path,
-    train: int = 6,
-    test: int = 4,
+    train: int = 12,
+    test: int = 6,
     *,
     dim: int = 8,
     backbone: str = "c3d",
@@ -32,7 +33,7 @@ def write_synthetic_cache(
     views: Mapping[str, Callable[[int, np.ndarray], np.ndarray | None]] = {},
     seed: int = 0,
 ) -> Path:
-    """Write a cache of `train` training samples followed by `test` test samples.
+    """Write a cache of `train` training samples followed by `test` test samples, of four groups in turn.
 
     Args:
         clips: number of clips of a sample, by its index.
@@ -50,8 +51,10 @@ def write_synthetic_cache(
         sample = Sample(
             sample_id=f"s{index:02d}",
             video=f"v{index % 2}.mp4",
+            start_frame=200 * index,
+            end_frame=200 * index + 100,
             split="train" if index < train else "test",
-            group=f"g{index % 2}",
+            group=f"g{index % 4}",
             final_score=score,
             difficulty=2.0 + index % 4 / 2,
             classes={"position": POSITIONS[position], "twists": str(index % 2 * 10)},
@@ -84,5 +87,7 @@ def small_models():
     """In the block, models are built with narrow inner layers: the laws are the same, the time is not."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aqa_heads.heads.FC6_DIM", 256)
+        patch.setattr("aqa_heads.configuration.ENCODER_SIZES", SMALL_ENCODERS)
+        patch.setattr("aqa_heads.configuration.LITERAL_HIDDEN", 24)
         patch.setattr("aqa_heads.model.Captioner", partial(Captioner, hidden=32, word_dim=16))
         yield

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from aqa_heads.bootstrap import MIN_GROUPS, drawn_counts, resampled_spearman, spearman_interval
+from aqa_heads.bootstrap import MIN_GROUPS, MIN_SAMPLES, drawn_counts, resampled_spearman, spearman_interval
 
 
 @pytest.fixture
@@ -51,3 +51,37 @@ def test_too_few_groups_give_no_interval(scores):
     assert spearman_interval(*scores, groups=np.arange(40) % MIN_GROUPS) is not None
     with pytest.raises(ValueError, match="got 39 groups for 40 samples"):
         spearman_interval(*scores, groups=range(39))
+
+
+@pytest.mark.parametrize("rho", [-0.9, 0.0, 0.3, 0.8])
+@pytest.mark.parametrize("n", [20, 353])
+def test_interval_contains_the_correlation_and_is_seeded(rho, n):
+    rng = np.random.default_rng(n)
+    true = rng.normal(size=n).round(1)
+    predicted = rho * true + np.sqrt(1 - rho**2) * rng.normal(size=n)
+    low, high = spearman_interval(true, predicted)
+    assert low < spearmanr(true, predicted).statistic < high
+    assert spearman_interval(true, predicted) == (low, high) != spearman_interval(true, predicted, seed=1)
+
+
+def test_interval_equals_that_of_resampling_the_pairs_one_by_one():
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 12, 30)
+    predicted = true + rng.integers(-4, 4, 30)
+    drawn = np.random.default_rng(3).integers(30, size=(200, 30))
+    rho = [spearmanr(true[rows], predicted[rows]).statistic for rows in drawn]
+    assert spearman_interval(true, predicted, seed=3, resamples=200) == pytest.approx(np.quantile(rho, [0.025, 0.975]))
+
+
+def test_interval_is_narrower_with_more_samples_and_none_where_undefined():
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=2000)
+    predicted = true + rng.normal(size=2000)
+    widths = [np.ptp(spearman_interval(true[:n], predicted[:n])) for n in (20, 200, 2000)]
+    assert widths == sorted(widths, reverse=True)
+    assert spearman_interval(true, np.zeros(2000)) is None
+    assert spearman_interval(true[: MIN_SAMPLES - 1], predicted[: MIN_SAMPLES - 1]) is None
+    rare = np.eye(40)[0]  # absent from (39/40)^40 = 36 % of the resamples
+    assert spearman_interval(true[:40], rare) is None
+    with pytest.raises(ValueError, match="expected two equal"):
+        spearman_interval(true, predicted[:5])

@@ -1,3 +1,4 @@
+import csv
 import json
 import shutil
 
@@ -5,18 +6,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from scipy.stats import kendalltau, pearsonr, spearmanr
 from synthetic_cache import small_models, write_synthetic_cache
 
 from aqa_cache.cache import FeatureCache
 from aqa_heads.configuration import TrainingConfig
 from aqa_heads.errors import RunError
 from aqa_heads.predictions import predict
-from aqa_heads.runs import check_run_folder, new_run_folder, read_run
+from aqa_heads.runs import read_run
 from aqa_heads.training import train
 
 HEADER = (
-    "epoch,train_loss,train_score_loss,train_class_loss,train_caption_loss,train_caption_loss_per_token,"
-    "test_spearman,test_relative_l2,seconds"
+    "epoch,train_loss,train_score_loss,train_class_loss,train_caption_loss,train_caption_loss_per_token,val_spearman,"
+    "val_relative_l2,val_class_accuracy,val_caption_loss_per_token,test_spearman,test_relative_l2,seconds"
 )
 
 
@@ -25,15 +27,19 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     path = write_synthetic_cache(folder / "feats.h5")
     with small_models():
-        yield train(TrainingConfig(path, "1", epochs=2, out=folder / "runs", device="cpu")), path
+        config = TrainingConfig(
+            path, "1", attention="dot", encoder="attention", epochs=2, out=folder / "runs", device="cpu", meteor=False
+        )
+        yield train(config), path
 
 
 def test_the_folder_holds_every_file_and_nothing_else(trained):
     run, _ = trained
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "config.json", "metrics.csv", "model.safetensors", "predictions.csv", "summary.json", "vocabulary.json",
+        "caption_attention.csv", "config.json", "contributions.csv", "metrics.csv", "model.safetensors", "predictions.csv",
+        "summary.json", "vocabulary.json",
     ]  # fmt: skip
-    assert [path.name for path in run.folder.parent.iterdir()] == ["exp1"]
+    assert [path.name for path in run.folder.parent.iterdir()] == ["exp1-attention-dot-encoder-attention"]
     assert len({path.stat().st_mode for path in run.folder.iterdir()}) == 1
 
 
@@ -44,7 +50,7 @@ def test_the_headers_are_the_contract(trained):
     ]
     assert metrics == HEADER
     assert predictions == (
-        "sample_id,split,group,final_score,predicted_score,class_position,predicted_class_position,"
+        "sample_id,split,group,difficulty,final_score,predicted_score,class_position,predicted_class_position,"
         "class_twists,predicted_class_twists,caption,predicted_caption"
     )
 
@@ -64,10 +70,15 @@ def test_the_loaded_model_predicts_what_was_written(trained):
     with FeatureCache(path) as cache:
         clips = [torch.from_numpy(cache.features(index)) for index in range(len(cache))]
     made = predict(run.load_model(), clips, run.vocabulary)
-    np.testing.assert_allclose(made.score, [float(row["predicted_score"]) for row in run.predictions], rtol=1e-5)
-    assert made.classes["position"] == [row["predicted_class_position"] for row in run.predictions]
-    assert made.captions[6:] == [row["predicted_caption"] for row in run.predictions[6:]]
-    assert {row["predicted_caption"] for row in run.predictions[:6]} == {""}
+    with FeatureCache(path) as cache:
+        place = {sample.sample_id: index for index, sample in enumerate(cache.samples)}
+    assert [row["split"] for row in run.predictions] == ["train"] * 9 + ["val"] * 3 + ["test"] * 6
+    for row in run.predictions:
+        index = place[row["sample_id"]]
+        assert made.score[index] == pytest.approx(float(row["predicted_score"]), rel=1e-5)
+        assert made.classes["position"][index] == row["predicted_class_position"]
+        # Only test samples are captioned: it takes longer than all the rest.
+        assert row["predicted_caption"] == (made.captions[index] if row["split"] == "test" else "")
 
 
 def test_the_summary_agrees_with_the_predictions(trained):
@@ -84,21 +95,26 @@ def test_the_summary_agrees_with_the_predictions(trained):
         assert summary["majority_accuracy"][name] == pytest.approx(
             np.mean([row[f"class_{name}"] == majority for row in test])
         )
-    assert (summary["n_train"], summary["n_test"]) == (6, 4)
+    assert (summary["n_train"], summary["n_val"], summary["n_test"]) == (9, 3, 6)
     assert summary["parameters"] == run.load_model().parameter_count
-    assert summary["spearman"] == pytest.approx(run.epochs[-1].test_spearman)
-    best = max(run.epochs, key=lambda epoch: epoch.test_spearman)
-    assert summary["best_test_spearman"] == {
-        "spearman": best.test_spearman, "epoch": best.epoch, "note": "chosen on the test set, not for reporting",
-    }  # fmt: skip
+    predicted, true = ([float(row[name]) for row in test] for name in ("predicted_score", "final_score"))
+    assert summary["spearman"] == pytest.approx(spearmanr(predicted, true).statistic)
+    assert summary["kendall"] == pytest.approx(kendalltau(predicted, true).statistic)
+    assert summary["pearson"] == pytest.approx(pearsonr(predicted, true).statistic)
+    for group, found in summary["per_group"].items():
+        rows = [row for row in test if row["group"] == group]
+        assert found["n"] == len(rows)
+        assert found["mae"] == pytest.approx(
+            np.mean([abs(float(row["predicted_score"]) - float(row["final_score"])) for row in rows])
+        )
+    assert summary["interval"] is None  # of six samples
 
 
 def test_the_weights_file_describes_itself(trained):
     run, _ = trained
     with safe_open(run.folder / "model.safetensors", "pt") as file:
         metadata = file.metadata()
-    assert json.loads(metadata["config"]) == run.config
-    assert json.loads(metadata["vocabulary"]) == run.vocabulary.words
+    assert json.loads(metadata["run"]) == {"config": run.config, "vocabulary": run.vocabulary.words}
 
 
 def test_damaged_runs_are_one_message(trained, tmp_path):
@@ -149,8 +165,8 @@ def test_damaged_runs_are_one_message(trained, tmp_path):
             "sample_id,split,group,final_score,predicted_score\na,test,,x,\n",
             "row 1: final_score is 'x'",
         ),
-        ("metrics.csv", f"{HEADER}\nx,1,,,,,,,1\n", "row 1: epoch is 'x', expected a whole number"),
-        ("metrics.csv", f"{HEADER}\n1,x,,,,,,,1\n", "row 1: train_loss is 'x', expected a number"),
+        ("metrics.csv", f"{HEADER}\nx,1,,,,,,,,,,,1\n", "row 1: epoch is 'x', expected a whole number"),
+        ("metrics.csv", f"{HEADER}\n1,x,,,,,,,,,,,1\n", "row 1: train_loss is 'x', expected a number"),
     ],
 )
 def test_a_damaged_file_is_named_with_what_was_got(trained, tmp_path, name, content, message):
@@ -160,43 +176,63 @@ def test_a_damaged_file_is_named_with_what_was_got(trained, tmp_path, name, cont
         read_run(folder)
 
 
-def write_some(folder, overwrite=False, text="new"):
-    with new_run_folder(folder, overwrite) as temporary:
-        (temporary / "summary.json").write_text(text)
+def table(run, name):
+    with open(run.folder / name, newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_a_run_is_replaced_only_when_asked(tmp_path):
-    folder = tmp_path / "a" / "exp1"
-    write_some(folder, text="old")
-    with pytest.raises(RunError, match="this run exists; give --overwrite"):
-        write_some(folder)
-    assert (folder / "summary.json").read_text() == "old"
-    write_some(folder, overwrite=True)
-    assert (folder / "summary.json").read_text() == "new"
-    assert [path.name for path in folder.parent.iterdir()] == ["exp1"]
+def test_the_weights_of_the_clips_are_those_of_the_loaded_encoder_and_sum_to_one(trained):
+    run, path = trained
+    rows, model = table(run, "contributions.csv"), run.load_model()
+    with FeatureCache(path) as cache:
+        for index, sample in enumerate(cache.samples):
+            weights = [float(row["weight"]) for row in rows if row["sample_id"] == sample.sample_id]
+            features, count = torch.from_numpy(cache.features(index))[None], torch.tensor([len(cache.features(index))])
+            with torch.no_grad():
+                expected = model.encoder.contributions(model.seen(features, count), count)[0]
+            assert len(weights) == count and sum(weights) == pytest.approx(1, abs=1e-6)
+            np.testing.assert_allclose(weights, expected, atol=1e-6)
+    assert [row["clip"] for row in rows[:2]] == ["0", "1"]
 
 
-def test_an_interrupted_run_leaves_the_old_one(tmp_path):
-    folder = tmp_path / "exp1"
-    write_some(folder, text="old")
-    with pytest.raises(KeyboardInterrupt), new_run_folder(folder, True) as temporary:
-        (temporary / "summary.json").write_text("new")
-        raise KeyboardInterrupt
-    assert (folder / "summary.json").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["exp1"]
+def test_the_weights_of_the_clips_at_every_word_sum_to_one(trained):
+    run, path = trained
+    rows = table(run, "caption_attention.csv")
+    with FeatureCache(path) as cache:
+        clips = {sample.sample_id: len(cache.features(index)) for index, sample in enumerate(cache.samples)}
+    words = 0
+    for sample in run.predictions:
+        if sample["split"] == "test":
+            for place, word in enumerate(sample["predicted_caption"].split()):
+                mine = [
+                    row
+                    for row in rows
+                    if (row["sample_id"], row["word_number"], row["word"]) == (sample["sample_id"], str(place), word)
+                ]
+                assert [int(row["clip"]) for row in mine] == list(range(clips[sample["sample_id"]]))
+                assert sum(float(row["weight"]) for row in mine) == pytest.approx(1, abs=1e-5)
+                words += len(mine)
+    assert words == len(rows) > 0
 
 
-def test_what_is_no_run_is_never_replaced(tmp_path):
-    (tmp_path / "empty").mkdir()
-    check_run_folder(tmp_path / "empty", False)
-    check_run_folder(tmp_path / "new", False)
-    write_some(tmp_path / "empty")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="is a file"):
-        check_run_folder(tmp_path / "file", True)
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter1.tex").write_text("")
-    with pytest.raises(RunError, match="is not a run folder"):
-        check_run_folder(tmp_path / "thesis", True)
-    with pytest.raises(RunError, match="cannot be made"):
-        write_some(tmp_path / "file" / "exp1")
+@pytest.mark.parametrize("encoder", ["average", "lstm", "gru", "attention", "transformer", "frugal"])
+@pytest.mark.parametrize("literal", [False, True])
+def test_a_model_of_any_encoder_is_read_back(tmp_path, monkeypatch, encoder, literal):
+    if encoder == "frugal":
+        monkeypatch.setattr("aqa_heads.model.FRUGAL_HIDDEN", 1)
+    monkeypatch.setattr("aqa_heads.configuration.LITERAL_S3D_DIM", 12)
+    path = write_synthetic_cache(tmp_path / "feats.h5", backbone="s3d", dim=5)
+    with small_models():
+        run = train(TrainingConfig(
+            path, "2", encoder="lstm" if encoder == "frugal" else encoder, literal=literal, epochs=1, tasks=("score", "classes"),
+            out=tmp_path, device="cpu",
+        ))  # fmt: skip
+        with FeatureCache(path) as cache:
+            clips = {s.sample_id: torch.from_numpy(cache.features(i)) for i, s in enumerate(cache.samples)}
+        model = run.load_model()
+    assert not model.training and (model.projection is not None) == literal
+    assert (type(model.encoder).__name__ == "FrugalLstmEncoder") == (encoder == "frugal")
+    for row in run.predictions:
+        made = predict(model, [clips[row["sample_id"]]])
+        assert made.score[0] == pytest.approx(float(row["predicted_score"]), rel=1e-5)
+        assert made.classes["position"] == [row["predicted_class_position"]]

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "aqa_cli": {"aqa_cli", "aqa_heads", "aqa_cache"},
 }
 # What the heads may know of the video side: the file between the two stages, and nothing that decodes.
-SHARED = {"annotations", "atomic", "cache", "devices", "errors", "meaning"}
+SHARED = {"annotations", "atomic", "cache", "devices", "errors", "locks", "meaning"}
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 BREAK = """

@@ -25,17 +25,17 @@ def path(tmp_path):
 @pytest.fixture
 def aqa_train(path, tmp_path):
     def run(*arguments):
-        options = ["--features", path, "--out", tmp_path / "runs", "--device", "cpu", "--epochs", 1]
+        options = ["--features", path, "--out", tmp_path / "runs", "--device", "cpu", "--epochs", 1, "--no-meteor"]
         return CliRunner().invoke(main, [str(word) for word in (*options, *arguments)])
 
     return run
 
 
 def test_one_experiment_leaves_a_run_and_prints_a_table(aqa_train, tmp_path):
-    result = aqa_train("--exp", "1", "--epochs", 12, "--tasks", "score,classes")
+    result = aqa_train("--exp", "1", "--epochs", 12, "--patience", 99, "--tasks", "score,classes")
     assert result.exit_code == 0, result.output
     run = read_run(tmp_path / "runs" / "exp1-tasks-score-classes")
-    assert len(run.epochs) == 12 and len([line for line in result.output.splitlines() if "epoch " in line]) == 12
+    assert len(run.epochs) == 12 and len([line for line in result.output.splitlines() if " s to go" in line]) == 12
     for text in (
         "Exp 1 (score and classes only)",
         "training mean alone",
@@ -96,8 +96,12 @@ def test_views_are_all_drawn_from_unless_asked_otherwise(aqa_train, path, tmp_pa
 
 
 def test_progress_is_about_ten_lines_where_there_is_no_terminal(aqa_train):
-    output = aqa_train("--epochs", 40, "--tasks", "score").output
-    assert len([line for line in output.splitlines() if "s to go" in line]) == 11
+    lines = aqa_train("--epochs", 40, "--patience", 99, "--tasks", "score").output.splitlines()
+    lines = [line for line in lines if "s to go" in line]
+    assert len(lines) == 11 and all("validation Spearman" in line for line in lines)
+    lines = aqa_train("--epochs", 40, "--tasks", "score", "--protocol", "paper").output.splitlines()
+    lines = [line for line in lines if "s to go" in line]
+    assert len(lines) == 11 and all("test Spearman" in line for line in lines)
 
 
 def test_an_existing_run_is_refused_before_any_training(aqa_train, tmp_path):
@@ -120,7 +124,7 @@ def nan_feature(path):
         (nan_feature, "s00: the feature of clip 0 in feats.h5 is not finite"),
         (lambda path: path.write_bytes(b"not hdf5"), "is not an HDF5 file"),
         (lambda path: path.unlink(), "no such file"),
-        (lambda path: write_synthetic_cache(path, train=1), "at least 2 are needed"),
+        (lambda path: write_synthetic_cache(path, train=1), "at least 3 and 2; give more training samples"),
         (
             lambda path: write_synthetic_cache(path, change=without("split")),
             "no sample with features has split 'train'",
@@ -146,7 +150,16 @@ def test_a_cache_that_cannot_be_trained_with_is_one_message(aqa_train, path, tmp
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("--exp", "8"), "'8' is not one of 'baseline'"),
+        (("--exp", "8"), "--exp: '8' is not known; give any of baseline, 1,"),
+        (("--exp", "1,exp2"), "--exp: 'exp2' is not known"),
+        (("--exp", ","), "--exp: is empty"),
+        (("--folds", "x"), "folds is 'x', expected a whole number from 2 on, or official"),
+        (("--folds", "40"), "folds is 40, expected a whole number from 2 to 18"),
+        (("--folds", "official"), "the column fold of the annotations names 0 fold(s)"),
+        (("--resume", "--overwrite"), "overwrite and resume are both asked for"),
+        (("--vocabulary", "nowhere.json"), "nowhere.json: cannot be read: No such file"),
+        (("--encoder", "transformer", "--encoder-hidden", "10"), "expected a multiple of 8"),
+        (("--pretrain-epochs", "3"), "only lstm and gru can be trained as an autoencoder"),
         (("--tasks", "score,captions"), "unknown task 'captions'; give any of score, classes, caption"),
         (("--tasks", ","), "no task was asked for"),
         (("--views", "flip"), "'flip' is not one of 'all', 'plain'"),
@@ -171,5 +184,144 @@ def test_a_run_folder_that_cannot_be_written_is_one_message(aqa_train, tmp_path)
 
 def test_help_ends_in_an_example_and_needs_no_torch():
     result = CliRunner().invoke(main, ["--help"])
-    assert result.output.rstrip().splitlines()[-2].strip() == "Example:"
-    assert "aqa-train --features feats.h5" in result.output
+    _, _, examples = result.output.partition("Example:")
+    assert [line.split()[:3] for line in examples.strip().splitlines()] == [["aqa-train", "--features", "feats.h5"]] * 3
+
+
+def folders(tmp_path):
+    return sorted(path.name for path in (tmp_path / "runs").iterdir())
+
+
+def row_of(output, label):
+    return next(line for line in output.splitlines() if "│" in line and label in line)
+
+
+def test_a_list_of_rows_and_references_is_trained_in_its_order(aqa_train, tmp_path):
+    result = aqa_train("--exp", "6, ridge,1,6", "--tasks", "score")
+    assert result.exit_code == 0, result.output
+    assert folders(tmp_path) == ["exp1-tasks-score", "exp6-tasks-score", "ridge"]
+    assert result.output.rstrip().endswith("runs: exp6-tasks-score, ridge, exp1-tasks-score")
+    table = [line.split("│")[1].split()[0:2] for line in result.output.splitlines() if line.startswith("│")]
+    assert [["Exp", "6"], ["Ridge"], ["Exp", "1"]] == [
+        [word for word in words if word != "(score"] for words in table[:3]
+    ]
+    result = aqa_train("--exp", "references")
+    assert result.exit_code == 2 and "ridge: this run exists" in result.output
+
+
+def test_seeds_are_runs_and_the_table_has_their_mean_and_deviation(aqa_train, tmp_path):
+    result = aqa_train("--tasks", "score", "--seed", 5, "--seeds", 3, "--no-ridge-start", "--lr", 0.01)
+    assert result.exit_code == 0, result.output
+    names = [f"baseline-no-ridge-start-tasks-score-seed{seed}" for seed in (5, 6, 7)]
+    assert folders(tmp_path) == names
+    rho = [read_run(tmp_path / "runs" / name).summary["spearman"] for name in names]
+    assert f"{np.mean(rho):.3f} ± {np.std(rho, ddof=1):.3f}" in row_of(result.output, "Baseline")
+    assert "mean ± standard deviation over 3 runs" in result.output and "[3/3] Baseline" in result.output
+
+
+def test_the_deviation_is_over_experiments_of_one_label_alone(aqa_train):
+    result = aqa_train("--tasks", "score", "--exp", "baseline,ridge", "--seeds", 2)
+    assert result.exit_code == 0, result.output
+    assert row_of(result.output, "Baseline").count("±") == row_of(result.output, "Ridge").count("±") == 2
+    alone = aqa_train("--tasks", "score", "--exp", "1")
+    assert "±" not in alone.output
+
+
+def test_folds_are_runs_whose_test_sets_part_the_samples(aqa_train, path, tmp_path):
+    write_synthetic_cache(path, change=without("split"))
+    result = aqa_train("--tasks", "score", "--folds", 3, "--validation", 0.4)
+    assert result.exit_code == 0, result.output
+    assert folders(tmp_path) == [f"baseline-tasks-score-fold-{number}-3" for number in (1, 2, 3)]
+    tested, groups = [], []
+    for name in folders(tmp_path):
+        rows = read_run(tmp_path / "runs" / name).predictions
+        assert len(rows) == 18
+        test = [row for row in rows if row["split"] == "test"]
+        tested += [row["sample_id"] for row in test]
+        groups.append({row["group"] for row in test})
+        assert not groups[-1] & {row["group"] for row in rows if row["split"] != "test"}
+    assert sorted(tested) == [f"s{index:02d}" for index in range(18)]
+    assert "over 3 runs" in result.output and "fold 3/3" in result.output
+
+
+def test_official_folds_are_those_of_the_annotations(aqa_train, path, tmp_path):
+    names = ("day 1", "day 2", "day 10")
+    write_synthetic_cache(path, change=lambda index, sample: replace(sample, fold=names[index % 3]))
+    result = aqa_train("--tasks", "score", "--folds", "official", "--validation", 0.4)
+    assert result.exit_code == 0, result.output
+    for number, name in enumerate(names):
+        run = read_run(tmp_path / "runs" / f"baseline-tasks-score-fold-{name.replace(' ', '-')}")
+        test = [row["sample_id"] for row in run.predictions if row["split"] == "test"]
+        assert test == [f"s{index:02d}" for index in range(number, 18, 3)] and run.config["fold"] == name
+    lines = [line for line in result.output.splitlines() if "epoch 1/1" in line]
+    assert [line.split(":")[0][-6:] for line in lines] == ["day 1", "day 2", "day 10"] or "fold day 10" in lines[-1]
+
+
+def test_seeds_and_folds_multiply(aqa_train, path, tmp_path):
+    result = aqa_train("--tasks", "score", "--folds", 2, "--seeds", 2, "--validation", 0.4)
+    assert result.exit_code == 0 and len(folders(tmp_path)) == 4 and "over 4 runs" in result.output
+
+
+def test_literal_rows_are_named_so(aqa_train, path, tmp_path):
+    result = aqa_train("--exp", "4,7", "--literal", "--tasks", "score")
+    assert result.exit_code == 0, result.output
+    assert folders(tmp_path) == ["exp4-literal-tasks-score", "exp7-literal-tasks-score"]
+    assert "residual" not in result.output and "wide" not in result.output
+
+
+def test_leaks_are_one_message_and_marked_on_request(aqa_train, path):
+    def change(index, sample):
+        return replace(sample, video="v0.mp4", start_frame=10, end_frame=90) if index in (0, 15) else sample
+
+    write_synthetic_cache(path, change=change)
+    result = aqa_train("--tasks", "score")
+    assert result.exit_code == 2 and "s15 with s00" in result.output and "--allow-leak" in result.output
+    result = aqa_train("--tasks", "score", "--allow-leak")
+    assert result.exit_code == 0 and "LEAKED TEST" in row_of(result.output, "Baseline")
+
+
+def test_ctrl_c_says_how_to_go_on(aqa_train, tmp_path, monkeypatch):
+    from aqa_cli import train as command
+
+    def stop(lines, epoch):
+        if epoch.epoch == 3:
+            raise KeyboardInterrupt
+
+    options = ("--tasks", "score", "--epochs", 5, "--checkpoint-seconds", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(command._Lines, "__call__", stop)
+        result = aqa_train(*options)
+    assert result.exit_code == 130 and "Give the same command with --resume to go on" in result.stderr
+    result = aqa_train(*options)
+    assert (
+        result.exit_code == 2
+        and "baseline-tasks-score: a run of this name was interrupted; give --resume" in result.output
+    )
+    result = aqa_train(*options, "--resume")
+    assert result.exit_code == 0 and "goes on after epoch 2" in result.output and "epoch 3/5" in result.output
+    assert len(read_run(tmp_path / "runs" / "baseline-tasks-score").epochs) == 5
+    again = aqa_train(*options, "--resume")
+    assert again.exit_code == 0 and "is finished already" in again.output
+
+
+def test_resuming_a_list_keeps_what_is_finished_and_trains_the_rest(aqa_train, tmp_path):
+    assert aqa_train("--exp", "1", "--tasks", "score").exit_code == 0
+    before = (tmp_path / "runs" / "exp1-tasks-score" / "summary.json").stat().st_mtime_ns
+    result = aqa_train("--exp", "1,6", "--tasks", "score", "--resume")
+    assert result.exit_code == 0, result.output
+    assert folders(tmp_path) == ["exp1-tasks-score", "exp6-tasks-score"]
+    assert (tmp_path / "runs" / "exp1-tasks-score" / "summary.json").stat().st_mtime_ns == before
+    other = aqa_train("--exp", "1,6", "--tasks", "score", "--resume", "--lr", 0.5)
+    assert other.exit_code == 2 and "lr was 0.0001, is 0.5" in other.output
+
+
+def test_the_table_says_which_epoch_is_reported(aqa_train):
+    assert "best epoch of the held-out samples" in aqa_train("--tasks", "score").output
+    assert "after the last epoch" in aqa_train("--tasks", "score", "--protocol", "paper").output
+
+
+def test_without_test_samples_the_table_is_empty_and_says_why(aqa_train, path):
+    write_synthetic_cache(path, test=0)
+    result = aqa_train("--tasks", "score,classes")
+    assert result.exit_code == 0 and "no sample has split test: trained without test metrics" in result.output
+    assert "–" in row_of(result.output, "Baseline")

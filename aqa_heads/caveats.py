@@ -1,0 +1,262 @@
+"""What has to be known to read the results: what they amount to, what makes rows hard to compare, what the columns mean."""
+
+from collections.abc import Sequence
+
+from .bootstrap import RESAMPLES
+from .experiments import EXPERIMENTS
+from .families import Family
+from .metrics import spearman
+from .page import element
+from .results import Result, finite
+from .wording import (
+    FLOORS,
+    counted,
+    distinct_floors,
+    grouped,
+    in_paper,
+    listed,
+    names_of,
+    rho_text,
+    signed,
+    whose,
+    with_rho,
+)
+
+PROTOCOLS = {
+    "honest": "some training samples are held out, whole groups where there are enough; the epoch that ranks them best is "
+    "reported, and the test samples are looked at once, for this report",
+    "paper": "test evaluated every epoch, last epoch reported, nothing chosen on the test set; best-on-test is shown "
+    "only as a curve and in the list below",
+}
+DIFFICULTIES = {
+    "ignore": "predict the final score",
+    "multiply": "predict the execution and multiply it by the difficulty, which is known beforehand",
+}
+_SPREADS = {
+    ("seeds",): "seeds",
+    ("folds",): "folds",
+    ("folds", "seeds"): "seeds, or over folds where there is one seed",
+}
+# Larger than what rounding in predictions.csv can do to a rank correlation.
+_DISAGREE = 0.005
+
+
+def findings(families: Sequence[Family]) -> str:
+    """What the correlations amount to, beside the highest floor and the ceiling."""
+    ranked = with_rho(families)
+    if not ranked:
+        return "No run has a correlation: its test samples have no scores, or every sample was given the same score."
+    top = max(family.number("spearman") for family in ranked)
+    best = [family for family in ranked if family.number("spearman") == top]
+    first = f"The highest correlation is that of {names_of(best)}: " if len(ranked) > 1 else f"{best[0].short} reaches "
+    sentences = [f"{first}ρ = {rho_text(best[0])}. "]
+    floors = [(floor.rho, floor.title) for floor in distinct_floors(families) if floor.rho is not None]
+    if floors and len({family.tested_on for family in families}) == 1:
+        rho, name = max(floors)
+        above = [family for family in ranked if family.number("spearman") > rho]
+        clear = sum(family.interval is not None and family.interval[0] > rho for family in above) or "none"
+        lie = f"{len(above) or 'none'} of {counted(len(ranked), 'row')} {'lies' if len(above) == 1 else 'lie'} above it"
+        sentences.append(
+            f"The highest floor, {name.lower()}, reaches {signed(rho)} without seeing the video; "
+            + (f"{lie}, {clear} with the whole interval. " if above else f"{lie}. ")
+        )
+    judges = {finite((family.first.summary.get("ceiling") or {}).get("spearman")) for family in families} - {None}
+    if len(judges) == 1:
+        sentences.append(
+            f"One judge agrees with the others at {signed(judges.pop())}, which is what seeing everything is worth. "
+        )
+    if all(len(family.seeds) > 1 for family in ranked):
+        sentences.append(
+            "The intervals cover which samples happened to be in the test set; ± is the spread over seeds, over which the "
+            "numbers are averaged."
+        )
+    elif any(len(family.seeds) > 1 for family in ranked):
+        sentences.append(
+            "The intervals cover which samples happened to be in the test set; ± is the spread over seeds, and the luck of the "
+            "seed is not seen in rows that have none."
+        )
+    else:
+        sentences.append(
+            "The intervals cover which samples happened to be in the test set; they do not cover the luck of the seed, "
+            "which only several runs of one row can show."
+        )
+    return "".join(sentences)
+
+
+def warnings(families: Sequence[Family]) -> list[str]:
+    """What makes rows hard to compare, or not to be trusted."""
+    return [
+        *_leaks(families),
+        *_mixtures(families),
+        *_different_tests(families),
+        *_equal_predictions(families),
+        *_incomplete_folds(families),
+        *(line for family in families for result in family.results for line in _disagreement(result)),
+    ]
+
+
+def _leaks(families: Sequence[Family]) -> list[str]:
+    lines = []
+    for family in families:
+        if leaked := [result for result in family.results if result.leaked]:
+            count = max(result.leaked for result in leaked)
+            lines.append(
+                f"LEAKED TEST: {count:,} test samples of {family.short} are, in part, training samples too. None of its "
+                "numbers can be taken for what the model does on new samples."
+            )
+    return lines
+
+
+def _mixtures(families: Sequence[Family]) -> list[str]:
+    lines = []
+    protocols = grouped(families, lambda family: str(family.config.get("protocol") or "not recorded"))
+    if len(protocols) > 1:
+        who = "; ".join(f"{protocol}: {names_of(owners)}" for protocol, owners in protocols.items())
+        lines.append(f"Not all rows are comparable: they follow different protocols. {who}.")
+    scored = [family for family in families if family.truth]
+    difficulties = grouped(scored, lambda family: str(family.config.get("difficulty") or "ignore"))
+    if len(difficulties) > 1:
+        who = "; ".join(f"{names_of(owners)}: {DIFFICULTIES.get(name, name)}" for name, owners in difficulties.items())
+        lines.append(
+            f"Not all rows are comparable: some are told the difficulty of the test samples, others not. {who}."
+        )
+    features = grouped(families, lambda family: str(family.features.get("fingerprint")))
+    if len(features) > 1:
+        who = "; ".join(
+            f"{names_of(owners)} on {fingerprint[:12]} ({in_paper(owners[0].features.get('backbone'))})"
+            for fingerprint, owners in features.items()
+        )
+        lines.append(f"Not all rows are directly comparable: the runs read different features. {who}.")
+    return lines
+
+
+def _different_tests(families: Sequence[Family]) -> list[str]:
+    tests = grouped(families, lambda family: family.tested_on)
+    if len(tests) > 1:
+        who = "; ".join(f"{names_of(owners)} on {counted(len(ids), 'sample')}" for ids, owners in tests.items())
+        return [f"Not all rows are comparable: the runs were tested on different samples. {who}."]
+    truths = grouped((family for family in families if family.truth), lambda family: frozenset(family.truth.items()))
+    if len(truths) > 1:
+        who = "; ".join(names_of(owners) for owners in truths.values())
+        return [f"Not all rows are comparable: the test samples have different true scores in them. {who}."]
+    return []
+
+
+def _equal_predictions(families: Sequence[Family]) -> list[str]:
+    equal = grouped((family for family in families if family.truth), lambda family: family.predictions)
+    names = [names_of(owners) for owners in equal.values() if len(owners) > 1]
+    if not names:
+        return []
+    return [
+        f"{'; so do '.join([f'{names[0]} predict the same scores', *names[1:]])}. On cached features the captioner trains nothing "
+        "that scores and classes use, so rows that differ only in the captioner (RNN cell, stacked cells, attention) differ "
+        "only in captions, loss and cost; in the paper they share a backbone that is trained with them."
+    ]
+
+
+def _incomplete_folds(families: Sequence[Family]) -> list[str]:
+    lines = []
+    for family in families:
+        if not family.folds:
+            continue
+        total = family.folds[0].rpartition("/")[2]
+        total = int(total) if "/" in family.folds[0] and total.isdecimal() else len(family.folds)
+        expected = total * len(family.seeds)
+        if len(family.results) != expected:
+            lines.append(
+                f"{family.short} has {len(family.results)} of {expected} folds: its average is not that of all samples."
+            )
+    return lines
+
+
+def _disagreement(result: Result) -> list[str]:
+    said, found = result.number("spearman"), finite(spearman(*result.scores))
+    if (said is None) == (found is None) and (said is None or abs(said - found) <= _DISAGREE):
+        return []
+    said, found = ("an undefined ρ" if rho is None else f"ρ = {signed(rho)}" for rho in (said, found))
+    return [
+        f"{result.short}: summary.json says {said} but predictions.csv gives {found}; the two files are not of one run."
+    ]
+
+
+def notes(families: Sequence[Family]) -> list[list]:
+    """What the columns mean; each note is a list of the parts of one paragraph."""
+    notes = [*_how_evaluated(families)]
+    if any("*" in family.short for family in families):
+        notes.append([element("b", "*"), " Not quite this row of Table 1: what differs is said beside it."])
+    if said := _interval_note(families):
+        notes.append([element("b", "Interval"), *said])
+    spread = {family.spread_over for family in families} - {""}
+    if spread:
+        notes.append(
+            [element("b", "±"), f": standard deviation over {_SPREADS[tuple(sorted(spread))]} (divisor n − 1); the value is the "
+             "plain average over the runs."]
+        )  # fmt: skip
+    notes.append(
+        [element("b", "Relative L2"), ": 100 times the mean squared error over the squared range of the test scores. ",
+         element("b", "MAE"), ": mean absolute error. ",
+         element("b", "Training loss"), ": of the last epoch. ",
+         element("b", "Time"), ": the whole run on cached features, without their extraction. ",
+         element("b", "Parameters"), ": of what was trained; the backbone was not."]
+    )  # fmt: skip
+    floors = distinct_floors(families)
+    present = [name for name in FLOORS if any(floor.name == name for floor in floors)]
+    if present:
+        said = "; ".join(f"{FLOORS[name][0].lower()} {FLOORS[name][1]}" for name in present)
+        differ = any(floor.rho is not None and floor.rho > floor.lowest for floor in floors)
+        highest = " Where rows were trained on other samples, the highest of their floors counts." if differ else ""
+        notes.append(
+            [element("b", "Floors"), f" are predictions without the video: {said}. A run that does not rise above them "
+             f"has not shown that it learned from the video.{highest}"]
+        )  # fmt: skip
+    if any(isinstance(family.first.summary.get("ceiling"), dict) for family in families):
+        notes.append(
+            [element("b", "One judge"), " (ceiling): Spearman’s ρ between one judge’s marks and the mean of the others’, times "
+             "the difficulty where it is known; the mean over the judges. No hard limit, since the final score is of several "
+             "judges."]
+        )  # fmt: skip
+    absent = [row.title for name, row in EXPERIMENTS.items() if name not in {family.experiment for family in families}]
+    if 0 < len(absent) < len(EXPERIMENTS):
+        notes.append([f"Rows of the paper’s Table 1 without a run here: {listed(absent)}."])
+    return notes
+
+
+def _how_evaluated(families: Sequence[Family]) -> list[list]:
+    notes = []
+    for protocol, owners in grouped(families, lambda f: str(f.config.get("protocol") or "not recorded")).items():
+        meaning = f": {PROTOCOLS[protocol]}" if protocol in PROTOCOLS else ""
+        notes.append(
+            [element("b", "Protocol"), *(f" of {who}" for who in whose(owners, families)), f": {protocol}{meaning}."]
+        )
+    best = [
+        f"{result.short} {signed(rho)} (epoch {result.summary['best_test_spearman'].get('epoch')})"
+        for family in families
+        for result in family.results
+        if isinstance(result.summary.get("best_test_spearman"), dict)
+        and (rho := finite(result.summary["best_test_spearman"].get("spearman"))) is not None
+    ]
+    if best:
+        said = (
+            f": the highest ρ that any epoch had. Chosen on the test set, so these are not results: {'; '.join(best)}."
+        )
+        notes.append([element("b", "Best on the test set"), said])
+    told = [family for family in families if family.config.get("difficulty") == "multiply"]
+    if told:
+        who = "".join(f" of {names}" for names in whose(told, families))
+        notes.append([element("b", "Execution × difficulty"), f": the runs{who} {DIFFICULTIES['multiply']}."])
+    return notes
+
+
+def _interval_note(families: Sequence[Family]) -> list[str]:
+    intervals = [family for family in families if family.interval]
+    if not intervals:
+        return []
+    said = [f": percentiles of {RESAMPLES:,} resamples of the test samples, seed 0."]
+    in_groups = [family for family in intervals if 0 < len(family.groups) < len(family.truth)]
+    for groups, owners in grouped(in_groups, lambda family: len(family.groups)).items():
+        who = "".join(f" of {names}" for names in whose(owners, intervals))
+        said.append(
+            f" The samples{who} are taken as independent; they come from {counted(groups, 'group')}, so the true "
+            "uncertainty is larger."
+        )
+    return said

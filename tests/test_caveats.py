@@ -1,0 +1,125 @@
+"""Laws of what a report warns of and explains."""
+
+import shutil
+
+import pytest
+from made_runs import change_tests, leave_out_drawing, make_run, report
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    leave_out_drawing(monkeypatch)
+
+
+def test_random_weights_are_said_on_top(tmp_path):
+    features = {"backbone": "s3d", "weights": "random-0", "weights_random": True, "fingerprint": "ab" * 32}
+    page = report(tmp_path, make_run(tmp_path / "exp2", "2", config={"features": features}), preface=["Hello."])
+    assert page.text.index("Features come from random weights") < page.text.index("Hello.")
+    assert "not what the models can do" in page.text
+    both = report(tmp_path, tmp_path / "exp2", make_run(tmp_path / "baseline"))
+    assert "Features of Exp 2 come from random weights" in both.text
+
+
+def test_a_leaked_test_is_said_on_top_in_the_row_and_below_the_table(tmp_path):
+    config = {"leaked": 36, "label": "Baseline, LEAKED TEST"}
+    page = report(
+        tmp_path, make_run(tmp_path / "baseline", config=config), make_run(tmp_path / "exp1", "1"), preface=["Hello."]
+    )
+    assert page.text.index("LEAKED TEST: samples that Baseline* were trained on") < page.text.index("Hello.")
+    assert "LEAKED TEST: 36 test samples of Baseline* are" in page.text
+    assert page.source.count('<span class="aside">LEAKED TEST</span>') == 4
+    assert {row["row"]: row["leaked"] for row in page.table("results") if row["kind"] == "run"} == {
+        "Baseline*": "36",
+        "Exp 1": "0",
+    }
+    assert "LEAKED" not in report(tmp_path, tmp_path / "exp1").text
+
+
+def test_a_leak_in_one_seed_marks_the_row(tmp_path):
+    runs = [
+        make_run(tmp_path / "0"),
+        make_run(tmp_path / "1", seed=1, config={"leaked": 2, "label": "Baseline, LEAKED TEST"}),
+    ]
+    page = report(tmp_path, *runs)
+    assert "2 runs in 1 row" in page.text and "2 test samples of Baseline*" in page.text
+
+
+def test_mixed_difficulties_and_protocols_are_said(tmp_path):
+    runs = [
+        make_run(tmp_path / "baseline"),
+        make_run(tmp_path / "told", config={"difficulty": "multiply", "label": "Baseline (execution × difficulty)"}),
+        make_run(tmp_path / "exp1", "1", protocol="paper"),
+    ]
+    page = report(tmp_path, *runs)
+    assert "they follow different protocols. honest: Baseline and Baseline*; paper: Exp 1." in page.text
+    assert (
+        "some are told the difficulty of the test samples, others not. Baseline and Exp 1: predict the final"
+        in page.text
+    )
+    assert "Best on the test set : the highest ρ" in page.text and "Exp 1 0.750 (epoch 2)" in page.text
+    page = report(tmp_path, runs[0])
+    for absent in ("different protocols", "told the difficulty", "Best on the test set"):
+        assert absent not in page.text
+
+
+def test_rows_that_do_not_compare_are_said(tmp_path):
+    page = report(
+        tmp_path, make_run(tmp_path / "exp2", "2"), make_run(tmp_path / "exp4", "4"), make_run(tmp_path / "b")
+    )
+    assert "the runs read different features. Baseline and Exp 4 on c3dc3dc3dc3d" in page.text
+    assert "tested on different samples" not in page.text
+    page = report(tmp_path, tmp_path / "b", make_run(tmp_path / "exp1", "1", n=12))
+    assert "tested on different samples. Baseline on 40 samples; Exp 1 on 12 samples" in page.text
+    assert "different features" not in page.text
+
+
+def test_test_samples_with_other_scores_are_said(tmp_path):
+    changed = change_tests(make_run(tmp_path / "exp1", "1"), "final_score", lambda number: 50 + number)
+    page = report(tmp_path, make_run(tmp_path / "baseline"), changed)
+    assert "the test samples have different true scores in them. Baseline; Exp 1." in page.text
+
+
+def test_files_of_different_runs_are_said(tmp_path):
+    page = report(tmp_path, make_run(tmp_path / "baseline", summary={"spearman": 0.1}))
+    assert "the two files are not of one run" in page.text
+
+
+def test_files_of_different_runs_are_said_where_one_of_them_has_no_correlation(tmp_path):
+    page = report(tmp_path, make_run(tmp_path / "baseline", summary={"spearman": None}))
+    assert "summary.json says an undefined ρ but predictions.csv gives ρ = " in page.text
+    page = report(tmp_path, change_tests(make_run(tmp_path / "exp1", "1"), "predicted_score", lambda _: 5))
+    assert "but predictions.csv gives an undefined ρ; the two files are not of one run" in page.text
+    page = report(tmp_path, make_run(tmp_path / "exp2", "2", n=0))
+    assert "not of one run" not in page.text
+
+
+def test_groups_of_the_test_samples_are_said_beside_the_interval(tmp_path):
+    run = make_run(tmp_path / "baseline")
+    page = report(tmp_path, run)
+    assert "The samples are taken as independent; they come from 5 groups, so the true uncertainty is" in page.text
+    for group in (lambda _: "", lambda number: f"g{number}"):
+        assert "taken as independent" not in report(tmp_path, change_tests(run, "group", group)).text
+
+
+def test_runs_that_predict_the_same_scores_are_said_in_one_sentence(tmp_path):
+    run, other = make_run(tmp_path / "baseline"), make_run(tmp_path / "exp6", "6")
+    copies = [shutil.copytree(run, tmp_path / "again"), shutil.copytree(other, tmp_path / "more")]
+    page = report(tmp_path, run, other, *copies, make_run(tmp_path / "exp7", "7", rho=0.1))
+    assert "again and baseline predict the same scores; so do exp6 and more." in page.text
+    assert page.text.count("On cached features the captioner trains nothing") == 1
+
+
+def test_the_highest_correlation_is_named_beside_the_highest_floor(tmp_path):
+    run = make_run(tmp_path / "baseline", rho=0.95)
+    page = report(tmp_path, run, shutil.copytree(run, tmp_path / "again"), make_run(tmp_path / "exp7", "7", rho=0.1))
+    assert "The highest correlation is that of again and baseline:" in page.text
+    assert (
+        "The highest floor, difficulty × group, reaches 0.668 without seeing the video; 2 of 3 rows lie above it"
+        in page.text
+    )
+
+
+def test_missing_folds_are_said(tmp_path):
+    runs = [make_run(tmp_path / f"f{k}", fold=f"{k}/3", first=20 * k, n=20) for k in (1, 2, 3)]
+    assert "of 3 folds" not in report(tmp_path, *runs).text
+    assert "Baseline has 2 of 3 folds: its average is not that of all samples." in report(tmp_path, *runs[:2]).text

@@ -1,0 +1,52 @@
+"""Laws of the comparison of rows on a page."""
+
+import shutil
+
+import pytest
+from made_runs import leave_out_drawing, make_run, report
+
+from aqa_heads.differences import reference_row
+from aqa_heads.families import read_families
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    leave_out_drawing(monkeypatch)
+
+
+def test_every_row_is_held_against_the_baseline_with_the_interval_of_the_difference(tmp_path):
+    runs = [make_run(tmp_path / name, name[3:] or name, rho=rho, n=80)
+            for name, rho in (("exp1", 0.97), ("exp4", 0.56))]  # fmt: skip
+    runs.append(make_run(tmp_path / "baseline", rho=0.55, n=80))
+    page = report(tmp_path, *runs)
+    baseline, *others = read_families(runs)
+    rows = page.table("differences")
+    assert [row["row"] for row in rows] == ["Exp 1", "Exp 4"]
+    for row, family in zip(rows, others, strict=True):
+        made = family.minus(baseline)
+        assert [float(row[name]) for name in ("difference", "low", "high")] == [made.value, made.low, made.high]
+        assert row["reference"] == "Baseline" and row["clear"] == str(made.clear)
+        assert made.value in page.values
+    assert "Beside Baseline, on the same test samples: Exp 1 ranks better; Exp 4 is within noise." in page.text
+    assert "differences.png" in {file.name for file in (tmp_path / "report_files").iterdir()}
+
+
+def test_rows_that_predict_the_same_are_said_to_and_others_are_named_as_not_compared(tmp_path):
+    run = make_run(tmp_path / "baseline")
+    again = shutil.copytree(run, tmp_path / "again")
+    page = report(tmp_path, run, again, make_run(tmp_path / "exp2", "2", n=30))
+    assert "baseline predicts the same" in page.text and "no difference" in page.text
+    assert "Not compared, since they were tested on other samples or other scores: Exp 2" in page.text
+
+
+def test_without_a_second_row_there_is_nothing_to_compare(tmp_path):
+    page = report(tmp_path, make_run(tmp_path / "baseline", n=12), make_run(tmp_path / "seed1", seed=1, n=12))
+    assert "Which differences" not in page.text and page.table("differences") == []
+
+
+def test_the_reference_is_the_baseline_else_the_first_row_with_a_correlation(tmp_path):
+    runs = [make_run(tmp_path / "e1", "1", n=12, summary={"spearman": None}), make_run(tmp_path / "e2", "2", n=12)]
+    assert reference_row(read_families(runs)).short == "Exp 2"
+    runs.append(make_run(tmp_path / "b", "baseline", n=12))
+    assert reference_row(read_families(runs)).short == "Baseline"
+    assert reference_row(read_families(runs[:1])) is None

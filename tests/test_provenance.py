@@ -1,0 +1,41 @@
+"""Laws of where a report says its numbers come from."""
+
+import pytest
+from made_runs import leave_out_drawing, make_run, report
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    leave_out_drawing(monkeypatch)
+
+
+def test_views_stand_among_the_features_and_settings_and_are_plain_where_none_are_named(tmp_path):
+    features = {"backbone": "c3d", "path": "f.h5", "fingerprint": "ab" * 32}
+    plain = make_run(tmp_path / "baseline", config={"features": features})
+    all_views = make_run(
+        tmp_path / "exp1", "1", config={"features": features | {"views": ["plain", "flip"]}, "views": "all"}
+    )
+    text = report(tmp_path, plain, all_views).text
+    assert "Views plain Features of Exp 1" in text
+    assert "Views plain; flip Training" in text and "views all" in text
+
+
+@pytest.mark.parametrize(
+    ("device", "label"), [("cpu", "peak memory of the whole process so far"), ("cuda:1", "peak memory")]
+)
+def test_peak_memory_says_whose_it_is(tmp_path, device, label):
+    page = report(tmp_path, make_run(tmp_path / "baseline", config={"device": device}))
+    assert f"{label} 700 MiB" in page.text
+
+
+def test_what_the_runs_of_a_row_have_in_common_stands_once_and_the_rest_side_by_side(tmp_path):
+    runs = [make_run(tmp_path / str(seed), seed=seed, config={"lr": 1e-4}) for seed in (0, 1)]
+    text = report(tmp_path, *runs).text
+    assert "seed 0 · 1 " in text and "lr 0.0001 " in text and "0.0001 ·" not in text
+
+
+def test_notes_name_the_rows_and_seeds_they_are_of(tmp_path):
+    runs = [make_run(tmp_path / f"{name}{seed}", name, seed=seed, config={"notes": [f"drawn with seed {seed}", "always"]})
+            for name in ("baseline", "1") for seed in (0, 1)]  # fmt: skip
+    text = report(tmp_path, *runs).text
+    assert "always drawn with seed 1 seed 1 of Baseline and Exp 1 Configuration" in text
