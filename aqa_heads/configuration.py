@@ -28,6 +28,8 @@ ENCODER_SIZES = {"lstm": (1024, 2), "gru": (1024, 2), "attention": (256, 1), "tr
 LITERAL_HIDDEN = 8192
 LITERAL_S3D_DIM = 8192
 
+# What a closed form has not.
+NETWORK_ONLY = ("rnn", "layers", "attention", "residual", "encoder", "encoder_hidden", "encoder_layers")
 _COLUMNS = ("rnn", "layers", "attention", "encoder")
 _MAX_COUNT, _MAX_THREADS = 2**31 - 1, 1024
 
@@ -193,8 +195,12 @@ class TrainingConfig:
             raise TrainingError(
                 f"experiment is {self.experiment!r}, expected one of {', '.join((*EXPERIMENTS, *REFERENCES))}"
             )
+        if self.row.closed_form and (given := [name for name in NETWORK_ONLY if getattr(self, name)]):
+            raise TrainingError(
+                f"{self.row.title} is a linear function of the mean clip feature and has no {', '.join(given)}; leave them out"
+            )
         for name, value in self.mode.items():
-            if getattr(self, name) is None:
+            if getattr(self, name) is None and not (self.row.closed_form and name in NETWORK_ONLY):
                 object.__setattr__(self, name, value)
         if self.row.tasks == ("score",):  # a reference is what it is
             object.__setattr__(self, "ridge_start", False)
@@ -204,7 +210,7 @@ class TrainingConfig:
                 object.__setattr__(self, name, value)
         if isinstance(self.folds, str) and self.folds.isdecimal():
             object.__setattr__(self, "folds", int(self.folds))
-        if self.residual is None:
+        if self.residual is None and not self.row.closed_form:
             object.__setattr__(self, "residual", self._usual_residual)
 
     @property
@@ -288,12 +294,19 @@ class TrainingConfig:
     def _variant(self) -> list[tuple[str, str]]:
         """What was asked for beside the row: each as a part of the run's name and of its label."""
         parts = [("literal", "literal")] if self.literal else []
+        if self.literal:
+            named = ("residual", "standardise", "ridge_start")  # below
+            parts += [
+                (f"{name.replace('_', '-')}-{getattr(self, name)}", f"{name.replace('_', ' ')} {getattr(self, name)}")
+                for name, value in LITERAL.items()
+                if name not in named and getattr(self, name) != value
+            ]
         parts += [
             (f"{name}-{value}", f"{name} {value}")
             for name, value in self.architecture.items()
             if value != getattr(self.row, name)
         ]
-        if self.residual != self._usual_residual:
+        if self.residual is not None and self.residual != self._usual_residual:
             parts.append(("residual", "residual") if self.residual else ("no-residual", "no residual"))
         parts += [
             (f"{name.replace('_', '-')}-{value}", f"{name.replace('_', ' ')} {value}")

@@ -14,7 +14,8 @@ from .bootstrap import RESAMPLES, drawn_counts, enough, percentile_interval, res
 from .comparison import Difference
 from .experiments import EXPERIMENTS, REFERENCES
 from .metrics import fisher_z_average
-from .results import LEAKED, Result, natural, read_result
+from .results import Result, natural, read_result
+from .runs import LEAKED
 
 ROWS = EXPERIMENTS | REFERENCES
 

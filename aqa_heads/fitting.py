@@ -111,10 +111,11 @@ def fit(
         for part in parts:
             part.restore(checkpoint["parts"][part.name])
         epochs = [Epoch(*row) for row in checkpoint["epochs"]]
-    elif model.heads is not None and model.heads.direct is not None and len(data.val):
-        # What training starts from may be better than where it goes.
+        del checkpoint
+    elif model.heads is not None and model.heads.direct is not None and not model.class_names and len(data.val):
+        # What training starts from may be better than where it goes. Class heads know nothing yet: with them it is no choice.
         try:
-            parts[0].judge(0, _value(parts[0].name, _evaluate(model, data)), config.patience)
+            parts[0].judge(0, _value(parts[0].name, _evaluate(model, data, parts)), config.patience)
         except FloatingPointError as error:
             raise _diverged(0, error, config) from None
     for number in range(len(epochs) + 1, config.epochs + 1):
@@ -125,7 +126,7 @@ def fit(
             if not part.stopped:
                 part.losses = _train_epoch(model, part, data.train, config, number)
         try:
-            row = _losses(parts) | _evaluate(model, data)
+            row = _losses(parts) | _evaluate(model, data, [part for part in parts if not part.stopped])
         except FloatingPointError as error:
             raise _diverged(number, error, config) from None
         for part in parts:
@@ -187,25 +188,38 @@ def _train_epoch(model: AqaModel, part: Part, split: Split, config: TrainingConf
     return sums.means()
 
 
-def _evaluate(model: AqaModel, data: TrainingData) -> dict[str, float | None]:
-    """The columns of an `Epoch` that are measured after it: on held-out samples if there are any, else on the test samples."""
+def _evaluate(model: AqaModel, data: TrainingData, parts: Sequence[Part]) -> dict[str, float | None]:
+    """The columns of an `Epoch` that are measured after it: on held-out samples if there are any, else on the test samples.
+
+    Args:
+        parts: those that are still trained; of others there is nothing new to say.
+    """
     row = dict.fromkeys(
         ("val_spearman", "val_relative_l2", "val_class_accuracy", "val_caption_loss_per_token", "test_spearman",
          "test_relative_l2")
     )  # fmt: skip
     held_out = bool(len(data.val))
     split, prefix = (data.val, "val") if held_out else (data.test, "test")
+    names = {part.name for part in parts}
+    if names - {"captioner"}:
+        row |= _assess(model, split, prefix)
+    if held_out and names - {"assessment"}:
+        loss = row["val_caption_loss_per_token"] = caption_loss_per_token(model, split)
+        if loss is not None and not math.isfinite(loss):
+            raise FloatingPointError("the loss of the validation captions is not finite")
+    return row
+
+
+def _assess(model: AqaModel, split: Split, prefix: str) -> dict[str, float | None]:
+    row = {}
     predictions = predict(model, split.clips, factor=split.factor)
     if predictions.score is not None:
         predicted, true = scored(predictions, split)
         if not np.isfinite(predicted).all():
             raise FloatingPointError("a predicted score is not finite")
-        row |= {f"{prefix}_spearman": spearman(predicted, true), f"{prefix}_relative_l2": relative_l2(predicted, true)}
-    if held_out:
+        row = {f"{prefix}_spearman": spearman(predicted, true), f"{prefix}_relative_l2": relative_l2(predicted, true)}
+    if prefix == "val":
         row["val_class_accuracy"] = _class_accuracy(predictions, split)
-        loss = row["val_caption_loss_per_token"] = caption_loss_per_token(model, split)
-        if loss is not None and not math.isfinite(loss):
-            raise FloatingPointError("the loss of the validation captions is not finite")
     return row
 
 

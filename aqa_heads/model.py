@@ -118,7 +118,12 @@ class AqaModel(nn.Module):
 
         `assessment` and `captioner`; `model` where a projection belongs to both.
         """
-        modules = {"projection": self.projection, "encoder": self.encoder, "heads": self.heads, "captioner": self.captioner}
+        modules = {
+            "projection": self.projection,
+            "encoder": self.encoder,
+            "heads": self.heads,
+            "captioner": self.captioner,
+        }
         modules = {name: module for name, module in modules.items() if module is not None}
         if self.heads is not None and self.captioner is not None:
             if self.projection is not None:
@@ -139,7 +144,10 @@ class AqaModel(nn.Module):
         if self.heads is None:
             return Output(None, {})
         seen = self.seen(features, count)
-        return Output(*self.heads(self.encoder(seen, count), seen.sum(1) / count.unsqueeze(1)))
+        encoded = self.encoder(seen, count)
+        # A weighted mean of the clips takes the place of their mean, so that its weights are all that the score depends on.
+        mean = encoded if hasattr(self.encoder, "contributions") else seen.sum(1) / count.unsqueeze(1)
+        return Output(*self.heads(encoded, mean))
 
     def caption_loss(self, features, count, heard, following, positions) -> torch.Tensor:
         """Summed negative log-likelihood of the words, in nats; see `Captioner.loss`."""

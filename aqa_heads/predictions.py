@@ -78,9 +78,7 @@ def predict(
     score = None
     if model.has_score:
         score = (np.concatenate(scores) if scores else np.empty(0)) * (1.0 if factor is None else factor)
-    return Predictions(
-        score, classes, captions if speaks else None, contributions or None, attention or None
-    )
+    return Predictions(score, classes, captions if speaks else None, contributions or None, attention or None)
 
 
 @torch.no_grad()

@@ -21,14 +21,16 @@ from .bootstrap import spearman_interval
 from .caption_metrics import caption_metrics_or_why
 from .configuration import TrainingConfig
 from .errors import TrainingError
+from .experiments import EXPERIMENTS
 from .fitting import Part, scored
 from .floors import judge_ceiling, score_floors
 from .metrics import accuracy, kendall, mean_absolute_error, pearson, per_group, relative_l2, spearman
 from .predictions import Predictions
-from .runs import Epoch
+from .runs import LEAKED, Epoch
 from .targets import NO_CLASS, TrainingData
 from .vocabulary import unigram_loss
 
+_HASHED = 64  # samples, enough to tell one extraction from another
 METRICS = {
     "spearman": spearman, "kendall": kendall, "pearson": pearson, "relative_l2": relative_l2, "mae": mean_absolute_error,
 }  # fmt: skip
@@ -45,11 +47,11 @@ def describe(
     backbone = cache.meaning.backbone
     row = config.row
     scale, centre = _score_range(config, data)
-    leak = ", LEAKED TEST" if audit.leaks else ""
+    leaked = sum(leak.split == "test" for leak in audit.leaks)
     return {
         "experiment": row.name,
         "name": config.run_name(backbone),
-        "label": config.run_label(backbone) + leak,
+        "label": config.run_label(backbone) + (LEAKED if leaked else ""),
         "table1": {name: getattr(row, name) for name in ("backbone", "rnn", "layers", "attention", "encoder")},
         **config.asked(),
         **config.architecture,
@@ -60,7 +62,7 @@ def describe(
         "device": str(device),
         "score_scale": scale,
         "score_centre": centre,
-        "leaked": len(audit.leaks),
+        "leaked": leaked,
         "validation": {
             "share": config.validation,
             "whole_groups": data.choice.whole_groups,
@@ -109,7 +111,9 @@ def summarise(
     tested = predictions["test"]
     predicted, true = scored(tested, data.test)
     columns = {name: _class_columns(name, tested, data) for name in tested.classes}
-    train = [data.train.samples[index] for index in data.train.labelled]
+    # Floors know the labels of all that is not tested: the same floors, then, for every row and seed.
+    known = [sample for split in (data.train, data.val) for sample in split.samples]
+    scored_test = [s for s, factor in zip(data.test.samples, data.test.factor, strict=True) if not np.isnan(factor)]
     captions, caption_notes = _caption_results(data, tested, meteor)
     notes = [*_score_notes(data, predicted, true), *caption_notes]
     notes += [
@@ -117,8 +121,8 @@ def summarise(
         for name, (said, *_) in columns.items()
         if not said
     ]
-    groups = [s.group for s, factor in zip(data.test.samples, data.test.factor, strict=True)
-              if s.final_score is not None and not np.isnan(factor)]  # fmt: skip
+    notes += [_choice_note(part, data) for part in parts if len(data.val) and part.best_epoch in (None, 0)]
+    groups = [sample.group for sample in scored_test if sample.final_score is not None]
     return {
         **{name: metric(predicted, true) for name, metric in METRICS.items()},
         "interval": spearman_interval(true, predicted) if len(true) else None,
@@ -138,14 +142,23 @@ def summarise(
         },
         "epochs": len(epochs),
         "best_test_spearman": _best_on_test(epochs),
-        "n_train": len(train),
+        "n_train": len(data.train.labelled),
         "n_val": len(data.val),
         "n_test": len(data.test),
-        "floors": score_floors(train, data.test.samples),
+        "floors": score_floors(known, scored_test),
         "ceiling": judge_ceiling(data.test.samples),
         "audit": audit.record(),
         "notes": notes,
     }
+
+
+def _choice_note(part: Part, data: TrainingData) -> str:
+    if part.best_epoch == 0:
+        return (
+            "the best on the validation samples is the state before the first step: this score is the ridge regression, encoder and "
+            "fc6 took no part in it"
+        )
+    return f"nothing could be chosen for the {part.name}: on the validation samples its metric is not defined; its last epoch is reported"
 
 
 def _metric_name(part: Part, data: TrainingData) -> str:
@@ -182,6 +195,15 @@ def annotations_sha256(cache: FeatureCache) -> str:
     """Of all annotations in the cache, in its order."""
     text = "\n".join(canonical_json(_plain(asdict(sample))) for sample in cache.samples)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def features_sha256(cache: FeatureCache) -> str:
+    """Of which samples have features, how many clips in which views, and of the values of some of them, spread evenly."""
+    digest = hashlib.sha256(cache.count.tobytes())
+    having = [index for index in range(len(cache)) if cache.has_features(index)]
+    for place in np.unique(np.linspace(0, len(having) - 1, min(len(having), _HASHED)).astype(int)) if having else ():
+        digest.update(cache.features(having[place]).tobytes())
+    return digest.hexdigest()
 
 
 def _plain(record: dict) -> dict:
@@ -237,7 +259,7 @@ def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> l
     backbone, row, notes = cache.meaning.backbone, config.row, []
     if config.on_other_features(backbone):
         notes.append(
-            f"{row.title} is a {row.backbone.upper()} row{' of Table 1' if row.name.isdecimal() else ''}, {cache.path.name} "
+            f"{row.title} is a {row.backbone.upper()} row{' of Table 1' if row.name in EXPERIMENTS else ''}, {cache.path.name} "
             f"holds {backbone.upper()} features: it runs as {config.run_name(backbone)} and is not the paper's {row.title}"
         )
     elif row.backbone == "s3d" and not config.literal:
@@ -246,7 +268,9 @@ def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> l
             "8192 (Conv3d(1024, 8192, 1)), so the numbers of parameters differ; --literal has it"
         )
     if row.closed_form and config.protocol == "honest":
-        notes.append(f"{row.title} has no epochs to choose among, so it is fitted to all samples that are not tested")
+        notes.append(
+            f"{row.title} has no epochs to choose among; it is fitted to the samples that the other rows train on, so that they compare"
+        )
     if cache.meaning.weights.startswith("random"):
         notes.append(f"{cache.path.name} was made with random weights ({cache.meaning.weights})")
     if "caption" not in data.tasks and row.rnn is not None:
@@ -276,7 +300,7 @@ def _caption_results(data: TrainingData, predictions: Predictions, meteor: bool)
     pairs = [
         (said, [sample.caption])
         for said, sample in zip(predictions.captions, data.test.samples, strict=True)
-        if sample.caption
+        if (sample.caption or "").split()
     ]
     if not pairs:
         return None, ["no test sample has a caption: caption metrics are not defined"]
@@ -289,7 +313,7 @@ def _unigram_loss(data: TrainingData) -> float | None:
     if data.vocabulary is None:
         return None
     captions = {
-        name: [sample.caption for sample in split.samples if sample.caption] for name, split in data.splits.items()
+        name: [s.caption for s in split.samples if (s.caption or "").split()] for name, split in data.splits.items()
     }
     loss = unigram_loss(captions["train"], captions["test"], data.vocabulary)
     return None if np.isnan(loss) else loss

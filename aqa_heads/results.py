@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from .errors import RunError
-from .runs import RUN_FILES, Run, read_run
+from .runs import LEAKED, RUN_FILES, Run, read_run
 
 # What may differ among the runs of one family, and what only the last bits of a result depend on.
 _OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch")
-LEAKED = ", LEAKED TEST"
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,14 @@ class Work:
         started = time.monotonic()
         if started < self._next:
             return
-        with replacing(self.path / _CHECKPOINT) as temporary:
-            torch.save(dict(state()), temporary)
+        path = self.path / _CHECKPOINT
+        with replacing(path) as temporary:
+            try:
+                torch.save(dict(state()), temporary)
+            except RuntimeError as error:  # torch's own writer, on a full disk
+                raise RunError(
+                    f"{path}: cannot be written ({first_line(error)}); make room and give --resume"
+                ) from None
         now = time.monotonic()
         self._next = now + max(self._seconds, _SAVING_SHARE * (now - started) if self._seconds else 0)
 
@@ -139,7 +145,7 @@ def new_run_folder(
         shutil.rmtree(hidden, ignore_errors=True)
         raise
     except OSError as error:
-        raise RunError(f"{folder}: writing the run failed ({error}); choose another --out") from None
+        raise RunError(f"{folder}: the run cannot be finished: {error}") from None
     finally:
         if not was_interrupted(folder):
             shutil.rmtree(hidden, ignore_errors=True)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# Ends the label of a run whose test samples are, in part, training samples too.
+LEAKED = ", LEAKED TEST"
 # Without these a run is not finished; the others depend on its tasks, or are read when they are needed.
 RUN_FILES = ("config.json", "metrics.csv", "predictions.csv", "summary.json")
 

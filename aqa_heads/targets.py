@@ -14,6 +14,7 @@ from aqa_cache.annotations import Sample, class_names
 from aqa_cache.cache import FeatureCache
 from aqa_cache.devices import available_memory, pick_device
 
+from .audit import frames_of_features
 from .configuration import ALL_VIEWS, TrainingConfig
 from .errors import TrainingError
 from .experiments import TASKS
@@ -205,7 +206,9 @@ def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingD
             factor,
             {column: _class_numbers(column, classes, members) for column, classes in names.items()},
             [
-                torch.tensor(vocabulary.encode(s.caption) if vocabulary and s.caption else [], dtype=torch.int64)
+                torch.tensor(
+                    vocabulary.encode(s.caption) if vocabulary and (s.caption or "").split() else [], dtype=torch.int64
+                )
                 for s in members
             ],
         )
@@ -246,17 +249,19 @@ def _choose(cache: FeatureCache, config: TrainingConfig, notes: list[str]) -> tu
             f"{count[None]} without split, {len(lacking)} without features); fill in the column 'split' of the annotations "
             "with train and test, and extract again; or give --folds, which divides them anew"
         )
-    if config.row.closed_form:  # it has no epochs to choose among: what would be held out is trained on as well
-        candidates = [replace(sample, split="train") if sample.split == "val" else sample for sample in candidates]
     # Before they are divided: how many would validate is of no interest where nothing can be trained.
     _labelled_tasks(cache, config.tasks, [sample for sample in candidates if config.folds or sample.split == "train"])
     choice = choose_split(
         candidates,
-        "paper" if config.row.closed_form else config.protocol,
+        config.protocol,
         config.seed,
         config.validation,
         fold=config.fold,
         folds=config.folds,
+        scored=lambda sample: (
+            sample.final_score is not None and (config.difficulty == "ignore" or bool(sample.difficulty))
+        ),
+        frames=frames_of_features(cache),
     )
     notes += choice.notes
     if not choice.test:
@@ -269,7 +274,7 @@ def _labelled_tasks(cache: FeatureCache, tasks: Sequence[str], samples: Sequence
     labelled = {
         "score": any(sample.final_score is not None for sample in samples),
         "classes": any(sample.classes for sample in samples),
-        "caption": any(sample.caption for sample in samples),
+        "caption": any((sample.caption or "").split() for sample in samples),
     }
     usable = tuple(task for task in TASKS if task in tasks and labelled[task])
     if not usable:

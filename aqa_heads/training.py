@@ -1,5 +1,6 @@
 """Train one run: a row of Table 1, or a reference, on the features of a cache."""
 
+import hashlib
 import json
 import os
 import time
@@ -10,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from aqa_cache import __version__
 from aqa_cache.cache import FeatureCache
 from aqa_cache.devices import pick_device, process_peak_memory
 
@@ -22,15 +24,16 @@ from .frugal_lstm import FrugalLstmEncoder
 from .model import FRUGAL_HIDDEN, AqaModel
 from .predictions import Predictions, caption_loss_per_token, predict
 from .pretraining import pretrain
-from .records import annotations_sha256, describe, result_tables, summarise
+from .records import annotations_sha256, describe, features_sha256, result_tables, summarise
 from .references import LinearReference, fit_reference
 from .run_folder import Work, new_run_folder, was_interrupted
 from .runs import Epoch, Run, read_run, write_run
 from .targets import TrainingData, read_training_data, usable_tasks
+from .vocabulary import Vocabulary
 
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
 # What a resumed run may have otherwise, at the price of its last bits.
-_LAST_BITS = ("device", "threads", "torch")
+_LAST_BITS = ("device", "threads", "torch", "aqa-cache")
 
 
 def train(
@@ -209,7 +212,9 @@ def _audited(data: TrainingData, config: TrainingConfig, cache: FeatureCache) ->
 def _said_before(data: TrainingData, audited: Audit) -> list[str]:
     lines = []
     if audited.leaks:
-        lines.append(f"{audited.leak_line}: every number is marked")
+        tested = any(leak.split == "test" for leak in audited.leaks)
+        what = "every number is marked" if tested else "what is chosen on the held-out samples is chosen too easily"
+        lines.append(f"{audited.leak_line}: {what}")
     if data.vocabulary is not None and len(data.test) and (why := why_no_caption_metrics()):
         lines.append(why)
     return lines
@@ -217,10 +222,14 @@ def _said_before(data: TrainingData, audited: Audit) -> list[str]:
 
 def _identity(config: TrainingConfig, cache: FeatureCache, device: torch.device) -> dict:
     """What must agree for a run to be the same one; of `_LAST_BITS`, what only its last bits depend on."""
+    words = None if config.vocabulary is None else Vocabulary.from_paper(config.vocabulary).words
     return {
         **json.loads(json.dumps(config.asked())),
         "fingerprint": cache.fingerprint,
         "annotations": annotations_sha256(cache),
+        "features": features_sha256(cache),
+        "words": words and hashlib.sha256("\n".join(words).encode()).hexdigest(),
+        "aqa-cache": __version__,
         "device": str(device),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),  # its own class of text is none that a checkpoint may hold

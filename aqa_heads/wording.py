@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from .drawing import SERIES
 from .families import ROWS, Family
 from .page import Markup, element, join, number
-from .results import LEAKED, Result, finite
+from .results import Result, finite
+from .runs import LEAKED
 
 FLOORS = {
     "training_mean": (
@@ -84,7 +85,11 @@ class Floor:
 
     @property
     def title(self) -> str:
-        return FLOORS[self.name][0] if self.name in FLOORS else self.name.replace("_", " ").capitalize()
+        return floor_name(self.name)
+
+
+def floor_name(name: str) -> str:
+    return FLOORS[name][0] if name in FLOORS else name.replace("_", " ").capitalize()
 
 
 def distinct_floors(families: Sequence[Family]) -> list[Floor]:

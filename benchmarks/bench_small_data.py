@@ -7,30 +7,42 @@ these factors as a small part of their variance, beside what a sample's clips sh
 The shared and the own part have a spectrum that falls with a power of the direction's number, and the factors' directions
 overlap with its strongest ones.
 
-Three things are trained on each: ridge on the 80 % of the training samples that the network takes its steps on, ridge on all
-of them, and the network (average of the clips, fc6, score head) by the protocol `honest`: the epoch with the best Spearman on
-the 20 % held out. All are tested on 400 further samples.
+Each problem and seed is a feature cache on which `aqa_heads.training.train` does four runs: the baseline as it is by default,
+the baseline without its ridge start, ridge on the samples that both take their steps on, and ridge on all training samples, those
+that the others hold out for validation included.
 """
 
-import argparse
-import itertools
-from dataclasses import dataclass, replace
+import tempfile
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 
+import click
 import numpy as np
 import torch
 from results import write_section
-from scipy.stats import t
+from scipy.stats import sem, t
 
-from aqa_heads.configuration import DEFAULTS, TrainingConfig
-from aqa_heads.losses import score_loss
-from aqa_heads.metrics import spearman
-from aqa_heads.model import AqaModel
-from aqa_heads.references import LinearReference, fit_reference
+from aqa_cache.annotations import Sample
+from aqa_cache.cache import ClipFeatures, Record
+from aqa_cache.cache_writer import write_cache
+from aqa_cache.meaning import Meaning
+from aqa_heads.configuration import TrainingConfig
+from aqa_heads.training import train
 
 MEAN, SPREAD = 60, 15  # points
 RANK = 400
 TEST_SAMPLES = 400
 SHARED, OWN, WHITE = 0.5, 0.4, 0.1  # of the variance that is not signal
+GROUPS = 12  # of the training samples, and as many others of the test samples
+
+RUNS = {
+    "ridge": {"experiment": "ridge"},
+    "ridge, all samples": {"experiment": "ridge", "protocol": "paper"},
+    "baseline": {"experiment": "baseline"},
+    "baseline, no ridge start": {"experiment": "baseline", "ridge_start": False},
+}
+DIFFERENCES = list(product(("baseline", "baseline, no ridge start"), ("ridge", "ridge, all samples")))
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,8 @@ PROBLEMS = (
 )
 
 
-def draw(problem: Problem, seed: int) -> tuple[list[torch.Tensor], np.ndarray]:
-    """Clip features `(clips, dim)` and scores in points, first the training samples, then the test samples."""
+def draw(problem: Problem, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Clip features `(clips, dim)` float32 and scores in points, first the training samples, then the test samples."""
     rng = np.random.default_rng([seed, *map(ord, problem.name)])
     samples, dim, factors = problem.train + TEST_SAMPLES, problem.dim, problem.factors
     directions = np.linalg.qr(rng.standard_normal((dim, RANK + factors)))[0].T * np.sqrt(dim)
@@ -99,181 +111,106 @@ def draw(problem: Problem, seed: int) -> tuple[list[torch.Tensor], np.ndarray]:
         own = rng.standard_normal((count, RANK)) @ nuisance * np.sqrt(OWN * rest)
         white = rng.standard_normal((count, dim)) * np.sqrt(WHITE * rest)
         features = sample + own + white
-        clips.append(torch.from_numpy((np.maximum(features + 0.3, 0) if problem.positive else features).astype("f4")))
+        clips.append((np.maximum(features + 0.3, 0) if problem.positive else features).astype(np.float32))
     return clips, MEAN + SPREAD * scores
 
 
-@dataclass(frozen=True)
-class Training:
-    """How the network is trained; what is not given is the default of `aqa-train`.
-
-    Args:
-        averaging: decay of the moving average of the weights, per step; 0: none.
-        zero_head: the score head starts at 0.
-        direct: beside fc6 a linear path from the encoder's output to the score, which starts as ridge of the samples
-            that are trained on; then the state before the first step can be chosen too, as epoch 0.
-        refit: train again on all training samples for as many epochs as were best on the held-out ones.
-    """
-
-    lr: float = DEFAULTS["lr"]
-    weight_decay: float = DEFAULTS["weight_decay"]
-    batch_size: int = DEFAULTS["batch_size"]
-    dropout: float = DEFAULTS["dropout"]
-    epochs: int = TrainingConfig.epochs
-    patience: int = TrainingConfig.patience
-    averaging: float = 0.0
-    zero_head: bool = False
-    direct: bool = False
-    refit: bool = False
-
-
-class Data:
-    """One problem with one seed: the mean of each sample's clips, scores, and who is who."""
-
-    def __init__(self, problem: Problem, seed: int):
-        self.problem, self.seed = problem, seed
-        self.clips, self.scores = draw(problem, seed)
-        # Standardising is linear, so the mean clip stands for all of them.
-        self.pooled = torch.stack([sample.mean(0) for sample in self.clips])
-        self.all, self.test = np.split(np.arange(len(self.scores)), [problem.train])
-        order = np.random.default_rng(seed).permutation(problem.train)
-        self.held_out, self.steps = np.split(order, [round(TrainingConfig.validation * problem.train)])
-
-
-class Network(torch.nn.Module):
-    """The assessment part of `AqaModel`, for features of one clip; the direct path of `Training` beside it."""
-
-    def __init__(self, data: Data, samples: np.ndarray, training: Training):
-        super().__init__()
-        scores = data.scores[samples]
-        self.model = AqaModel(
-            data.problem.dim, tasks=("score",), classes={}, words=0, score_scale=float(scores.std()),
-            score_centre=float(scores.mean()), dropout=training.dropout,
+def write_features(path: Path, problem: Problem, seed: int) -> Path:
+    """A cache of the problem: whole groups can be held out, and no group of the test samples is one of training samples."""
+    records = []
+    for index, (features, score) in enumerate(zip(*draw(problem, seed), strict=True)):
+        split = "train" if index < problem.train else "test"
+        frames = np.arange(len(features)) * 16
+        sample = Sample(
+            f"s{index:03d}", f"s{index:03d}.mp4", 0, len(features) * 16, split, f"{split}-{index % GROUPS}", final_score=float(score)
         )  # fmt: skip
-        self.model.standardiser.fit([data.clips[index] for index in samples])
-        if training.zero_head:
-            torch.nn.init.zeros_(self.model.heads.score.weight)
-            torch.nn.init.zeros_(self.model.heads.score.bias)
-        self.direct = None
-        if training.direct:
-            reference = _fit_ridge(data, self.seen(data.pooled), samples)
-            self.direct = torch.nn.Linear(data.problem.dim, 1)
-            with torch.no_grad():
-                self.direct.weight.copy_(torch.from_numpy(reference.weights)[None] / self.model.score_scale)
-                self.direct.bias.fill_((reference.bias - self.model.score_centre) / self.model.score_scale)
-
-    def seen(self, pooled: torch.Tensor) -> torch.Tensor:
-        return self.model.seen(pooled[:, None], torch.ones(len(pooled), dtype=torch.int64))[:, 0]
-
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        score = self.model(pooled[:, None], torch.ones(len(pooled), dtype=torch.int64)).score
-        return score if self.direct is None else score + self.direct(self.seen(pooled)).squeeze(1)
+        records.append(Record(sample, [ClipFeatures(features, frames, frames / 25)]))
+    meaning = Meaning("generated", problem.name, problem.dim, "generated", "", {}, {})
+    write_cache(path, records, meaning, views=["plain"], dtype="float32")
+    return path
 
 
-def _fit_ridge(data: Data, features: torch.Tensor, samples: np.ndarray) -> LinearReference:
-    return fit_reference("ridge", features.numpy()[samples], data.scores[samples], [None] * len(samples), data.seed)
-
-
-def ridge(data: Data, samples: np.ndarray) -> float:
-    """Test Spearman of ridge on features standardised as the network's."""
-    features = Network(data, samples, Training()).seen(data.pooled)
-    reference = _fit_ridge(data, features, samples)
-    return spearman(reference.predict(features.numpy()[data.test]), data.scores[data.test])
-
-
-def network(data: Data, training: Training) -> tuple[float, int]:
-    """Test Spearman of the network, and the epoch that was chosen."""
-    best_value, best_epoch, best = -np.inf, 0, None
-    for epoch, predicted in _epochs(data, data.steps, training):
-        value = spearman(predicted[data.held_out], data.scores[data.held_out])
-        if value > best_value:
-            best_value, best_epoch, best = value, epoch, predicted
-        if epoch == training.epochs or epoch - best_epoch >= training.patience:
-            break
-    if training.refit:
-        best = next(predicted for epoch, predicted in _epochs(data, data.all, training) if epoch == best_epoch)
-    return spearman(best[data.test], data.scores[data.test]), best_epoch
-
-
-def _epochs(data: Data, samples: np.ndarray, training: Training):
-    """Epoch and predictions for all samples, in training on `samples`, without end."""
-    torch.manual_seed(data.seed)
-    model = averaged = Network(data, samples, training)
-    if training.averaging:
-        average = torch.optim.swa_utils.get_ema_multi_avg_fn(training.averaging)
-        averaged = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average)
-    optimiser = torch.optim.AdamW(model.parameters(), training.lr, weight_decay=training.weight_decay, fused=True)
-    true = (torch.from_numpy(data.scores).float() - model.model.score_centre) / model.model.score_scale
-
-    @torch.no_grad()
-    def predict() -> np.ndarray:
-        return averaged.eval()(data.pooled).numpy()
-
-    if training.direct:
-        yield 0, predict()
-    for epoch in itertools.count(1):
-        model.train()
-        for chosen in torch.from_numpy(samples)[torch.randperm(len(samples))].split(training.batch_size):
-            loss = score_loss(model(data.pooled[chosen]), true[chosen])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            if training.averaging:
-                averaged.update_parameters(model)
-        yield epoch, predict()
+def train_all(problem: Problem, seed: int, threads: int | None) -> dict[str, float]:
+    """Test Spearman of each of `RUNS` on one problem with one seed, and the epoch that was chosen of the baseline."""
+    found, trained_on = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        features = write_features(Path(folder, "features.h5"), problem, seed)
+        options = {"tasks": ("score",), "seed": seed, "threads": threads}
+        for name, own in RUNS.items():
+            # A folder each: a run's name tells neither its protocol nor its start.
+            run = train(TrainingConfig(features, out=Path(folder, name), **options, **own))
+            found[name] = run.summary["spearman"]
+            trained_on[name] = {row["sample_id"] for row in run.predictions if row["split"] == "train"}
+            if name == "baseline":
+                found["epoch"] = run.summary["chosen"]["assessment"]["epoch"]
+    everyone = trained_on.pop("ridge, all samples")
+    assert len(everyone) == problem.train, "ridge on all samples lacks some"
+    assert all(samples == trained_on["ridge"] < everyone for samples in trained_on.values()), "not the same samples"
+    return found
 
 
 def interval(differences: np.ndarray) -> str:
     """Mean and 95 % interval, Student's t."""
-    half = t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences))
-    return f"{differences.mean():+.3f} ({differences.mean() - half:+.3f} to {differences.mean() + half:+.3f})"
+    mean, count = differences.mean(), differences.size
+    if count < 2:
+        return f"{mean:+.3f} (no interval of one)"
+    half = t.ppf(0.975, count - 1) * sem(differences)
+    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, … up to this many")
-    parser.add_argument("--problems", type=int, nargs="+", help="only these, by number from 0; writes nothing")
-    parser.add_argument(
-        "--dim", type=int, default=Problem.dim, help="size of a feature; other than the default writes nothing"
-    )
-    for name, kind in (("lr", float), ("weight-decay", float), ("batch-size", int), ("dropout", float), ("epochs", int),
-                       ("patience", int), ("averaging", float), ("zero-head", int), ("direct", int), ("refit", int)):  # fmt: skip
-        default = getattr(Training, name.replace("-", "_"))
-        parser.add_argument(f"--{name}", type=kind, default=default, help="%(default)s by default")
-    args = parser.parse_args()
-    training = Training(**{name: getattr(args, name) for name in Training.__dataclass_fields__})
-    problems = PROBLEMS if args.problems is None else [PROBLEMS[number] for number in args.problems]
-
-    lines = [
-        "| problem | ridge, the network's samples | ridge, all samples | network | chosen epoch | network − ridge, same samples "
-        "| network − ridge, all |",
-        "|---|---|---|---|---|---|---|",
-    ]
+@click.command()
+@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Of each problem, from 0 on.")
+@click.option(
+    "--problems", type=click.IntRange(0, len(PROBLEMS) - 1), multiple=True, help="Only these; writes nothing."
+)
+@click.option("--threads", type=click.IntRange(1), help="[default: all cores]")
+def main(seeds: int, problems: tuple[int, ...], threads: int | None) -> None:
+    """Test Spearman of the baseline, with and without its ridge start, beside ridge: few samples, made-up problems."""
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = [PROBLEMS[number] for number in problems] or PROBLEMS
+    columns = [*RUNS, "epoch of the baseline", *(f"{network} − {ridge}" for network, ridge in DIFFERENCES)]
+    lines = [f"| problem | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    click.echo("\n".join(lines))
     everything = []
-    for problem in problems:
-        rows = []
-        for seed in range(args.seeds):
-            data = Data(replace(problem, dim=args.dim), seed)
-            rows.append([ridge(data, data.steps), ridge(data, data.all), *network(data, training)])
-        same, more, found, epoch = np.array(rows).T
-        everything.append(np.stack([found - same, found - more]))
-        shown = " | ".join(f"{column.mean():.3f}" for column in (same, more, found))
-        lines.append(
-            f"| {problem.name} | {shown} | {epoch.mean():.0f} | {(found - same).mean():+.3f} | {(found - more).mean():+.3f} |"
-        )
-        print(lines[-1], flush=True)
-    same, more = np.concatenate(everything, axis=1)
-    lines += [
+    for problem in chosen:
+        found = [train_all(problem, seed, threads) for seed in range(seeds)]
+        everything += found
+        lines.append(_row(problem.name, found))
+        click.echo(lines[-1])
+    rest = [
+        _row("mean", everything),
         "",
-        f"Mean difference of test Spearman, network − ridge, and its 95 % interval over {len(problems)} problems x {args.seeds} "
-        f"seeds: to ridge on the same samples {interval(same)}, to ridge on all training samples {interval(more)}.",
-    ]
-    print(lines[-1])
-    if args.problems is None and args.dim == Problem.dim:
-        command = f"python benchmarks/bench_small_data.py --seeds {args.seeds}"
-        write_section(
-            "small data", "Small data", command, [f"{training}. Spearman on {TEST_SAMPLES} test samples.", "", *lines]
-        )
+        f"Mean differences of test Spearman and their 95 % intervals over {len(chosen)} problems x {seeds} seeds, taken as "
+        "independent:",
+        "",
+        *(f"- {network} − {ridge}: {interval(_differences(everything, network, ridge))}" for network, ridge in DIFFERENCES),
+    ]  # fmt: skip
+    click.echo("\n".join(rest))
+    if not problems:
+        command = f"python benchmarks/bench_small_data.py --seeds {seeds}"
+        if threads:
+            command += f" --threads {threads}"
+        write_section("small data", "Small data", command, [_SETTING, "", *lines, *rest])
+
+
+def _row(name: str, found: list[dict[str, float]]) -> str:
+    cells = [f"{np.mean([values[run] for values in found]):.3f}" for run in RUNS]
+    cells.append(f"{np.mean([values['epoch'] for values in found]):.0f}")
+    cells += [f"{_differences(found, network, ridge).mean():+.3f}" for network, ridge in DIFFERENCES]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _differences(found: list[dict[str, float]], network: str, ridge: str) -> np.ndarray:
+    return np.array([values[network] - values[ridge] for values in found])
+
+
+_SETTING = (
+    f"200 to 300 training samples of 1 to 12 clips of {Problem.dim} generated values, in {GROUPS} groups; scores alone, otherwise the "
+    f"defaults of `aqa-train`. Spearman on {TEST_SAMPLES} test samples of other groups, means over the seeds. The baselines and ridge "
+    "train on the same samples, with whole groups held out of them; ridge on all samples has these too. Epoch 0 is the state "
+    "before the first step."
+)
 
 
 if __name__ == "__main__":

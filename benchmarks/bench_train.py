@@ -54,7 +54,9 @@ def write_features(path: Path, backbone: str, seed: int = 0) -> Path:
 
 def seconds_per_epoch(features: Path, name: str, epochs: int, out: Path, **options) -> tuple[float, float]:
     """Of an epoch that is not the first, and of the whole run without its epochs."""
-    config = TrainingConfig(features, name, protocol="paper", epochs=epochs, meteor=False, out=out, overwrite=True, **options)
+    config = TrainingConfig(
+        features, name, protocol="paper", epochs=epochs, meteor=False, out=out, overwrite=True, **options
+    )
     run = train(config)
     seconds = [epoch.seconds for epoch in run.epochs]
     return float(np.median(seconds[1:] or seconds)), run.summary["seconds"]["total"] - sum(seconds)

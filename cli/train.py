@@ -1,5 +1,6 @@
 """`aqa-train`: train heads on a feature cache, one run per experiment, seed and fold."""
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqa_heads.configuration import DIFFICULTIES, OFFICIAL_FOLDS, PROTOCOLS, VIEWS, TrainingConfig
+from aqa_heads.configuration import DIFFICULTIES, NETWORK_ONLY, OFFICIAL_FOLDS, PROTOCOLS, VIEWS, TrainingConfig
 from aqa_heads.errors import TrainingError
 from aqa_heads.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
 
@@ -159,21 +160,32 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
     training groups are held out, the best epoch is chosen on them, and the test samples are looked at once.
     """
     options["tasks"] = tuple(task.strip() for task in tasks.split(",") if task.strip())
+    names = _named(experiments)
     configs = [
-        TrainingConfig(experiment=name, seed=seed + number, **options)
-        for name in _named(experiments)
+        TrainingConfig(experiment=name, seed=seed + number, **_applicable(name, options, alone=len(names) == 1))
+        for name in names
         for number in range(seed_count)
     ]
     try:
         runs = train_runs(configs)
     except KeyboardInterrupt:
         click.echo(
-            "Stopped. Give the same command with --resume to go on: finished runs stay, the one in between goes on after its last "
-            f"checkpoint (one every {options['checkpoint_seconds']:g} s or more).",
+            "Stopped. Give the same command with --resume to go on: finished runs stay, and the one in between goes on after its last "
+            f"checkpoint, if it got as far as one (every {options['checkpoint_seconds']:g} s or more).",
             err=True,
         )
         sys.exit(130)
     click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
+
+
+def _applicable(name: str, options: dict, alone: bool) -> dict:
+    """The options without those of networks where `name` is none, if others of the list are; says so."""
+    if alone or name not in REFERENCES or not REFERENCES[name].closed_form:
+        return options
+    given = [option for option in NETWORK_ONLY if options[option] is not None]
+    if given:
+        click.echo(f"{REFERENCES[name].title} is no network: {', '.join(given)} do not apply to it", err=True)
+    return options | dict.fromkeys(given)
 
 
 def _named(experiments: str) -> list[str]:
@@ -200,6 +212,8 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
     from aqa_heads.splits import fold_names
     from aqa_heads.targets import usable_tasks
 
+    from .train_table import results_table
+
     planned = []
     for config in configs:
         with FeatureCache(config.features) as cache:
@@ -213,14 +227,14 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
                 check_run_folder(named.run_folder(cache.meaning.backbone), config.overwrite, config.resume)
                 planned.append((folded, _full_label(named, cache.meaning.backbone)))
     console = Console()
-    if not console.is_terminal:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=160)
     said: set[str] = set()
     runs = [
         _train(config, label if len(planned) == 1 else f"[{number}/{len(planned)}] {label}", console, said)
         for number, (config, label) in enumerate(planned, 1)
     ]
-    console.print(_table(runs))
+    console.print(results_table(runs))
     for note in dict.fromkeys(f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return runs
@@ -279,7 +293,7 @@ class _Lines:
             return
         seconds = time.monotonic() - self.started
         where, rho = _watched(epoch)
-        left = seconds / (epoch.epoch - self.first + 1) * (total - epoch.epoch)
+        left = epoch.seconds * (total - epoch.epoch)
         self.console.print(
             f"{self.label}: epoch {epoch.epoch}/{total}, loss {_number(epoch.train_loss, 3)}, {where} Spearman "
             f"{_number(rho, 4)}, {seconds:.0f} s, at most {left:.0f} s to go",
@@ -309,70 +323,6 @@ def _progress(console: "Console") -> "Progress":
         TimeRemainingColumn(),
         console=console,
     )
-
-
-def _table(runs: "list[Run]"):
-    """One row per experiment: over several seeds or folds the mean, and their standard deviation."""
-    from rich.table import Table
-
-    families: dict[str, list] = {}
-    for run in runs:
-        families.setdefault(run.config["label"], []).append(run)
-    columns = list(dict.fromkeys(name for run in runs for name in run.summary["class_accuracy"]))
-    captioned = any(run.summary["captions"] for run in runs)
-    several = max(map(len, families.values()))
-    over = f", mean ± standard deviation over {several} runs" if several > 1 else ""
-    table = Table(title=f"Test samples, {_epochs(runs)}{over}; accuracies in %")
-    table.add_column("experiment", overflow="fold")
-    for name in ("Spearman", "relative L2", *columns, *(["CIDEr"] if captioned else []), "seconds", "parameters"):
-        table.add_column(name, justify="right", overflow="fold")
-    for label, family in families.items():
-        summaries = [run.summary for run in family]
-        cells = [
-            _mean([s["spearman"] for s in summaries], 3),
-            _mean([s["relative_l2"] for s in summaries], 2),
-            *(_mean([_times(s["class_accuracy"].get(name), 100) for s in summaries], 1) for name in columns),
-        ]
-        cells += [_mean([(s["captions"] or {}).get("cider") for s in summaries], 3)] if captioned else []
-        seconds = sum(s["seconds"]["total"] for s in summaries)
-        table.add_row(label, *cells, _number(seconds, 1), f"{summaries[0]['parameters']:,}")
-    table.add_section()
-    summary = runs[0].summary
-    for name, floor in summary["floors"].items():
-        if floor:
-            table.add_row(
-                f"{name.replace('_', ' ')} alone",
-                _number(floor["spearman"], 3),
-                _number(floor["relative_l2"], 2),
-                style="dim",
-            )
-    if columns:
-        majority_of = {name: share for run in runs for name, share in run.summary["majority_accuracy"].items()}
-        majority = [_number(_times(majority_of.get(name), 100), 1) for name in columns]
-        table.add_row("majority class alone", "", "", *majority, style="dim")
-    return table
-
-
-def _epochs(runs: "list[Run]") -> str:
-    protocols = {run.config["protocol"] for run in runs}
-    if protocols == {"honest"}:
-        return "best epoch of the held-out samples"
-    return "after the last epoch" if protocols == {"paper"} else "honest and paper protocol"
-
-
-def _mean(values: list[float | None], digits: int) -> str:
-    known = [value for value in values if value is not None and value == value]
-    if not known:
-        return "–"
-    mean = sum(known) / len(known)
-    if len(values) == 1:
-        return _number(mean, digits)
-    spread = (sum((value - mean) ** 2 for value in known) / (len(known) - 1)) ** 0.5 if len(known) > 1 else None
-    return f"{_number(mean, digits)} ± {_number(spread, digits)}"
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else factor * value
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -174,11 +174,11 @@ def test_a_last_step_that_diverges_is_an_error(config, monkeypatch, tasks, proto
 def test_a_divergence_later_on_leaves_no_checkpoint_either(config, monkeypatch):
     evaluate, calls = fitting._evaluate, []
 
-    def fail(model, data):
+    def fail(*given):
         calls.append(1)
         if len(calls) == 3:
             raise FloatingPointError("a predicted score is not finite")
-        return evaluate(model, data)
+        return evaluate(*given)
 
     monkeypatch.setattr(fitting, "_evaluate", fail)
     with pytest.raises(DivergedError, match="in epoch 3 .a predicted score is not finite"):

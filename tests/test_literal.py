@@ -109,9 +109,7 @@ def original_loss(config, weights, samples):
             spoken = second(torch.cat([seen, embedding[heard]]))
             told.append(-F.log_softmax(linear("captioner.output", spoken), 0)[said])
     n = len(samples)
-    return (
-        sum(squared) / n + sum(absolute) / n + sum(sum(own) / n for own in entropy.values()) + 0.01 * sum(told) / n
-    )
+    return sum(squared) / n + sum(absolute) / n + sum(sum(own) / n for own in entropy.values()) + 0.01 * sum(told) / n
 
 
 def test_a_row_equals_the_originals_equations_with_all_gradients(literal):

@@ -86,7 +86,7 @@ def test_a_run_that_appeared_meanwhile_is_not_replaced(tmp_path):
 
 def test_a_full_disk_is_one_message(tmp_path):
     with (
-        pytest.raises(RunError, match="writing the run failed .*No space left on device"),
+        pytest.raises(RunError, match="the run cannot be finished: .*No space left on device"),
         new_run_folder(tmp_path / "a", False),
     ):
         raise OSError(28, "No space left on device")

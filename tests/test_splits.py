@@ -7,14 +7,15 @@ import pytest
 from aqa_cache.annotations import Sample
 from aqa_cache.datasets.mtl_aqa import convert, find_release
 from aqa_heads.errors import TrainingError
+from aqa_heads.leaks import TEST_COPY, find_leaks, frames_of
 from aqa_heads.splits import FEWEST_GROUPS, OFFICIAL, choose_split, fold_names
 
 
 def make_samples(sizes, split="train", *, score=lambda number: number * 37 % 101):
-    """One group per entry of `sizes`, of so many samples."""
+    """One group per entry of `sizes`, of so many samples, each with a video of its own."""
     groups = [group for group, size in enumerate(sizes) for _ in range(size)]
     return [
-        Sample(f"{split}{number:04}", "x.mp4", split=split, group=f"g{group}", final_score=score(number))
+        Sample(f"{split}{number:04}", f"{split}{number}.mp4", split=split, group=f"g{group}", final_score=score(number))
         for number, group in enumerate(groups)
     ]
 
@@ -135,6 +136,118 @@ def test_where_nothing_is_scored_other_labels_count():
     assert choice.whole_groups and f"{len(choice.val)} of 100 training samples with a label validate" in choice.notes[0]
     with pytest.raises(TrainingError, match="of 0 samples with a label 0 would validate and 0 train"):
         choose_split(samples, "honest", 0)
+
+
+def entangled(seed, groups):
+    """Actions that overlap in some videos, alone or through others, whole videos, copies; not more in a part than 40."""
+    random = Random(seed)
+    samples = []
+    for video in range(40):
+        start = 0
+        for _ in range(random.randrange(1, 9)):
+            start += random.choice([0, 40, 90, 100, 100, 100, 130])
+            group = f"g{random.choice([video, video, video + 1]) * groups // 41}" if groups else None
+            score = None if random.random() < 0.1 else float(random.randrange(100))
+            row = Sample(f"{len(samples):03}", f"{video}.mp4", start, start + 100, "train", group, final_score=score)
+            samples.append(row if video % 10 else replace(row, start_frame=None, end_frame=None))
+    copies = random.sample(samples[20:], 12)
+    return samples + [replace(one, sample_id=one.sample_id + TEST_COPY, video="copy of " + one.video) for one in copies]
+
+
+def must_stay_together(one, other):
+    if other.sample_id in (one.sample_id + TEST_COPY, one.sample_id.removesuffix(TEST_COPY)):
+        return True
+    (start, end), (first, last) = frames_of([one, other]).values()
+    return one.video == other.video and start < last and first < end
+
+
+@pytest.mark.parametrize("groups", [0, 3, 25])
+@pytest.mark.parametrize("folds", [None, 2, 7])
+def test_samples_that_share_frames_are_never_on_two_sides(groups, folds):
+    for seed in range(4):
+        samples = entangled(seed, groups)
+        pairs = [(a, b) for a in range(len(samples)) for b in range(a) if must_stay_together(samples[a], samples[b])]
+        assert len(pairs) > 40
+        for fold in [None] if folds is None else fold_names(samples, folds):
+            choice = choose_split(samples, "honest", seed, fold=fold, folds=folds)
+            sides = {index: side for side in ("train", "val", "test") for index in getattr(choice, side)}
+            assert all(sides[one] == sides[other] for one, other in pairs) and len(set(sides.values())) > 1
+            by_id = {samples[index].sample_id: side for index, side in sides.items()}
+            assert find_leaks(samples, by_id, frames_of(samples)) == []
+
+
+def test_sizes_stay_near_the_share_where_samples_share_frames():
+    for seed in range(10):
+        samples = entangled(seed, 0)
+        choice = choose_split(samples, "honest", seed)
+        scored = [index for index, sample in enumerate(samples) if sample.final_score is not None]
+        assert abs(len(set(scored) & set(choice.val)) - 0.2 * len(scored)) <= 2
+        tested = [len(choose_split(samples, "paper", seed, fold=f, folds=4).test) for f in fold_names(samples, 4)]
+        assert max(tested) - min(tested) <= 2
+
+    assert "that share no frames of a video, and each stays whole" in choice.notes[0]
+
+
+def test_pairs_are_spread_over_the_scores():
+    samples = [
+        Sample(f"{number:03}", f"{number // 2}.mp4", number % 2 * 50, 100 + number % 2, "train", final_score=number // 2 * 37 % 50)
+        for number in range(100)
+    ]  # fmt: skip
+    for seed in range(5):
+        scores = sorted(samples[index].final_score for index in choose_split(samples, "honest", seed).val)
+        assert scores[::2] == scores[1::2] and [score // 5 for score in scores[::2]] == list(range(10))
+        for fold in fold_names(samples, 5):
+            test = choose_split(samples, "honest", seed, fold=fold, folds=5).test
+            scores = sorted(samples[index].final_score for index in test)
+            assert scores[::2] == scores[1::2] and [score // 5 for score in scores[::2]] == list(range(10))
+
+
+def test_frames_that_touch_are_not_shared_and_those_really_used_count():
+    samples = [Sample(f"{n:02}", "x.mp4", 10 * n, 10 * n + 10, "train", final_score=float(n)) for n in range(50)]
+    assert len(choose_split(samples, "honest", 0).val) == 10
+    one_frame_more = {sample.sample_id: (sample.start_frame, sample.end_frame + 1) for sample in samples}
+    for share in (0.2, 0.9):
+        with pytest.raises(
+            TrainingError, match="0 would validate and 50 train, .*; the 50 samples are 1 part.* start_frame"
+        ):
+            choose_split(samples, "honest", 0, share, frames=one_frame_more)
+    unknown = [replace(sample, start_frame=None, end_frame=None) for sample in samples]
+    with pytest.raises(TrainingError, match="folds is 2, but the 50 samples are only 1 part.*; fill in start_frame"):
+        choose_split(unknown, "honest", 0, fold="1/2", folds=2)
+    assert choose_split(unknown, "honest", 0, frames=frames_of(samples)) == choose_split(samples, "honest", 0)
+    three = [replace(sample, video=f"{number % 3}.mp4") for number, sample in enumerate(unknown)]
+    with pytest.raises(
+        TrainingError, match="folds is 4, but the 50 samples are only 3 part.*; give --folds 3 or fewer"
+    ):
+        choose_split(three, "honest", 0, fold="1/4", folds=4)
+    # 10 are wanted: none is nearer than one of two videos of 25, but then nobody would validate.
+    two = [replace(sample, video=f"{number % 2}.mp4") for number, sample in enumerate(unknown)]
+    assert len(choose_split(two, "honest", 0).val) == 25
+
+
+def test_groups_that_share_frames_count_as_one():
+    samples = make_samples([10] * 5)
+    shared = [replace(s, video="x.mp4") if number in (5, 15, 25) else s for number, s in enumerate(samples)]
+    choice = choose_split(shared, "honest", 0)
+    reason = f"of 5 groups only 3 share no frames of a video, and holding out whole ones needs {FEWEST_GROUPS}"
+    assert reason in choice.notes[0] and len({5, 15, 25} & set(choice.val)) in (0, 3)
+    folded = choose_split(shared, "honest", 0, fold="1/4", folds=4)
+    assert "of 5 groups only 3 share no frames of a video, and 4 folds of whole groups need 4" in folded.notes[0]
+    assert sorted(len(choose_split(shared, "paper", 0, fold=f"{n}/3", folds=3).test) for n in (1, 2, 3)) == [10, 10, 30]
+
+
+def test_only_scores_that_can_be_used_count():
+    # Every other group has no difficulty: multiplied by it, its scores say nothing.
+    samples = [replace(s, difficulty=None if int(s.group[1:]) % 2 else 3.0) for s in make_samples([5] * 20)]
+    usable = {index for index, sample in enumerate(samples) if sample.difficulty}
+    for given in (samples, without_groups(samples)):
+        for seed in range(10):
+            choice = choose_split(given, "honest", seed, scored=lambda sample: sample.difficulty is not None)
+            assert len(usable & set(choice.val)) == 10 and not set(choice.val) - usable
+            assert "10 of 50 training samples with a score validate" in choice.notes[0]
+    validating = [replace(sample, split="val") if not sample.difficulty else sample for sample in samples]
+    with pytest.raises(TrainingError, match="of 50 samples with a score 0 would validate and 50 train"):
+        choose_split(validating, "honest", 0, scored=lambda sample: sample.difficulty is not None)
 
 
 def test_samples_of_split_val_validate():

@@ -314,7 +314,7 @@ def test_lines_are_said_before_training_and_kept(config):
     run = train(config, say=lines.append, on_epoch=lambda epoch: epochs.append((epoch, len(lines))))
     assert lines == run.config["notes"]
     assert (
-        f"Baseline is a C3D row, feats.h5 holds S3D features: it runs as {run.folder.name} and is not the paper's Baseline"
+        f"Baseline is a C3D row of Table 1, feats.h5 holds S3D features: it runs as {run.folder.name} and is not the paper's Baseline"
         in lines[0]
     )
     assert "random weights (random-0)" in lines[1] and run.config["features"]["weights_random"]
@@ -391,7 +391,10 @@ def test_equal_training_scores_need_a_score_scale(config):
     with pytest.raises(TrainingError, match="the 9 training score.s. are all 50.*--score-scale"):
         train(config)
     run = train(replace(config, score_scale=17.0))
-    assert run.config["score_scale"] == 17.0 and "all test scores are equal" in run.summary["notes"][-1]
+    assert run.config["score_scale"] == 17.0 and any(
+        "all test scores are equal" in note for note in run.summary["notes"]
+    )
+    assert any("nothing could be chosen for the assessment" in note for note in run.summary["notes"])
 
 
 def test_score_scale_and_centre_are_those_of_the_training_scores(config):
@@ -565,7 +568,7 @@ def training_batch(clips):
 
 @pytest.mark.parametrize("name", ["ridge", "c3d-svr"])
 def test_closed_forms_are_scikit_learns_on_averaged_standardised_features(config, name):
-    run = train(TrainingConfig(config.features, name, out=config.out, device="cpu"))
+    run = train(TrainingConfig(config.features, name, protocol="paper", out=config.out, device="cpu"))
     assert (
         run.epochs == [] and run.summary["chosen"] == {} and run.summary["n_val"] == 0 and run.summary["n_train"] == 12
     )
@@ -617,7 +620,8 @@ def test_a_ridge_start_is_the_ridge_regression_until_something_better_is_found(c
             config.features, encoder=encoder, tasks=("score",), epochs=1, lr=1e-30, protocol="paper", out=config.out / encoder,
             device="cpu",
         )  # fmt: skip
-        run, ridge = train(still), train(TrainingConfig(still.features, "ridge", out=still.out, device="cpu"))
+        ridge = TrainingConfig(still.features, "ridge", protocol="paper", out=still.out, device="cpu")
+        run, ridge = train(still), train(ridge)
         for split in ("train", "test"):
             assert numbers(run, "predicted_score", split) == pytest.approx(
                 numbers(ridge, "predicted_score", split), rel=1e-4
@@ -673,8 +677,10 @@ def test_samples_on_both_sides_are_refused_unless_asked_for_and_then_mark_everyt
     assert not list(config.out.glob("*"))
     lines = []
     run = train(replace(config, allow_leak=True), say=lines.append)
-    assert run.config["leaked"] == 1 and run.config["label"].endswith(", LEAKED TEST") and run.config["allow_leak"]
-    assert any("every number is marked" in line for line in lines)
+    tested = side == "test"
+    assert run.config["leaked"] == tested and run.config["label"].endswith(", LEAKED TEST") == tested
+    assert run.config["allow_leak"]
+    assert any(("every number is marked" if tested else "chosen too easily") in line for line in lines)
     assert run.summary["audit"]["leaks"][0]["sample_id"] == f"s{second}"
 
 

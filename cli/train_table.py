@@ -1,0 +1,90 @@
+"""The results of runs as a table for the terminal: the rows and means of the report."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from aqa_heads.families import Family
+    from aqa_heads.runs import Run
+
+
+def results_table(runs: "Sequence[Run]") -> "Table":
+    """One row per experiment: over several seeds or folds the mean and its standard deviation; below them the floors."""
+    from rich.table import Table
+
+    from aqa_heads.families import read_families
+    from aqa_heads.wording import floor_name, mean_known
+
+    families = read_families([run.folder for run in runs])
+    classified = any(family.table("class_accuracy") for family in families)
+    captioned = any(run.summary["captions"] for run in runs)
+    table = Table(title=_title(families), caption=_caption(families))
+    table.add_column("experiment", overflow="fold")
+    for name in (
+        "Spearman",
+        "relative L2",
+        *(["classes"] if classified else []),
+        *(["CIDEr"] if captioned else []),
+        "seconds",
+    ):
+        table.add_column(name, justify="right", overflow="fold")
+    for family in families:
+        cells = [
+            _over_runs(family, family.numbers("spearman"), 3),
+            _over_runs(family, family.numbers("relative_l2"), 2),
+        ]
+        if classified:
+            shares = [mean_known(result.numbers("class_accuracy").values()) for result in family.results]
+            cells.append(_over_runs(family, [_percent(share) for share in shares], 1))
+        if captioned:
+            cider = [(result.summary.get("captions") or {}).get("cider") for result in family.results]
+            cells.append(_over_runs(family, cider, 3))
+        table.add_row(family.label, *cells, _number(family.seconds, 1))
+    table.add_section()
+    for name, floor in families[0].floors.items():
+        cells = _number(floor.get("spearman"), 3), _number(floor.get("relative_l2"), 2)
+        table.add_row(floor_name(name), *cells, style="dim")
+    if classified:
+        shares = [mean_known(family.table("majority_accuracy").values()) for family in families]
+        known = next((share for share in shares if share is not None), None)
+        table.add_row("Majority class", "", "", _number(_percent(known), 1), style="dim")
+    return table
+
+
+def _title(families: "Sequence[Family]") -> str:
+    several = max(len(family.results) for family in families)
+    over = f", mean ± standard deviation over {families[0].spread_over or 'runs'}" if several > 1 else ""
+    return f"Test samples, {_epoch(families)}{over}; classes: mean accuracy in %"
+
+
+def _epoch(families: "Sequence[Family]") -> str:
+    protocols = {family.config["protocol"] for family in families}
+    if protocols == {"honest"}:
+        return "best epoch of the held-out samples"
+    return "after the last epoch" if protocols == {"paper"} else "honest and paper protocol"
+
+
+def _caption(families: "Sequence[Family]") -> str:
+    lines = []
+    if any(not family.config.get("literal") and family.config.get("direct") for family in families):
+        lines.append(
+            "Not literal: trained as suits cached features, the score from a ridge regression on (docs/training.md)."
+        )
+    if any(family.floors != families[0].floors for family in families):
+        lines.append(f"Floors are those of {families[0].short}; other rows were tested or trained on other samples.")
+    return "\n".join(lines)
+
+
+def _over_runs(family: "Family", values: list[float | None], digits: int) -> str:
+    mean, spread = family.mean(values), family.std(values)
+    return _number(mean, digits) + ("" if spread is None else f" ± {_number(spread, digits)}")
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None or value != value else f"{value:.{digits}f}"
