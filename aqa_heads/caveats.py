@@ -24,7 +24,7 @@ from .wording import (
 
 PROTOCOLS = {
     "honest": "some training samples are held out, whole groups where there are enough; the epoch that ranks them best is "
-    "reported, and the test samples are looked at once, for this report",
+    "reported, and the test samples are looked at once, at the end",
     "paper": "test evaluated every epoch, last epoch reported, nothing chosen on the test set; best-on-test is shown "
     "only as a curve and in the list below",
 }
@@ -55,7 +55,7 @@ def findings(families: Sequence[Family]) -> str:
         rho, name = max(floors)
         above = [family for family in ranked if family.number("spearman") > rho]
         clear = sum(family.interval is not None and family.interval[0] > rho for family in above) or "none"
-        lie = f"{len(above) or 'none'} of {counted(len(ranked), 'row')} {'lies' if len(above) == 1 else 'lie'} above it"
+        lie = f"{len(above) or 'none'} of {counted(len(ranked), 'row')} {'lies' if len(above) < 2 else 'lie'} above it"
         sentences.append(
             f"The highest floor, {name.lower()}, reaches {signed(rho)} without seeing the video; "
             + (f"{lie}, {clear} with the whole interval. " if above else f"{lie}. ")

@@ -195,6 +195,10 @@ class TrainingConfig:
             raise TrainingError(
                 f"experiment is {self.experiment!r}, expected one of {', '.join((*EXPERIMENTS, *REFERENCES))}"
             )
+        if self.experiment == "c3d-lstm" and (given := [name for name in NETWORK_ONLY[:-2] if getattr(self, name)]):
+            raise TrainingError(
+                f"{self.row.title} is an LSTM encoder and a linear score; {', '.join(given)} cannot be given"
+            )
         if self.row.closed_form and (given := [name for name in NETWORK_ONLY if getattr(self, name)]):
             raise TrainingError(
                 f"{self.row.title} is a linear function of the mean clip feature and has no {', '.join(given)}; leave them out"

@@ -271,7 +271,9 @@ def _repeated(results: Sequence[Result]) -> bool:
 
 def _place(family: Family) -> tuple:
     rows = list(ROWS)
-    return rows.index(family.experiment) if family.experiment in rows else len(rows), natural(family.name)
+    # The row itself before its variants, whose labels say more.
+    row = rows.index(family.experiment) if family.experiment in rows else len(rows)
+    return row, len(family.label), natural(family.name)
 
 
 def _short(family: Family) -> str:

@@ -10,12 +10,10 @@ from random import Random
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import some
 
+from .configuration import OFFICIAL_FOLDS
 from .errors import TrainingError
 from .leaks import TEST_COPY, Frames, frames_of
 
-PROTOCOLS = ("honest", "paper")
-OFFICIAL = "official"
-VALIDATION_SHARE = 0.2
 FEWEST_GROUPS = 4  # of training samples, for whole ones to be held out
 FEWEST_VALIDATED = 3  # no rank correlation of two samples says anything
 
@@ -49,7 +47,7 @@ def choose_split(
     samples: Sequence[Sample],
     protocol: str,
     seed: int,
-    validation_share: float = VALIDATION_SHARE,
+    validation_share: float = 0.2,
     fold: str | None = None,
     folds: int | str | None = None,
     scored: Callable[[Sample], bool] = has_score,
@@ -85,8 +83,6 @@ def choose_split(
         TrainingError: nobody to train with, fewer than `FEWEST_VALIDATED` labelled samples to validate with or two to
             train with, fewer parts without common frames than folds, or a value out of its range.
     """
-    if protocol not in PROTOCOLS:
-        raise TrainingError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     if not 0 < validation_share < 1:
         raise TrainingError(f"validation share is {validation_share}, expected a number between 0 and 1")
     notes = []
@@ -125,7 +121,7 @@ def fold_names(samples: Sequence[Sample], folds: int | str) -> list[str]:
     >>> fold_names([Sample("a", "a.mp4", fold="fold10"), Sample("b", "b.mp4", fold="fold9")], "official")
     ['fold9', 'fold10']
     """
-    if folds == OFFICIAL:
+    if folds == OFFICIAL_FOLDS:
         names = sorted({sample.fold for sample in samples} - {None}, key=_natural_order)
         if len(names) < 2:
             raise TrainingError(
@@ -135,7 +131,7 @@ def fold_names(samples: Sequence[Sample], folds: int | str) -> list[str]:
         return names
     if type(folds) is not int or not 2 <= folds <= len(samples):
         raise TrainingError(
-            f"folds is {folds!r}, expected a whole number from 2 to {len(samples)}, the number of samples, or {OFFICIAL!r}"
+            f"folds is {folds!r}, expected a whole number from 2 to {len(samples)}, the number of samples, or {OFFICIAL_FOLDS}"
         )
     return [f"{number}/{folds}" for number in range(1, folds + 1)]
 
@@ -169,7 +165,7 @@ def _fold(
     names = fold_names(samples, folds)
     if fold not in names:
         raise TrainingError(f"fold is {fold!r}, expected one of {', '.join(names)}")
-    if folds == OFFICIAL:
+    if folds == OFFICIAL_FOLDS:
         of_sample = [sample.fold for sample in samples]
         kind = f"official fold {fold}"
         if unsaid := of_sample.count(None):

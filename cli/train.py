@@ -1,6 +1,7 @@
 """`aqa-train`: train heads on a feature cache, one run per experiment, seed and fold."""
 
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -166,25 +167,37 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
         for name in names
         for number in range(seed_count)
     ]
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         runs = train_runs(configs)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         click.echo(
             "Stopped. Give the same command with --resume to go on: finished runs stay, and the one in between goes on after its last "
             f"checkpoint, if it got as far as one (every {options['checkpoint_seconds']:g} s or more).",
             err=True,
         )
-        sys.exit(130)
+        sys.exit(143 if isinstance(interrupt, _Terminated) else 130)
     click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
 
 
+class _Terminated(KeyboardInterrupt):
+    """A scheduler's SIGTERM, which ends a run as Ctrl-C does."""
+
+
+def _terminate(*_) -> None:
+    raise _Terminated
+
+
 def _applicable(name: str, options: dict, alone: bool) -> dict:
-    """The options without those of networks where `name` is none, if others of the list are; says so."""
-    if alone or name not in REFERENCES or not REFERENCES[name].closed_form:
+    """The options without those of Table 1's rows where `name` is a reference beside them; says so."""
+    if alone or name not in REFERENCES:
         return options
     given = [option for option in NETWORK_ONLY if options[option] is not None]
     if given:
-        click.echo(f"{REFERENCES[name].title} is no network: {', '.join(given)} do not apply to it", err=True)
+        click.echo(
+            f"{REFERENCES[name].title} is what it is: given for the other rows, not for it: {', '.join(given)}",
+            err=True,
+        )
     return options | dict.fromkeys(given)
 
 
@@ -259,22 +272,24 @@ def _train(config: TrainingConfig, label: str, console: "Console", said: set[str
     if not console.is_terminal:
         return train(config, say=say, on_epoch=_Lines(config, label, console))
     with _progress(console) as progress:
-        task = progress.add_task(label, total=config.epochs, loss="–", where="", spearman="–")
+        task = progress.add_task(label, total=config.epochs, loss="–", what="", value="")
 
         def show(epoch: "Epoch") -> None:
-            where, rho = _watched(epoch)
+            what, value = _watched(epoch)
             progress.update(
-                task, completed=epoch.epoch, loss=_number(epoch.train_loss, 3), where=where, spearman=_number(rho, 4)
+                task, completed=epoch.epoch, loss=_number(epoch.train_loss, 3), what=what, value=_number(value, 4)
             )
 
         return train(config, say=say, on_epoch=show)
 
 
 def _watched(epoch: "Epoch") -> tuple[str, float | None]:
-    """Which samples the epoch was tried on, and their Spearman."""
+    """What is watched after an epoch, and its value: of the score, or where that is no longer trained, of the captions."""
     if epoch.test_spearman is not None:
-        return "test", epoch.test_spearman
-    return "validation", epoch.val_spearman
+        return "test Spearman", epoch.test_spearman
+    if epoch.val_spearman is None and epoch.val_caption_loss_per_token is not None:
+        return "validation caption loss", epoch.val_caption_loss_per_token
+    return "validation Spearman", epoch.val_spearman
 
 
 class _Lines:
@@ -292,11 +307,11 @@ class _Lines:
         if epoch.epoch % every and epoch.epoch not in (self.first, total):
             return
         seconds = time.monotonic() - self.started
-        where, rho = _watched(epoch)
+        what, value = _watched(epoch)
         left = epoch.seconds * (total - epoch.epoch)
         self.console.print(
-            f"{self.label}: epoch {epoch.epoch}/{total}, loss {_number(epoch.train_loss, 3)}, {where} Spearman "
-            f"{_number(rho, 4)}, {seconds:.0f} s, at most {left:.0f} s to go",
+            f"{self.label}: epoch {epoch.epoch}/{total}, loss {_number(epoch.train_loss, 3)}, {what} "
+            f"{_number(value, 4)}, {seconds:.0f} s, at most {left:.0f} s to go",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -318,7 +333,7 @@ def _progress(console: "Console") -> "Progress":
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]}"),
-        TextColumn("{task.fields[where]} Spearman {task.fields[spearman]}"),
+        TextColumn("{task.fields[what]} {task.fields[value]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,

@@ -6,9 +6,10 @@ import pytest
 
 from aqa_cache.annotations import Sample
 from aqa_cache.datasets.mtl_aqa import convert, find_release
+from aqa_heads.configuration import OFFICIAL_FOLDS
 from aqa_heads.errors import TrainingError
 from aqa_heads.leaks import TEST_COPY, find_leaks, frames_of
-from aqa_heads.splits import FEWEST_GROUPS, OFFICIAL, choose_split, fold_names
+from aqa_heads.splits import FEWEST_GROUPS, choose_split, fold_names
 
 
 def make_samples(sizes, split="train", *, score=lambda number: number * 37 % 101):
@@ -306,10 +307,10 @@ def test_folds_of_single_samples_are_dealt_out_along_the_scores():
 
 def test_official_folds_are_tested_in_turn():
     samples = [replace(s, fold=None if number < 3 else f"f{8 + number % 3}") for number, s in enumerate(MANY)]
-    assert fold_names(samples, OFFICIAL) == ["f8", "f9", "f10"]
+    assert fold_names(samples, OFFICIAL_FOLDS) == ["f8", "f9", "f10"]
     tested = Counter()
-    for fold in fold_names(samples, OFFICIAL):
-        choice = choose_split(samples, "honest", 0, fold=fold, folds=OFFICIAL)
+    for fold in fold_names(samples, OFFICIAL_FOLDS):
+        choice = choose_split(samples, "honest", 0, fold=fold, folds=OFFICIAL_FOLDS)
         assert {samples[index].fold for index in choice.test} == {fold}
         assert choice.notes[0] == "3 samples without fold are left out"
         assert not {0, 1, 2} & {*choice.train, *choice.val, *choice.test}
@@ -320,7 +321,6 @@ def test_official_folds_are_tested_in_turn():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: choose_split(MANY, "fair", 0), "protocol is 'fair', expected one of honest, paper"),
         (lambda: choose_split(MANY, "honest", 0, 1.0), "validation share is 1.0, expected a number between 0 and 1"),
         (lambda: choose_split(MANY[100:], "honest", 0), "none of 16 samples .* 'train' .16 test, 0 val, 0 without split.*"),
         (lambda: choose_split(FEW[:7], "honest", 0), "of 7 samples with a score 1 would validate and 6 train, expected .* 3"),
@@ -330,9 +330,9 @@ def test_official_folds_are_tested_in_turn():
         (lambda: choose_split(MANY, "honest", 0, folds=3), "fold is None, expected one of 1/3"),
         (lambda: fold_names(MANY, 1), "folds is 1, expected a whole number from 2 to 116"),
         (lambda: fold_names(MANY, 117), "folds is 117, expected a whole number from 2 to 116"),
-        (lambda: fold_names(MANY, "offcial"), "folds is 'offcial', expected .* or 'official'"),
-        (lambda: fold_names(MANY, OFFICIAL), r"names 0 fold\(s\) \(it is empty\), expected at least 2"),
-        (lambda: fold_names([Sample("a", "a", fold="x")] * 9, OFFICIAL), r"names 1 fold\(s\) \(x\)"),
+        (lambda: fold_names(MANY, "offcial"), "folds is 'offcial', expected .* or official"),
+        (lambda: fold_names(MANY, OFFICIAL_FOLDS), r"names 0 fold\(s\) \(it is empty\), expected at least 2"),
+        (lambda: fold_names([Sample("a", "a", fold="x")] * 9, OFFICIAL_FOLDS), r"names 1 fold\(s\) \(x\)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_split_is_one_message(call, message):
