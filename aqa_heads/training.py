@@ -1,39 +1,30 @@
 """Train one run: a row of Table 1, or a reference, on the features of a cache."""
 
-import hashlib
-import json
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from aqa_cache import __version__
 from aqa_cache.cache import FeatureCache
-from aqa_cache.devices import pick_device, process_peak_memory
+from aqa_cache.devices import pick_device
 
 from .audit import Audit, audit, frames_of_features
 from .caption_metrics import why_no_caption_metrics
+from .computing import Clock, cpu_threads, deterministic, out_of_memory_explained, peak_memory
 from .configuration import TrainingConfig
-from .errors import RunError, TrainingError
+from .errors import TrainingError
 from .fitting import Part, fit
 from .frugal_lstm import FrugalLstmEncoder
 from .model import FRUGAL_HIDDEN, AqaModel
 from .predictions import Predictions, caption_loss_per_token, predict
 from .pretraining import pretrain
-from .records import annotations_sha256, describe, features_sha256, result_tables, summarise
+from .records import describe, result_tables, summarise
 from .references import LinearReference, fit_reference
-from .run_folder import Work, new_run_folder, was_interrupted
+from .resuming import finished_run, identity_of, last_checkpoint
+from .run_folder import Work, new_run_folder
 from .runs import Epoch, Run, read_run, write_run
 from .targets import TrainingData, read_training_data, usable_tasks
-from .vocabulary import Vocabulary
-
-_NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
-# What a resumed run may have otherwise, at the price of its last bits.
-_LAST_BITS = ("device", "threads", "torch", "aqa-cache")
 
 
 def train(
@@ -65,24 +56,24 @@ def train(
     device = pick_device(config.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with _cpu_threads(config.threads), _deterministic(device), FeatureCache(config.features) as cache:
+    with cpu_threads(config.threads), deterministic(device), FeatureCache(config.features) as cache:
         backbone = cache.meaning.backbone
         asked, config = config, replace(config, tasks=usable_tasks(cache, config))
         folder = config.run_folder(backbone)
-        identity = _identity(config, cache, device)
-        if config.resume and (finished := _finished(folder, identity)) is not None:
+        identity = identity_of(config, cache, device)
+        if config.resume and (finished := finished_run(folder, identity)) is not None:
             say(f"{folder} is finished already")
             return finished
         with new_run_folder(folder, config.overwrite, config.resume, config.checkpoint_seconds, say) as work:
-            checkpoint = _checkpoint(work, folder, identity, say)
-            clock = _Clock()
+            checkpoint = last_checkpoint(work, folder, identity, say)
+            clock = Clock()
             data = read_training_data(cache, asked)
             audited = _audited(data, config, cache)
             record = describe(config, cache, data, device, audited) | {"identity": identity}
             for line in [*record["notes"], *_said_before(data, audited)]:
                 say(line)
             random_devices = [device] if device.type == "cuda" else []
-            with _out_of_memory_explained(device), torch.random.fork_rng(devices=random_devices):
+            with out_of_memory_explained(device), torch.random.fork_rng(devices=random_devices):
                 torch.manual_seed(config.seed)
                 model = AqaModel.from_config(record, len(data.vocabulary or ()))
                 if config.standardise:
@@ -100,7 +91,7 @@ def train(
             summary |= {
                 "parameters": model.parameter_count,
                 "seconds": clock.record(),
-                "peak_memory_bytes": _peak_memory(device),
+                "peak_memory_bytes": peak_memory(device),
             }
             write_run(work.path, record, epochs, result_tables(data, predictions), summary, data.vocabulary, model)
     return read_run(folder)
@@ -218,122 +209,3 @@ def _said_before(data: TrainingData, audited: Audit) -> list[str]:
     if data.vocabulary is not None and len(data.test) and (why := why_no_caption_metrics()):
         lines.append(why)
     return lines
-
-
-def _identity(config: TrainingConfig, cache: FeatureCache, device: torch.device) -> dict:
-    """What must agree for a run to be the same one; of `_LAST_BITS`, what only its last bits depend on."""
-    words = None if config.vocabulary is None else Vocabulary.from_paper(config.vocabulary).words
-    return {
-        **json.loads(json.dumps(config.asked())),
-        "fingerprint": cache.fingerprint,
-        "annotations": annotations_sha256(cache),
-        "features": features_sha256(cache),
-        "words": words and hashlib.sha256("\n".join(words).encode()).hexdigest(),
-        "aqa-cache": __version__,
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),  # its own class of text is none that a checkpoint may hold
-    }
-
-
-def _finished(folder, identity: Mapping) -> Run | None:
-    if was_interrupted(folder) or not (folder / "summary.json").is_file():
-        return None
-    run = read_run(folder)
-    if different := _differences(run.config.get("identity") or {}, identity, but=_LAST_BITS):
-        raise RunError(
-            f"{folder}: this run exists, but is another one ({'; '.join(different)}); give --overwrite to replace it, or "
-            "another --out to keep it"
-        )
-    return run
-
-
-def _checkpoint(work: Work, folder, identity: Mapping, say: Callable[[str], None]) -> dict | None:
-    checkpoint = work.load()
-    if checkpoint is None:
-        return None
-    theirs = checkpoint["identity"]
-    if different := _differences(theirs, identity, but=_LAST_BITS):
-        raise RunError(
-            f"{folder}: what was interrupted is another run ({'; '.join(different)}); give the same options and the same "
-            "cache, or --overwrite to begin again"
-        )
-    say(f"goes on after epoch {len(checkpoint['epochs'])}")
-    if different := _differences(theirs, identity):
-        say(
-            f"the run was begun otherwise ({'; '.join(different)}): its last bits are not those of one that was never stopped"
-        )
-    return checkpoint
-
-
-def _differences(theirs: Mapping, mine: Mapping, but: tuple[str, ...] = ()) -> list[str]:
-    return [
-        f"{name} was {theirs.get(name)}, is {value}"
-        for name, value in mine.items()
-        if name not in but and theirs.get(name) != value
-    ]
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self):
-        self._began = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._laps[stage], self._last = now - self._last, now
-
-    def record(self) -> dict[str, float]:
-        return self._laps | {"total": time.perf_counter() - self._began}
-
-
-@contextmanager
-def _cpu_threads(number: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """On a GPU only algorithms that give the same bits every time; on the CPU all of ours do."""
-    if device.type != "cuda":
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark = before[1]
-
-
-@contextmanager
-def _out_of_memory_explained(device: torch.device) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        # On the CPU torch raises a plain RuntimeError.
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not known and not any(words in str(error) for words in _NO_MEMORY):
-            raise
-        said = (str(error) or "out of memory").splitlines()[0]
-        raise TrainingError(
-            f"{device} has not enough memory ({said}); "
-            "try a smaller --batch-size or --encoder-hidden" + ("" if device.type == "cpu" else ", or --device cpu")
-        ) from None
-
-
-def _peak_memory(device: torch.device) -> int | None:
-    """Bytes: on a GPU those of its tensors since the run began, else those of the whole process since it began."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return process_peak_memory()
