@@ -49,8 +49,8 @@ def _positive(kind: type):
     help="The row exactly as the original: its widths, projections, plain stacks, raw features, score/17, Adam 1e-4, steps of 3.",
 )  # fmt: skip
 @click.option("--encoder", type=click.Choice(ENCODERS), help="From clips to one feature.  [default: the row's]")
-@click.option("--encoder-hidden", type=_positive(int), help="Its width.  [default: lstm, gru 1024; attention 256; …]")
-@click.option("--encoder-layers", type=_positive(int), help="Its depth.  [default: 2]")
+@click.option("--encoder-hidden", type=_positive(int), help="Width of the encoder.  [default: lstm, gru 1024; attention 256; …]")
+@click.option("--encoder-layers", type=_positive(int), help="Depth of the encoder.  [default: 2]")
 @click.option(
     "--pretrain-epochs", type=click.IntRange(0), default=_DEFAULT.pretrain_epochs, show_default=True,
     help="Of an lstm or gru encoder as an autoencoder of the clip features, before training.",
@@ -90,7 +90,7 @@ def _positive(kind: type):
     "--seed", type=click.IntRange(0), default=_DEFAULT.seed, show_default=True,
     help="Of weights, dropout, order and held-out groups.",
 )  # fmt: skip
-@click.option("--epochs", type=_positive(int), default=_DEFAULT.epochs, show_default=True, help="At most.")
+@click.option("--epochs", type=_positive(int), default=_DEFAULT.epochs, show_default=True, help="Epochs at most.")
 @click.option(
     "--patience", type=_positive(int), default=_DEFAULT.patience, show_default=True,
     help="Epochs without improvement on the held-out samples before training ends.",
@@ -98,7 +98,7 @@ def _positive(kind: type):
 @click.option("--batch-size", type=_positive(int), help="Samples per step.  [default: 16; literal: 3]")
 @click.option("--lr", type=_positive(float), help=f"Learning rate.  [default: {_DEFAULT.lr:g}]")
 @click.option(
-    "--caption-lr", type=_positive(float), help=f"Of the captioner.  [default: {_DEFAULT.caption_lr:g}; literal: 1e-4]"
+    "--caption-lr", type=_positive(float), help=f"Learning rate of the captioner.  [default: {_DEFAULT.caption_lr:g}; literal: 1e-4]"
 )
 @click.option(
     "--weight-decay", type=click.FloatRange(0), help=f"Of AdamW.  [default: {_DEFAULT.weight_decay:g}; literal: 0]"
@@ -111,10 +111,6 @@ def _positive(kind: type):
     "--ridge-start/--no-ridge-start", default=None,
     help="A linear path to the score beside fc6, started from ridge regression.  [default: yes; literal: no]",
 )  # fmt: skip
-@click.option("--device", default=_DEFAULT.device, show_default=True, help="auto, cpu, cuda, cuda:1, …")
-@click.option(
-    "--threads", type=_positive(int), help="Of the CPU; 1 is fastest where other programs run.  [default: all cores]"
-)
 @click.option(
     "--score-scale", type=_positive(float),
     help="Points per unit of the score head.  [default: std of training; literal: 17]",
@@ -143,6 +139,10 @@ def _positive(kind: type):
 )
 @click.option(
     "--allow-leak", is_flag=True, help="Train although test samples are training samples; marks every number."
+)
+@click.option("--device", default=_DEFAULT.device, show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option(
+    "--threads", type=_positive(int), help="Of the CPU; 1 is fastest where other programs run.  [default: all cores]"
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=_DEFAULT.out, show_default=True, help="Folder of run folders."
