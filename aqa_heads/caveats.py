@@ -228,6 +228,13 @@ def _how_evaluated(families: Sequence[Family]) -> list[list]:
         notes.append(
             [element("b", "Protocol"), *(f" of {who}" for who in whose(owners, families)), f": {protocol}{meaning}."]
         )
+    own = [family for family in families if family.config.get("direct") and not family.config.get("literal")]
+    if own:
+        said = (
+            ": trained as suits cached features, not as in the paper: standardised features, and a score that starts from a ridge "
+            "regression of the mean clip feature. --literal trains the paper’s model with its settings."
+        )
+        notes.append([element("b", "Default settings"), *(f" of {who}" for who in whose(own, families)), said])
     best = [
         f"{result.short} {signed(rho)} (epoch {result.summary['best_test_spearman'].get('epoch')})"
         for family in families

@@ -30,7 +30,7 @@ def main(runs: Path, made_by: str, name: str, title: str) -> None:
     summary = first.summary
     lines = [
         f"{summary['n_train']:g} training, {summary['n_val']:g} validation and {summary['n_test']:g} test dives of other competitions "
-        f"(the first row; ridge trains on the validation dives too), features of random weights, {seeds} seeds, at most "
+        f"(those of the first run; other seeds hold out other groups), features of random weights, {seeds} seeds, at most "
         f"{first.config['epochs']} epochs, protocol {first.config['protocol']}. ρ: mean ± standard deviation over the seeds; the "
         "interval (95 %) is over the test dives, taken as independent. Difference: ρ minus the baseline's, both resampled on the "
         "same dives. Captions: nats per token on the test dives, beside the unigram loss.",

@@ -159,12 +159,16 @@ def interval(differences: np.ndarray) -> str:
 
 
 @click.command()
-@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Of each problem, from 0 on.")
+@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Of each problem, from the first on.")
+@click.option(
+    "--first-seed", type=click.IntRange(0), default=100, show_default=True,
+    help="The defaults were found on low ones; these are new to them.",
+)  # fmt: skip
 @click.option(
     "--problems", type=click.IntRange(0, len(PROBLEMS) - 1), multiple=True, help="Only these; writes nothing."
 )
 @click.option("--threads", type=click.IntRange(1), help="[default: all cores]")
-def main(seeds: int, problems: tuple[int, ...], threads: int | None) -> None:
+def main(seeds: int, first_seed: int, problems: tuple[int, ...], threads: int | None) -> None:
     """Test Spearman of the baseline, with and without its ridge start, beside ridge: few samples, made-up problems."""
     if threads:
         torch.set_num_threads(threads)
@@ -174,7 +178,7 @@ def main(seeds: int, problems: tuple[int, ...], threads: int | None) -> None:
     click.echo("\n".join(lines))
     everything = []
     for problem in chosen:
-        found = [train_all(problem, seed, threads) for seed in range(seeds)]
+        found = [train_all(problem, seed, threads) for seed in range(first_seed, first_seed + seeds)]
         everything += found
         lines.append(_row(problem.name, found))
         click.echo(lines[-1])
@@ -188,7 +192,7 @@ def main(seeds: int, problems: tuple[int, ...], threads: int | None) -> None:
     ]  # fmt: skip
     click.echo("\n".join(rest))
     if not problems:
-        command = f"python benchmarks/bench_small_data.py --seeds {seeds}"
+        command = f"python benchmarks/bench_small_data.py --seeds {seeds} --first-seed {first_seed}"
         if threads:
             command += f" --threads {threads}"
         write_section("small data", "Small data", command, [_SETTING, "", *lines, *rest])
