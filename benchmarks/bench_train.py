@@ -109,7 +109,7 @@ def main(epochs: int, batch_sizes: str, device: str, threads: int | None, experi
     command = f"python benchmarks/bench_train.py --epochs {epochs} --batch-sizes {batch_sizes} --device {device}"
     if threads:
         command += f" --threads {threads}"
-    write_section(f"train {where}", "Training the eight experiments", command, lines)
+    write_section(f"train {where} batch {batch_sizes}", "Training the eight experiments", command, lines)
     click.echo("\n".join(lines))
 
 
