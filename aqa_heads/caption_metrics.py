@@ -79,7 +79,7 @@ def caption_metrics(
         cider_value = float(cider().compute_score(meant, said)[0])
     else:
         notes.append("CIDEr not computed: with one sample no word tells samples apart, all weights are 0")
-    meteor_value, why_not = _meteor(hypotheses, references) if meteor else (None, "it was not asked for")
+    meteor_value, why_not = _meteor(hypotheses, references) if meteor else (None, None)
     if why_not:
         notes.append(f"METEOR not computed: {why_not}")
     return CaptionMetrics(
