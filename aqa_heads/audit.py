@@ -167,7 +167,7 @@ def audit(
         shared_groups=_shared_groups(sides),
         groups={side: len(_groups(rows)) for side, rows in sides.items()},
         neighbours=neighbours([sample for sample in used if sample.sample_id not in leaked], split, spans),
-        floors=score_floors(sides["train"], sides["test"]),
+        floors=score_floors([*sides["train"], *sides["val"]], sides["test"]),
         ceiling=judge_ceiling(sides["test"] or samples),
         score_rules=_score_rules(used or samples),
         spoken_scores=_spoken_scores(used or samples),

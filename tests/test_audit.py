@@ -187,3 +187,14 @@ def test_real_official_split(mtl_aqa):
     assert (found.spoken_scores.n, found.spoken_scores.stated) == (1412, 303)
     for rule in found.score_rules:
         assert rule.contradicting == ["01_0070"]
+
+
+def test_floors_know_the_labels_of_all_that_is_not_tested():
+    """As in the summary of a run, whichever samples that run holds out."""
+    scores = {"train": (10, 20), "val": (60,), "test": (25, 35)}
+    samples = [
+        Sample(f"{split}{score}", f"{split}{score}.mp4", split=split, final_score=float(score))
+        for split, own in scores.items()
+        for score in own
+    ]
+    assert audit(samples).floors["training_mean"]["mae"] == 5.0  # the mean of 10, 20 and 60 is 30
