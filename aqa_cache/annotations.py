@@ -57,6 +57,11 @@ class Sample:
     caption: str | None = None
     extra: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def words(self) -> list[str]:
+        """Of the caption; none where it is missing or blank."""
+        return (self.caption or "").split()
+
 
 def read_annotations(path: str | Path) -> list[Sample]:
     """Read an annotations table.

@@ -59,19 +59,13 @@ class FrugalLstmEncoder(nn.Module):
         self.optimiser: FrugalAdam | None = None
         self.lstm = _LstmWeights(dim, hidden, layers)
 
-    def set_optimiser(
-        self,
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        *,
-        seed: int = 0,
-        exact: bool = False,
-    ) -> FrugalAdam:
-        """Make the optimiser that training needs; the model is on its device by now. See `FrugalAdam`."""
-        weights = dict(self.lstm.named_parameters())
-        self.optimiser = FrugalAdam(weights, lr, betas, eps, weight_decay, seed=seed, exact=exact)
+    def set_optimiser(self, lr: float, **options) -> FrugalAdam:
+        """Make the optimiser that training needs; the model is on its device by now.
+
+        Args:
+            options: of `FrugalAdam`.
+        """
+        self.optimiser = FrugalAdam(dict(self.lstm.named_parameters()), lr, **options)
         return self.optimiser
 
     def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:

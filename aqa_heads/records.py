@@ -300,7 +300,7 @@ def _caption_results(data: TrainingData, predictions: Predictions, meteor: bool)
     pairs = [
         (said, [sample.caption])
         for said, sample in zip(predictions.captions, data.test.samples, strict=True)
-        if (sample.caption or "").split()
+        if sample.words
     ]
     if not pairs:
         return None, ["no test sample has a caption: caption metrics are not defined"]
@@ -312,10 +312,8 @@ def _unigram_loss(data: TrainingData) -> float | None:
     """Of the test captions under the training captions' word frequencies, nats per token."""
     if data.vocabulary is None:
         return None
-    captions = {
-        name: [s.caption for s in split.samples if (s.caption or "").split()] for name, split in data.splits.items()
-    }
-    loss = unigram_loss(captions["train"], captions["test"], data.vocabulary)
+    trained, tested = ([s.caption for s in split.samples if s.words] for split in (data.train, data.test))
+    loss = unigram_loss(trained, tested, data.vocabulary)
     return None if np.isnan(loss) else loss
 
 

@@ -206,9 +206,7 @@ def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingD
             factor,
             {column: _class_numbers(column, classes, members) for column, classes in names.items()},
             [
-                torch.tensor(
-                    vocabulary.encode(s.caption) if vocabulary and (s.caption or "").split() else [], dtype=torch.int64
-                )
+                torch.tensor(vocabulary.encode(s.caption) if vocabulary and s.words else [], dtype=torch.int64)
                 for s in members
             ],
         )
@@ -274,7 +272,7 @@ def _labelled_tasks(cache: FeatureCache, tasks: Sequence[str], samples: Sequence
     labelled = {
         "score": any(sample.final_score is not None for sample in samples),
         "classes": any(sample.classes for sample in samples),
-        "caption": any((sample.caption or "").split() for sample in samples),
+        "caption": any(sample.words for sample in samples),
     }
     usable = tuple(task for task in TASKS if task in tasks and labelled[task])
     if not usable:
@@ -381,7 +379,7 @@ def _class_names(samples: dict[str, list[Sample]], notes: list[str]) -> dict[str
 
 def _vocabulary(cache: FeatureCache, config: TrainingConfig, samples: Sequence[Sample], notes: list[str]) -> Vocabulary:
     for sample in cache.samples:
-        if reserved := set((sample.caption or "").split()) & set(RESERVED):
+        if reserved := set(sample.words) & set(RESERVED):
             raise TrainingError(
                 f"{cache.path}: the caption of {sample.sample_id} contains {', '.join(sorted(reserved))}, which only training "
                 "puts there; take it out of the annotations and extract again"
