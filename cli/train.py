@@ -167,7 +167,7 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
         for name in names
         for number in range(seed_count)
     ]
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         runs = train_runs(configs)
     except KeyboardInterrupt as interrupt:
@@ -177,6 +177,8 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
             err=True,
         )
         sys.exit(143 if isinstance(interrupt, _Terminated) else 130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
 
 
