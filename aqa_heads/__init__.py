@@ -10,6 +10,8 @@ _EXPORTS = {
     "Experiment": "experiments",
     "TrainingConfig": "configuration",
     "train": "training",
+    "FineTuning": "fine_tuning",
+    "fine_tune": "end_to_end.training",
     "Run": "runs",
     "read_run": "runs",
     "predict": "predictions",

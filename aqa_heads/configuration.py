@@ -2,11 +2,12 @@
 
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from .errors import TrainingError
 from .experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS, Experiment
+from .fine_tuning import BACKBONE_LR, LITERAL_BACKBONE_LR, FineTuning
 
 ALL_VIEWS = "all"
 VIEWS = (ALL_VIEWS, "plain")
@@ -85,6 +86,7 @@ class TrainingConfig:
         overwrite: replace an existing run folder of the same name.
         resume: go on with a run of this name that was interrupted.
         checkpoint_seconds: how often, at most, it is made sure that little is lost.
+        fine_tuning: how the backbone is trained too, by `end_to_end.fine_tune`; None: the cached features are trained on.
 
     Raises:
         TrainingError: a value out of its range, named with the values it may have.
@@ -130,6 +132,7 @@ class TrainingConfig:
     overwrite: bool = False
     resume: bool = False
     checkpoint_seconds: float = 60.0
+    fine_tuning: FineTuning | None = None
 
     def __post_init__(self):
         self._fill_in()
@@ -170,6 +173,14 @@ class TrainingConfig:
         if self.overwrite and self.resume:
             raise TrainingError(
                 "overwrite and resume are both asked for; give resume to go on, or overwrite to begin again"
+            )
+        if self.fine_tuning is not None and self.row.closed_form:
+            raise TrainingError(
+                f"{self.row.title} is a closed form, which no backbone can be trained through; leave it out of end-to-end training"
+            )
+        if self.fine_tuning is not None and self.views != ALL_VIEWS:
+            raise TrainingError(
+                f"views is {self.views!r}, which is of cached features; end to end, frames are augmented as augment says"
             )
         if self.fold is not None and self.folds is None:
             raise TrainingError(f"fold is {self.fold!r}, but folds are not asked for; say how many")
@@ -216,6 +227,9 @@ class TrainingConfig:
             object.__setattr__(self, "folds", int(self.folds))
         if self.residual is None and not self.row.closed_form:
             object.__setattr__(self, "residual", self._usual_residual)
+        if self.fine_tuning is not None and self.fine_tuning.backbone_lr is None:
+            lr = LITERAL_BACKBONE_LR if self.literal else BACKBONE_LR
+            object.__setattr__(self, "fine_tuning", replace(self.fine_tuning, backbone_lr=lr))
 
     @property
     def mode(self) -> dict:
@@ -324,6 +338,8 @@ class TrainingConfig:
             )
         if self.ridge_start != self.mode["ridge_start"] and self.row.tasks != ("score",):
             parts.append(("ridge-start", "ridge start") if self.ridge_start else ("no-ridge-start", "no ridge start"))
+        if self.fine_tuning is not None:
+            parts += self.fine_tuning.variant
         if self.views != ALL_VIEWS:
             parts.append((f"{self.views}-view", f"{self.views} view"))
         if self.tasks != self.row.tasks:
@@ -344,4 +360,5 @@ class TrainingConfig:
         return record | {
             "tasks": list(self.tasks),
             "vocabulary": None if self.vocabulary is None else str(self.vocabulary),
+            "fine_tuning": None if self.fine_tuning is None else self.fine_tuning.asked(),
         }

@@ -147,6 +147,12 @@ def ordinary_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter not in frugal]
 
 
+def frugal_optimisers(model: nn.Module, lr: float, **options) -> list[FrugalAdam]:
+    """The optimisers of the frugal encoders in `model`, newly made; see `FrugalLstmEncoder.set_optimiser`."""
+    encoders = [module for module in model.modules() if isinstance(module, FrugalLstmEncoder)]
+    return [encoder.set_optimiser(lr, **options) for encoder in encoders]
+
+
 class _LstmWeights(nn.Module):
     """The parameters of an `nn.LSTM`, by the same names, as the original initialises them."""
 

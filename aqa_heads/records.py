@@ -20,11 +20,12 @@ from .audit import Audit
 from .bootstrap import spearman_interval
 from .caption_metrics import caption_metrics_or_why
 from .configuration import TrainingConfig
+from .epoch_results import scored
 from .errors import TrainingError
 from .experiments import EXPERIMENTS
-from .fitting import Part, scored
 from .floors import judge_ceiling, score_floors
 from .metrics import accuracy, kendall, mean_absolute_error, pearson, per_group, relative_l2, spearman
+from .part import Part
 from .predictions import Predictions
 from .runs import LEAKED, Epoch
 from .targets import NO_CLASS, TrainingData

@@ -99,8 +99,12 @@ class Split:
 
     def batch(self, indices: Sequence[int], views: Sequence[int] | None = None) -> Batch:
         """The samples at `indices`, each in its view of `views`, which has an entry per sample of the split; None: plain."""
+        return self.batch_of(indices, [self.views.read(index, views[index] if views else 0) for index in indices])
+
+    def batch_of(self, indices: Sequence[int], clips: Sequence[torch.Tensor]) -> Batch:
+        """The samples at `indices` with `clips` as their features, each `(clips, dim)`."""
         chosen = torch.tensor(indices)
-        features, count = pad_clips([self.views.read(index, views[index] if views else 0) for index in indices])
+        features, count = pad_clips(clips)
         device = features.device
         score = self.score[chosen]
         classes = {name: column[chosen] for name, column in self.classes.items()}
@@ -219,7 +223,8 @@ def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingD
         )
     if config.difficulty == "multiply" and "score" in tasks:
         notes += _difficulty_notes(cache, data)
-    notes += _view_notes(cache, data.train, config.views)
+    if config.fine_tuning is None:
+        notes += _view_notes(cache, data.train, config.views)
     if len(data.train.labelled) < 2:
         found = [data.train.samples[index].sample_id for index in data.train.labelled]
         raise TrainingError(
@@ -326,7 +331,8 @@ class _Stored:
         return Views(self._cache, self._chosen[name], self._numbers(name), self._in_memory)
 
     def _numbers(self, name: str) -> list[list[int]]:
-        count = len(self._cache.views) if name == "train" and self._config.views == ALL_VIEWS else 1
+        all_views = name == "train" and self._config.views == ALL_VIEWS and self._config.fine_tuning is None
+        count = len(self._cache.views) if all_views else 1
         return [
             [view for view in range(count) if self._cache.has_features(index, view)] for index in self._chosen[name]
         ]

@@ -11,11 +11,14 @@ from aqa_cache.cache import FeatureCache
 from aqa_heads import fitting
 from aqa_heads.best_weights import BestWeights
 from aqa_heads.configuration import TrainingConfig
+from aqa_heads.epoch_results import losses_of, value_of
 from aqa_heads.errors import DivergedError
 from aqa_heads.experiments import TASKS
-from aqa_heads.fitting import LossSums, Part, fit
+from aqa_heads.fitting import fit
+from aqa_heads.loss_sums import LossSums
 from aqa_heads.losses import Loss, multitask_loss
 from aqa_heads.model import AqaModel
+from aqa_heads.part import Part
 from aqa_heads.run_folder import Work
 from aqa_heads.targets import read_training_data
 from aqa_heads.training import train
@@ -73,7 +76,7 @@ def test_order_and_dropout_follow_from_seed_epoch_and_part(config, monkeypatch):
     drawn = [[number for _, number in batches] for batches in seen]
     assert seen[0] == seen[1] and len({tuple(row) for row in order}) == 4 == len(order) - 2
     assert order[5] == order[0] and drawn[5] != drawn[0]
-    numbers = {fitting._seed(seed, epoch) for seed in (0, 1, 2**32) for epoch in range(50)}
+    numbers = {fitting.seed_of(seed, epoch) for seed in (0, 1, 2**32) for epoch in range(50)}
     assert len(numbers) == 150
 
 
@@ -127,25 +130,25 @@ def test_a_part_keeps_its_best_and_stops_when_patience_ends(tmp_path):
 
 def test_what_a_part_is_chosen_by():
     row = {"val_spearman": 0.5, "val_class_accuracy": 0.9, "val_caption_loss_per_token": 3.0}
-    assert fitting._value("assessment", row) == fitting._value("model", row) == 0.5
-    assert fitting._value("captioner", row) == -3.0
-    assert fitting._value("assessment", row | {"val_spearman": None}) == 0.9
+    assert value_of("assessment", row) == value_of("model", row) == 0.5
+    assert value_of("captioner", row) == -3.0
+    assert value_of("assessment", row | {"val_spearman": None}) == 0.9
     # Constant predictions rank nothing: no reason to keep these weights, and none to look at the classes instead.
-    assert fitting._value("assessment", row | {"val_spearman": math.nan}) is None
-    assert fitting._value("captioner", row | {"val_caption_loss_per_token": None}) is None
+    assert value_of("assessment", row | {"val_spearman": math.nan}) is None
+    assert value_of("captioner", row | {"val_caption_loss_per_token": None}) is None
 
 
 def test_the_loss_is_the_sum_of_its_parts_also_of_one_that_has_stopped():
     assessment = Part("assessment", None, [], None, losses={"train_score_loss": 2.0, "train_class_loss": 1.0})
     losses = {"train_caption_loss": 50.0, "train_caption_loss_per_token": 5.0}
     captioner = Part("captioner", None, [], None, stopped=True, losses=losses)
-    assert fitting._losses([assessment, captioner]) == {
+    assert losses_of([assessment, captioner]) == {
         "train_loss": 3.5, "train_score_loss": 2.0, "train_class_loss": 1.0, "train_caption_loss": None,
         "train_caption_loss_per_token": None,
     }  # fmt: skip
     assessment.losses["train_score_loss"] = math.inf
     with pytest.raises(FloatingPointError):
-        fitting._losses([assessment, captioner])
+        losses_of([assessment, captioner])
 
 
 @pytest.mark.parametrize("protocol", ["honest", "paper"])
@@ -172,7 +175,7 @@ def test_a_last_step_that_diverges_is_an_error(config, monkeypatch, tasks, proto
 
 
 def test_a_divergence_later_on_leaves_no_checkpoint_either(config, monkeypatch):
-    evaluate, calls = fitting._evaluate, []
+    evaluate, calls = fitting.evaluate, []
 
     def fail(*given):
         calls.append(1)
@@ -180,7 +183,7 @@ def test_a_divergence_later_on_leaves_no_checkpoint_either(config, monkeypatch):
             raise FloatingPointError("a predicted score is not finite")
         return evaluate(*given)
 
-    monkeypatch.setattr(fitting, "_evaluate", fail)
+    monkeypatch.setattr(fitting, "evaluate", fail)
     with pytest.raises(DivergedError, match="in epoch 3 .a predicted score is not finite"):
         train(replace(config, epochs=5, checkpoint_seconds=0))
     assert list(config.out.iterdir()) == []

@@ -183,7 +183,7 @@ def test_parts_that_have_stopped_stay_stopped(config):
         assert_equal_to_the_bit(train(replace(run, resume=True)), whole)
 
 
-@pytest.mark.parametrize("where", ["write_run", "summarise", "_predict"])
+@pytest.mark.parametrize("where", ["write_run", "summarise", "predict_splits"])
 def test_interrupted_after_the_last_epoch_it_ends_with_the_same_bits(config, monkeypatch, where):
     whole = train(replace(config, out=config.out / "whole"))
     run = replace(config, out=config.out / "cut")
@@ -379,7 +379,7 @@ def test_weights_in_the_finished_run_are_those_that_were_reported(config, monkey
 
 def test_evaluation_is_part_of_what_is_gone_on_with(config, monkeypatch):
     """An epoch that was not evaluated is trained again."""
-    evaluate, calls = fitting._evaluate, []
+    evaluate, calls = fitting.evaluate, []
 
     def cut(*given):
         calls.append(1)
@@ -388,7 +388,7 @@ def test_evaluation_is_part_of_what_is_gone_on_with(config, monkeypatch):
         return evaluate(*given)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(fitting, "_evaluate", cut)
+        patch.setattr(fitting, "evaluate", cut)
         train(config)
     resumed = train(replace(config, resume=True))
     assert_equal_to_the_bit(resumed, train(replace(config, out=config.out / "whole")))

@@ -9,7 +9,7 @@ from sklearn.svm import SVR
 from synthetic_cache import POSITIONS, small_models, without, write_synthetic_cache
 
 from aqa_cache.cache import FeatureCache
-from aqa_heads import training
+from aqa_heads import starting_point, training
 from aqa_heads.configuration import TrainingConfig
 from aqa_heads.errors import TrainingError
 from aqa_heads.experiments import TASKS
@@ -327,10 +327,10 @@ def test_lines_are_said_before_training_and_kept(config):
     [RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\nmore"), MemoryError()],
 )
 def test_too_little_memory_is_one_message(config, monkeypatch, error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(training, "_fit", fail)
+    monkeypatch.setattr(training, "fit", fail)
     with pytest.raises(TrainingError, match="cpu has not enough memory .*--batch-size or --encoder-hidden$"):
         train(config)
     assert list(config.out.iterdir()) == []
@@ -354,7 +354,7 @@ def test_an_encoder_that_trains_in_its_backward_pass_is_no_autoencoder(config, m
 def test_pretraining_is_on_training_samples_only_and_recorded(config, monkeypatch, encoder):
     given = []
     monkeypatch.setattr(
-        training, "pretrain", lambda model, clips, *_: given.append(sorted(map(len, clips))) or [0.9, 0.8]
+        starting_point, "pretrain", lambda model, clips, *_: given.append(sorted(map(len, clips))) or [0.9, 0.8]
     )
     run = train(TrainingConfig(
         config.features, encoder=encoder, pretrain_epochs=2, epochs=1, tasks=("score",), out=config.out, device="cpu",
@@ -638,9 +638,9 @@ def test_a_ridge_start_is_the_ridge_regression_until_something_better_is_found(c
 
 def test_a_ridge_start_knows_nothing_of_those_who_validate_or_are_tested(config, monkeypatch):
     given = []
-    fit = training.fit_reference
+    fit = starting_point.fit_reference
     monkeypatch.setattr(
-        training, "fit_reference", lambda name, features, scores, *rest: given.append(sorted(scores)) or fit(name, features, scores, *rest)
+        starting_point, "fit_reference", lambda name, features, scores, *rest: given.append(sorted(scores)) or fit(name, features, scores, *rest)
     )  # fmt: skip
     run = train(config)
     np.testing.assert_allclose(given, [sorted(numbers(run, "final_score", "train"))], rtol=1e-6)

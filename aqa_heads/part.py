@@ -1,0 +1,62 @@
+"""Weights that are trained together, chosen together, and end together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from .best_weights import BestWeights
+
+
+@dataclass
+class Part:
+    """Weights that are trained together and share nothing with other parts.
+
+    Args:
+        name: `assessment` (encoder and heads), `captioner`, or `model`.
+        optimisers: of its parameters; some encoders bring their own.
+        best: its weights where the validation samples liked them best.
+        best_value: what it reached there, the higher the better; None as long as nothing is chosen.
+        stopped: it has not improved for so long that it is no longer trained.
+    """
+
+    name: str
+    modules: nn.Module
+    optimisers: list
+    best: BestWeights
+    best_value: float | None = None
+    best_epoch: int | None = None
+    stopped: bool = False
+    losses: dict[str, float] = field(default_factory=dict)
+
+    def judge(self, epoch: int, value: float | None, patience: int) -> None:
+        """Keep the weights if `value` is the best so far; stop after `patience` epochs without a better one."""
+        if value is None:
+            return
+        if self.best_value is None or value > self.best_value:
+            self.best_value, self.best_epoch = value, epoch
+            self.best.keep(self.modules)
+        self.stopped = epoch - self.best_epoch >= patience
+
+    def step(self, loss: torch.Tensor) -> None:
+        for parameter in self.modules.parameters():
+            parameter.grad = None
+        loss.backward()
+        for optimiser in self.optimisers:
+            optimiser.step()
+
+    def state(self) -> dict:
+        return {
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "best": self.best.state(),
+            "numbers": [self.best_value, self.best_epoch, self.stopped],
+            "losses": self.losses,
+        }
+
+    def restore(self, state: Mapping) -> None:
+        for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(stored)
+        self.best.restore(state["best"])
+        self.best_value, self.best_epoch, self.stopped = state["numbers"]
+        self.losses = dict(state["losses"])
