@@ -1,8 +1,8 @@
-"""The extraction pipeline: decoding threads, batches of clips across videos, the backbone.
+"""The extraction pipeline: clips from the decoding threads, batches across videos, the backbone.
 
-Decoding threads each take one video at a time, decode it once for all its samples, and hand over finished clips. The calling
-thread fills batches of one fixed shape with the clips of whatever videos are at hand, and gives out a record for each sample as
-soon as its last clip is through. Queues are bounded, so memory does not grow with the length or the number of videos.
+Decoding threads (`decoders`) each decode one video at a time, once for all its samples. The calling thread fills batches of one
+fixed shape with the clips of whatever videos are at hand, and gives out a record for each sample as soon as its last clip is
+through. Queues are bounded, so memory does not grow with the length or the number of videos.
 
 On a GPU decoding and backbone run side by side. On a CPU they want the same cores, and threads of one matrix product that wait for
 each other while a decoder holds a core lose more than the decoder takes. So they take turns: decoders fill the queue on all cores,
@@ -10,9 +10,7 @@ then stand still while the backbone runs on all cores.
 """
 
 import collections
-import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +21,12 @@ from .cache import ClipFeatures, Record
 from .clips import ClipRule
 from .collected import Collected
 from .configuration import DECODE_TIMEOUT
-from .cores import available_cores
+from .decoders import Decoders, default_workers
 from .inference import SLOTS, Model, PendingFeatures
-from .preprocess import FramePreparer
 from .sources import video_stamp
 from .video_reader import Outcome, VideoReader
 from .views import PLAIN, View
 
-MAX_WORKERS = 32
-_PATIENCE, _POLL = 5.0, 0.25
 # What is decoded at each turn on a CPU: more turns mean more waiting at their ends.
 _BATCHES_AHEAD, _CLIPS_AHEAD = 4, 2
 
@@ -44,11 +39,6 @@ class Progress:
     clips_total: int
     samples: int
     samples_total: int
-
-
-def default_workers() -> int:
-    """Decoding threads when none are asked for: as many as cores, at most `MAX_WORKERS`."""
-    return min(MAX_WORKERS, available_cores())
 
 
 class Pipeline:
@@ -92,19 +82,15 @@ class Pipeline:
         # Largest files first: what is left when threads run out of videos is then small.
         videos = sorted(by_video, key=lambda video: -self._stamps[video][0])
         self._readers = [VideoReader(folder / video, by_video[video], rule, stream, views, say) for video in videos]
-        self._threads = workers or default_workers()
-        self._decode_timeout, self._hashes, self._scratch = decode_timeout, hashes or {}, scratch
+        self._hashes, self._scratch = hashes or {}, scratch
         self._on_gpu = model.device.type == "cuda"
         # On a CPU a turn's worth of clips, so that no thread waits for room while it could decode.
         self._ahead = model.batch_size
         if not self._on_gpu:
-            self._ahead = max(_BATCHES_AHEAD * model.batch_size, _CLIPS_AHEAD * self._threads)
-        self._queue: queue.Queue = queue.Queue(maxsize=self._ahead + model.batch_size)
-        self._turn = _Turn()
-        self._lock = threading.Lock()
+            self._ahead = max(_BATCHES_AHEAD * model.batch_size, _CLIPS_AHEAD * (workers or default_workers()))
+        room = self._ahead + model.batch_size
+        self._decoders = Decoders(self._readers, model.preprocessing, room, workers, decode_timeout)
         self.clips = self._clips_total = 0
-        self._coming = collections.deque(self._readers)
-        self._workers = [_Worker(self) for _ in range(min(self._threads, len(self._readers)))]
         self._waiting: collections.deque[Clip] = collections.deque()
         self._collected: dict[int, list[Collected]] = {}
         self._expected: dict[int, tuple[int, ...]] = {}
@@ -121,24 +107,17 @@ class Pipeline:
         """
         # Beside the work: it opens every video whose samples have no end.
         threading.Thread(target=self._estimate, name="estimate", daemon=True).start()
-        for worker in self._workers:
-            worker.start()
-        try:
+        with self._decoders:
             yield from self._run(progress, stop or threading.Event())
-        finally:
-            self._turn.end()
-            deadline = time.monotonic() + _PATIENCE
-            for worker in self._workers:  # one that hangs in a decoder ends with the process
-                worker.join(timeout=max(0, deadline - time.monotonic()))
 
     def _run(self, progress: Callable[[Progress], None], stop: threading.Event) -> Iterator[Record]:
         batch_size = self.model.batch_size
         in_flight: collections.deque[tuple[list[Clip], PendingFeatures]] = collections.deque()
-        while (self._workers or self._waiting or in_flight) and not stop.is_set():
+        while (self._decoders.working or self._waiting or in_flight) and not stop.is_set():
             yield from self._receive(stop, blocking=not in_flight)
             if not self._on_gpu:
-                self._turn.pause()
-            while len(self._waiting) >= batch_size or (self._waiting and not self._workers):
+                self._decoders.pause()
+            while len(self._waiting) >= batch_size or (self._waiting and not self._decoders.working):
                 if stop.is_set():
                     break
                 batch = [self._waiting.popleft() for _ in range(min(batch_size, len(self._waiting)))]
@@ -147,32 +126,19 @@ class Pipeline:
                     yield from self._finish(*in_flight.popleft(), progress)
             if in_flight and len(self._waiting) < batch_size:
                 yield from self._finish(*in_flight.popleft(), progress)
-            self._turn.resume()
+            self._decoders.resume()
         while in_flight:
             yield from self._finish(*in_flight.popleft(), progress)
 
     def _receive(self, stop: threading.Event, blocking: bool) -> Iterator[Record]:
         """Take what decoding threads hand over until enough clips wait, or no thread is left."""
-        while self._workers and len(self._waiting) < self._ahead and not stop.is_set():
-            try:
-                # With a timeout, to look after threads that hang, and since some systems deliver Ctrl-C only between waits.
-                worker, item = self._queue.get(timeout=_POLL) if blocking else self._queue.get_nowait()
-            except queue.Empty:
-                if not blocking:
-                    return
-                yield from self._give_up_on_hanging(_POLL)
-                continue
-            if worker not in self._workers:
-                continue  # given up before
-            if isinstance(item, BaseException):
-                raise item
-            if item is None:
-                self._workers.remove(worker)
-            elif isinstance(item, Clip):
-                if item.sample not in self._done:
-                    self._waiting.append(item)
-            else:
+        for item in self._decoders.items(stop, blocking):
+            if isinstance(item, Outcome):
                 yield from self._take_outcome(item)
+            elif item.sample not in self._done:
+                self._waiting.append(item)
+                if len(self._waiting) >= self._ahead:
+                    return
 
     def _take_outcome(self, outcome: Outcome) -> Iterator[Record]:
         if outcome.sample in self._done:
@@ -221,122 +187,8 @@ class Pipeline:
         video = self.samples[sample].video
         return Record(self.samples[sample], views, reason, *self._stamps[video], self._hashes.get(video, ""))
 
-    def _give_up_on_hanging(self, waited: float) -> Iterator[Record]:
-        for worker in [worker for worker in self._workers if worker.stands_still(waited, self._decode_timeout)]:
-            self._workers.remove(worker)
-            for sample in worker.reader.samples:
-                if sample not in self._done and sample not in self._expected:
-                    reason = (
-                        f"decoding has not moved for {self._decode_timeout:g} seconds; see that the video can be played and its disk "
-                        "answers, or give it longer with --decode-timeout"
-                    )
-                    yield from self._take_outcome(Outcome(sample, reason=reason))
-            successor = _Worker(self)
-            self._workers.append(successor)
-            successor.start()
-
     def _estimate(self) -> None:
         for reader in self._readers:
-            if self._turn.ended:
+            if self._decoders.ended:
                 return
             self._clips_total += reader.estimate_clips()
-
-    def _next_reader(self) -> tuple[VideoReader | None, int]:
-        """The next video and the codec threads it may use: where fewer videos are left than threads, several."""
-        with self._lock:
-            if not self._coming:
-                return None, 1
-            threads = max(1, self._threads // max(len(self._workers), 1)) if len(self._coming) == 1 else 1
-            return self._coming.popleft(), threads
-
-
-class _Turn:
-    """Who may work: decoding threads wait here before every frame while the backbone has the cores."""
-
-    def __init__(self):
-        self._open = threading.Event()
-        self._open.set()
-        self.ended = False
-
-    def pause(self) -> None:
-        self._open.clear()
-
-    def resume(self) -> None:
-        self._open.set()
-
-    def end(self) -> None:
-        self.ended = True
-        self._open.set()
-
-    def wait(self) -> bool:
-        """Wait for the turn; False when there will be none."""
-        self._open.wait()
-        return not self.ended
-
-
-class _Worker(threading.Thread):
-    """A decoding thread."""
-
-    def __init__(self, pipeline: Pipeline):
-        super().__init__(name="decode", daemon=True)
-        self._pipeline, self._turn = pipeline, pipeline._turn
-        self.reader: VideoReader | None = None
-        self._decoding, self._moves = False, 0
-        self._still, self._seen_moves = 0.0, 0
-        self._given_up = False
-
-    def stands_still(self, waited: float, seconds: float) -> bool:
-        """Whether it has been at one picture for so long; it is then told to end, should it ever come back.
-
-        Args:
-            waited: seconds since this was asked last. They are added up, not read from a clock, which goes on while the whole
-                process is suspended.
-        """
-        if not self._decoding or self._moves != self._seen_moves:
-            self._still, self._seen_moves = 0.0, self._moves
-            return False
-        self._still += waited
-        self._given_up = self._still > seconds
-        return self._given_up
-
-    def run(self) -> None:
-        try:
-            prepare = FramePreparer(self._pipeline.model.preprocessing)
-            while self._go_on():
-                self.reader, threads = self._pipeline._next_reader()
-                if self.reader is None:
-                    break
-                self._read(prepare, threads)
-            self._hand_over(None)
-        except BaseException as error:
-            self._hand_over(error)
-
-    def _read(self, prepare: FramePreparer, threads: int) -> None:
-        left = set(self.reader.samples)
-        try:
-            for item in self.reader.read(prepare, self._go_on, threads):
-                if isinstance(item, Outcome):
-                    left.discard(item.sample)
-                self._hand_over(item)
-        except OSError as error:
-            for sample in left:
-                reason = f"cannot be read ({error.strerror or error}); see that its file and folder may be read and the disk answers"
-                self._hand_over(Outcome(sample, reason=reason))
-
-    def _go_on(self) -> bool:
-        self._decoding = False
-        going = self._turn.wait() and not self._given_up
-        self._moves += 1
-        self._decoding = True
-        return going
-
-    def _hand_over(self, item) -> None:
-        self._decoding = False
-        while not self._turn.ended and not self._given_up:
-            try:
-                self._pipeline._queue.put((self, item), timeout=0.1)
-                break
-            except queue.Full:
-                continue
-        self._moves += 1
-        self._decoding = True

@@ -14,11 +14,11 @@ import torch
 
 from .configuration import ExtractionConfig
 from .cores import available_cores
+from .decoders import default_workers
 from .devices import device_name, process_peak_memory
 from .errors import missing
 from .extraction import Extraction, extract
 from .loading import load_backbone, load_model
-from .pipeline import default_workers
 from .preprocess import FramePreparer, Preprocessing, normalise
 from .video import decode
 

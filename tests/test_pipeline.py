@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import write_numbered_video
 
-from aqa_cache import collected, pipeline, video_reader
+from aqa_cache import collected, video_reader
 from aqa_cache.annotations import Sample
 from aqa_cache.clips import ClipRule
 from aqa_cache.inference import Model
@@ -104,16 +104,6 @@ def test_a_decoder_that_hangs_fails_its_samples_and_no_others(folder, monkeypatc
     assert "--decode-timeout" in records["2"].reason
 
 
-def test_only_a_thread_that_decodes_can_hang(folder):
-    line = Pipeline(model(), ClipRule(), folder, SAMPLES)
-    worker = pipeline._Worker(line)
-    assert not any(worker.stands_still(10, seconds=15) for _ in range(3))  # waits, for its turn or for room
-    worker._go_on()
-    assert [worker.stands_still(10, seconds=15) for _ in range(3)] == [False, False, True]
-    worker._go_on()
-    assert not worker.stands_still(10, seconds=15)  # a new picture
-
-
 def test_decoders_stand_still_while_the_backbone_runs_on_a_cpu(folder, monkeypatch):
     import time
 
@@ -137,16 +127,6 @@ def test_decoders_stand_still_while_the_backbone_runs_on_a_cpu(folder, monkeypat
     line = Pipeline(Model(Slow(), torch.device("cpu"), "fp32", WHOLE, 2), ClipRule(), folder, SAMPLES, workers=2)
     assert all(record.ok for record in line.records())
     assert len(meanwhile) > 500 and not any(meanwhile)
-
-
-def test_an_error_of_our_own_reaches_the_caller(folder, monkeypatch):
-    def decode(*_, **__):
-        raise ZeroDivisionError("a bug")
-        yield
-
-    monkeypatch.setattr(video_reader, "decode", decode)
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        run(folder, SAMPLES)
 
 
 def test_a_source_that_disappears_while_running_fails_alone(folder, tmp_path):
