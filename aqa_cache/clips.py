@@ -1,6 +1,6 @@
 """Which frames of a sample form its clips."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from .errors import AqaError
 
@@ -95,3 +95,20 @@ class ClipRule:
             record["clip_starts"] = list(self.clip_starts)
             record["clip_stride"] = None
         return record
+
+    @classmethod
+    def from_record(cls, record: dict) -> "ClipRule":
+        """The rule of a record; its key `stream`, where a cache has one, is no part of the rule.
+
+        Raises:
+            AqaError: keys are lacking or not known, or a value makes no clips.
+        """
+        record = {name: value for name, value in record.items() if name != "stream"}
+        if record.keys() != (expected := {field.name for field in fields(cls)}):
+            raise AqaError(
+                f"a clip rule has the keys {', '.join(sorted(record)) or 'none'}, expected {', '.join(sorted(expected))}"
+            )
+        if record["clip_starts"] is not None:
+            record["clip_starts"] = tuple(record["clip_starts"])
+            del record["clip_stride"]
+        return cls(**record)

@@ -4,7 +4,7 @@ Resize and crop run on the CPU on uint8, so that a feature does not depend on th
 """
 
 import functools
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -56,6 +56,19 @@ class Preprocessing:
         """As it enters the fingerprint."""
         record = asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
+
+    @classmethod
+    def from_record(cls, record: dict) -> "Preprocessing":
+        """The inverse of `record`.
+
+        Raises:
+            AqaError: keys are lacking or not known.
+        """
+        if record.keys() != (expected := {field.name for field in fields(cls)}):
+            raise AqaError(
+                f"a preprocessing has the keys {', '.join(sorted(record)) or 'none'}, expected {', '.join(sorted(expected))}"
+            )
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

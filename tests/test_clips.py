@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from conftest import image_number, write_numbered_video
@@ -122,3 +124,26 @@ def test_samples_that_do_not_fit_fail_with_their_numbers(numbered_video, sample,
 def test_rules_that_make_no_clips_are_refused(arguments, message):
     with pytest.raises(AqaError, match=message):
         ClipRule(**arguments)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [ClipRule(), ClipRule(8, 3, 2), ClipRule(window=103), ClipRule(window=103, clip_starts=CORE_CLIP_STARTS)],
+)
+def test_a_rule_comes_back_from_its_record(rule):
+    record = json.loads(json.dumps(rule.record()))
+    assert ClipRule.from_record(record) == ClipRule.from_record({**record, "stream": 2}) == rule
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({}, "has the keys none, expected clip_len, clip_starts, clip_stride, frame_step, window"),
+        ({"clip_len": 16, "clip_stride": 16}, "has the keys clip_len, clip_stride, expected"),
+        ({**ClipRule().record(), "tail": "pad"}, "clip_stride, frame_step, tail, window, expected"),
+        ({**ClipRule().record(), "clip_len": 0}, "clip_len is 0"),
+    ],
+)
+def test_records_that_are_no_rule_are_refused(record, message):
+    with pytest.raises(AqaError, match=message):
+        ClipRule.from_record(record)

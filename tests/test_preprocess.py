@@ -1,10 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from aqa_cache.errors import AqaError
 from aqa_cache.key_layouts import LAYOUTS
-from aqa_cache.preprocess import IMAGENET_MEAN, IMAGENET_STD, MTL_AQA, FramePreparer, normalise
+from aqa_cache.preprocess import IMAGENET_MEAN, IMAGENET_STD, MTL_AQA, FramePreparer, Preprocessing, normalise
 
 S3D = LAYOUTS["torchvision-s3d"].preprocessing
 SIZES = [(240, 320), (270, 480), (360, 640), (100, 90), (256, 256), (1, 1)]
@@ -101,3 +103,17 @@ def test_size_scales_the_resize_along():
     assert S3D.at_size(None) is S3D
     with pytest.raises(AqaError, match="size is 8 pixels"):
         S3D.at_size(8)
+
+
+@pytest.mark.parametrize("preprocessing", [MTL_AQA, S3D.at_size(64), *(one.preprocessing for one in LAYOUTS.values())])
+def test_a_preprocessing_comes_back_from_its_record(preprocessing):
+    assert Preprocessing.from_record(json.loads(json.dumps(preprocessing.record()))) == preprocessing
+
+
+def test_records_that_are_no_preprocessing_are_refused():
+    with pytest.raises(
+        AqaError, match="has the keys none, expected antialias, channel_order, crop, mean, resize, std, value_range"
+    ):
+        Preprocessing.from_record({})
+    with pytest.raises(AqaError, match="has the keys antialias, channel_order, crop, gamma, mean, "):
+        Preprocessing.from_record({**MTL_AQA.record(), "gamma": 2.2})
