@@ -40,7 +40,7 @@ def load_model(
         weights=weights.name,
         weights_sha256=weights.sha256,
         preprocessing=preprocessing.record(),
-        clip_rule={**config.clip_rule.record(), "stream": config.stream},
+        clip_rule=_clip_rule(config),
     )
     model = ready_model(
         module, device, config.precision, preprocessing, config.batch_size, config.clip_rule.clip_len,
@@ -52,15 +52,32 @@ def load_model(
 def load_backbone(
     config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
 ) -> tuple[torch.nn.Module, Weights, Preprocessing]:
-    """The backbone as published, float32 on the CPU, its weights, and what its input must look like."""
+    """The backbone as published or fine-tuned, float32 on the CPU, its weights, and what its input must look like."""
     backbone = get_backbone(config.backbone)
     backbone.check_input(config.clip_rule.clip_len, config.size)  # before anything is downloaded
     weights = resolve_weights(config.backbone, config.weights, random_path=random_path, say=say)
     preprocessing = PREPROCESSINGS.get(config.preprocess, weights.preprocessing).at_size(config.size)
     backbone.check_input(config.clip_rule.clip_len, preprocessing.crop)
+    if weights.tuned:
+        _say_other_input(weights, config, preprocessing, say)
     module = backbone.build()
     load_weights(module, config.backbone, weights)
     return module, weights, preprocessing
+
+
+def _say_other_input(
+    weights: Weights, config: ExtractionConfig, preprocessing: Preprocessing, say: Callable[[str], None]
+) -> None:
+    """Name what a fine-tuned backbone gets that it did not get in its training."""
+    then = {**weights.tuned.preprocessing.record(), **weights.tuned.clip_rule}
+    now = {**preprocessing.record(), **_clip_rule(config)}
+    differing = [f"{name} {then.get(name)}, now {value}" for name, value in now.items() if value != then.get(name)]
+    if differing:
+        say(f"The backbone of {weights.name} was fine-tuned on other input than it gets now: {'; '.join(differing)}.")
+
+
+def _clip_rule(config: ExtractionConfig) -> dict:
+    return {**config.clip_rule.record(), "stream": config.stream}
 
 
 def random_weights_path(output: Path, backbone: str) -> Path:

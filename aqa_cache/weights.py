@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from .backbones import get_backbone
@@ -17,7 +18,8 @@ from .key_layouts import LAYOUTS, detect_layout, layouts_of
 from .preprocess import Preprocessing
 from .published_weights import WEIGHTS
 from .random_weights import RANDOM, make_random_weights
-from .weights_file import read_backbone_tensors, sha256_of
+from .tuned_backbone import FILE, TunedBackbone, read_tuned_backbone, weights_path
+from .weights_file import read_backbone_tensors, read_tensors, sha256_of
 
 # The only keys a published file may lack: counters that inference does not read.
 _OPTIONAL = re.compile(r"\.num_batches_tracked$")
@@ -28,16 +30,18 @@ class Weights:
     """Weights on disk, ready to be loaded.
 
     Args:
-        name: for people: the published name, the file's name, or `random (seed 0)`.
+        name: for people: the published name, the file's name, the run's name, or `random (seed 0)`.
         path: the file, in our own key names or a known layout.
         sha256: of the file, hex.
         preprocessing: the input they expect.
+        tuned: what a run fine-tuned them on; None: they are not from a run of this program.
     """
 
     name: str
     path: Path
     sha256: str
     preprocessing: Preprocessing
+    tuned: TunedBackbone | None = None
 
 
 def resolve_weights(
@@ -46,12 +50,13 @@ def resolve_weights(
     """Find the weights that a name or a path stands for; download published ones at first use.
 
     Args:
-        source: the name of published weights, a path, `random`, or None for the backbone's own default.
+        source: the name of published weights, a path (of a file, or of a run that fine-tuned its backbone), `random`, or None
+            for the backbone's own default.
         random_path: where random weights lie, or are made if they do not.
         say: is told what is downloaded, and what was pinned.
 
     Raises:
-        WeightsError: unknown name, no such file, failed download, or a hash that does not match.
+        WeightsError: unknown name, no such file, another backbone's, failed download, or a hash that does not match.
     """
     record = get_backbone(backbone)
     source = source or record.weights
@@ -71,8 +76,24 @@ def resolve_weights(
         path = download(published, say=say)
         return Weights(source, path, sha256_of(path), LAYOUTS[published.layout].preprocessing)
     path = _weights_file(source, backbone)
+    if tuned := read_tuned_backbone(source):
+        if tuned.backbone != backbone:
+            raise WeightsError(
+                f"{source}: its backbone is {tuned.backbone}, not {backbone}; give --backbone {tuned.backbone}, or other weights"
+            )
+        name = path.parent.resolve().name if path.name == FILE else path.name
+        return Weights(name, path, sha256_of(path), tuned.preprocessing, tuned)
     layout = detect_layout(backbone, read_backbone_tensors(path), path)
     return Weights(path.name, path, sha256_of(path), layout.preprocessing)
+
+
+def find_tuned(source: str | None) -> TunedBackbone | None:
+    """What the weights that a name or a path stands for were fine-tuned on; None if no run of this program did.
+
+    Raises:
+        WeightsError: a folder without a fine-tuned backbone, or a damaged file.
+    """
+    return None if source is None or source == RANDOM or source in WEIGHTS else read_tuned_backbone(source)
 
 
 def choose_for(backbone: str, sources: tuple[str, ...]) -> str | None:
@@ -94,6 +115,8 @@ def choose_for(backbone: str, sources: tuple[str, ...]) -> str | None:
             return RANDOM
         if source in WEIGHTS:
             fits = WEIGHTS[source].backbone == backbone
+        elif tuned := find_tuned(source):
+            fits = tuned.backbone == backbone
         else:
             tensors = read_backbone_tensors(_weights_file(source, backbone))
             fits = any(layout.fits(tensors) for layout in layouts_of(backbone))
@@ -108,15 +131,7 @@ def load_weights(module: nn.Module, backbone: str, weights: Weights) -> None:
     Raises:
         WeightsError: with the counts and the first few names.
     """
-    tensors = read_backbone_tensors(weights.path)
-    layout = detect_layout(backbone, tensors, weights.path)
-    renamed = {}
-    for key, tensor in tensors.items():
-        if key.startswith(layout.head):
-            continue
-        for pattern, replacement in layout.rename:
-            key = re.sub(pattern, replacement, key)
-        renamed[key] = tensor
+    renamed = read_tensors(weights.path) if weights.tuned else _renamed(weights.path, backbone)
     expected = module.state_dict()
     lacking = [key for key in expected if key not in renamed and not _OPTIONAL.search(key)]
     surplus = [key for key in renamed if key not in expected]
@@ -139,8 +154,22 @@ def load_weights(module: nn.Module, backbone: str, weights: Weights) -> None:
     module.load_state_dict(renamed, strict=False)
 
 
+def _renamed(path: Path, backbone: str) -> dict[str, torch.Tensor]:
+    """The tensors of a file under the names that they have in our module."""
+    tensors = read_backbone_tensors(path)
+    layout = detect_layout(backbone, tensors, path)
+    renamed = {}
+    for key, tensor in tensors.items():
+        if key.startswith(layout.head):
+            continue
+        for pattern, replacement in layout.rename:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = tensor
+    return renamed
+
+
 def _weights_file(source: str, backbone: str) -> Path:
-    path = Path(source).expanduser()
+    path = weights_path(source)
     if not path.is_file():
         raise WeightsError(f"weights {source!r} are neither a published name nor a file; {_choices(backbone)}")
     return path
@@ -148,4 +177,4 @@ def _weights_file(source: str, backbone: str) -> Path:
 
 def _choices(backbone: str) -> str:
     names = [record.name for record in WEIGHTS.values() if record.backbone == backbone]
-    return f"choose {', '.join([*names, RANDOM])}, or a path"
+    return f"choose {', '.join([*names, RANDOM])}, or a path (a file, or a run of aqa-train --end-to-end)"

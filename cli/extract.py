@@ -10,6 +10,9 @@ from aqa_cache.configuration import DECODE_TIMEOUT, ON_ERROR, PRECISIONS, PREPRO
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import dtype_option
 
+_CLIP_OPTIONS = ("clip_len", "clip_stride", "frame_step", "window", "clip_starts")
+_EXCLUSIVE = {"clip_starts", "clip_stride"}
+
 
 def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
     if value is None:
@@ -18,6 +21,15 @@ def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in value.split(","))
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a list of frame numbers such as 0,10,20") from None
+
+
+def _window(_context, _parameter, value: str | None) -> int | None:
+    if value is None or value == "all":
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number of frames nor 'all'") from None
 
 
 @click.command(
@@ -34,13 +46,19 @@ def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
 )
 @click.option(
     "--weights",
-    metavar="NAME|PATH|random",
-    help="Backbone weights; the default are published ones, downloaded at first use.",
+    metavar="NAME|PATH|RUN|random",
+    help="Backbone weights; the default are published ones, downloaded at first use. RUN: the folder of a run of aqa-train "
+    "--end-to-end, which also says which backbone, size and clips, where they are not given here.",
 )
 @click.option(
     "--annotations", type=click.Path(path_type=Path), help="Annotations table, if it is not VIDEOS/annotations.csv."
 )
-@click.option("--window", type=int, help="Use the last N frames of each sample (MTL-AQA: 103); otherwise all of it.")
+@click.option(
+    "--window",
+    callback=_window,
+    metavar="N|all",
+    help="Use the last N frames of each sample (MTL-AQA: 103); by default all of it.",
+)
 @click.option("--clip-len", type=int, default=16, show_default=True, help="Frames in a clip.")
 @click.option("--clip-stride", type=int, help="Frames from clip to clip; as many as a clip has by default.")
 @click.option(
@@ -115,7 +133,7 @@ def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
 @click.option("--prune", is_flag=True, help="When going on: drop samples that are no longer asked for.")
 @click.option("--allow-mixed", is_flag=True, help="When going on: accept another device, precision or library version.")
 @handle_errors
-def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts, frame_step, views, shard, **options):
+def main(videos, output, annotations, views, shard, **options):
     """Put the clips of VIDEOS through a backbone, once, and keep the features in FEATS.h5.
 
     VIDEOS is a folder of videos (an annotations.csv in it is found by itself), one video, or a folder of folders with one image
@@ -127,16 +145,18 @@ def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts
     Exit code: 0 all samples have features; 1 some failed, each is listed; 2 nothing could be done as asked; 130 interrupted, 143
     ended by SIGTERM.
     """
-    from aqa_cache.clips import ClipRule
     from aqa_cache.extraction import ExtractionConfig, extract
     from aqa_cache.shards import Shard
     from aqa_cache.views import parse_views
+    from aqa_cache.weights import find_tuned
     from aqa_cli.interruption import Stop, stop_on_signals
     from aqa_cli.progress import extraction_progress, say, say_failures
 
-    rule = ClipRule(clip_len, clip_len if clip_stride is None else clip_stride, frame_step, window, clip_starts)
-    if clip_starts is not None and clip_stride is not None:
+    if all(options[name] is not None for name in _EXCLUSIVE):
         raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
+    if tuned := find_tuned(options["weights"]):
+        options = _as_fine_tuned(tuned, options["weights"], options)
+    rule = _clip_rule(**{name: options.pop(name) for name in _CLIP_OPTIONS})
     shard = Shard.parse(shard) if shard else Shard.from_environment()
     config = ExtractionConfig(clip_rule=rule, views=parse_views(views), shard=shard, **options)
     stop = Stop()
@@ -157,6 +177,35 @@ def main(videos, output, annotations, window, clip_len, clip_stride, clip_starts
         sys.exit(stop.exit_code)
     # What failed in a shard is told again by the one that publishes; a launcher stops all the others at the first that fails.
     sys.exit(1 if result.dtype and (result.failures or result.missing) else 0)
+
+
+def _clip_rule(clip_len, clip_stride, frame_step, window, clip_starts):
+    from aqa_cache.clips import ClipRule
+
+    starts = None if clip_starts is None else tuple(clip_starts)
+    return ClipRule(clip_len, clip_len if clip_stride is None else clip_stride, frame_step, window, starts)
+
+
+def _as_fine_tuned(tuned, weights: str, options: dict) -> dict:
+    """The options, those that were not given as in the fine-tuning of the backbone; says which."""
+    from aqa_cli.progress import say
+
+    source = click.get_current_context().get_parameter_source
+    run = {"backbone": tuned.backbone, "size": tuned.preprocessing.crop, **tuned.clip_rule}
+    given = {name for name in run if source(name) is not click.core.ParameterSource.DEFAULT}
+    if "backbone" in given and options["backbone"] != tuned.backbone:
+        return options  # refused by its name, not for a size that is another network's
+    if given & _EXCLUSIVE:
+        given |= _EXCLUSIVE
+    taken = {name: value for name, value in run.items() if name not in given}
+    said = [f"--{name.replace('_', '-')} {_as_given(value)}" for name, value in taken.items() if value is not None]
+    if said:
+        say(f"Not given, so as in the fine-tuning of {weights}: {' '.join(said)}")
+    return options | taken
+
+
+def _as_given(value: int | str | list[int]) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _summary(result, config) -> None:

@@ -3,10 +3,12 @@ import torch
 
 from aqa_cache.backbones import BACKBONES
 from aqa_cache.c3d import C3D
+from aqa_cache.clips import ClipRule
 from aqa_cache.errors import WeightsError
 from aqa_cache.key_layouts import LAYOUTS
 from aqa_cache.s3d import S3D
-from aqa_cache.weights import load_weights, resolve_weights
+from aqa_cache.tuned_backbone import TunedBackbone, write_tuned_backbone
+from aqa_cache.weights import choose_for, find_tuned, load_weights, resolve_weights
 
 
 def fake(backbone):
@@ -134,3 +136,22 @@ def test_weights_of_another_network_are_refused(tmp_path, random_s3d):
         resolve_weights("c3d", "s3d-kinetics400")
     with pytest.raises(WeightsError, match="neither a published name nor a file; choose c3d-sports1m-mmaction2"):
         resolve_weights("c3d", "no-such-file.pth")
+
+
+def test_of_several_weights_the_fine_tuned_backbone_is_chosen_for_its_network(tmp_path, random_s3d):
+    layout = LAYOUTS["c3d-pytorch"].preprocessing
+    rule = {**ClipRule().record(), "stream": None}
+    write_tuned_backbone(tmp_path, C3D(), TunedBackbone("c3d", layout, rule, "c3d-sports1m", "ab"))
+    assert choose_for("c3d", (str(random_s3d), str(tmp_path))) == str(tmp_path)
+    assert choose_for("s3d", (str(tmp_path), str(random_s3d))) == str(random_s3d)
+    with pytest.raises(WeightsError, match="its backbone is c3d, not s3d; give --backbone c3d"):
+        resolve_weights("s3d", str(tmp_path))
+
+
+def test_a_folder_of_the_name_of_published_weights_does_not_hide_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "random").mkdir()
+    (tmp_path / "s3d-kinetics400").mkdir()
+    assert find_tuned("random") is None and find_tuned("s3d-kinetics400") is None and find_tuned(None) is None
+    with pytest.raises(WeightsError, match="is a folder without"):
+        find_tuned("./random")
