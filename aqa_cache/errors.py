@@ -11,6 +11,10 @@ class AqaError(Exception):
     """Something the user gave cannot be used. `str(error)` is the whole message."""
 
 
+class SaidElsewhere(AqaError):
+    """Of several processes with one error, one says it: this one is to end as it does, without a word."""
+
+
 class AnnotationError(AqaError):
     """An annotation table cannot be used as it is."""
 

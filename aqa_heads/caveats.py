@@ -18,6 +18,7 @@ from .wording import (
     names_of,
     rho_text,
     signed,
+    started_from,
     whose,
     with_rho,
 )
@@ -37,6 +38,7 @@ _SPREADS = {
     ("folds",): "folds",
     ("folds", "seeds"): "seeds, or over folds where there is one seed",
 }
+_BEFORE_TUNING = ", both by the features that the backbone gave before it was trained"
 # Larger than what rounding in predictions.csv can do to a rank correlation.
 _DISAGREE = 0.005
 
@@ -120,14 +122,30 @@ def _mixtures(families: Sequence[Family]) -> list[str]:
         lines.append(
             f"Not all rows are comparable: some are told the difficulty of the test samples, others not. {who}."
         )
-    features = grouped(families, lambda family: str(family.features.get("fingerprint")))
+    features = grouped(families, _origin)
     if len(features) > 1:
-        who = "; ".join(
-            f"{names_of(owners)} on {fingerprint[:12]} ({in_paper(owners[0].features.get('backbone'))})"
-            for fingerprint, owners in features.items()
+        who = "; ".join(f"{names_of(owners)} {_features_in_words(owners[0])}" for owners in features.values())
+        kinds = {family.end_to_end for family in families}
+        why = (
+            "some trained the backbone too, others read features of one that was not trained with them"
+            if len(kinds) > 1
+            else f"the runs {'started from different backbones' if kinds == {True} else 'read different features'}"
         )
-        lines.append(f"Not all rows are directly comparable: the runs read different features. {who}.")
+        lines.append(f"Not all rows are directly comparable: {why}. {who}.")
     return lines
+
+
+def _origin(family: Family) -> tuple:
+    """Equal in rows that read the same features, and in rows that trained a backbone from the same start."""
+    of_start = family.fine_tuning.get("started_sha256") or family.fine_tuning.get("started_from")
+    return family.end_to_end, str(of_start or family.features.get("fingerprint")), family.features.get("backbone")
+
+
+def _features_in_words(family: Family) -> str:
+    backbone = in_paper(family.features.get("backbone"))
+    if family.end_to_end:
+        return f"with a {backbone} trained from {started_from(family)}"
+    return f"on {str(family.features.get('fingerprint'))[:12]} ({backbone})"
 
 
 def _different_tests(families: Sequence[Family]) -> list[str]:
@@ -143,15 +161,18 @@ def _different_tests(families: Sequence[Family]) -> list[str]:
 
 
 def _equal_predictions(families: Sequence[Family]) -> list[str]:
-    equal = grouped((family for family in families if family.truth), lambda family: family.predictions)
-    names = [names_of(owners) for owners in equal.values() if len(owners) > 1]
-    if not names:
+    groups = grouped((family for family in families if family.truth), lambda family: family.predictions).values()
+    equal = [owners for owners in groups if len(owners) > 1]
+    if not equal:
         return []
-    return [
-        f"{'; so do '.join([f'{names[0]} predict the same scores', *names[1:]])}. On cached features the captioner trains nothing "
-        "that scores and classes use, so rows that differ only in the captioner (RNN cell, stacked cells, attention) differ "
-        "only in captions, loss and cost; in the paper they share a backbone that is trained with them."
-    ]
+    names = list(map(names_of, equal))
+    why = (
+        " On cached features the captioner trains nothing that scores and classes use, so rows that differ only in the captioner "
+        "(RNN cell, stacked cells, attention) differ only in captions, loss and cost; in the paper they share a backbone that is "
+        "trained with them."
+    )
+    explained = any(sum(not family.end_to_end for family in owners) > 1 for owners in equal)
+    return [f"{'; so do '.join([f'{names[0]} predict the same scores', *names[1:]])}." + (why if explained else "")]
 
 
 def _incomplete_folds(families: Sequence[Family]) -> list[str]:
@@ -196,8 +217,8 @@ def notes(families: Sequence[Family]) -> list[list]:
         [element("b", "Relative L2"), ": 100 times the mean squared error over the squared range of the test scores. ",
          element("b", "MAE"), ": mean absolute error. ",
          element("b", "Training loss"), ": of the last epoch. ",
-         element("b", "Time"), ": the whole run on cached features, without their extraction. ",
-         element("b", "Parameters"), ": of what was trained; the backbone was not."]
+         element("b", "Time"), f": {_whole_run(families)}. ",
+         element("b", "Parameters"), f": of what was trained; {_backbones(families)}."]
     )  # fmt: skip
     floors = distinct_floors(families)
     present = [name for name in FLOORS if any(floor.name == name for floor in floors)]
@@ -221,6 +242,23 @@ def notes(families: Sequence[Family]) -> list[list]:
     return notes
 
 
+def _whole_run(families: Sequence[Family]) -> str:
+    cached = "the whole run on cached features, without their extraction"
+    trained = "the whole run end to end, without the decoding of the videos, which is done once"
+    return "; ".join(
+        text for text, kind in ((cached, False), (trained, True)) if any(f.end_to_end == kind for f in families)
+    )
+
+
+def _backbones(families: Sequence[Family]) -> str:
+    trained = [family for family in families if family.end_to_end]
+    if not trained:
+        return "the backbone was not"
+    return (
+        f"the backbone was too{''.join(f', in {names}' for names in whose(trained, families))}, but for frozen layers"
+    )
+
+
 def _how_evaluated(families: Sequence[Family]) -> list[list]:
     notes = []
     for protocol, owners in grouped(families, lambda f: str(f.config.get("protocol") or "not recorded")).items():
@@ -229,12 +267,13 @@ def _how_evaluated(families: Sequence[Family]) -> list[list]:
             [element("b", "Protocol"), *(f" of {who}" for who in whose(owners, families)), f": {protocol}{meaning}."]
         )
     own = [family for family in families if family.config.get("direct") and not family.config.get("literal")]
-    if own:
+    for end_to_end, owners in grouped(own, lambda family: family.end_to_end).items():
         said = (
-            ": trained as suits cached features, not as in the paper: standardised features, and a score that starts from a ridge "
-            "regression of the mean clip feature. --literal trains the paper’s model with its settings."
+            f": {'not trained' if end_to_end else 'trained as suits cached features, not'} as in the paper: standardised features, and a score "
+            f"that starts from a ridge regression of the mean clip feature{_BEFORE_TUNING if end_to_end else ''}. --literal trains "
+            "the paper’s model with its settings."
         )
-        notes.append([element("b", "Default settings"), *(f" of {who}" for who in whose(own, families)), said])
+        notes.append([element("b", "Default settings"), *(f" of {who}" for who in whose(owners, families)), said])
     best = [
         f"{result.short} {signed(rho)} (epoch {result.summary['best_test_spearman'].get('epoch')})"
         for family in families

@@ -1,4 +1,4 @@
-"""Which rows differ by more than the choice of the test samples explains: paired differences to one reference row."""
+"""Which rows differ by more than the choice of the test samples explains: paired differences to a reference row."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from .attachments import Attachments
 from .comparison import Difference
 from .families import Family
 from .page import Markup, element, number, table
-from .wording import PERCENT, interval_text, names_of, row_name, signed, with_rho
+from .wording import PERCENT, grouped, interval_text, names_of, row_name, signed, with_rho
 
 
 def reference_row(families: Sequence[Family]) -> Family | None:
@@ -16,29 +16,51 @@ def reference_row(families: Sequence[Family]) -> Family | None:
     return next((family for family in ranked if family.experiment == "baseline"), ranked[0] if ranked else None)
 
 
-def differences_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
-    """Table and figure of each row minus the reference; nothing where there is no second row to compare."""
+def reference_of(family: Family, families: Sequence[Family]) -> Family:
+    """What a row with a correlation is held against.
+
+    That is the reference row, but for rows trained end to end the baseline that was too, so that what differs is not the
+    backbone's training as well. A row that is itself returned has none.
+    """
     reference = reference_row(families)
-    others = [family for family in with_rho(families) if family is not reference]
-    compared = {family.order: family.minus(reference) for family in others}
+    alike = [other for other in with_rho(families) if other.end_to_end == family.end_to_end]
+    baseline = next((other for other in alike if other.experiment == "baseline"), reference)
+    return reference if family is baseline else baseline
+
+
+def differences_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+    """Table and figure of each row minus its reference; nothing where there is no second row to compare."""
+    references = {family.order: reference_of(family, families) for family in with_rho(families)}
+    others = [family for family in with_rho(families) if family is not references[family.order]]
+    compared = {family.order: family.minus(references[family.order]) for family in others}
     shown = [family for family in others if compared[family.order] is not None]
     attachments.table(
         "differences",
         ["row", "reference", "difference", "low", "high", "n_test", "runs", "reference_runs", "clear"],
-        (_record(family, reference, compared[family.order]) for family in shown),
+        (_record(family, references[family.order], compared[family.order]) for family in shown),
         "paired differences of Spearman’s ρ to the reference row",
     )
     if not shown:
         return []
-    rows = [[row_name(family), *_cells(compared[family.order])] for family in shown]
+    used = grouped(shown, lambda family: references[family.order].short)
+    several = len(used) > 1
+    rows = [
+        [
+            row_name(family),
+            *([references[family.order].short] if several else []),
+            *_cells(compared[family.order]),
+        ]
+        for family in shown
+    ]
     bars = [
         figures.Interval(family.short, family.order, made.value, made.low, made.high)
         for family in shown
         if (made := compared[family.order])
     ]
-    what = f"Spearman’s ρ minus that of {reference.short}, with the 95{PERCENT} interval of the difference"
+    beside = "the row it is held against" if several else next(iter(used))
+    what = f"Spearman’s ρ minus that of {beside}, with the 95{PERCENT} interval of the difference"
     said = "; ".join(f"{family.short} {_difference_text(compared[family.order])}" for family in shown)
-    label = f"Spearman's ρ minus that of {reference.short}"
+    label = f"Spearman's ρ minus that of {beside}"
     drawing = figures.draw_intervals(bars, [("no difference", 0.0)], label, what, f"{what}: {said}")
     left_out = [family for family in others if compared[family.order] is None]
     excluded = (
@@ -46,21 +68,37 @@ def differences_section(families: Sequence[Family], attachments: Attachments) ->
         if left_out
         else ""
     )
+    named = "; ".join(f"{short} of {names_of(owners)}" for short, owners in used.items()) if several else beside
     aside = (
         f"Every resample of the test samples is given to both rows, so that what both find hard cancels. Reference: "
-        f"{reference.short}. An interval that contains 0 means that this test set cannot tell the rows apart; two intervals of "
+        f"{named}. An interval that contains 0 means that this test set cannot tell the rows apart; two intervals of "
         f"single rows that overlap do not mean that.{excluded} What other seeds or another training set would give is not covered."
     )
     return [
         element("h2", "Which differences are more than noise"),
-        element("p", _summary(shown, compared, reference), class_="lead"),
-        table(["Run", "Difference", f"95{PERCENT} interval", "Reading"], rows, "differences"),
+        element("p", " ".join(_summary(owners, compared, short) for short, owners in used.items()), class_="lead"),
+        table(
+            ["Run", *(["Minus"] if several else []), "Difference", f"95{PERCENT} interval", "Reading"],
+            rows,
+            "differences",
+        ),
         attachments.figure("differences", drawing, f"{what}. Bars that cross 0 are within noise."),
-        element("p", aside, class_="note"),
+        element("p", aside + _backbones_differ(shown, references), class_="note"),
     ]
 
 
-def _summary(shown: Sequence[Family], compared: dict, reference: Family) -> str:
+def _backbones_differ(shown: Sequence[Family], references: dict[int, Family]) -> str:
+    pairs = [
+        f"{family.short} and {references[family.order].short}"
+        for family in shown
+        if family.end_to_end != references[family.order].end_to_end
+    ]
+    if not pairs:
+        return ""
+    return f" In {'; in '.join(pairs)} the backbones differ too: only one of the two was trained with the heads."
+
+
+def _summary(shown: Sequence[Family], compared: dict, reference: str) -> str:
     better = [family for family in shown if compared[family.order].clear and compared[family.order].value > 0]
     worse = [family for family in shown if compared[family.order].clear and compared[family.order].value < 0]
     equal = [family for family in shown if _equal(compared[family.order])]
@@ -74,7 +112,7 @@ def _summary(shown: Sequence[Family], compared: dict, reference: Family) -> str:
     ):
         if owners:
             parts.append(f"{names_of(owners)} {one if len(owners) == 1 else many}")
-    return f"Beside {reference.short}, on the same test samples: {'; '.join(parts)}."
+    return f"Beside {reference}, on the same test samples: {'; '.join(parts)}."
 
 
 def _equal(made: Difference) -> bool:

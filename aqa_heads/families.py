@@ -18,6 +18,7 @@ from .results import Result, natural, read_result
 from .runs import LEAKED
 
 ROWS = EXPERIMENTS | REFERENCES
+END_TO_END = "end to end"  # in labels and names of rows whose backbone was trained too
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ class Family:
     @property
     def features(self) -> dict:
         return self.first.features
+
+    @property
+    def fine_tuning(self) -> dict:
+        """How the backbone was trained too; empty where the run read cached features."""
+        return self.config.get("fine_tuning") or {}
+
+    @property
+    def end_to_end(self) -> bool:
+        return bool(self.fine_tuning)
 
     @property
     def experiment(self) -> str | None:
@@ -281,7 +291,8 @@ def _short(family: Family) -> str:
     if family.experiment not in ROWS:
         return family.name
     title = ROWS[family.experiment].title
-    return title if family.label == title else f"{title}*"
+    short, usual = (f"{title} {END_TO_END}", f"{title} ({END_TO_END})") if family.end_to_end else (title, title)
+    return short if family.label == usual else f"{short}*"
 
 
 def _numbered(families: Sequence[Family], shorts: list[str]) -> list[str]:

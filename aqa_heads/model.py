@@ -15,7 +15,8 @@ from .standardisation import Standardiser
 
 # From this width on, gradients and the optimiser's state of an LSTM encoder would take more memory than is there.
 FRUGAL_HIDDEN = 4096
-_FROM_CONFIG = (
+# What of a run's record makes its model, beside the size of its features and its vocabulary.
+FROM_CONFIG = (
     "tasks", "classes", "score_scale", "score_centre", "rnn", "layers", "attention", "residual", "encoder", "encoder_hidden",
     "encoder_layers", "projection", "dropout", "head", "direct",
 )  # fmt: skip
@@ -102,7 +103,7 @@ class AqaModel(nn.Module):
     @classmethod
     def from_config(cls, config: Mapping, words: int) -> "AqaModel":
         """The model that a run's `config.json` describes, untrained."""
-        return cls(config["features"]["dim"], words=words, **{name: config[name] for name in _FROM_CONFIG})
+        return cls(config["features"]["dim"], words=words, **{name: config[name] for name in FROM_CONFIG})
 
     @property
     def parameter_count(self) -> int:

@@ -18,6 +18,7 @@ class Part:
         optimisers: of its parameters; some encoders bring their own.
         best: its weights where the validation samples liked them best.
         best_value: what it reached there, the higher the better; None as long as nothing is chosen.
+        start: what is reported where nothing after the first step was better.
         stopped: it has not improved for so long that it is no longer trained.
     """
 
@@ -25,6 +26,7 @@ class Part:
     modules: nn.Module
     optimisers: list
     best: BestWeights
+    start: str = "this score is the ridge regression, encoder and fc6 took no part in it"
     best_value: float | None = None
     best_epoch: int | None = None
     stopped: bool = False

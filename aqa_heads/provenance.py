@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .families import Family
-from .page import Markup, element
+from .page import Markup, element, join
 from .results import Result, finite
 from .wording import colour_key, grouped, in_paper, plain, signed, small, whose_runs
 
@@ -12,8 +12,9 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
     """Features, machines, notes, and the configuration of every run."""
     results = [result for family in families for result in family.results]
     parts = [element("h2", "Where the numbers come from")]
+    cached = [result for family in families if not family.end_to_end for result in family.results]
     sources = grouped(
-        results,
+        cached,
         lambda r: (
             r.features.get("fingerprint"),
             r.features.get("path"),
@@ -32,6 +33,12 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
             "Samples": plain(features.get("samples")),
             "Views": views,
         }))  # fmt: skip
+    trained = [result for family in families if family.end_to_end for result in family.results]
+    for pairs, owners in grouped(trained, lambda result: tuple(_fine_tuning(result).items())).items():
+        parts.append(
+            element("h3", "Backbone trained end to end", *(f" in {who}" for who in whose_runs(owners, results)))
+        )
+        parts.append(_pairs(dict(pairs)))
     machines = grouped(
         results, lambda r: tuple(plain(r.config.get(name)) for name in ("versions", "device", "threads"))
     )
@@ -54,15 +61,42 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
     return parts
 
 
+def _fine_tuning(result: Result) -> dict[str, Markup | str]:
+    """How the backbone was trained too, and on what."""
+    features, tuning = result.features, result.config["fine_tuning"]
+    digest = tuning.get("started_sha256")
+    frozen = tuning.get("frozen_layers")
+    share = finite(tuning.get("trained_parameters")), finite(tuning.get("parameters"))
+    named = {
+        "Learning rate": "backbone_lr", "Augmentation": "augment", "Batch norm": "batch_norm", "Precision": "precision",
+        "Clips at a time": "clip_chunk", "Heads taken from": "warm_start", "Processes": "processes",
+    }  # fmt: skip
+    return {
+        "Backbone": f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip",
+        "Started from": join(
+            [plain(tuning.get("started_from")), *([", ", element("code", digest[:12])] if digest else [])]
+        ),
+        **({} if frozen is None else {"Frozen layers": plain(frozen) if frozen else "none"}),
+        **({} if None in share else {"Trained": f"{share[0]:,.0f} of {share[1]:,.0f} parameters"}),
+        **{name: plain(tuning[key]) for name, key in named.items() if tuning.get(key) is not None},
+        "Samples and clips of": join(
+            [element("code", plain(features.get("path"))), f", {plain(features.get('samples'))} samples"]
+        ),
+        "Fingerprint": element("code", plain(features.get("fingerprint"))[:12]),
+    }
+
+
 def _configuration(result: Result) -> dict[str, str]:
     memory = result.number("peak_memory_bytes")
     on_gpu = str(result.config.get("device")).startswith("cuda")
     whose_memory = "peak memory" if on_gpu else "peak memory of the whole process so far"
     seconds = {stage: spent for stage, spent in result.numbers("seconds").items() if spent is not None}
-    left_out = ("features", "notes", "table1", "identity", "versions", "classes")
+    left_out = ("features", "notes", "table1", "identity", "versions", "classes", "fine_tuning")
+    tuning = result.config.get("fine_tuning") or {}
     return {
         "folder": str(result.path),
         **{name.replace("_", " "): plain(value) for name, value in result.config.items() if name not in left_out},
+        **{f"fine-tuning {name.replace('_', ' ')}": plain(value) for name, value in tuning.items()},
         **_chosen(result),
         "training samples": plain(result.summary.get("n_train")),
         "validation samples": plain(result.summary.get("n_val")),

@@ -155,10 +155,7 @@ def summarise(
 
 def _choice_note(part: Part, data: TrainingData) -> str:
     if part.best_epoch == 0:
-        return (
-            "the best on the validation samples is the state before the first step: this score is the ridge regression, encoder and "
-            "fc6 took no part in it"
-        )
+        return f"the best on the validation samples is the state before the first step: {part.start}"
     return f"nothing could be chosen for the {part.name}: on the validation samples its metric is not defined; its last epoch is reported"
 
 
@@ -272,7 +269,7 @@ def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> l
         notes.append(
             f"{row.title} has no epochs to choose among; it is fitted to the samples that the other rows train on, so that they compare"
         )
-    if cache.meaning.weights.startswith("random"):
+    if cache.meaning.weights.startswith("random") and config.fine_tuning is None:
         notes.append(f"{cache.path.name} was made with random weights ({cache.meaning.weights})")
     if "caption" not in data.tasks and row.rnn is not None:
         notes.append("no caption task: rnn, layers and attention are of the captioner and have no effect")

@@ -16,7 +16,7 @@ from .errors import RunError
 from .runs import LEAKED, RUN_FILES, Run, read_run
 
 # What may differ among the runs of one family, and what only the last bits of a result depend on.
-_OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch")
+_OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Result:
 
     @property
     def seconds(self) -> float | None:
-        """Of the whole run, on cached features."""
+        """Of the whole run, without what came before it: extraction, or decoding."""
         return finite((self.summary.get("seconds") or {}).get("total"))
 
     @cached_property

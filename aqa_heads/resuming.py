@@ -18,7 +18,7 @@ from .runs import Run, read_run
 from .vocabulary import Vocabulary
 
 # What a resumed run may have otherwise, at the price of its last bits.
-_LAST_BITS = ("device", "threads", "torch", "aqa-cache")
+_LAST_BITS = ("device", "threads", "torch", "aqa-cache", "processes")
 
 
 def identity_of(config: TrainingConfig, cache: FeatureCache, device: torch.device) -> dict:

@@ -53,7 +53,7 @@ def _check_target(folder: Path, replaces: bool) -> None:
 
 def was_interrupted(folder: Path) -> bool:
     """Whether there is a checkpoint of a run that is to be written to `folder`."""
-    return (_hidden(folder) / _CHECKPOINT).exists()
+    return (hidden_folder(folder) / _CHECKPOINT).exists()
 
 
 class Work:
@@ -119,7 +119,7 @@ def new_run_folder(
         RunError: as `check_run_folder`; another process is training this run; or nothing can be written there.
     """
     check_run_folder(folder, overwrite, resume)
-    hidden = _hidden(folder)
+    hidden = hidden_folder(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.with_name(f".{folder.name}.lock"), say)
@@ -158,7 +158,8 @@ def _remove(folder: Path, *patterns: str) -> None:
             path.unlink()
 
 
-def _hidden(folder: Path) -> Path:
+def hidden_folder(folder: Path) -> Path:
+    """Where a run is written until it is finished."""
     return folder.with_name(f".{folder.name}.unfinished")
 
 

@@ -42,6 +42,7 @@ _NUMBERS = {...: float}
 _CONFIG = {
     **dict.fromkeys(("experiment", "label", "protocol", "device", "views", "difficulty", "fold"), str),
     "seed": int, "tasks": [str], "notes": [str],
+    "fine_tuning": {"started_from": str, "started_sha256": str, "frozen_layers": [str], ...: object},
     "table1": {...: object}, "features": {"backbone": str, "path": str, "fingerprint": str, "views": [str]},
 }  # fmt: skip
 _SUMMARY = {
@@ -112,21 +113,46 @@ class Run:
         Raises:
             RunError: the weights are damaged or do not fit the config.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         from .model import AqaModel
 
-        path = self.folder / "model.safetensors"
         if "caption" in (self.config.get("tasks") or ()) and self.vocabulary is None:
             raise RunError(f"{self.folder}: vocabulary.json is missing, which its captions need; train the run again")
         try:
-            weights = load_file(path)
             model = AqaModel.from_config(self.config, len(self.vocabulary or ()))
-            model.load_state_dict(weights)
-        except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{path}: is not the model of its config.json ({error}); train the run again") from None
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(self._another_model(error)) from None
+        self.load_weights(model)
         return model.eval()
+
+    def load_weights(self, model: "AqaModel") -> None:
+        """Put the trained weights into `model`, one by one: a second copy of all may not fit in memory.
+
+        Raises:
+            RunError: they are damaged, or those of another model; some may have been put there.
+        """
+        import torch
+        from safetensors import SafetensorError, safe_open
+
+        mine = model.state_dict()
+        try:
+            with safe_open(self.folder / "model.safetensors", "pt") as file:
+                names = set(file.keys())
+            if names != mine.keys():
+                different = sorted(names ^ mine.keys())
+                raise ValueError(f"{len(different)} weights are in only one of them, such as {different[0]}")
+            with torch.no_grad():
+                for name, weight in mine.items():
+                    # Opened anew for each: pages of the file that were touched count as this process's memory until then.
+                    with safe_open(self.folder / "model.safetensors", "pt") as file:
+                        stored = file.get_tensor(name)
+                    if stored.shape != weight.shape:
+                        raise ValueError(f"{name} is {tuple(stored.shape)}, expected {tuple(weight.shape)}")
+                    weight.copy_(stored)
+        except (OSError, SafetensorError, ValueError) as error:
+            raise RunError(self._another_model(error)) from None
+
+    def _another_model(self, error: Exception) -> str:
+        return f"{self.folder / 'model.safetensors'}: is not the model of its config.json ({error}); train the run again"
 
 
 def read_run(folder: str | Path) -> Run:

@@ -18,7 +18,19 @@ from .provenance import provenance_section
 from .results import natural
 from .results_table import further_metrics, keep_results, results_table
 from .scatters import scatters_section
-from .wording import PERCENT, counted, floor_lines, floors_legend, in_paper, listed, names_of, rho_text, whose, with_rho
+from .wording import (
+    PERCENT,
+    counted,
+    floor_lines,
+    floors_legend,
+    in_paper,
+    listed,
+    names_of,
+    rho_text,
+    started_from,
+    whose,
+    with_rho,
+)
 
 
 def all_sections(
@@ -69,15 +81,21 @@ def _leaked(families: Sequence[Family]) -> list[Markup]:
 
 
 def _random_weights(families: Sequence[Family]) -> list[Markup]:
-    affected = [family for family in families if family.features.get("weights_random")]
-    if not affected:
-        return []
-    backbones = listed(sorted({in_paper(family.features.get("backbone")) for family in affected}))
-    text = (
-        f"{' of '.join(['Features', *whose(affected, families)])} come from random weights: the {backbones} backbone was never "
-        "trained, so the numbers show that the pipeline works, not what the models can do."
-    )
-    return [element("p", text, class_="banner", role="note")]
+    cached = [family for family in families if family.features.get("weights_random") and not family.end_to_end]
+    trained = [family for family in families if family.end_to_end and started_from(family).startswith("random")]
+    said = []
+    if cached:
+        backbones = listed(sorted({in_paper(family.features.get("backbone")) for family in cached}))
+        said.append(
+            f"{' of '.join(['Features', *whose(cached, families)])} come from random weights: the {backbones} backbone was never "
+            "trained, so the numbers show that the pipeline works, not what the models can do."
+        )
+    if trained:
+        said.append(
+            f"{' of '.join(['The backbone', *whose(trained, families)])} started from random weights: all it knows it has learned "
+            "from these training samples, so the numbers do not show what a backbone trained on many videos can do."
+        )
+    return [element("p", text, class_="banner", role="note") for text in said]
 
 
 def _results(families: Sequence[Family], attachments: Attachments) -> list[Markup]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .drawing import SERIES
-from .families import ROWS, Family
+from .families import END_TO_END, ROWS, Family
 from .page import Markup, element, join, number
 from .results import Result, finite
 from .runs import LEAKED
@@ -137,6 +137,11 @@ def in_words(family: Family) -> str:
     return ", ".join([*parts, "averaging" if encoder == "Averaging" else f"{encoder} encoding"])
 
 
+def started_from(family: Family) -> str:
+    """The weights that a backbone had before it was trained in the run."""
+    return plain(family.fine_tuning.get("started_from") or family.features.get("weights"))
+
+
 def in_paper(value) -> str:
     """A setting's value as Table 1 words it."""
     words = {"none": "No", "linear": "Yes", "additive": "Additive", "dot": "Dot product", "average": "Averaging",
@@ -152,8 +157,9 @@ def difference(family: Family) -> str:
         return "" if family.label == family.short else family.label
     rest = family.label.removeprefix(row.title).strip()
     said, leaked = rest.removesuffix(LEAKED), rest.endswith(LEAKED)
-    said = said.removeprefix("(").removesuffix(")")
-    return ", ".join([*([said] if said else []), *(["LEAKED TEST"] if leaked else [])])
+    parts = said.removeprefix("(").removesuffix(")").split(", ")
+    parts = [part for part in parts if part and not (family.end_to_end and part == END_TO_END)]
+    return ", ".join([*parts, *(["LEAKED TEST"] if leaked else [])])
 
 
 def row_name(family: Family, *asides: str) -> Markup:

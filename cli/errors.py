@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from aqa_cache.errors import AqaError
+from aqa_cache.errors import AqaError, SaidElsewhere
 
 
 def handle_errors(command):
@@ -16,7 +16,8 @@ def handle_errors(command):
         try:
             return command(*args, **kwargs)
         except AqaError as error:
-            click.echo(f"Error: {error}", err=True)
+            if not isinstance(error, SaidElsewhere):
+                click.echo(f"Error: {error}", err=True)
             sys.exit(2)
 
     return wrapped

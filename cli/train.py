@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +13,11 @@ from aqa_heads.configuration import DIFFICULTIES, NETWORK_ONLY, OFFICIAL_FOLDS, 
 from aqa_heads.errors import TrainingError
 from aqa_heads.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
 
+from .end_to_end_options import end_to_end_options, fine_tuning_of
 from .errors import handle_errors
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from aqa_heads.runs import Epoch, Run
+    from aqa_heads.runs import Run
 
 _DEFAULT = TrainingConfig("")
 _GROUPS = {"all": tuple(EXPERIMENTS), "references": tuple(REFERENCES)}
@@ -35,7 +32,8 @@ def _positive(kind: type):
     Example:
       aqa-train --features feats.h5 --exp 7
       aqa-train --features feats.h5 --exp all,ridge --seeds 3
-      aqa-train --features feats.h5 --exp all --literal --protocol paper"""
+      aqa-train --features feats.h5 --exp all --literal --protocol paper
+      aqa-train --features feats.h5 --exp baseline --end-to-end --videos videos/"""
 )
 @click.option(
     "--features", required=True, type=click.Path(path_type=Path), help="Feature cache, written by aqa-extract."
@@ -49,7 +47,9 @@ def _positive(kind: type):
     help="The row exactly as the original: its widths, projections, plain stacks, raw features, score/17, Adam 1e-4, steps of 3.",
 )  # fmt: skip
 @click.option("--encoder", type=click.Choice(ENCODERS), help="From clips to one feature.  [default: the row's]")
-@click.option("--encoder-hidden", type=_positive(int), help="Width of the encoder.  [default: lstm, gru 1024; attention 256; …]")
+@click.option(
+    "--encoder-hidden", type=_positive(int), help="Width of the encoder.  [default: lstm, gru 1024; attention 256; …]"
+)
 @click.option("--encoder-layers", type=_positive(int), help="Depth of the encoder.  [default: 2]")
 @click.option(
     "--pretrain-epochs", type=click.IntRange(0), default=_DEFAULT.pretrain_epochs, show_default=True,
@@ -98,7 +98,9 @@ def _positive(kind: type):
 @click.option("--batch-size", type=_positive(int), help="Samples per step.  [default: 16; literal: 3]")
 @click.option("--lr", type=_positive(float), help=f"Learning rate.  [default: {_DEFAULT.lr:g}]")
 @click.option(
-    "--caption-lr", type=_positive(float), help=f"Learning rate of the captioner.  [default: {_DEFAULT.caption_lr:g}; literal: 1e-4]"
+    "--caption-lr",
+    type=_positive(float),
+    help=f"Learning rate of the captioner.  [default: {_DEFAULT.caption_lr:g}; literal: 1e-4]",
 )
 @click.option(
     "--weight-decay", type=click.FloatRange(0), help=f"Of AdamW.  [default: {_DEFAULT.weight_decay:g}; literal: 0]"
@@ -153,14 +155,16 @@ def _positive(kind: type):
     "--checkpoint-seconds", type=click.FloatRange(0), default=_DEFAULT.checkpoint_seconds, show_default=True,
     help="Between checkpoints, at least.",
 )  # fmt: skip
+@end_to_end_options
 @handle_errors
 def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
-    """Train score, class and caption heads on cached features.
+    """Train score, class and caption heads on cached features; with --end-to-end the backbone too, on the videos.
 
     Each run leaves a folder with config.json, metrics.csv, predictions.csv, summary.json and model.safetensors. Some
     training groups are held out, the best epoch is chosen on them, and the test samples are looked at once.
     """
     options["tasks"] = tuple(task.strip() for task in tasks.split(",") if task.strip())
+    options["fine_tuning"] = fine_tuning_of(options)
     names = _named(experiments)
     configs = [
         TrainingConfig(experiment=name, seed=seed + number, **_applicable(name, options, alone=len(names) == 1))
@@ -179,7 +183,8 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
         sys.exit(143 if isinstance(interrupt, _Terminated) else 130)
     finally:
         signal.signal(signal.SIGTERM, before)
-    click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
+    if not _rank():  # of several processes the first one speaks
+        click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
 
 
 class _Terminated(KeyboardInterrupt):
@@ -227,6 +232,7 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
     from aqa_heads.splits import fold_names
     from aqa_heads.targets import usable_tasks
 
+    from .train_progress import train_showing
     from .train_table import results_table
 
     planned = []
@@ -239,20 +245,27 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
             for fold in folds:
                 folded = replace(config, fold=fold)
                 named = replace(folded, tasks=usable_tasks(cache, folded))
-                check_run_folder(named.run_folder(cache.meaning.backbone), config.overwrite, config.resume)
+                if not _rank():  # the first of several processes writes
+                    check_run_folder(named.run_folder(cache.meaning.backbone), config.overwrite, config.resume)
                 planned.append((folded, _full_label(named, cache.meaning.backbone)))
-    console = Console()
+    console = Console(quiet=bool(_rank()))
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=160)
+        console = Console(width=160, quiet=bool(_rank()))
     said: set[str] = set()
     runs = [
-        _train(config, label if len(planned) == 1 else f"[{number}/{len(planned)}] {label}", console, said)
+        train_showing(config, label if len(planned) == 1 else f"[{number}/{len(planned)}] {label}", console, said)
         for number, (config, label) in enumerate(planned, 1)
     ]
     console.print(results_table(runs))
     for note in dict.fromkeys(f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return runs
+
+
+def _rank() -> int:
+    """The number of this process, where torchrun started several."""
+    rank = os.environ.get("RANK", "")
+    return int(rank) if rank.isdecimal() else 0
 
 
 def _full_label(config: TrainingConfig, backbone: str) -> str:
@@ -262,85 +275,5 @@ def _full_label(config: TrainingConfig, backbone: str) -> str:
     return ", ".join(parts)
 
 
-def _train(config: TrainingConfig, label: str, console: "Console", said: set[str]) -> "Run":
-    """Train one run with its progress on the console; lines in `said` are not said again."""
-    from aqa_heads.training import train
-
-    def say(line: str) -> None:
-        if line not in said:
-            console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-            said.add(line)
-
-    if not console.is_terminal:
-        return train(config, say=say, on_epoch=_Lines(config, label, console))
-    with _progress(console) as progress:
-        task = progress.add_task(label, total=config.epochs, loss="–", what="", value="")
-
-        def show(epoch: "Epoch") -> None:
-            what, value = _watched(epoch)
-            progress.update(
-                task, completed=epoch.epoch, loss=_number(epoch.train_loss, 3), what=what, value=_number(value, 4)
-            )
-
-        return train(config, say=say, on_epoch=show)
-
-
-def _watched(epoch: "Epoch") -> tuple[str, float | None]:
-    """What is watched after an epoch, and its value: of the score, or where that is no longer trained, of the captions."""
-    if epoch.test_spearman is not None:
-        return "test Spearman", epoch.test_spearman
-    if epoch.val_spearman is None and epoch.val_caption_loss_per_token is not None:
-        return "validation caption loss", epoch.val_caption_loss_per_token
-    return "validation Spearman", epoch.val_spearman
-
-
-class _Lines:
-    """Where there is no terminal: a line for the first epoch and about every tenth of them."""
-
-    def __init__(self, config: TrainingConfig, label: str, console: "Console"):
-        self.config, self.label, self.console = config, label, console
-        self.started, self.first = time.monotonic(), None
-
-    def __call__(self, epoch: "Epoch") -> None:
-        if self.first is None:
-            self.first = epoch.epoch
-        total = self.config.epochs
-        every = max(1, total // 10)
-        if epoch.epoch % every and epoch.epoch not in (self.first, total):
-            return
-        seconds = time.monotonic() - self.started
-        what, value = _watched(epoch)
-        left = epoch.seconds * (total - epoch.epoch)
-        self.console.print(
-            f"{self.label}: epoch {epoch.epoch}/{total}, loss {_number(epoch.train_loss, 3)}, {what} "
-            f"{_number(value, 4)}, {seconds:.0f} s, at most {left:.0f} s to go",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-def _progress(console: "Console") -> "Progress":
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TextColumn("{task.fields[what]} {task.fields[value]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None or value != value else f"{value:.{digits}f}"
+if __name__ == "__main__":
+    main()

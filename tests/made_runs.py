@@ -40,6 +40,12 @@ AUDIT = {
 }  # fmt: skip
 LEAK = {"sample_id": "t1", "split": "test", "other": "s1", "other_split": "train", "video": "v.mp4", "why": "same frames",
         "frames": 96}  # fmt: skip
+FINE_TUNING = {
+    "videos": "/data/videos", "weights": None, "backbone_lr": 1e-5, "freeze_until": "conv3a", "warm_start": "runs/baseline",
+    "augment": "flip,jitter=3", "batch_norm": "frozen", "clip_chunk": 2, "precision": "fp16", "started_from": "sports1m",
+    "started_sha256": "cd" * 32, "frozen_layers": ["conv1", "conv2"], "processes": 2, "parameters": 27_655_936,
+    "trained_parameters": 27_429_000,
+}  # fmt: skip
 VOID = {"meta", "br", "img", "hr"}
 
 
@@ -117,6 +123,17 @@ def make_run(folder, experiment="baseline", *, n=40, epochs=6, rho=0.6, seed=0, 
     write_json(folder / "config.json", record | dict(config))
     write_json(folder / "summary.json", result | dict(summary))
     return folder
+
+
+def make_end_to_end(folder, experiment="baseline", *, tuning=(), config=(), **options):
+    """As `make_run`, of a run that trained the backbone too.
+
+    Args:
+        tuning: updates the record of how.
+    """
+    title = ROWS[experiment].title
+    record = {"label": f"{title} (end to end)", "fine_tuning": FINE_TUNING | dict(tuning)}
+    return make_run(folder, experiment, config=record | dict(config), **options)
 
 
 def _curves(epochs, found, rng, layers, captions, protocol):

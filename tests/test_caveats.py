@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from made_runs import change_tests, leave_out_drawing, make_run, report
+from made_runs import change_tests, leave_out_drawing, make_end_to_end, make_run, report
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +123,52 @@ def test_missing_folds_are_said(tmp_path):
     runs = [make_run(tmp_path / f"f{k}", fold=f"{k}/3", first=20 * k, n=20) for k in (1, 2, 3)]
     assert "of 3 folds" not in report(tmp_path, *runs).text
     assert "Baseline has 2 of 3 folds: its average is not that of all samples." in report(tmp_path, *runs[:2]).text
+
+
+def test_what_holds_of_cached_features_alone_is_not_said_of_runs_that_trained_the_backbone(tmp_path):
+    own = {"direct": True, "literal": False}
+    tuned = make_end_to_end(tmp_path / "tuned", config=own)
+    page = report(tmp_path, tuned, shutil.copytree(tuned, tmp_path / "again"))
+    assert "predict the same scores." in page.text
+    assert "cached features" not in page.text and "directly comparable" not in page.text
+    assert "Time : the whole run end to end, without the decoding of the videos, which is done once." in page.text
+    assert "of what was trained; the backbone was too, but for frozen layers." in page.text
+    assert "both by the features that the backbone gave before it was trained. --literal" in page.text
+
+    page = report(tmp_path, tuned, make_run(tmp_path / "baseline", config=own))
+    assert "some trained the backbone too, others read features of one that was not trained with them." in page.text
+    assert "Baseline on c3dc3dc3dc3d (C3D); Baseline end to end with a C3D trained from sports1m." in page.text
+    assert "the whole run on cached features, without their extraction; the whole run end to end" in page.text
+    assert "the backbone was too, in Baseline end to end, but for frozen layers." in page.text
+    assert "Default settings of Baseline: trained as suits cached features, not as in the paper" in page.text
+    assert "Default settings of Baseline end to end: not trained as in the paper" in page.text
+
+
+def test_equal_rows_on_cached_features_are_explained_beside_equal_rows_that_are_not(tmp_path):
+    run, tuned = make_run(tmp_path / "baseline"), make_end_to_end(tmp_path / "tuned", "6")
+    copies = [shutil.copytree(run, tmp_path / "again"), shutil.copytree(tuned, tmp_path / "more")]
+    assert report(tmp_path, run, tuned, *copies).text.count("On cached features the captioner trains nothing") == 1
+    # One row on cached features is equal to none other on them.
+    assert "On cached features the captioner" not in report(tmp_path, run, tuned, copies[1]).text
+
+
+def test_backbones_that_started_from_other_weights_are_said(tmp_path):
+    other = {"started_from": "mine", "started_sha256": "ef" * 32}
+    page = report(tmp_path, make_end_to_end(tmp_path / "b"), make_end_to_end(tmp_path / "exp1", "1", tuning=other))
+    assert (
+        "the runs started from different backbones. Baseline end to end with a C3D trained from sports1m; Exp 1 end to end with a "
+        "C3D trained from mine." in page.text
+    )
+
+
+def test_a_backbone_trained_from_random_weights_is_not_said_to_be_untrained(tmp_path):
+    tuned = make_end_to_end(tmp_path / "tuned", tuning={"started_from": "random-0"})
+    page = report(tmp_path, tuned)
+    assert "The backbone started from random weights: all it knows" in page.text and "never trained" not in page.text
+    features = {"backbone": "c3d", "weights": "random-0", "weights_random": True, "fingerprint": "ab" * 32}
+    page = report(tmp_path, tuned, make_run(tmp_path / "b", config={"features": features}))
+    assert "The backbone of Baseline end to end started from random" in page.text
+    assert "Features of Baseline come from random weights" in page.text
+    # The cache named the samples only.
+    page = report(tmp_path, make_end_to_end(tmp_path / "given", config={"features": features}))
+    assert "random weights" not in page.text

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from made_runs import leave_out_drawing, make_run, report
+from made_runs import leave_out_drawing, make_end_to_end, make_run, report
 
 from aqa_heads.differences import reference_row
 from aqa_heads.families import read_families
@@ -50,3 +50,20 @@ def test_the_reference_is_the_baseline_else_the_first_row_with_a_correlation(tmp
     runs.append(make_run(tmp_path / "b", "baseline", n=12))
     assert reference_row(read_families(runs)).short == "Baseline"
     assert reference_row(read_families(runs[:1])) is None
+
+
+def test_rows_trained_end_to_end_are_held_against_the_baseline_that_was_too(tmp_path):
+    runs = [make_run(tmp_path / "b"), make_run(tmp_path / "e1", "1"),
+            make_end_to_end(tmp_path / "tuned"), make_end_to_end(tmp_path / "tuned1", "1")]  # fmt: skip
+    page = report(tmp_path, *runs)
+    assert {row["row"]: row["reference"] for row in page.table("differences")} == {
+        "Exp 1": "Baseline", "Baseline end to end": "Baseline", "Exp 1 end to end": "Baseline end to end",
+    }  # fmt: skip
+    assert page.text.count("on the same test samples:") == 2
+    assert "Reference: Baseline of Baseline end to end and Exp 1; Baseline end to end of Exp 1 end to end." in page.text
+    assert "In Baseline end to end and Baseline the backbones differ too" in page.text
+    # Without one, the others' baseline, and it is said.
+    page = report(tmp_path, *runs[:2], runs[3])
+    assert {row["reference"] for row in page.table("differences")} == {"Baseline"}
+    assert "Reference: Baseline. An" in page.text and "In Exp 1 end to end and Baseline the backbones" in page.text
+    assert "backbones differ" not in report(tmp_path, *runs[2:]).text

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_runs import make_run
+from made_runs import make_end_to_end, make_run
 
 from aqa_heads.bootstrap import spearman_interval
 from aqa_heads.comparison import paired_difference, seed_mean
@@ -147,3 +147,22 @@ def test_rows_with_other_samples_or_other_scores_are_not_compared(tmp_path):
     found = families(one, other)
     assert found[0].minus(found[1]) is None
     assert found[0].minus(found[0]).value == 0
+
+
+def test_rows_trained_end_to_end_are_their_own_rows_and_starred_where_more_differs(tmp_path):
+    runs = [
+        make_run(tmp_path / "baseline", n=12),
+        make_end_to_end(tmp_path / "tuned", n=12),
+        make_end_to_end(tmp_path / "tuned-seed1", n=12, seed=1),
+        make_end_to_end(tmp_path / "warm", n=12, config={"label": "Baseline (end to end, warm start)"}),
+        make_end_to_end(tmp_path / "exp1", "1", n=12),
+    ]
+    found = families(*runs)
+    assert [family.short for family in found] == [
+        "Baseline",
+        "Baseline end to end",
+        "Baseline end to end*",
+        "Exp 1 end to end",
+    ]
+    assert [family.end_to_end for family in found] == [False, True, True, True]
+    assert found[1].seeds == [0, 1] and found[2].slug == "baseline_end_to_end_variant"

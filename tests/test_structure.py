@@ -19,6 +19,8 @@ MAY_IMPORT = {
 }
 # What the heads may know of the video side: the file between the two stages, and nothing that decodes.
 SHARED = {"annotations", "atomic", "cache", "devices", "errors", "locks", "meaning"}
+# Trains the backbone too, and so sits on top of both stages.
+END_TO_END = "aqa_heads.end_to_end"
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 BREAK = """
@@ -32,17 +34,22 @@ sys.meta_path.insert(0, Broken())
 
 
 def imported(path, package):
-    """Modules a file imports, relative ones made absolute."""
+    """Modules a file imports, relative ones made absolute; with every name taken from one, which may be a module too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
+            base = []
             if node.level:
                 base = [package, *path.relative_to(PACKAGES[package]).parts[:-1]]
                 base = base[: len(base) - node.level + 1]
-                yield ".".join([*base, *([node.module] if node.module else [])])
-            else:
-                yield node.module
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def under(module, package):
+    return module == package or module.startswith(package + ".")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -51,11 +58,23 @@ def test_imports_go_one_way(package):
     assert files
     for path in files:
         for module in imported(path, package):
-            top, *rest = module.split(".")
+            top = module.split(".")[0]
             if top in PACKAGES:
                 assert top in MAY_IMPORT[package], f"{path} imports {module}"
-                if package == "aqa_heads" and top == "aqa_cache" and rest:
-                    assert rest[0] in SHARED, f"{path} imports {module}: heads must not need a decoder"
+
+
+def test_heads_need_no_decoder_and_nothing_end_to_end():
+    folder = PACKAGES["aqa_heads"]
+    files = [path for path in folder.rglob("*.py") if not path.is_relative_to(folder / "end_to_end")]
+    assert files
+    for path in files:
+        for module in imported(path, "aqa_heads"):
+            top, *rest = module.split(".")
+            if top == "aqa_cache" and rest:
+                assert rest[0] in {*SHARED, "__version__"}, f"{path} imports {module}: heads must not need a decoder"
+            assert not under(module, END_TO_END), (
+                f"{path} imports {module}: training on cached features must not need end-to-end training"
+            )
 
 
 def python(code):
@@ -65,6 +84,13 @@ def python(code):
 def test_importing_is_cheap():
     heavy = "torch torchvision torchcodec matplotlib av scipy h5py".split()
     result = python(f"import sys, aqa_cache, aqa_heads; print([name for name in {heavy} if name in sys.modules])")
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_training_on_cached_features_loads_no_decoder():
+    result = python(
+        "import sys, aqa_heads.training, aqa_cli.train; print([name for name in ('av',) if name in sys.modules])"
+    )
     assert result.stdout.strip() == "[]", result.stderr
 
 

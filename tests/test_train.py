@@ -280,7 +280,7 @@ def test_leaks_are_one_message_and_marked_on_request(aqa_train, path):
 
 
 def test_ctrl_c_says_how_to_go_on(aqa_train, tmp_path, monkeypatch):
-    from aqa_cli import train as command
+    from aqa_cli import train_progress
 
     def stop(lines, epoch):
         if epoch.epoch == 3:
@@ -288,7 +288,7 @@ def test_ctrl_c_says_how_to_go_on(aqa_train, tmp_path, monkeypatch):
 
     options = ("--tasks", "score", "--epochs", 5, "--checkpoint-seconds", 0)
     with monkeypatch.context() as patch:
-        patch.setattr(command._Lines, "__call__", stop)
+        patch.setattr(train_progress._EpochLines, "__call__", stop)
         result = aqa_train(*options)
     assert result.exit_code == 130 and "Give the same command with --resume to go on" in result.stderr
     result = aqa_train(*options)

@@ -1,0 +1,65 @@
+"""Heads that were trained on the cached features, as the start of training the backbone too."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aqa_cache.errors import some
+
+from ..errors import TrainingError
+from ..model import FROM_CONFIG, AqaModel
+from ..runs import Run, read_run
+from ..targets import TrainingData
+
+
+def warm_start(model: AqaModel, path: str | Path, record: Mapping, data: TrainingData) -> str:
+    """Give `model` the weights of the run in `path`; returns what was done.
+
+    Args:
+        record: of the run that starts, as `records.describe` gives it.
+        data: of the run that starts.
+
+    Raises:
+        TrainingError: that run had other features, another model, other words, or learned from samples that validate or test here.
+        RunError: there is no such run, or it is damaged.
+    """
+    run = read_run(path)
+    where = f"--warm-start {path}"
+    if run.config.get("fine_tuning"):
+        raise TrainingError(
+            f"{where}: this run was itself trained end to end; start from its backbone with --weights {path}, and from heads that "
+            "were trained on features of that backbone"
+        )
+    theirs, ours = (config["features"]["fingerprint"] for config in (run.config, record))
+    if theirs != ours:
+        raise TrainingError(
+            f"{where}: its features are not those of {record['features']['path']} (fingerprint {theirs[:12]}…, expected {ours[:12]}…): "
+            "another backbone, other weights, other clips or other preprocessing. Train it on this cache first, without --end-to-end"
+        )
+    _check_samples(run, data, where)
+    words = None if data.vocabulary is None else data.vocabulary.words
+    known = None if run.vocabulary is None else run.vocabulary.words
+    different = [
+        f"{name} was {run.config.get(name)}, is {record[name]}"
+        for name in FROM_CONFIG
+        if run.config.get(name) != record[name]
+    ]
+    if words != known:
+        different.append(f"its vocabulary has {len(known or ())} words, this one {len(words or ())}, and they differ")
+    if different:
+        raise TrainingError(f"{where}: is another model ({'; '.join(different)}); give the options of that run")
+    # One by one into what is there: a second model of the size of Exp 7's may not fit.
+    run.load_weights(model)
+    chosen = run.summary.get("chosen") or {}
+    epochs = ", ".join(f"{name} of epoch {choice.get('epoch')}" for name, choice in chosen.items())
+    return f"encoder, heads and captioner start from the run {run.folder.name} ({epochs or 'its last epoch'}), trained on {theirs[:12]}…"
+
+
+def _check_samples(run: Run, data: TrainingData, where: str) -> None:
+    ours = {sample.sample_id: name for name, split in data.splits.items() for sample in split.samples}
+    used = {"train": ("val", "test"), "val": ("test",)}  # what chose its epoch is not to test either
+    seen = [row["sample_id"] for row in run.predictions if ours.get(row["sample_id"]) in used.get(row["split"], ())]
+    if seen:
+        raise TrainingError(
+            f"{where}: it was trained or chosen on {len(seen)} sample(s) that validate or test here ({some(seen)}), which it must not know; "
+            f"give the split of that run: --seed {run.config.get('seed')}, and the same --folds, --protocol and --validation"
+        )

@@ -1,0 +1,87 @@
+"""The options of `aqa-train --end-to-end`."""
+
+from pathlib import Path
+
+import click
+
+from aqa_heads.fine_tuning import (
+    AUGMENT,
+    BACKBONE_LR,
+    BATCH_NORMS,
+    CLIP_CHUNK,
+    LITERAL_BACKBONE_LR,
+    NO_AUGMENT,
+    PRECISIONS,
+    FineTuning,
+)  # fmt: skip
+
+_OPTIONS = (
+    click.option("--end-to-end", is_flag=True, help="Train the backbone too; needs --videos, and a GPU for all but small data."),
+    click.option("--videos", type=click.Path(path_type=Path), help="End to end: the folder that aqa-extract was given."),
+    click.option(
+        "--weights", metavar="NAME|PATH|RUN|random",
+        help="End to end: where the backbone starts.  [default: the weights that made the features]",
+    ),
+    click.option(
+        "--warm-start", type=click.Path(path_type=Path), metavar="RUN",
+        help="End to end: take encoder, heads and captioner from a run on the same cached features.",
+    ),
+    click.option(
+        "--backbone-lr", type=click.FloatRange(0, min_open=True),
+        help=f"End to end: learning rate of the backbone.  [default: {BACKBONE_LR:g}; literal: {LITERAL_BACKBONE_LR:g}]",
+    ),
+    click.option("--freeze-until", metavar="LAYER", help="End to end: layers before this one keep their weights."),
+    click.option(
+        "--augment", metavar="flip,jitter=N", help=f"End to end: drawn for every sample and epoch, or {NO_AUGMENT}.  [default: {AUGMENT}]"
+    ),
+    click.option(
+        "--batch-norm", type=click.Choice(BATCH_NORMS),
+        help="End to end: statistics that came with the weights, or of each chunk of clips.  [default: frozen]",
+    ),
+    click.option(
+        "--clip-chunk", type=click.IntRange(1),
+        help=f"End to end: clips in the backbone at a time; more take more memory.  [default: {CLIP_CHUNK}]",
+    ),
+    click.option(
+        "--precision", type=click.Choice(PRECISIONS), help="End to end: arithmetic of the backbone in training.  [default: fp32]"
+    ),
+    click.option(
+        "--frames", type=click.Path(path_type=Path), metavar="FILE",
+        help="End to end: where decoded frames are kept for the next run.  [default: FEATURES.frames.h5]",
+    ),
+    click.option("--workers", type=click.IntRange(1), help="End to end: decoding threads.  [default: all cores]"),
+    click.option(
+        "--decode-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+        help="End to end: give a video up when no new frame comes for so long.  [default: 600]",
+    ),
+)  # fmt: skip
+_NAMES = (
+    "videos", "weights", "warm_start", "backbone_lr", "freeze_until", "augment", "batch_norm", "clip_chunk", "precision", "frames",
+    "workers", "decode_timeout",
+)  # fmt: skip
+
+
+def end_to_end_options(command):
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def fine_tuning_of(options: dict) -> FineTuning | None:
+    """Take the options of end-to-end training out of those of the command; None if it was not asked for.
+
+    Raises:
+        click.UsageError: some are given without it, or it without videos.
+    """
+    asked = options.pop("end_to_end")
+    given = {name: value for name in _NAMES if (value := options.pop(name)) is not None}
+    if not asked and given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(
+            f"{names}: of end-to-end training, which was not asked for; give --end-to-end, or leave out."
+        )
+    if asked and "videos" not in given:
+        raise click.UsageError(
+            "--end-to-end trains on the videos; give --videos, the folder that aqa-extract was given."
+        )
+    return FineTuning(**given) if asked else None

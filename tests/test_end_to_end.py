@@ -1,0 +1,346 @@
+"""Whole runs that train the backbone too: what they leave, that they learn, go on, and agree with extraction."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from synthetic_cache import small_models
+from test_resume import Interrupt, files
+from tiny_backbone import change_annotations, extract_tiny, register_tiny, write_weights
+
+from aqa_cache.cache import FeatureCache
+from aqa_cache.clips import ClipRule
+from aqa_cache.datasets.synthetic_dives import render_broadcasts
+from aqa_cache.errors import AqaError
+from aqa_cache.extraction import ExtractionConfig, extract
+from aqa_heads import FineTuning, TrainingConfig, fine_tune, predict, train
+from aqa_heads.end_to_end import estimate
+from aqa_heads.errors import RunError, TrainingError
+
+NOTHING = 1e-30  # as a learning rate
+
+
+@pytest.fixture(autouse=True)
+def small():
+    with small_models(), pytest.MonkeyPatch.context() as patch:
+        register_tiny(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twelve dives to train on, four to test, as video, and their features."""
+    folder = tmp_path_factory.mktemp("end-to-end")
+    render_broadcasts(folder / "videos", train_dives=12, test_dives=4, events=4, seed=0, size=(128, 72), workers=1)
+    change_annotations(
+        folder / "videos",
+        lambda index, s: replace(s, split="val" if index % 4 == 1 and s.split == "train" else s.split),
+    )
+    write_weights(folder / "tiny.pth")
+    with pytest.MonkeyPatch.context() as patch:
+        register_tiny(patch)
+        extract_tiny(folder, folder / "videos")
+        extract_tiny(folder, folder / "videos", "drop.h5", "tiny-drop")
+    return folder
+
+
+@pytest.fixture
+def config(folder, tmp_path):
+    return TrainingConfig(
+        folder / "feats.h5", epochs=3, batch_size=4, lr=1e-3, out=tmp_path / "runs", device="cpu", meteor=False,
+        fine_tuning=FineTuning(folder / "videos", backbone_lr=1e-3),
+    )  # fmt: skip
+
+
+def tuned(config, **changes):
+    """The config with another fine-tuning."""
+    return replace(config, fine_tuning=replace(config.fine_tuning, **changes))
+
+
+def backbone_of(run):
+    return load_file(run.folder / "backbone.safetensors")
+
+
+def scores_of(run):
+    return {row["sample_id"]: float(row["predicted_score"]) for row in run.predictions}
+
+
+def scores_on(run, features):
+    """What the heads of `run` say of the features of a cache."""
+    with FeatureCache(features) as cache:
+        clips = [torch.from_numpy(cache.features(index)) for index in range(len(cache))]
+        said = predict(run.load_model(), clips)
+        return dict(zip([sample.sample_id for sample in cache.samples], said.score.tolist(), strict=True))
+
+
+@pytest.mark.slow
+def test_the_backbone_alone_learns_twelve_dives_through_s3d(folder, tmp_path):
+    """The heads stay as they were made: what the loss loses, the gradient of a real backbone brought about."""
+    features = tmp_path / "s3d.h5"
+    config = ExtractionConfig("s3d", weights="random", preprocess="mtl-aqa", size=32, clip_rule=ClipRule(window=16))
+    extract(folder / "videos", features, config)
+    run = fine_tune(TrainingConfig(
+        features, "2", tasks=("score",), protocol="paper", batch_size=4, epochs=8, lr=NOTHING, ridge_start=False,
+        out=tmp_path / "runs", device="cpu",
+        fine_tuning=FineTuning(folder / "videos", backbone_lr=1e-5, augment="none"),
+    ))  # fmt: skip
+    losses = [epoch.train_loss for epoch in run.epochs]
+    assert min(losses[4:]) < losses[0] / 2
+
+
+def test_a_run_folder_holds_the_backbone_and_says_what_was_done(config, folder):
+    said = []
+    run = fine_tune(config, say=said.append)
+    assert (run.folder / "backbone.safetensors").is_file() and run.folder.name == "baseline-end-to-end-on-tiny"
+    assert run.config["label"] == "Baseline (end to end, on TINY features)"
+    record = run.config["fine_tuning"]
+    assert record["started_from"] == "tiny.pth" and record["augment"] == "flip,jitter=3" and record["processes"] == 1
+    assert record["parameters"] == record["trained_parameters"] and record["clip_rule"]["window"] == 48
+    assert run.summary["parameters"] == run.load_model().parameter_count + record["trained_parameters"]
+    assert any("batch norm keeps the statistics" in line for line in said)
+    start = torch.load(folder / "tiny.pth")
+    for name, weight in backbone_of(run).items():
+        trained = "running" not in name and "num_batches" not in name
+        assert torch.equal(weight, start[name]) != trained, name
+    assert len(run.epochs) == 3 and all(epoch.val_spearman is not None for epoch in run.epochs)
+
+
+def test_the_captions_reach_the_backbone(config, folder):
+    """What cached features cannot show: with the other tasks off, the captioner's gradient trains the backbone."""
+    run = fine_tune(replace(config, tasks=("caption",), epochs=1))
+    start = torch.load(folder / "tiny.pth")
+    assert not torch.equal(backbone_of(run)["0.weight"], start["0.weight"])
+    assert run.epochs[0].train_caption_loss is not None and run.epochs[0].train_score_loss is None
+
+
+@pytest.mark.parametrize("dtype, allowed", [("float32", 1e-3), ("float16", 0.1)])
+def test_features_of_the_tuned_backbone_give_the_same_predictions(config, folder, tmp_path, dtype, allowed):
+    run = fine_tune(config)
+    features = tmp_path / "tuned.h5"
+    extract(
+        folder / "videos", features, ExtractionConfig("tiny", weights=str(run.folder), clip_rule=ClipRule(window=48), dtype=dtype)
+    )  # fmt: skip
+    mine, theirs = scores_of(run), scores_on(run, features)
+    assert mine.keys() == theirs.keys()
+    deviation = max(abs(mine[name] - theirs[name]) for name in mine)
+    assert deviation <= allowed * np.std(list(mine.values()))
+    again = train(TrainingConfig(features, epochs=1, out=tmp_path / "heads", device="cpu", meteor=False))  # and goes on
+    assert again.config["features"]["weights"] == run.folder.name
+
+
+@pytest.mark.parametrize("features, batch_norm", [("feats.h5", "frozen"), ("feats.h5", "chunk"), ("drop.h5", "frozen")])
+def test_an_interrupted_run_goes_on_to_the_same_bits(config, folder, features, batch_norm):
+    """In the middle of an epoch, after one, and after the last step; with dropout in backbone and heads."""
+    config = tuned(
+        replace(config, features=folder / features, dropout=0.3, checkpoint_seconds=0), batch_norm=batch_norm
+    )
+    whole = files(fine_tune(replace(config, out=config.out / "whole")).folder)
+    assert "backbone.safetensors" in whole
+    for steps in (1, 3, 4, 9):
+        cut = replace(config, out=config.out / f"cut{steps}")
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(cut, on_step=Interrupt(steps))
+        assert not list(cut.out.glob("[!.]*"))
+        mine = files(fine_tune(replace(cut, resume=True)).folder)
+        for name in whole:
+            assert mine[name] == whole[name], (steps, name)
+
+
+def test_the_chunk_of_clips_changes_nothing_but_time_and_memory(config):
+    losses = []
+    for chunk in (1, 2, 100):
+        run = fine_tune(tuned(replace(config, out=config.out / str(chunk), epochs=1), clip_chunk=chunk))
+        losses.append(run.epochs[0].train_loss)
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
+
+
+def test_frozen_layers_keep_their_weights(config, folder):
+    run = fine_tune(tuned(config, freeze_until="4"))
+    start, now = torch.load(folder / "tiny.pth"), backbone_of(run)
+    assert run.config["fine_tuning"]["frozen_layers"] == ["0", "1"]
+    assert run.folder.name == "baseline-end-to-end-from-4-on-tiny"
+    for name in now:
+        if name[0] in "01":
+            assert torch.equal(now[name], start[name])
+    assert not torch.equal(now["4.weight"], start["4.weight"])
+
+
+def test_a_warm_start_is_where_the_cached_run_ended(config):
+    cached = train(replace(config, fine_tuning=None, ridge_start=False, tasks=("score", "classes")))
+    run = fine_tune(tuned(
+        replace(config, lr=NOTHING, caption_lr=NOTHING, weight_decay=0.0, epochs=1, ridge_start=False, tasks=("score", "classes")),
+        warm_start=cached.folder, backbone_lr=NOTHING,
+    ))  # fmt: skip
+    mine, theirs = scores_of(run), scores_of(cached)
+    np.testing.assert_allclose([mine[name] for name in theirs], list(theirs.values()), rtol=1e-5)
+    assert any("start from the run" in note for note in run.config["notes"])
+    assert "end-to-end-warm-start" in run.folder.name
+
+
+def test_other_weights_to_start_from_and_what_is_fitted_to_their_features(config, folder, tmp_path):
+    """Standardiser and ridge start are those of the features that training starts from, not of the cache's."""
+    other = write_weights(tmp_path / "other.pth", seed=1)
+    said = []
+    run = fine_tune(
+        tuned(replace(config, tasks=("score",), lr=NOTHING, epochs=1), weights=str(other), backbone_lr=NOTHING), say=said.append
+    )  # fmt: skip
+    assert any("other weights" in line for line in said)
+    extract(
+        folder / "videos", tmp_path / "other.h5",
+        ExtractionConfig("tiny", weights=str(other), clip_rule=ClipRule(window=48), dtype="float32"),
+    )  # fmt: skip
+    cached = train(
+        TrainingConfig(tmp_path / "other.h5", tasks=("score",), lr=NOTHING, epochs=1, out=tmp_path / "c", device="cpu")
+    )
+    mine, theirs = scores_of(run), scores_of(cached)
+    np.testing.assert_allclose([mine[name] for name in theirs], list(theirs.values()), rtol=1e-4)
+
+
+def scaled_by(monkeypatch, scale):
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda *args, **options: scaler(*args, init_scale=scale, **options))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_lower_precision_trains_nearly_the_same(config, monkeypatch, precision):
+    scaled_by(monkeypatch, 16.0)
+    plain = fine_tune(replace(config, out=config.out / "plain", epochs=1))
+    lower = fine_tune(tuned(replace(config, out=config.out / precision, epochs=1), precision=precision))
+    np.testing.assert_allclose(lower.epochs[0].train_loss, plain.epochs[0].train_loss, rtol=0.05)
+    assert not any("left out" in note for note in lower.summary["notes"])
+
+
+def test_a_step_whose_gradient_overflows_is_left_out_and_counted(config, monkeypatch):
+    """Each step finds that the scale is too large, halves it, and changes nothing."""
+    scaled_by(monkeypatch, 2.0**120)
+    run = fine_tune(tuned(replace(config, epochs=1, tasks=("score",)), precision="fp16", augment="none"))
+    assert any("3 step(s) were left out" in note for note in run.summary["notes"])
+
+
+def test_the_literal_exp_7_with_its_frugal_encoder_and_projection(config, monkeypatch):
+    monkeypatch.setattr("aqa_heads.model.FRUGAL_HIDDEN", 24)
+    run = fine_tune(
+        replace(
+            config, experiment="7", literal=True, lr=1e-3, epochs=2, checkpoint_seconds=0, tasks=("score", "classes")
+        )
+    )
+    assert run.config["fine_tuning"]["backbone_lr"] == 1e-3 and run.config["encoder_hidden"] == 24
+    assert run.epochs[1].train_loss != run.epochs[0].train_loss
+
+
+def test_the_paper_protocol_tests_after_every_epoch(config):
+    run = fine_tune(replace(config, protocol="paper", epochs=2, tasks=("score",)))
+    assert all(epoch.test_spearman is not None and epoch.val_spearman is None for epoch in run.epochs)
+
+
+def test_frames_are_decoded_once_for_all_runs(config, folder, monkeypatch):
+    fine_tune(replace(config, epochs=1))
+    monkeypatch.setattr("aqa_cache.frame_store._write", lambda *_: pytest.fail("decoded again"))
+    fine_tune(replace(config, epochs=1, seed=1))
+
+
+# What cannot be trained with
+
+
+def refused(config, error=TrainingError):
+    with pytest.raises(error) as caught:
+        fine_tune(config)
+    assert not config.out.exists() or not list(config.out.glob("[!.]*")) and not list(config.out.glob(".*unfinished"))
+    return str(caught.value)
+
+
+def test_videos_that_are_missing_are_named_with_their_samples(config, folder, tmp_path):
+    shutil.copytree(folder / "videos", tmp_path / "fewer")
+    gone = sorted((tmp_path / "fewer").glob("*.mp4"))[0]
+    gone.unlink()
+    message = refused(tuned(config, videos=tmp_path / "fewer", frames=tmp_path / "f.h5"), AqaError)
+    assert gone.name in message and "give the folder that aqa-extract was given" in message
+
+
+def test_features_that_the_videos_do_not_give_any_more_are_refused(config, folder, tmp_path):
+    shutil.copy(folder / "feats.h5", tmp_path / "feats.h5")
+    shutil.copy(folder / "tiny.pth", tmp_path / "tiny.pth")
+    with FeatureCache(tmp_path / "feats.h5") as cache:
+        records, meaning = cache.records(), cache.meaning
+    from aqa_cache.cache_writer import write_cache
+
+    records = [
+        replace(r, views=[replace(view, features=view.features[:, ::-1].copy()) for view in r.views]) for r in records
+    ]
+    write_cache(tmp_path / "feats.h5", records, meaning, views=["plain"], dtype="float32")
+    message = refused(replace(config, features=tmp_path / "feats.h5"))
+    assert "made from its video now are not those in the cache" in message and "extract again" in message
+
+
+def test_what_would_take_days_on_a_cpu_is_not_begun(config, monkeypatch):
+    monkeypatch.setattr(estimate, "MAX_CPU_DAYS", 1e-9)
+    message = refused(config)
+    assert "on this CPU, 3 epochs of " in message and "days" in message and "--freeze-until" in message
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"freeze_until": "conv9"}, "--freeze-until conv9: the backbone has no layer of this name"),
+        ({"augment": "rotate"}, "--augment: unknown view 'rotate'"),
+        ({"augment": "jitter=99"}, "--augment: jitter is 99 frames"),
+        ({"videos": "nowhere"}, "nowhere: no such video or folder"),
+        ({"weights": "nothing.pth"}, "weights 'nothing.pth' are neither a published name nor a file"),
+        ({"warm_start": "nowhere"}, "nowhere: is not a run folder"),
+    ],
+)
+def test_wrong_values_are_one_message(config, tmp_path, changes, said):
+    message = refused(tuned(config, **changes, frames=tmp_path / "other.h5"), AqaError)
+    assert said in message and "\n" not in message
+
+
+def test_imported_features_cannot_be_trained_through(config, tmp_path):
+    from synthetic_cache import write_synthetic_cache
+
+    message = refused(replace(config, features=write_synthetic_cache(tmp_path / "feats.h5")), AqaError)
+    assert "imported" in message
+
+
+@pytest.mark.parametrize("changed", ["seed", "encoder", "features", "words"])
+def test_a_warm_start_from_another_run_is_refused(config, folder, tmp_path, changed):
+    start = replace(config, fine_tuning=None, out=tmp_path / "start", epochs=1)
+    if changed == "features":
+        features = extract_tiny(folder, folder / "videos", "other.h5", clip_rule=ClipRule(window=32))
+        said, start = "another backbone, other weights, other clips", replace(start, features=features)
+    elif changed == "encoder":
+        said, start = "encoder was gru, is average", replace(start, encoder="gru")
+    elif changed == "words":
+        said, start = "is another model", replace(start, tasks=("score", "classes"))
+    else:
+        said, start = "trained or chosen on", replace(start, folds=4, fold="2/4", protocol="paper")
+        config = replace(config, folds=4, fold="1/4", protocol="paper")
+    message = refused(tuned(config, warm_start=train(start).folder))
+    assert message.startswith("--warm-start") and said in message
+
+
+def test_a_run_that_was_trained_end_to_end_is_no_warm_start(config, tmp_path):
+    run = fine_tune(replace(config, out=tmp_path / "first", epochs=1))
+    assert "--weights" in refused(tuned(config, warm_start=run.folder))
+
+
+def test_trainers_are_not_confused(config):
+    with pytest.raises(TrainingError, match="fine_tune"):
+        train(config)
+    with pytest.raises(TrainingError, match="aqa_heads.train"):
+        fine_tune(replace(config, fine_tuning=None))
+    with pytest.raises(TrainingError, match="closed form"):
+        replace(config, experiment="ridge")
+    with pytest.raises(TrainingError, match="augment"):
+        replace(config, views="plain")
+
+
+def test_a_resumed_run_must_start_from_the_same_weights(config, tmp_path):
+    other = tuned(config, weights=str(write_weights(tmp_path / "other.pth", seed=1)))
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(replace(other, checkpoint_seconds=0), on_step=Interrupt(2))
+    write_weights(tmp_path / "other.pth", seed=2)
+    with pytest.raises(RunError, match="backbone_sha256 was"):
+        fine_tune(replace(other, resume=True))
