@@ -152,7 +152,9 @@ class Run:
             raise RunError(self._another_model(error)) from None
 
     def _another_model(self, error: Exception) -> str:
-        return f"{self.folder / 'model.safetensors'}: is not the model of its config.json ({error}); train the run again"
+        return (
+            f"{self.folder / 'model.safetensors'}: is not the model of its config.json ({error}); train the run again"
+        )
 
 
 def read_run(folder: str | Path) -> Run:

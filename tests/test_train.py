@@ -184,7 +184,7 @@ def test_a_run_folder_that_cannot_be_written_is_one_message(aqa_train, tmp_path)
 def test_help_ends_in_an_example_and_needs_no_torch():
     result = CliRunner().invoke(main, ["--help"])
     _, _, examples = result.output.partition("Example:")
-    assert [line.split()[:3] for line in examples.strip().splitlines()] == [["aqa-train", "--features", "feats.h5"]] * 3
+    assert [line.split()[:3] for line in examples.strip().splitlines()] == [["aqa-train", "--features", "feats.h5"]] * 4
 
 
 def folders(tmp_path):
