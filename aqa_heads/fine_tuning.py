@@ -11,7 +11,8 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 BATCH_NORMS = ("frozen", "chunk")
 AUGMENT = "flip,jitter=3"
 NO_AUGMENT = "none"
-CLIP_CHUNK = 2
+# In C3D a clip takes half a GiB, in S3D at 224 pixels two thirds. One at a time is rounded otherwise than several (RESULTS.md).
+CLIP_CHUNKS = {"cpu": 2, "cuda": 8}
 BACKBONE_LR, LITERAL_BACKBONE_LR = 1e-5, 1e-4
 
 
@@ -30,7 +31,7 @@ class FineTuning:
         warm_start: a run on the cached features whose encoder, heads and captioner are taken over.
         augment: drawn anew for every sample and epoch: `flip`, `jitter=N`, both, or `none`.
         batch_norm: `frozen`: with the statistics of the weights' own training; `chunk`: with those of each chunk of clips.
-        clip_chunk: clips that go through the backbone at a time. Decides time and memory, and no more than the last bits of
+        clip_chunk: clips that go through the backbone at a time; None: see `CLIP_CHUNKS`. Decides time and memory, and no more than the last bits of
             the result, but for `batch_norm` chunk and networks with dropout or stochastic depth.
         precision: of the backbone: `fp32`, `tf32`, or, by autocast, `fp16` (with a gradient scaler) or `bf16`. The heads and all
             evaluation are in float32.
@@ -52,7 +53,7 @@ class FineTuning:
     warm_start: str | Path | None = None
     augment: str = AUGMENT
     batch_norm: str = "frozen"
-    clip_chunk: int = CLIP_CHUNK
+    clip_chunk: int | None = None
     precision: str = "fp32"
     frames: str | Path | None = None
     workers: int | None = None
@@ -68,6 +69,10 @@ class FineTuning:
         for name in ("backbone_lr", "decode_timeout"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
                 raise TrainingError(f"{name} is {value}, expected a finite number greater than 0")
+
+    def chunk_on(self, device: str) -> int:
+        """Clips at a time on a kind of device, `cpu` or `cuda`."""
+        return self.clip_chunk or CLIP_CHUNKS[device]
 
     @property
     def variant(self) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ _OPTIONS = (
     ),
     click.option(
         "--clip-chunk", type=click.IntRange(1),
-        help=f"End to end: clips in the backbone at a time; more take more memory.  [default: {CLIP_CHUNK}]",
+        help=f"End to end: clips in the backbone at a time; more take more memory.  [default: {CLIP_CHUNKS['cpu']}; on a GPU {CLIP_CHUNKS['cuda']}]",
     ),
     click.option(
         "--precision", type=click.Choice(PRECISIONS), help="End to end: arithmetic of the backbone in training.  [default: fp32]"

@@ -242,6 +242,29 @@ def test_frames_are_decoded_once_for_all_runs(config, folder, monkeypatch):
     fine_tune(replace(config, epochs=1, seed=1))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision, allowed", [("fp32", 1e-3), ("tf32", 0.05), ("fp16", 0.05), ("bf16", 0.1)])
+def test_a_gpu_trains_as_the_cpu_does(cuda, config, monkeypatch, precision, allowed):
+    scaled_by(monkeypatch, 16.0)
+    config = replace(config, epochs=1, dropout=0.0, tasks=("score", "classes"))
+    cpu = fine_tune(replace(config, out=config.out / "cpu"))
+    gpu = fine_tune(tuned(replace(config, out=config.out / "gpu", device="cuda"), precision=precision))
+    np.testing.assert_allclose(gpu.epochs[0].train_loss, cpu.epochs[0].train_loss, rtol=allowed)
+
+
+@pytest.mark.gpu
+def test_a_gpu_goes_on_after_an_interruption(cuda, config):
+    config = replace(config, device="cuda", checkpoint_seconds=0, tasks=("score", "classes"))
+    whole = fine_tune(replace(config, out=config.out / "whole"))
+    cut = replace(config, out=config.out / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(cut, on_step=Interrupt(4))
+    resumed = fine_tune(replace(cut, resume=True))
+    np.testing.assert_allclose(
+        [epoch.train_loss for epoch in resumed.epochs], [epoch.train_loss for epoch in whole.epochs], rtol=0.05
+    )
+
+
 # What cannot be trained with
 
 

@@ -1,5 +1,6 @@
 """The features that a backbone gives as it is, of samples shared among processes."""
 
+import collections
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from aqa_cache.backbones import for_inference
-from aqa_cache.inference import AUTO_BATCH_SIZES, Model, OutOfMemory, set_precision
+from aqa_cache.inference import AUTO_BATCH_SIZES, SLOTS, Model, OutOfMemory, set_precision
 from aqa_cache.preprocess import Preprocessing, normalise
 
 from ..targets import TrainingData
@@ -82,25 +83,29 @@ class BackboneFeatures:
         return [by_index[index] for index in indices]
 
     def load(self, frames: FrameViews, clips: Sequence[tuple[int, int, int]], start: int, stop: int) -> torch.Tensor:
-        pixels = np.stack([frames.clip(*clip) for clip in clips[start:stop]])
-        return normalise(torch.from_numpy(pixels).to(self.device), self._preprocessing)
+        pixels = torch.from_numpy(np.stack([frames.clip(*clip) for clip in clips[start:stop]]))
+        if self.device.type == "cuda":
+            # Pinned, so that the copy waits for its turn on the device and not here: the next chunk is read meanwhile.
+            pixels = pixels.pin_memory()
+        return normalise(pixels.to(self.device, non_blocking=True), self._preprocessing)
 
     def _infer(self, ready: nn.Module, frames: FrameViews, clips: Sequence[tuple[int, int]]) -> torch.Tensor:
         """Features of the plain view of clips, `(clips, dim)`, in batches of the largest size that memory holds."""
         while True:
             model = Model(ready, self.device, "fp32", self._preprocessing, self._batch_sizes[0])
+            made, in_flight = [], collections.deque()
             try:
-                made = [
-                    model.forward(
-                        [frames.clip(index, 0, clip) for index, clip in clips[start : start + model.batch_size]]
-                    )
-                    for start in range(0, len(clips), model.batch_size)
-                ]
+                for start in range(0, len(clips), model.batch_size):
+                    batch = clips[start : start + model.batch_size]
+                    in_flight.append(model.submit([frames.clip(index, 0, clip) for index, clip in batch]))
+                    if len(in_flight) == SLOTS:
+                        made.append(in_flight.popleft().wait())
             except OutOfMemory:
                 if len(self._batch_sizes) == 1:
                     raise
                 self._batch_sizes.pop(0)
                 torch.cuda.empty_cache()
                 continue
+            made += [features.wait() for features in in_flight]
             rows = np.concatenate(made) if made else np.empty((0, self.dim), np.float32)
             return torch.from_numpy(rows).to(self.device)

@@ -28,7 +28,7 @@ def check_duration(tuner: FineTuner, frames: FrameViews, config: TrainingConfig,
     """
     clips = sum(map(frames.clip_count, range(len(frames))))
     # Two chunks: the graph of the last is kept, so one alone would not show the second pass.
-    tried = [(0, 0, clip) for clip in range(min(2 * config.fine_tuning.clip_chunk, frames.clip_count(0)))]
+    tried = [(0, 0, clip) for clip in range(min(2 * tuner.chunk, frames.clip_count(0)))]
     statistics = [buffer.clone() for buffer in tuner.backbone.buffers()]
     for _ in range(2):  # the first time is slower, as memory is fetched and kernels are chosen
         started = time.perf_counter()

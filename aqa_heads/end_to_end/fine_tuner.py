@@ -33,6 +33,7 @@ class FineTuner:
         modules (nn.ModuleDict): all that is trained.
         optimisers (list): one AdamW with a learning rate for the backbone, one for encoder and heads and one for the captioner;
             an encoder that has its own optimiser beside it.
+        chunk (int): clips that go through the backbone at a time.
         skipped (int): steps that were not taken as a gradient was not finite in fp16.
     """
 
@@ -58,6 +59,7 @@ class FineTuner:
         self._frugal = frugal_optimisers(model, config.lr, weight_decay=config.weight_decay, seed=config.seed)
         self.optimisers = [self._optimiser, *self._frugal]
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._tuning.precision == "fp16")
+        self.chunk = self._tuning.chunk_on(self._device.type)
         self.skipped = 0
 
     @property
@@ -113,7 +115,7 @@ class FineTuner:
             self.backbone,
             partial(self._features.load, frames, clips),
             len(clips),
-            self._tuning.clip_chunk,
+            self.chunk,
             self._features.dim,
             seed=seed + self.processes.rank,
             autocast=TORCH_DTYPES[self._tuning.precision] if self._tuning.precision in _AUTOCAST else None,

@@ -36,7 +36,7 @@ class RecomputedFeatures:
     - The second pass repeats the first. Dropout and stochastic depth are seeded by `seed` and the chunk's number, so they do;
       plain backpropagation over the same chunks with the same seeds (`chunk_seed`) gives the same gradient, and one over other
       chunks another draw. A backbone that draws elsewhere is refused.
-    - Rounding. In float64 the two agree to about 1e-15. In float32 batches of other sizes are rounded otherwise, and where that
+    - Rounding. In float64 the two agree to about 1e-13. In float32 batches of other sizes are rounded otherwise, and where that
       decides between two inputs of a maximum, or the sign before a ReLU, the gradient takes another path; benchmarks/RESULTS.md
       says how far that goes. With a lower `autocast` both passes are rounded alike; the gradient of a 16-bit feature is 16-bit, too.
 

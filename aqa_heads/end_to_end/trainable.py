@@ -6,9 +6,7 @@ from itertools import accumulate
 from torch import channels_last_3d, nn
 
 from ..errors import TrainingError
-
-BATCH_NORMS = ("frozen", "chunk")
-"""Statistics that batch norm normalises by in training: those that came with the weights, or those of the clips at hand."""
+from ..fine_tuning import BATCH_NORMS
 
 _BATCH_NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 

@@ -255,6 +255,7 @@ class _Run:
             "parameters": sum(parameter.numel() for parameter in backbone.parameters()),
             "trained_parameters": sum(p.numel() for p in backbone.parameters() if p.requires_grad),
             "processes": self.processes.count,
+            "clip_chunk": self.tuning.chunk_on(self.device.type),
             "preprocessing": self.cache.meaning.preprocessing,
             "clip_rule": self.cache.meaning.clip_rule,
         }
@@ -276,7 +277,7 @@ class _Run:
             notes.append(
                 "batch norm keeps the statistics that came with the weights (--batch-norm chunk: those of each chunk of clips)"
                 if self.tuning.batch_norm == "frozen"
-                else f"batch norm takes the statistics of each chunk of {self.tuning.clip_chunk} clips"
+                else f"batch norm takes the statistics of each chunk of {self.tuning.chunk_on(self.device.type)} clips"
             )
         total = len(self.frames.views)
         if lacking := [index for index, count in enumerate(train.counts) if total > 1 and count < total]:
