@@ -8,7 +8,7 @@ from aqa_heads.fine_tuning import (
     AUGMENT,
     BACKBONE_LR,
     BATCH_NORMS,
-    CLIP_CHUNK,
+    CLIP_CHUNKS,
     LITERAL_BACKBONE_LR,
     NO_AUGMENT,
     PRECISIONS,
