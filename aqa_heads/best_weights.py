@@ -30,7 +30,8 @@ class BestWeights:
         from safetensors.torch import save_file
 
         with replacing(self._path) as temporary:
-            save_file(weights, temporary)
+            # A copy only of what lies in another order, such as convolutions that are channels last, which safetensors refuses.
+            save_file({name: weight.contiguous() for name, weight in weights.items()}, temporary)
 
     def put_back(self, module: nn.Module) -> None:
         """Give `module` the weights that were kept."""

@@ -15,6 +15,7 @@ from aqa_heads.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES,
 
 from .end_to_end_options import end_to_end_options, fine_tuning_of
 from .errors import handle_errors
+from .torchrun import process_count, rank, said_by_the_first
 
 if TYPE_CHECKING:
     from aqa_heads.runs import Run
@@ -165,25 +166,27 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
     """
     options["tasks"] = tuple(task.strip() for task in tasks.split(",") if task.strip())
     options["fine_tuning"] = fine_tuning_of(options)
-    names = _named(experiments)
-    configs = [
-        TrainingConfig(experiment=name, seed=seed + number, **_applicable(name, options, alone=len(names) == 1))
-        for name in names
-        for number in range(seed_count)
-    ]
+    with said_by_the_first():
+        names = _named(experiments)
+        configs = [
+            TrainingConfig(experiment=name, seed=seed + number, **_applicable(name, options, alone=len(names) == 1))
+            for name in names
+            for number in range(seed_count)
+        ]
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         runs = train_runs(configs)
     except KeyboardInterrupt as interrupt:
-        click.echo(
-            "Stopped. Give the same command with --resume to go on: finished runs stay, and the one in between goes on after its last "
-            f"checkpoint, if it got as far as one (every {options['checkpoint_seconds']:g} s or more).",
-            err=True,
-        )
+        if not rank():
+            click.echo(
+                "Stopped. Give the same command with --resume to go on: finished runs stay, and the one in between goes on after its "
+                f"last checkpoint, if it got as far as one (every {options['checkpoint_seconds']:g} s or more).",
+                err=True,
+            )
         sys.exit(143 if isinstance(interrupt, _Terminated) else 130)
     finally:
         signal.signal(signal.SIGTERM, before)
-    if not _rank():  # of several processes the first one speaks
+    if not rank():
         click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
 
 
@@ -200,7 +203,7 @@ def _applicable(name: str, options: dict, alone: bool) -> dict:
     if alone or name not in REFERENCES:
         return options
     given = [option for option in NETWORK_ONLY if options[option] is not None]
-    if given:
+    if given and not rank():
         click.echo(
             f"{REFERENCES[name].title} is what it is: given for the other rows, not for it: {', '.join(given)}",
             err=True,
@@ -227,30 +230,14 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
     """
     from rich.console import Console
 
-    from aqa_cache.cache import FeatureCache
-    from aqa_heads.run_folder import check_run_folder
-    from aqa_heads.splits import fold_names
-    from aqa_heads.targets import usable_tasks
-
     from .train_progress import train_showing
     from .train_table import results_table
 
-    planned = []
-    for config in configs:
-        with FeatureCache(config.features) as cache:
-            folds = [config.fold]
-            if config.folds is not None and config.fold is None:
-                samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
-                folds = fold_names(samples, config.folds)
-            for fold in folds:
-                folded = replace(config, fold=fold)
-                named = replace(folded, tasks=usable_tasks(cache, folded))
-                if not _rank():  # the first of several processes writes
-                    check_run_folder(named.run_folder(cache.meaning.backbone), config.overwrite, config.resume)
-                planned.append((folded, _full_label(named, cache.meaning.backbone)))
-    console = Console(quiet=bool(_rank()))
+    with said_by_the_first():
+        planned = [run for config in configs for run in _planned(config)]
+    console = Console(quiet=rank() > 0)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=160, quiet=bool(_rank()))
+        console = Console(width=160, quiet=rank() > 0)
     said: set[str] = set()
     runs = [
         train_showing(config, label if len(planned) == 1 else f"[{number}/{len(planned)}] {label}", console, said)
@@ -262,10 +249,34 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
     return runs
 
 
-def _rank() -> int:
-    """The number of this process, where torchrun started several."""
-    rank = os.environ.get("RANK", "")
-    return int(rank) if rank.isdecimal() else 0
+def _planned(config: TrainingConfig) -> "list[tuple[TrainingConfig, str]]":
+    """The runs of a config, one per fold, each with its label.
+
+    Raises:
+        AqaError: a run folder is in the way, the cache cannot be used, or several processes want to train on cached features.
+    """
+    from aqa_cache.cache import FeatureCache
+    from aqa_heads.run_folder import check_run_folder
+    from aqa_heads.splits import fold_names
+    from aqa_heads.targets import usable_tasks
+
+    if config.fine_tuning is None and (count := process_count()) > 1:
+        raise TrainingError(
+            f"{count} processes were started, but training on cached features takes one; leave torchrun out, or give --end-to-end"
+        )
+    runs = []
+    with FeatureCache(config.features) as cache:
+        folds = [config.fold]
+        if config.folds is not None and config.fold is None:
+            samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+            folds = fold_names(samples, config.folds)
+        for fold in folds:
+            folded = replace(config, fold=fold)
+            named = replace(folded, tasks=usable_tasks(cache, folded))
+            if not rank():  # who writes
+                check_run_folder(named.run_folder(cache.meaning.backbone), config.overwrite, config.resume)
+            runs.append((folded, _full_label(named, cache.meaning.backbone)))
+    return runs
 
 
 def _full_label(config: TrainingConfig, backbone: str) -> str:

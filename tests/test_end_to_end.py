@@ -221,7 +221,9 @@ def test_a_step_whose_gradient_overflows_is_left_out_and_counted(config, monkeyp
 
 
 def test_the_literal_exp_7_with_its_frugal_encoder_and_projection(config, monkeypatch):
+    """Its best weights go to a file, as they are too large for a second copy in memory."""
     monkeypatch.setattr("aqa_heads.model.FRUGAL_HIDDEN", 24)
+    monkeypatch.setattr("aqa_heads.best_weights.MEMORY_LIMIT", 0)
     run = fine_tune(
         replace(
             config, experiment="7", literal=True, lr=1e-3, epochs=2, checkpoint_seconds=0, tasks=("score", "classes")

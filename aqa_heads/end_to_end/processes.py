@@ -1,5 +1,6 @@
 """Several processes that train one model together, as torchrun starts them: who does what, and what they tell each other."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ _T = TypeVar("_T")
 # One process may decode videos for hours while the others wait for it.
 _WAIT = timedelta(days=7)
 _START = timedelta(minutes=10)
+_runs = itertools.count()
 _BUCKET = 2**24  # values that travel at a time: 64 MiB in float32
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
 
@@ -219,6 +221,8 @@ class Processes:
         try:
             # The store by itself: who does not come within minutes does not come, however long they may be busy later.
             store, rank, count = next(dist.rendezvous("env://", self.rank, self.count, timeout=_START))
+            # torchrun's store outlives a run: what the run before left in it is not to be taken for this one's.
+            store = dist.PrefixStore(f"run {next(_runs)}", store)
             dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=_WAIT)
         except (RuntimeError, ValueError, OSError) as error:
             where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
