@@ -68,10 +68,13 @@ def _epoch(families: "Sequence[Family]") -> str:
 
 def _caption(families: "Sequence[Family]") -> str:
     lines = []
-    if any(not family.config.get("literal") and family.config.get("direct") for family in families):
+    direct = [family for family in families if not family.config.get("literal") and family.config.get("direct")]
+    if any(not family.end_to_end for family in direct):
         lines.append(
             "Not literal: trained as suits cached features, the score from a ridge regression on (docs/training.md)."
         )
+    if any(family.end_to_end for family in direct):
+        lines.append("Not literal: end to end from heads as on cached features (docs/training.md, docs/end_to_end.md).")
     if any(family.floors != families[0].floors for family in families):
         lines.append(f"Floors are those of {families[0].short}; other rows were tested or trained on other samples.")
     return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""Whole end-to-end runs on synthetic dives: what extraction gives back of their predictions, and Exp 7's memory, into RESULTS.md.
+
+    python benchmarks/bench_fine_tuning.py
+    python benchmarks/bench_fine_tuning.py --only exp7 --device cuda
+
+- roundtrip: predictions of a run, and of its heads on features that `extract` made with the run's backbone.
+- exp7: peak memory of the whole `aqa-train --end-to-end --exp 7`, by default and literal, captions included.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from results import write_section
+
+TRAIN, TEST, EVENTS, FRAME_SIZE, LIMIT = 20, 4, 6, 112, 12 * 2**30
+
+
+def main() -> None:
+    sections = {"roundtrip": bench_roundtrip, "exp7": bench_exp7}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(sections), help="any of them, separated by commas")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--epochs", type=int, default=3, help="of the roundtrip")
+    parser.add_argument(
+        "--vocabulary", help="MTL-AQA's vocab.json for exp7; by default the words of the synthetic captions"
+    )
+    parser.add_argument("--folder", help="for videos, features and runs, which stay there; by default a temporary one")
+    options = parser.parse_args()
+    asked = options.only.split(",")
+    if unknown := set(asked) - sections.keys():
+        parser.error(f"--only: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(sections)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(options.folder or temporary)
+        render(folder)
+        for name in asked:
+            title, arguments, lines = sections[name](options, folder)
+            command = f"python benchmarks/bench_fine_tuning.py --only {name} --device {options.device}{arguments}"
+            write_section(f"fine-tuning {name} {options.device}", f"{title}, {options.device}", command, lines)
+
+
+def render(folder: Path) -> None:
+    from aqa_cache.datasets.synthetic_dives import render_broadcasts
+
+    render_broadcasts(folder / "videos", train_dives=TRAIN, test_dives=TEST, events=EVENTS, size=(320, 180), workers=1)
+
+
+def cache_of(folder: Path, backbone: str, device: str, name: str = "", weights: str = "random", dtype="auto") -> Path:
+    from aqa_cache.clips import ClipRule
+    from aqa_cache.extraction import ExtractionConfig, extract
+
+    path = folder / f"feats-{backbone}{name}.h5"
+    preprocess = "mtl-aqa" if weights == "random" else "weights"
+    rule = ClipRule(window=103)
+    config = ExtractionConfig(
+        backbone, weights, preprocess=preprocess, size=FRAME_SIZE, clip_rule=rule, dtype=dtype, device=device
+    )
+    extract(folder / "videos", path, config, say=print)
+    return path
+
+
+def bench_roundtrip(options: argparse.Namespace, folder: Path) -> tuple[str, str, list[str]]:
+    import torch
+
+    from aqa_cache.cache import FeatureCache
+    from aqa_heads import FineTuning, TrainingConfig, fine_tune, predict
+
+    lines = [
+        f"{TRAIN} + {TEST} synthetic dives of 6 clips at {FRAME_SIZE} px, random weights, baseline, {options.epochs} epochs in steps of 4, "
+        "float32. Then the backbone's features of all dives by extraction, and the run's heads on them. Deviation: the largest of any "
+        "dive's predicted score, over the standard deviation of the predicted scores. Aim: at most 0.001 from a float32 cache.",
+        "",
+        "| backbone | cache | largest deviation / std | Spearman, run's and cache's predictions |",
+        "|---|---|---|---|",
+    ]
+    for backbone in ("s3d", "c3d"):
+        features = cache_of(folder, backbone, options.device)
+        tuning = FineTuning(folder / "videos", backbone_lr=1e-5)
+        run = fine_tune(
+            TrainingConfig(
+                features, "2" if backbone == "s3d" else "baseline", epochs=options.epochs, batch_size=4, tasks=("score", "classes"),
+                validation=0.3, out=folder / "runs", overwrite=True, device=options.device, fine_tuning=tuning,
+            ),
+            say=print, on_epoch=print,
+        )  # fmt: skip
+        mine = {row["sample_id"]: float(row["predicted_score"]) for row in run.predictions}
+        model = run.load_model()
+        for dtype in ("float32", "float16"):
+            again = cache_of(folder, backbone, options.device, f"-tuned-{dtype}", str(run.folder), dtype)
+            with FeatureCache(again) as cache:
+                said = predict(model, [torch.from_numpy(cache.features(index)) for index in range(len(cache))]).score
+                true = np.array([mine[sample.sample_id] for sample in cache.samples])
+            from scipy.stats import spearmanr
+
+            lines.append(
+                f"| {backbone} | {dtype} | {np.abs(said - true).max() / true.std():.1e} | {spearmanr(said, true).statistic:.6f} |"
+            )
+            print(lines[-1], flush=True)
+    return "Fine-tuned, extracted, predicted", f" --epochs {options.epochs}", lines
+
+
+def bench_exp7(options: argparse.Namespace, folder: Path) -> tuple[str, str, list[str]]:
+    from aqa_heads import read_run
+
+    features = cache_of(folder, "c3d", options.device)
+    lines = [
+        f"`aqa-train --end-to-end --exp 7` as a whole process: C3D at {FRAME_SIZE} px, score, classes and captions, one epoch of {TRAIN} "
+        f"dives of 6 clips, steps of 16 dives, evaluation and all files. Aim: {LIMIT / 2**30:.0f} GiB. Peak: of the process on the CPU, of the "
+        "allocated tensors on a GPU.",
+        "",
+        "| | clips at a time | parameters | words | peak | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, chunk, more in (
+        ("encoder 1024 wide (default)", 2, ()),
+        ("literal: encoder 8192 wide", 1, ("--literal",)),
+    ):
+        command = [
+            "aqa-train", "--end-to-end", "--features", features, "--videos", folder / "videos", "--exp", "7", "--batch-size", 16,
+            "--epochs", 1, "--clip-chunk", chunk, "--validation", 0.25, "--no-meteor", "--overwrite", "--device", options.device,
+            "--out", folder / "runs", *more, *(("--vocabulary", options.vocabulary) if options.vocabulary else ()),
+        ]  # fmt: skip
+        subprocess.run([Path(sys.executable).parent / command[0], *map(str, command[1:])], check=True)
+        run = read_run(folder / "runs" / f"exp7{'-literal' if more else ''}-end-to-end")
+        lines.append(
+            f"| {name} | {chunk} | {run.summary['parameters']:,} | {len(run.vocabulary):,} "
+            f"| {run.summary['peak_memory_bytes'] / 2**30:.2f} GiB | {run.summary['seconds']['total']:.0f} |"
+        )
+        print(lines[-1], flush=True)
+    return "Exp 7 end to end in memory", " --vocabulary vocab.json" if options.vocabulary else "", lines
+
+
+if __name__ == "__main__":
+    main()
