@@ -121,10 +121,10 @@ def bench_exp7(options: argparse.Namespace, folder: Path) -> tuple[str, str, lis
         command = [
             "aqa-train", "--end-to-end", "--features", features, "--videos", folder / "videos", "--exp", "7", "--batch-size", 16,
             "--epochs", 1, "--clip-chunk", chunk, "--validation", 0.25, "--no-meteor", "--overwrite", "--device", options.device,
-            "--out", folder / "runs", *more, *(("--vocabulary", options.vocabulary) if options.vocabulary else ()),
+            "--out", folder / f"exp7-{chunk}", *more, *(("--vocabulary", options.vocabulary) if options.vocabulary else ()),
         ]  # fmt: skip
         subprocess.run([Path(sys.executable).parent / command[0], *map(str, command[1:])], check=True)
-        run = read_run(folder / "runs" / f"exp7{'-literal' if more else ''}-end-to-end")
+        run = read_run(next((folder / f"exp7-{chunk}").glob("exp7*")))
         lines.append(
             f"| {name} | {chunk} | {run.summary['parameters']:,} | {len(run.vocabulary):,} "
             f"| {run.summary['peak_memory_bytes'] / 2**30:.2f} GiB | {run.summary['seconds']['total']:.0f} |"
