@@ -155,7 +155,7 @@ def prepare_frames(
 ) -> None:
     """See to it that `path` holds the frames of all clips of a cache, as they are extracted from the videos as they are now.
 
-    If it does, nothing is decoded. Of several processes that want the same store, one makes it and the others wait. Whoever reads an
+    If it does, with these views or more, nothing is decoded. Of several processes that want the same store, one makes it and the others wait. Whoever reads an
     older store of this name keeps reading that one.
 
     Args:
@@ -309,7 +309,9 @@ def _differences(path: Path, contents: dict) -> list[str]:
     if not path.exists():
         return list(contents)
     with FrameStore(path) as store:
-        return [name.replace("_", " ") for name in contents if store.contents.get(name) != contents[name]]
+        different = [name.replace("_", " ") for name in contents if store.contents.get(name) != contents[name]]
+        wanted = {View(*view) for view in contents["views"]}
+        return [name for name in different if name != "views" or not wanted <= set(store.views)]
 
 
 def _write(

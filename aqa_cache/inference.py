@@ -180,7 +180,7 @@ def ready_model(
     """
     if precision == "tf32" and device.type != "cuda":
         raise AqaError("precision tf32 is arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
-    if device.type == "cpu" and not _native(precision):
+    if device.type == "cpu" and not is_native(precision):
         say(f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many times slower.")
         precision = "fp32"
     plain = for_inference(module, device, torch.float32)
@@ -230,7 +230,7 @@ def set_precision(device: torch.device, precision: str) -> None:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
-def _native(precision: str) -> bool:
+def is_native(precision: str) -> bool:
     """Whether the processor has this arithmetic itself; what it has to imitate is many times slower than fp32."""
     if precision == "fp32":
         return True

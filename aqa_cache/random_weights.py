@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .atomic import replacing
 from .backbones import Backbone
+from .weights_file import write_tensors
 
 RANDOM = "random"
 
@@ -24,8 +24,6 @@ def make_random_weights(backbone: Backbone, path: Path, seed: int = 0) -> None:
     Args:
         path: a `.safetensors` file, written at once.
     """
-    from safetensors.torch import save_file
-
     generator = torch.Generator().manual_seed(seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -44,8 +42,7 @@ def make_random_weights(backbone: Backbone, path: Path, seed: int = 0) -> None:
     tensors = {
         key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in module.state_dict().items()
     }
-    with replacing(path) as temporary:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary)
+    write_tensors(path, tensors)
 
 
 def _take_statistics(module: nn.Module, backbone: Backbone, generator: torch.Generator) -> None:

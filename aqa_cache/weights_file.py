@@ -1,11 +1,13 @@
 """A file of weights: its tensors and its hash. Nothing is unpickled but tensors."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from .errors import WeightsError, first_line
+from .atomic import replacing
+from .errors import AqaError, WeightsError, first_line
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -48,6 +50,26 @@ def read_backbone_tensors(path: Path) -> dict[str, torch.Tensor]:
     for prefix in ("module.", "backbone."):
         tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
     return tensors
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a `.safetensors` file at once; on the CPU no tensor is copied but those whose elements lie in another order.
+
+    Args:
+        metadata: one entry at most: of several, safetensors writes now one first and now the other, and the file has other bits
+            each time.
+
+    Raises:
+        AqaError: the file cannot be written (disk full); an older one is intact.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:  # for what the system calls an OSError, too
+            raise AqaError(f"{path}: writing failed ({first_line(error)}); nothing was changed") from None
 
 
 def sha256_of(path: Path) -> str:

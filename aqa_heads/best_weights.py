@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from aqa_cache.atomic import replacing
+from aqa_cache.weights_file import write_tensors
 
 # What is larger is kept in a file, as a second copy of it may not fit in memory.
 MEMORY_LIMIT = 2**30
@@ -27,11 +27,7 @@ class BestWeights:
         if sum(weight.nbytes for weight in weights.values()) <= MEMORY_LIMIT:
             self._copy = {name: weight.detach().clone() for name, weight in weights.items()}
             return
-        from safetensors.torch import save_file
-
-        with replacing(self._path) as temporary:
-            # A copy only of what lies in another order, such as convolutions that are channels last, which safetensors refuses.
-            save_file({name: weight.contiguous() for name, weight in weights.items()}, temporary)
+        write_tensors(self._path, weights)
 
     def put_back(self, module: nn.Module) -> None:
         """Give `module` the weights that were kept."""

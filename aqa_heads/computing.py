@@ -58,7 +58,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def out_of_memory_explained(device: torch.device) -> Iterator[None]:
+def out_of_memory_explained(device: torch.device, advice: str = "a smaller --batch-size or --encoder-hidden") -> Iterator[None]:
     """Where memory ends in the block, a TrainingError says what helps."""
     try:
         yield
@@ -70,7 +70,7 @@ def out_of_memory_explained(device: torch.device) -> Iterator[None]:
         said = (str(error) or "out of memory").splitlines()[0]
         raise TrainingError(
             f"{device} has not enough memory ({said}); "
-            "try a smaller --batch-size or --encoder-hidden" + ("" if device.type == "cpu" else ", or --device cpu")
+            f"try {advice}" + ("" if device.type == "cpu" else ", or --device cpu")
         ) from None
 
 

@@ -5,6 +5,9 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from aqa_cache.errors import AqaError
+from aqa_cache.views import PLAIN, View, parse_views
+
 from .errors import TrainingError
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
@@ -69,6 +72,15 @@ class FineTuning:
         for name in ("backbone_lr", "decode_timeout"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
                 raise TrainingError(f"{name} is {value}, expected a finite number greater than 0")
+        try:
+            _ = self.views
+        except AqaError as error:
+            raise TrainingError(f"augment: {error}, or {NO_AUGMENT}") from None
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What `augment` draws from, the plain one first; it alone for `none`."""
+        return (PLAIN,) if self.augment.strip() == NO_AUGMENT else parse_views(self.augment)
 
     def chunk_on(self, device: str) -> int:
         """Clips at a time on a kind of device, `cpu` or `cuda`."""

@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from aqa_cache.atomic import replacing
+from aqa_cache.weights_file import write_tensors
 
 from .errors import TrainingError
 from .frugal_adam import FrugalAdam, described
@@ -88,14 +88,11 @@ class FrugalLstmEncoder(nn.Module):
         Raises:
             AqaError: the file cannot be written; an older one is intact.
         """
-        from safetensors.torch import save_file
-
         tensors, metadata = self.lstm.state_dict(), {}
         if with_optimiser and self.optimiser is not None:
             tensors |= self.optimiser.moments()
             metadata = {name: str(getattr(self.optimiser, name)) for name in ("steps", "seed")}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata)
+        write_tensors(Path(path), tensors, metadata)
 
     def load(self, path: str | Path, *, with_optimiser: bool = True) -> None:
         """Read what `save` wrote, a piece at a time into the tensors that are there; a resumed run is equal to the bit.

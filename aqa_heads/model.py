@@ -22,6 +22,11 @@ FROM_CONFIG = (
 )  # fmt: skip
 
 
+def is_frugal(encoder: str, hidden: int | None) -> bool:
+    """Whether an encoder of this width trains itself in its backward pass."""
+    return encoder == "lstm" and (hidden or 0) >= FRUGAL_HIDDEN
+
+
 @dataclass(frozen=True)
 class Output:
     """What the model says of a batch.
@@ -90,8 +95,7 @@ class AqaModel(nn.Module):
         self.encoder = self.heads = self.captioner = None
         width = projection or dim
         if "score" in tasks or "classes" in tasks:
-            frugal = encoder == "lstm" and encoder_hidden >= FRUGAL_HIDDEN
-            make = FrugalLstmEncoder if frugal else partial(make_encoder, encoder)
+            make = FrugalLstmEncoder if is_frugal(encoder, encoder_hidden) else partial(make_encoder, encoder)
             self.encoder = make(width, encoder_hidden, encoder_layers)
             numbers = {name: len(names) for name, names in self.class_names.items()}
             self.heads = Heads(

@@ -69,7 +69,8 @@ def last_checkpoint(work: Work, folder: Path, identity: Mapping, say: Callable[[
             f"{folder}: what was interrupted is another run ({'; '.join(different)}); give the same options and the same "
             "cache, or --overwrite to begin again"
         )
-    say(f"goes on after epoch {len(checkpoint['epochs'])}")
+    steps = f" and {checkpoint['done']} steps of the next" if checkpoint.get("done") else ""
+    say(f"goes on after epoch {len(checkpoint['epochs'])}{steps}")
     if different := _differences(theirs, identity):
         say(
             f"the run was begun otherwise ({'; '.join(different)}): its last bits are not those of one that was never stopped"
@@ -78,8 +79,13 @@ def last_checkpoint(work: Work, folder: Path, identity: Mapping, say: Callable[[
 
 
 def _differences(theirs: Mapping, mine: Mapping, but: tuple[str, ...] = ()) -> list[str]:
-    return [
-        f"{name} was {theirs.get(name)}, is {value}"
-        for name, value in mine.items()
-        if name not in but and theirs.get(name) != value
-    ]
+    lines = []
+    for name, value in mine.items():
+        other = theirs.get(name)
+        if name in but or other == value:
+            continue
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            lines += _differences(other, value)
+        else:
+            lines.append(f"{name} was {other}, is {value}")
+    return lines

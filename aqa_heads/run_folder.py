@@ -87,13 +87,13 @@ class Work:
                 f"{path}: the checkpoint cannot be read ({first_line(error)}); give --overwrite to begin again"
             ) from None
 
-    def save(self, state: Callable[[], Mapping]) -> None:
-        """Keep `state()` as the checkpoint, if it is time."""
+    def save(self, state: Callable[[], Mapping], now: bool = False) -> bool:
+        """Keep `state()` as the checkpoint, if it is time or has to be `now`; whether that was so."""
         import torch
 
         started = time.monotonic()
-        if started < self._next:
-            return
+        if started < self._next and not now:
+            return False
         path = self.path / _CHECKPOINT
         with replacing(path) as temporary:
             try:
@@ -102,8 +102,9 @@ class Work:
                 raise RunError(
                     f"{path}: cannot be written ({first_line(error)}); make room and give --resume"
                 ) from None
-        now = time.monotonic()
-        self._next = now + max(self._seconds, _SAVING_SHARE * (now - started) if self._seconds else 0)
+        ended = time.monotonic()
+        self._next = ended + max(self._seconds, _SAVING_SHARE * (ended - started) if self._seconds else 0)
+        return True
 
 
 @contextmanager

@@ -195,7 +195,7 @@ def write_run(
 
     Numbers that are None or not finite become empty cells, in JSON null.
     """
-    from safetensors.torch import save_file
+    from aqa_cache.weights_file import write_tensors
 
     _write(folder / "config.json", _to_json(config))
     _write(folder / "summary.json", _to_json(summary))
@@ -208,10 +208,8 @@ def write_run(
     if any(weight.is_cuda for weight in weights.values()):
         # The weights of an RNN are slices of one block there, which safetensors takes for shared.
         weights = {name: weight.cpu().clone() for name, weight in weights.items()}
-    # One entry: of several, safetensors writes now one first and now the other, and the file has other bits each time.
     metadata = {"run": _to_json({"config": config, "vocabulary": vocabulary and vocabulary.words})}
-    with replacing(folder / "model.safetensors") as path:
-        save_file(weights, path, metadata)
+    write_tensors(folder / "model.safetensors", weights, metadata)
 
 
 def _to_json(record) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from synthetic_cache import small_models
 from test_resume import Interrupt, files
@@ -18,7 +19,7 @@ from aqa_cache.errors import AqaError
 from aqa_cache.extraction import ExtractionConfig, extract
 from aqa_heads import FineTuning, TrainingConfig, fine_tune, predict, train
 from aqa_heads.end_to_end import estimate
-from aqa_heads.errors import RunError, TrainingError
+from aqa_heads.errors import DivergedError, RunError, TrainingError
 
 NOTHING = 1e-30  # as a learning rate
 
@@ -131,12 +132,19 @@ def test_features_of_the_tuned_backbone_give_the_same_predictions(config, folder
     assert again.config["features"]["weights"] == run.folder.name
 
 
-@pytest.mark.parametrize("features, batch_norm", [("feats.h5", "frozen"), ("feats.h5", "chunk"), ("drop.h5", "frozen")])
-def test_an_interrupted_run_goes_on_to_the_same_bits(config, folder, features, batch_norm):
+@pytest.mark.parametrize(
+    "features, changes, memory_limit",
+    [
+        ("drop.h5", {}, 2**30),
+        ("feats.h5", {"batch_norm": "chunk"}, 2**30),
+        ("feats.h5", {"precision": "fp16", "freeze_until": "4"}, 0),  # the best weights in a file
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_bits(config, folder, monkeypatch, features, changes, memory_limit):
     """In the middle of an epoch, after one, and after the last step; with dropout in backbone and heads."""
-    config = tuned(
-        replace(config, features=folder / features, dropout=0.3, checkpoint_seconds=0), batch_norm=batch_norm
-    )
+    monkeypatch.setattr("aqa_heads.best_weights.MEMORY_LIMIT", memory_limit)
+    scaled_by(monkeypatch, 2.0**12)
+    config = tuned(replace(config, features=folder / features, dropout=0.3, checkpoint_seconds=0), **changes)
     whole = files(fine_tune(replace(config, out=config.out / "whole")).folder)
     assert "backbone.safetensors" in whole
     for steps in (1, 3, 4, 9):
@@ -213,11 +221,19 @@ def test_a_lower_precision_trains_nearly_the_same(config, monkeypatch, precision
     assert not any("left out" in note for note in lower.summary["notes"])
 
 
-def test_a_step_whose_gradient_overflows_is_left_out_and_counted(config, monkeypatch):
-    """Each step finds that the scale is too large, halves it, and changes nothing."""
+def test_steps_whose_gradient_overflows_are_left_out_and_counted(config, monkeypatch):
+    """The scale is too large at first, and halved until it is not."""
+    scaled_by(monkeypatch, 2.0**24)
+    run = fine_tune(tuned(replace(config, epochs=10, tasks=("score",)), precision="fp16", augment="none"))
+    (note,) = (note for note in run.summary["notes"] if "left out" in note)
+    skipped, total = int(note.split()[0]), 10 * 3
+    assert 0 < skipped < total and note.startswith(f"{skipped} of {total} steps")
+
+
+def test_a_run_that_took_no_step_is_an_error(config, monkeypatch):
     scaled_by(monkeypatch, 2.0**120)
-    run = fine_tune(tuned(replace(config, epochs=1, tasks=("score",)), precision="fp16", augment="none"))
-    assert any("3 step(s) were left out" in note for note in run.summary["notes"])
+    message = refused(tuned(replace(config, epochs=1, tasks=("score",)), precision="fp16"), DivergedError)
+    assert "none of the 3 steps could be taken" in message
 
 
 def test_the_literal_exp_7_with_its_frugal_encoder_and_projection(config, monkeypatch):
@@ -239,9 +255,14 @@ def test_the_paper_protocol_tests_after_every_epoch(config):
 
 
 def test_frames_are_decoded_once_for_all_runs(config, folder, monkeypatch):
+    """Also for one that asks for fewer views, which then sees what it would see of a store of its own."""
     fine_tune(replace(config, epochs=1))
+    alone = tuned(replace(config, epochs=1, out=config.out / "alone"), augment="flip", frames=config.out / "own.h5")
+    own = fine_tune(alone)
     monkeypatch.setattr("aqa_cache.frame_store._write", lambda *_: pytest.fail("decoded again"))
     fine_tune(replace(config, epochs=1, seed=1))
+    shared = fine_tune(tuned(replace(alone, out=config.out / "shared"), frames=None))
+    assert files(shared.folder)["predictions.csv"] == files(own.folder)["predictions.csv"]
 
 
 @pytest.mark.gpu
@@ -310,14 +331,14 @@ def test_what_would_take_days_on_a_cpu_is_not_begun(config, monkeypatch):
     "changes, said",
     [
         ({"freeze_until": "conv9"}, "--freeze-until conv9: the backbone has no layer of this name"),
-        ({"augment": "rotate"}, "--augment: unknown view 'rotate'"),
-        ({"augment": "jitter=99"}, "--augment: jitter is 99 frames"),
         ({"videos": "nowhere"}, "nowhere: no such video or folder"),
         ({"weights": "nothing.pth"}, "weights 'nothing.pth' are neither a published name nor a file"),
         ({"warm_start": "nowhere"}, "nowhere: is not a run folder"),
+        ({"precision": "tf32"}, "precision tf32 is arithmetic of NVIDIA GPUs"),
     ],
 )
-def test_wrong_values_are_one_message(config, tmp_path, changes, said):
+def test_wrong_values_are_one_message_before_anything_is_decoded(config, monkeypatch, tmp_path, changes, said):
+    monkeypatch.setattr("aqa_cache.frame_store._write", lambda *_: pytest.fail("decoded"))
     message = refused(tuned(config, **changes, frames=tmp_path / "other.h5"), AqaError)
     assert said in message and "\n" not in message
 
@@ -329,10 +350,19 @@ def test_imported_features_cannot_be_trained_through(config, tmp_path):
     assert "imported" in message
 
 
-@pytest.mark.parametrize("changed", ["seed", "encoder", "features", "words"])
+@pytest.mark.parametrize("changed", ["split", "encoder", "features", "words", "standardise", "difficulty", "weights"])
 def test_a_warm_start_from_another_run_is_refused(config, folder, tmp_path, changed):
     start = replace(config, fine_tuning=None, out=tmp_path / "start", epochs=1)
-    if changed == "features":
+    if changed == "weights":
+        said, config = (
+            "--weights names others",
+            tuned(config, weights=str(write_weights(tmp_path / "other.pth", seed=1))),
+        )
+    elif changed == "standardise":
+        said, start = "standardise was False, is True", replace(start, standardise=False)
+    elif changed == "difficulty":
+        said, start = "difficulty was multiply, is ignore", replace(start, difficulty="multiply")
+    elif changed == "features":
         features = extract_tiny(folder, folder / "videos", "other.h5", clip_rule=ClipRule(window=32))
         said, start = "another backbone, other weights, other clips", replace(start, features=features)
     elif changed == "encoder":
@@ -344,6 +374,29 @@ def test_a_warm_start_from_another_run_is_refused(config, folder, tmp_path, chan
         config = replace(config, folds=4, fold="1/4", protocol="paper")
     message = refused(tuned(config, warm_start=train(start).folder))
     assert message.startswith("--warm-start") and said in message
+
+
+def test_an_encoder_that_trains_itself_is_not_trained_in_fp16(config, monkeypatch):
+    monkeypatch.setattr("aqa_heads.model.FRUGAL_HIDDEN", 24)
+    assert "use bf16" in refused(tuned(replace(config, experiment="7", literal=True), precision="fp16"))
+
+
+def test_a_full_disk_at_the_end_loses_nothing(config, monkeypatch):
+    """The last checkpoint is written before the files are."""
+    whole = files(fine_tune(replace(config, out=config.out / "whole")).folder)
+    cut = replace(config, out=config.out / "cut", checkpoint_seconds=1e6)
+
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(AqaError, match="No space left"):
+        patch.setattr("safetensors.torch.save_file", full)
+        fine_tune(cut)
+    steps = []
+    mine = files(fine_tune(replace(cut, resume=True), on_step=steps.append).folder)
+    assert not steps
+    for name in whole:
+        assert mine[name] == whole[name], name
 
 
 def test_a_run_that_was_trained_end_to_end_is_no_warm_start(config, tmp_path):
@@ -367,5 +420,5 @@ def test_a_resumed_run_must_start_from_the_same_weights(config, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fine_tune(replace(other, checkpoint_seconds=0), on_step=Interrupt(2))
     write_weights(tmp_path / "other.pth", seed=2)
-    with pytest.raises(RunError, match="backbone_sha256 was"):
+    with pytest.raises(RunError, match=r"another run \(weights_sha256 was \w+, is \w+\)"):
         fine_tune(replace(other, resume=True))

@@ -28,7 +28,7 @@ class Pooled(nn.Module):
 @pytest.fixture
 def native(monkeypatch):
     """As if the processor had every arithmetic of its own."""
-    monkeypatch.setattr(inference, "_native", lambda precision: True)
+    monkeypatch.setattr(inference, "is_native", lambda precision: True)
 
 
 def clips(count):
@@ -84,7 +84,7 @@ def test_a_precision_that_loses_the_features_is_not_used(native, scale, cosine):
 
 
 def test_arithmetic_that_the_processor_lacks_is_not_used(monkeypatch):
-    monkeypatch.setattr(inference, "_native", lambda precision: precision == "fp32")
+    monkeypatch.setattr(inference, "is_native", lambda precision: precision == "fp32")
     said = []
     assert ready_model(Pooled(), CPU, "bf16", SMALL, 2, 16, say=said.append).precision == "fp32"
     assert said == ["Using fp32: this processor has no bf16 arithmetic of its own, which makes it many times slower."]

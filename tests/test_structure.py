@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "aqa_cli": {"aqa_cli", "aqa_heads", "aqa_cache"},
 }
 # What the heads may know of the video side: the file between the two stages, and nothing that decodes.
-SHARED = {"annotations", "atomic", "cache", "devices", "errors", "locks", "meaning"}
+SHARED = {"annotations", "atomic", "cache", "devices", "errors", "locks", "meaning", "views", "weights_file"}
 # Trains the backbone too, and so sits on top of both stages.
 END_TO_END = "aqa_heads.end_to_end"
 

@@ -33,7 +33,7 @@ def main(folder: str, out: str, precision: str) -> None:
         patch.setattr(FineTuner, "_take_step", record)
         run = fine_tune(
             TrainingConfig(
-                Path(folder) / "feats.h5", epochs=2, batch_size=3, out=out, device="cpu", meteor=False, checkpoint_seconds=0,
+                Path(folder) / "feats.h5", epochs=1, batch_size=3, out=out, device="cpu", meteor=False, checkpoint_seconds=0,
                 fine_tuning=FineTuning(Path(folder) / "videos", precision=precision),
             )
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The features that a backbone gives as it is, of samples shared among processes."""
+"""The features that a backbone gives as it is, computed as extraction does it."""
 
 import collections
 import copy
@@ -10,12 +10,18 @@ import torch
 from torch import nn
 
 from aqa_cache.backbones import for_inference
-from aqa_cache.inference import AUTO_BATCH_SIZES, SLOTS, Model, OutOfMemory, set_precision
-from aqa_cache.preprocess import Preprocessing, normalise
+from aqa_cache.inference import SLOTS, Model, OutOfMemory
+from aqa_cache.preprocess import Preprocessing
 
 from ..targets import TrainingData
-from .frame_views import FrameViews, FreshFeatures
+from .frame_views import FrameViews
+from .fresh_features import FreshFeatures
+from .precision import products_in
 from .processes import Processes
+from .shared_clips import SharedClips
+
+# As extraction does on a CPU. On a GPU as many at a time keep it busy enough, and memory is for training.
+BATCH_SIZE = 8
 
 
 class BackboneFeatures:
@@ -27,6 +33,7 @@ class BackboneFeatures:
         preprocessing: of the frames.
         dim: size of one clip feature.
         processes: among which samples are shared.
+        batch_size: clips at a time, at most.
     """
 
     def __init__(
@@ -36,76 +43,50 @@ class BackboneFeatures:
         preprocessing: Preprocessing,
         dim: int,
         processes: Processes,
+        batch_size: int = BATCH_SIZE,
     ):
-        self.backbone, self.frames, self.dim, self.processes = backbone, frames, dim, processes
-        self.device = processes.device
-        self._preprocessing = preprocessing
-        self._batch_sizes = list(AUTO_BATCH_SIZES[self.device.type])
+        self.backbone, self.dim, self.processes, self.preprocessing = backbone, dim, processes, preprocessing
+        self._frames, self._batch_size = frames, batch_size
 
     def with_features(self, data: TrainingData, names: Sequence[str]) -> TrainingData:
         """`data` with the features that the backbone gives now, for the splits that are named; all processes take part.
 
         They are computed as extraction does it, in float32, so that they are what a cache made with this backbone holds.
         """
-        ready = for_inference(copy.deepcopy(self.backbone), self.device, torch.float32)
-        set_precision(self.device, "fp32")
         fresh = {}
         for name in names:
             if not len(data.splits[name]):
                 continue
-            split, frames = data.splits[name], self.frames[name]
-            indices = range(len(split))
-            mine, counts = self.dealt(frames, indices)
-            rows = torch.cat(self.processes.gather_rows(self._infer(ready, frames, mine), counts))
-            fresh[name] = replace(split, views=FreshFeatures(self.by_sample(frames, indices, rows)))
+            indices = range(len(data.splits[name]))
+            clips = SharedClips(self._frames[name], indices, None, self.preprocessing, self.processes)
+            rows = torch.cat(self.processes.gather_rows(self._infer(clips), clips.counts))
+            fresh[name] = replace(data.splits[name], views=FreshFeatures(clips.by_sample(rows)))
         return replace(data, **fresh)
 
     def of_sample(self, name: str, index: int) -> torch.Tensor:
         """Those of the plain view of one sample of the split `name`, `(clips, dim)`; by this process alone."""
-        ready = for_inference(copy.deepcopy(self.backbone), self.device, torch.float32)
-        set_precision(self.device, "fp32")
-        frames = self.frames[name]
-        return self._infer(ready, frames, [(index, clip) for clip in range(frames.clip_count(index))])
+        alone = Processes(self.processes.device)
+        return self._infer(SharedClips(self._frames[name], [index], None, self.preprocessing, alone))
 
-    def dealt(self, frames: FrameViews, indices: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]]:
-        """The clips of this process's samples, each a sample's index and the clip's number; how many clips every process has."""
-        mine = [(index, clip) for index in self.processes.share(indices) for clip in range(frames.clip_count(index))]
-        return mine, [sum(map(frames.clip_count, share)) for share in self._shares(indices)]
-
-    def _shares(self, indices: Sequence[int]) -> list[Sequence[int]]:
-        return [indices[rank :: self.processes.count] for rank in range(self.processes.count)]
-
-    def by_sample(self, frames: FrameViews, indices: Sequence[int], rows: torch.Tensor) -> list[torch.Tensor]:
-        """The clips of each sample out of the rows of all processes, one after the other; in the order of `indices`."""
-        dealt = [index for share in self._shares(indices) for index in share]
-        parts = rows.split([frames.clip_count(index) for index in dealt])
-        by_index = dict(zip(dealt, parts, strict=True))
-        return [by_index[index] for index in indices]
-
-    def load(self, frames: FrameViews, clips: Sequence[tuple[int, int, int]], start: int, stop: int) -> torch.Tensor:
-        pixels = torch.from_numpy(np.stack([frames.clip(*clip) for clip in clips[start:stop]]))
-        if self.device.type == "cuda":
-            # Pinned, so that the copy waits for its turn on the device and not here: the next chunk is read meanwhile.
-            pixels = pixels.pin_memory()
-        return normalise(pixels.to(self.device, non_blocking=True), self._preprocessing)
-
-    def _infer(self, ready: nn.Module, frames: FrameViews, clips: Sequence[tuple[int, int]]) -> torch.Tensor:
-        """Features of the plain view of clips, `(clips, dim)`, in batches of the largest size that memory holds."""
-        while True:
-            model = Model(ready, self.device, "fp32", self._preprocessing, self._batch_sizes[0])
-            made, in_flight = [], collections.deque()
-            try:
-                for start in range(0, len(clips), model.batch_size):
-                    batch = clips[start : start + model.batch_size]
-                    in_flight.append(model.submit([frames.clip(index, 0, clip) for index, clip in batch]))
-                    if len(in_flight) == SLOTS:
-                        made.append(in_flight.popleft().wait())
-            except OutOfMemory:
-                if len(self._batch_sizes) == 1:
-                    raise
-                self._batch_sizes.pop(0)
-                torch.cuda.empty_cache()
-                continue
-            made += [features.wait() for features in in_flight]
-            rows = np.concatenate(made) if made else np.empty((0, self.dim), np.float32)
-            return torch.from_numpy(rows).to(self.device)
+    def _infer(self, clips: SharedClips) -> torch.Tensor:
+        """Features of this process's clips, `(clips, dim)` float32, in batches of the largest size that memory holds."""
+        device = self.processes.device
+        ready = for_inference(copy.deepcopy(self.backbone), device, torch.float32)
+        with products_in("fp32", device):
+            while True:
+                model = Model(ready, device, "fp32", self.preprocessing, self._batch_size)
+                made, in_flight = [], collections.deque()
+                try:
+                    for start in range(0, len(clips.mine), model.batch_size):
+                        in_flight.append(model.submit(clips.pixels(start, start + model.batch_size)))
+                        if len(in_flight) == SLOTS:
+                            made.append(in_flight.popleft().wait())
+                except OutOfMemory:
+                    if self._batch_size == 1:
+                        raise
+                    self._batch_size //= 2
+                    torch.cuda.empty_cache()
+                    continue
+                made += [features.wait() for features in in_flight]
+                rows = np.concatenate(made) if made else np.empty((0, self.dim), np.float32)
+                return torch.from_numpy(rows).to(device)

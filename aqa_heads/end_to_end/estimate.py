@@ -1,11 +1,15 @@
-"""How long an end-to-end run would take here, before it begins."""
+"""How long an end-to-end run would take here, before anything is decoded or trained."""
 
 import time
+from collections.abc import Callable
+
+import torch
 
 from ..configuration import TrainingConfig
 from ..errors import TrainingError
+from ..losses import multitask_loss
+from ..targets import TrainingData
 from .fine_tuner import FineTuner
-from .frame_views import FrameViews
 
 MAX_CPU_DAYS = 2.0
 _DAY = 24 * 3600
@@ -13,36 +17,62 @@ _DAY = 24 * 3600
 _EVALUATED = 0.25
 
 
-def check_duration(tuner: FineTuner, frames: FrameViews, config: TrainingConfig, epochs: int, evaluated: int) -> None:
+def check_duration(
+    tuner: FineTuner, data: TrainingData, config: TrainingConfig, epochs: int, clip_len: int, size: int
+) -> None:
     """Refuse what would take days on a CPU: it is meant for a GPU, and a person should know before they wait.
 
-    Two chunks of one sample are really forwarded and sent back; no weight and no statistic changes.
+    Black clips are really forwarded and sent back, and cached features through the heads; no weight and no statistic changes.
 
     Args:
-        frames: of the training samples.
+        data: with the features of the cache, on the model's device.
         epochs: still to come, at most.
-        evaluated: clips that are evaluated after each epoch.
+        clip_len, size: of a clip, in frames and pixels.
 
     Raises:
         TrainingError: with the estimate.
     """
-    clips = sum(map(frames.clip_count, range(len(frames))))
+    labelled = data.train.labelled
+    trained = sum(len(data.train.clips[index]) for index in labelled)
+    evaluated = sum(map(len, (data.val if len(data.val) else data.test).clips))
     # Two chunks: the graph of the last is kept, so one alone would not show the second pass.
-    tried = [(0, 0, clip) for clip in range(min(2 * tuner.chunk, frames.clip_count(0)))]
+    tried = 2 * tuner.chunk
+    backbone = _seconds(lambda: _try_backbone(tuner, tried, clip_len, size)) / tried
+    heads = _seconds(lambda: _try_heads(tuner, data, labelled[: config.batch_size]))
+    steps = -(-len(labelled) // config.batch_size)
+    epoch = backbone * (trained + _EVALUATED * evaluated) / tuner.processes.count + heads * steps
+    if epochs * epoch > MAX_CPU_DAYS * _DAY:
+        raise TrainingError(
+            f"on this CPU, {epochs} epochs of {trained:,} clips would take about {epochs * epoch / _DAY:.1f} days ({trained / epoch:.2f} clips "
+            f"a second; more than {MAX_CPU_DAYS:g} days are not begun). Use a GPU, fewer --epochs, a later --freeze-until, or cached "
+            "features, which take minutes"
+        )
+
+
+def _try_backbone(tuner: FineTuner, clips: int, clip_len: int, size: int) -> None:
+    def black(start: int, stop: int) -> torch.Tensor:
+        return torch.zeros(stop - start, 3, clip_len, size, size)
+
     statistics = [buffer.clone() for buffer in tuner.backbone.buffers()]
-    for _ in range(2):  # the first time is slower, as memory is fetched and kernels are chosen
-        started = time.perf_counter()
-        features = tuner.recomputed(frames, tried)
-        leaf = features.forward()
-        features.backward(leaf.detach() * 0)
-        seconds = (time.perf_counter() - started) / len(tried)
+    features = tuner.recomputed(black, clips)
+    leaf = features.forward()
+    features.backward(leaf.detach() * 0)
     tuner.forget_gradients()
     for buffer, before in zip(tuner.backbone.buffers(), statistics, strict=True):
         buffer.copy_(before)
-    total = epochs * seconds * (clips + _EVALUATED * evaluated) / tuner.processes.count
-    if total > MAX_CPU_DAYS * _DAY:
-        raise TrainingError(
-            f"on this CPU, {epochs} epochs of {clips:,} clips would take about {total / _DAY:.1f} days ({1 / seconds:.2f} clips a second; "
-            f"more than {MAX_CPU_DAYS:g} days are not begun). Use a GPU, fewer --epochs, a later --freeze-until, or cached features, which "
-            "take minutes"
-        )
+
+
+def _try_heads(tuner: FineTuner, data: TrainingData, indices: list[int]) -> None:
+    tuner.model.eval()  # an encoder that trains itself in its backward pass is not to do so now
+    loss = multitask_loss(tuner.model, data.train.batch(indices)).total
+    if loss is not None:
+        loss.backward()
+    tuner.forget_gradients()
+
+
+def _seconds(act: Callable[[], None]) -> float:
+    """Of the second time; the first is slower, as memory is fetched and kernels are chosen."""
+    act()
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started

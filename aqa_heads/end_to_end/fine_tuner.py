@@ -1,46 +1,62 @@
 """One step of end-to-end training."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
 
-from aqa_cache.inference import TORCH_DTYPES, set_precision
+from aqa_cache.preprocess import Preprocessing
 
 from ..configuration import TrainingConfig
+from ..fine_tuning import CLIP_CHUNKS
 from ..frugal_lstm import frugal_optimisers, ordinary_parameters
 from ..losses import Loss, multitask_loss
-from ..model import AqaModel
+from ..model import AqaModel, is_frugal
 from ..targets import Batch, Split
-from .backbone_features import BackboneFeatures
-from .frame_views import FrameViews
+from .precision import autocast_dtype, products_in
+from .processes import Processes
 from .recomputation import RecomputedFeatures
+from .shared_clips import SharedClips
 from .trainable import training_mode
-
-_AUTOCAST = ("fp16", "bf16")
 
 
 class FineTuner:
     """A backbone and a model of its features, trained together.
 
     Args:
-        features: of a backbone as `trainable.prepare` leaves it.
-        model: on the same device.
+        backbone: as `trainable.prepare` leaves it, on the processes' device; model: on the same device.
+        preprocessing: of the frames; dim: size of one clip feature.
         config: of the run.
+        processes: among which the samples of a step are shared.
 
     Attributes:
         modules (nn.ModuleDict): all that is trained.
         optimisers (list): one AdamW with a learning rate for the backbone, one for encoder and heads and one for the captioner;
             an encoder that has its own optimiser beside it.
-        chunk (int): clips that go through the backbone at a time.
-        skipped (int): steps that were not taken as a gradient was not finite in fp16.
+        steps (int): so far; skipped (int): those of them that were not taken, as a gradient was not finite in fp16.
     """
 
-    def __init__(self, features: BackboneFeatures, model: AqaModel, config: TrainingConfig):
-        self._features, self.model, self._tuning = features, model, config.fine_tuning
-        self.backbone, self.processes, self._device = features.backbone, features.processes, features.device
-        backbone = self.backbone
+    def __init__(
+        self,
+        backbone: nn.Module,
+        model: AqaModel,
+        preprocessing: Preprocessing,
+        dim: int,
+        config: TrainingConfig,
+        processes: Processes,
+    ):
+        self.backbone, self.model, self.processes, self.chunk = (
+            backbone,
+            model,
+            processes,
+            chunk_of(config, processes.device),
+        )
+        self._preprocessing, self._dim, self._tuning, self._device = (
+            preprocessing,
+            dim,
+            config.fine_tuning,
+            processes.device,
+        )
         heads = {name: module for part in model.parts.values() for name, module in part.items()}
         self.modules = nn.ModuleDict({"backbone": backbone, **heads})
         spoken = {id(parameter) for parameter in model.captioner.parameters()} if model.captioner is not None else set()
@@ -59,7 +75,7 @@ class FineTuner:
         self._frugal = frugal_optimisers(model, config.lr, weight_decay=config.weight_decay, seed=config.seed)
         self.optimisers = [self._optimiser, *self._frugal]
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._tuning.precision == "fp16")
-        self.chunk = self._tuning.chunk_on(self._device.type)
+        self.steps = 0
         self.skipped = 0
 
     @property
@@ -68,11 +84,12 @@ class FineTuner:
         return "captioner" if self.model.heads is None else "model"
 
     def step(self, split: Split, chosen: Sequence[int], views: Sequence[int], seed: int) -> tuple[Loss, Batch]:
-        """Train on the samples `chosen`, each in its view; every process gives the same and ends with the same weights.
+        """Train on the samples `chosen`, each in its view; every process gives the same.
 
         Each process runs the backbone on the clips of its share. The heads, which are small beside it, all run on all samples:
         so each loss is divided by how many samples of the whole step have the label, and only the backbone's gradient has to be
-        summed over the processes.
+        summed over the processes. On a CPU all end with the same weights; on GPUs the last bits of the heads may part until
+        `Processes.equalise`.
 
         Args:
             views: per sample of the split the number of its view.
@@ -83,22 +100,24 @@ class FineTuner:
         """
         training_mode(self.backbone, self._tuning.batch_norm)
         self.model.train()
-        set_precision(self._device, self._tuning.precision)
-        mine, counts = self._features.dealt(split.views, chosen)
-        features = self.recomputed(split.views, [(index, views[index], clip) for index, clip in mine], seed)
-        leaf = torch.cat(self.processes.gather_rows(features.forward(), counts)).requires_grad_()
-        batch = split.batch_of(chosen, self._features.by_sample(split.views, chosen, leaf))
+        clips = SharedClips(split.views, chosen, views, self._preprocessing, self.processes)
+        features = self.recomputed(clips.load, len(clips.mine), seed)
+        with products_in(self._tuning.precision, self._device):
+            mine = features.forward()
+        leaf = torch.cat(self.processes.gather_rows(mine, clips.counts)).requires_grad_()
+        batch = split.batch_of(chosen, clips.by_sample(leaf))
         torch.manual_seed(seed)
-        loss = multitask_loss(self.model, batch)
-        if loss.total is None:  # no sample of this batch has a label
-            return loss, batch
         self.forget_gradients()
-        loss.total.backward()
-        first = sum(counts[: self.processes.rank])
-        gradient = leaf.grad[first : first + len(mine)]
-        # What has no graph needs no factor: only the backbone computes in fp16, and a power of two changes no other bit.
+        with products_in("fp32", self._device):
+            loss = multitask_loss(self.model, batch)
+            if loss.total is None:  # no sample of this batch has a label
+                return loss, batch
+            loss.total.backward()
+        first = sum(clips.counts[: self.processes.rank])
+        # Heads and loss need no factor: only the backbone computes in fp16, and a power of two changes no other bit.
         factor = self._scaler.scale(torch.ones((), device=self._device))
-        features.backward(gradient * factor)
+        with products_in(self._tuning.precision, self._device):
+            features.backward(leaf.grad[first : first + len(mine)] * factor)
         self.processes.sum_gradients(self.backbone.parameters())
         if self._scaler.is_enabled():
             for parameter in self._heads:
@@ -107,18 +126,16 @@ class FineTuner:
         self._take_step()
         return loss, batch
 
-    def recomputed(
-        self, frames: FrameViews, clips: Sequence[tuple[int, int, int]], seed: int = 0
-    ) -> RecomputedFeatures:
-        """The features of clips, each a sample's index, its view and the clip's number, and the way back to the backbone."""
+    def recomputed(self, load: Callable[[int, int], torch.Tensor], clips: int, seed: int = 0) -> RecomputedFeatures:
+        """The features of so many clips that `load` gives, and the way back to the backbone."""
         return RecomputedFeatures(
             self.backbone,
-            partial(self._features.load, frames, clips),
-            len(clips),
+            load,
+            clips,
             self.chunk,
-            self._features.dim,
+            self._dim,
             seed=seed + self.processes.rank,
-            autocast=TORCH_DTYPES[self._tuning.precision] if self._tuning.precision in _AUTOCAST else None,
+            autocast=autocast_dtype(self._tuning.precision),
         )
 
     def state(self) -> dict:
@@ -127,14 +144,14 @@ class FineTuner:
             "model": self.model.state_dict(),
             "backbone": self.backbone.state_dict(),
             "scaler": self._scaler.state_dict(),
-            "skipped": self.skipped,
+            "steps": [self.steps, self.skipped],
         }
 
     def restore(self, state: Mapping) -> None:
         self.model.load_state_dict(state["model"])
         self.backbone.load_state_dict(state["backbone"])
         self._scaler.load_state_dict(dict(state["scaler"]))
-        self.skipped = state["skipped"]
+        self.steps, self.skipped = state["steps"]
 
     def forget_gradients(self) -> None:
         for parameter in self.modules.parameters():
@@ -144,6 +161,13 @@ class FineTuner:
         self._scaler.step(self._optimiser)
         before = self._scaler.get_scale()
         self._scaler.update()
+        self.steps += 1
         self.skipped += self._scaler.get_scale() < before
         for optimiser in self._frugal:
             optimiser.step()
+
+
+def chunk_of(config: TrainingConfig, device: torch.device) -> int:
+    """Clips at a time: as many as asked for, else by the device; one beside an encoder that fills the memory as it is."""
+    usual = 1 if is_frugal(config.architecture["encoder"], config.encoder_hidden) else CLIP_CHUNKS[device.type]
+    return config.fine_tuning.clip_chunk or usual

@@ -70,7 +70,7 @@ class Fitting:
             self._part.start = "these are the warm start's weights, training the backbone improved nothing"
         self.epochs: list[Epoch] = []
         self._done, self._sums, self._seconds = 0, LossSums(), 0.0  # steps of the epoch that is under way
-        self._resumed = False
+        self._resumed, self._saved = False, None
 
     def restore(self, checkpoint: Mapping) -> None:
         """Go on where `checkpoint` was written."""
@@ -81,7 +81,12 @@ class Fitting:
         self._sums.restore(checkpoint["sums"])
         self._resumed = True
 
-    def fit(self, on_step: Callable[[Step], None], on_epoch: Callable[[Epoch], None]) -> tuple[list[Epoch], Part]:
+    def fit(
+        self,
+        on_stage: Callable[[str], None],
+        on_step: Callable[[Step], None],
+        on_epoch: Callable[[Epoch], None],
+    ) -> tuple[list[Epoch], Part]:
         """Train, and leave backbone and model at what is to be reported.
 
         Raises:
@@ -96,7 +101,9 @@ class Fitting:
             if part.stopped:
                 break
             self._processes.equalise(self._tuner.backbone, self._tuner.model)
+            on_stage("training")
             made = self._train_epoch(number, made, on_step)
+            on_stage("evaluating")
             part.losses = self._sums.means()
             started = time.perf_counter()
             try:
@@ -111,7 +118,9 @@ class Fitting:
             self.epochs.append(Epoch(epoch=number, **row, seconds=seconds))
             self._done, self._sums, self._seconds = 0, LossSums(), 0.0
             on_epoch(self.epochs[-1])
-            self._save()
+            # A file of best weights and a checkpoint that does not know it would not fit together.
+            self._save(now=part.best_epoch == number and part.best.state() is None)
+        self._save(now=True)  # what comes now takes its time, and may find the disk full
         if self._processes.main and part.best_epoch is not None:
             part.best.put_back(part.modules)
         self._processes.equalise(self._tuner.backbone, self._tuner.model)
@@ -149,16 +158,20 @@ class Fitting:
         row, part.best_value, part.best_epoch, part.stopped = said
         return row
 
-    def _save(self) -> None:
-        if self._processes.main:
-            self._work.save(
-                lambda: {
-                    **self._kept,
-                    **self._tuner.state(),
-                    "part": self._part.state(),
-                    "epochs": [list(astuple(epoch)) for epoch in self.epochs],
-                    "done": self._done,
-                    "sums": self._sums.state(),
-                    "seconds": self._seconds,
-                }
-            )
+    def _save(self, now: bool = False) -> None:
+        place = len(self.epochs), self._done
+        if not self._processes.main or place == self._saved:
+            return
+        if self._work.save(self._state, now):
+            self._saved = place
+
+    def _state(self) -> dict:
+        return {
+            **self._kept,
+            **self._tuner.state(),
+            "part": self._part.state(),
+            "epochs": [list(astuple(epoch)) for epoch in self.epochs],
+            "done": self._done,
+            "sums": self._sums.state(),
+            "seconds": self._seconds,
+        }

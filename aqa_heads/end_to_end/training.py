@@ -1,8 +1,9 @@
 """Train one run end to end: the backbone of a feature cache, and the heads."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,19 +13,18 @@ from aqa_cache.backbones import get_backbone
 from aqa_cache.cache import FeatureCache
 from aqa_cache.configuration import DECODE_TIMEOUT
 from aqa_cache.devices import pick_device
-from aqa_cache.errors import AqaError
 from aqa_cache.frame_store import FrameStore, prepare_frames
 from aqa_cache.inference import MIN_COSINE, Parity
 from aqa_cache.preprocess import Preprocessing
 from aqa_cache.starting_weights import starting_weights
 from aqa_cache.tuned_backbone import TunedBackbone, write_tuned_backbone
-from aqa_cache.views import PLAIN, View, parse_views
 from aqa_cache.weights import Weights, load_weights
 
+from ..audit import Audit
 from ..computing import Clock, cpu_threads, out_of_memory_explained, peak_memory
 from ..configuration import TrainingConfig
-from ..errors import TrainingError
-from ..fine_tuning import NO_AUGMENT
+from ..errors import DivergedError, TrainingError
+from ..model import AqaModel, is_frugal
 from ..part import Part
 from ..predictions import caption_loss_per_token
 from ..records import describe, result_tables, summarise
@@ -33,24 +33,37 @@ from ..run_folder import Work, hidden_folder, new_run_folder
 from ..runs import Epoch, Run, read_run, write_run
 from ..starting_point import prepare_start
 from ..targets import TrainingData, read_training_data, usable_tasks
-from ..training import check_leaks, new_model, predict_splits, said_before
-from .backbone_features import BackboneFeatures
+from ..training import check_leaks, predict_splits, said_before
+from .backbone_features import BATCH_SIZE, BackboneFeatures
 from .estimate import check_duration
-from .fine_tuner import FineTuner
+from .fine_tuner import FineTuner, chunk_of
 from .fitting import Fitting, Step
 from .frame_views import FrameViews
 from .processes import Processes
+from .records import describe_tuning, edge_notes, skipped_notes, tuning_notes
 from .trainable import prepare
-from .warm_start import warm_start
+from .warm_start import read_warm_start, start_warm
 
-# Every split, in the order in which `TrainingData` has them.
 _SPLITS = ("train", "val", "test")
+_LESS_MEMORY = "a smaller --clip-chunk, --freeze-until, or a smaller --batch-size or --encoder-hidden"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told how far a run is; see `fine_tune`."""
+
+    say: Callable[[str], None] = lambda line: None
+    on_stage: Callable[[str], None] = lambda stage: None
+    on_frames: Callable[[int, int], None] = lambda done, total: None
+    on_step: Callable[[Step], None] = lambda step: None
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
 
 
 def fine_tune(
     config: TrainingConfig,
     *,
     say: Callable[[str], None] = lambda line: None,
+    on_stage: Callable[[str], None] = lambda stage: None,
     on_frames: Callable[[int, int], None] = lambda done, total: None,
     on_step: Callable[[Step], None] = lambda step: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
@@ -63,6 +76,7 @@ def fine_tune(
     Args:
         config: with `fine_tuning`.
         say: is given each line that a person should read, before training; of several processes, in the first.
+        on_stage: is told what begins: `decoding frames`, `training`, `evaluating`, …
         on_frames: samples whose frames are decoded, of how many, while they are.
         on_step: after every step; on_epoch: when an epoch is over.
 
@@ -84,26 +98,16 @@ def fine_tune(
         raise TrainingError(
             "fine_tuning is not set; give FineTuning(videos), or call aqa_heads.train for cached features"
         )
-    views = _views(config.fine_tuning.augment)
     with Processes.from_environment(pick_device(config.device)) as processes:
-        if not processes.main:
-            say = on_frames = on_step = on_epoch = lambda *_: None
+        listener = Listener(say, on_stage, on_frames, on_step, on_epoch) if processes.main else Listener()
         with ExitStack() as stack:
             stack.enter_context(cpu_threads(config.threads))
             with processes.agree():
                 cache = stack.enter_context(FeatureCache(config.features))
-                config, asked = replace(config, tasks=usable_tasks(cache, config)), config
-            weights = _main_first(processes, lambda: _weights(cache, config, say))
-            folder = config.run_folder(cache.meaning.backbone)
-            identity = identity_of(config, cache, processes.device) | {
-                "backbone_sha256": weights.sha256,
-                "processes": processes.count,
-            }
-            finished = False
-            with processes.agree():
-                finished = processes.main and config.resume and finished_run(folder, identity) is not None
-            if processes.tell(finished):
-                say(f"{folder} is finished already")
+            task = _Task.of(config, cache, processes, listener)
+            folder = task.config.run_folder(cache.meaning.backbone)
+            if task.only_first(lambda: config.resume and finished_run(folder, task.identity) is not None):
+                listener.say(f"{folder} is finished already")
                 return read_run(folder)
             work = Work(hidden_folder(folder), float("inf"))
             with processes.agree():
@@ -112,236 +116,271 @@ def fine_tune(
                         new_run_folder(folder, config.overwrite, config.resume, config.checkpoint_seconds, say)
                     )
             with processes.agree():
-                checkpoint = last_checkpoint(work, folder, identity, say)
-            frames_path = Path(config.fine_tuning.frames or _beside(config.features))
-            frames = _main_first(
-                processes,
-                lambda: stack.enter_context(_frames(processes, frames_path, cache, config, views, say, on_frames)),
-            )
-            _Run(asked, config, cache, weights, frames, work, identity, processes, say, on_step, on_epoch).do(
-                checkpoint
-            )
+                checkpoint = [last_checkpoint(work, folder, task.identity, listener.say)]
+            _train(task, work, checkpoint, stack)
         processes.gather(None)  # none reads the folder before the first has published it
         return read_run(folder)
 
 
-def _views(augment: str) -> tuple[View, ...]:
-    try:
-        return (PLAIN,) if augment.strip() == NO_AUGMENT else parse_views(augment)
-    except AqaError as error:
-        raise TrainingError(f"--augment: {error}, or {NO_AUGMENT}") from None
+@dataclass(frozen=True)
+class _Task:
+    """What is to be done, on what, by whom.
+
+    Args:
+        asked: the config as it was given; config: without the tasks that have no label.
+        weights: of the backbone, where training starts.
+        identity: what must agree for a run to be the same one.
+    """
+
+    asked: TrainingConfig
+    config: TrainingConfig
+    cache: FeatureCache
+    weights: Weights
+    identity: dict
+    processes: Processes
+    listener: Listener
+
+    @classmethod
+    def of(cls, asked: TrainingConfig, cache: FeatureCache, processes: Processes, listener: Listener) -> "_Task":
+        tuning = asked.fine_tuning
+        weights = _first_then_others(
+            processes, lambda: starting_weights(cache.meaning, cache.path, tuning.weights, listener.say)
+        )
+        with processes.agree():
+            config = replace(asked, tasks=usable_tasks(cache, asked))
+            identity = identity_of(config, cache, processes.device)
+            # What paths stand for, not how they are written.
+            asked_of = identity["fine_tuning"]
+            del asked_of["weights"], asked_of["warm_start"]
+            asked_of |= {
+                "clip_chunk": chunk_of(config, processes.device),
+                "weights_sha256": weights.sha256,
+                "warm_start_sha256": _sha256_of_run(tuning.warm_start),
+            }
+            identity["processes"] = processes.count
+        return cls(asked, config, cache, weights, identity, processes, listener)
+
+    @property
+    def device(self) -> torch.device:
+        return self.processes.device
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing.from_record(self.cache.meaning.preprocessing)
+
+    @property
+    def same_backbone(self) -> bool:
+        """Whether training starts from the weights that made the cached features."""
+        return self.weights.sha256 == self.cache.meaning.weights_sha256
+
+    def only_first(self, act: Callable):
+        """What `act` gives in the first process, in all of them."""
+        done = None
+        with self.processes.agree():
+            if self.processes.main:
+                done = act()
+        return self.processes.tell(done)
 
 
-def _main_first(processes: Processes, make: Callable):
+@dataclass(frozen=True)
+class _Made:
+    """What is there before any video is opened, so that a mistake is said before hours of decoding."""
+
+    data: TrainingData
+    audited: Audit
+    record: dict
+    backbone: nn.Module
+    model: AqaModel
+    warm: Run | None
+
+
+def _train(task: _Task, work: Work, checkpoint: list[Mapping | None], stack: ExitStack) -> None:
+    """Train, evaluate, and write all files.
+
+    Args:
+        checkpoint: the only place that has it, so that it can be let go: it may be as large as memory.
+    """
+    clock, config, listener, processes = Clock(), task.config, task.listener, task.processes
+    if task.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(task.device)
+    random_devices = [task.device] if task.device.type == "cuda" else []
+    with out_of_memory_explained(task.device, _LESS_MEMORY), torch.random.fork_rng(devices=random_devices):
+        with processes.agree():
+            made = _make(task, checkpoint[0])
+            data, model, record = made.data.to(task.device), made.model, made.record
+            tuner = FineTuner(made.backbone, model, task.preprocessing, task.cache.dim, config, processes)
+            if task.device.type == "cpu":
+                listener.on_stage("trying a step")
+                epochs = config.epochs - len(checkpoint[0]["epochs"] if checkpoint[0] else ())
+                clip_len = task.cache.meaning.clip_rule["clip_len"]
+                check_duration(tuner, data, config, epochs, clip_len, task.preprocessing.crop)
+        listener.on_stage("decoding frames")
+        store = _first_then_others(processes, lambda: stack.enter_context(_frames(task)))
+        frames = {
+            name: FrameViews(store, split.samples, config.fine_tuning.views)
+            if name == "train"
+            else FrameViews(store, split.samples)
+            for name, split in data.splits.items()
+        }
+        edges = edge_notes(frames["train"], [s.sample_id for s in data.train.samples], len(config.fine_tuning.views))
+        for line in edges:
+            listener.say(line)
+        record["notes"] += edges
+        frugal = is_frugal(config.architecture["encoder"], config.encoder_hidden)
+        features = BackboneFeatures(
+            made.backbone, frames, task.preprocessing, task.cache.dim, processes, tuner.chunk if frugal else BATCH_SIZE
+        )
+        listener.on_stage("computing features")
+        data = _with_starting_features(task, features, data)
+        with processes.agree():
+            kept = {"identity": task.identity, **_start(task, made, data, checkpoint[0])}
+        clock.lap("preparing")
+        fitting = Fitting(tuner, features, data, frames["train"], config, work, kept)
+        if checkpoint[0] is not None:
+            fitting.restore(checkpoint[0])
+        checkpoint.clear()
+        epochs, part = fitting.fit(listener.on_stage, listener.on_step, listener.on_epoch)
+        clock.lap("training")
+        listener.on_stage("evaluating")
+        data = features.with_features(data, _SPLITS)
+        with processes.agree():
+            if processes.main:
+                _write(task, made, tuner, data, epochs, part, work.path, clock)
+
+
+def _make(task: _Task, checkpoint: Mapping | None) -> _Made:
+    """The data, the backbone and the model, and every line that a person should know of them, said.
+
+    Raises:
+        AqaError: some of it cannot be trained with.
+    """
+    config, tuning = task.config, task.config.fine_tuning
+    data = read_training_data(task.cache, task.asked)
+    audited = check_leaks(data, config, task.cache)
+    record = describe(config, task.cache, data, task.device, audited) | {"identity": task.identity}
+    backbone = get_backbone(task.cache.meaning.backbone).build()
+    load_weights(backbone, task.cache.meaning.backbone, task.weights)
+    frozen = prepare(backbone, tuning.freeze_until, tuning.batch_norm)
+    record["fine_tuning"] |= describe_tuning(config, task.cache, task.weights, backbone, frozen, task.processes)
+    record["notes"] += tuning_notes(config, task.weights, backbone, record["fine_tuning"], task.device)
+    warm = None
+    if tuning.warm_start is not None and checkpoint is None:
+        warm = read_warm_start(tuning.warm_start, record, data, task.same_backbone)
+    for line in [*record["notes"], *said_before(data, audited)]:
+        task.listener.say(line)
+    torch.manual_seed(config.seed)
+    model = AqaModel.from_config(record, len(data.vocabulary or ()))
+    return _Made(data, audited, record, backbone.to(task.device), model.to(task.device), warm)
+
+
+def _first_then_others(processes: Processes, make: Callable):
     """What `make` gives, in the first process before it is asked in the others: they find on disk what it has put there."""
     made = None
-    for main in (True, False):
+    for first in (True, False):
         with processes.agree():
-            if processes.main == main:
+            if processes.main == first:
                 made = make()
     return made
 
 
-def _weights(cache: FeatureCache, config: TrainingConfig, say: Callable[[str], None]) -> Weights:
-    return starting_weights(cache.meaning, Path(config.features), config.fine_tuning.weights, say)
-
-
-def _beside(features: str | Path) -> Path:
-    """Where the decoded frames of a cache lie."""
-    return Path(features).with_suffix(".frames.h5")
-
-
-def _frames(processes, path: Path, cache: FeatureCache, config: TrainingConfig, views, say, on_frames) -> FrameStore:
-    tuning = config.fine_tuning
-    if processes.main:
+def _frames(task: _Task) -> FrameStore:
+    """The frames of all samples, made by the first process if they are not there."""
+    tuning = task.config.fine_tuning
+    path = Path(tuning.frames or task.cache.path.with_suffix(".frames.h5"))
+    if task.processes.main:
         prepare_frames(
             path,
-            cache,
+            task.cache,
             Path(tuning.videos),
-            views,
+            tuning.views,
             workers=tuning.workers,
             decode_timeout=tuning.decode_timeout or DECODE_TIMEOUT,
-            say=say,
-            progress=on_frames,
+            say=task.listener.say,
+            progress=task.listener.on_frames,
         )
     store = FrameStore(path)
-    if store.views != tuple(views):
+    if not set(tuning.views) <= set(store.views):
         raise TrainingError(
             f"{path}: another run has just decoded frames of another augmentation into it; run again, or give --frames with another name"
         )
     return store
 
 
-class _Run:
-    """One run of one process, when everything it needs is there."""
+def _with_starting_features(task: _Task, features: BackboneFeatures, data: TrainingData) -> TrainingData:
+    """The features of the backbone as it starts: those of the cache, if it is the one that made them.
 
-    def __init__(
-        self,
-        asked: TrainingConfig,
-        config: TrainingConfig,
-        cache: FeatureCache,
-        weights: Weights,
-        frames: FrameStore,
-        work: Work,
-        identity: Mapping,
-        processes: Processes,
-        say: Callable[[str], None],
-        on_step: Callable[[Step], None],
-        on_epoch: Callable[[Epoch], None],
-    ):
-        self.asked, self.config, self.cache, self.weights, self.frames = asked, config, cache, weights, frames
-        self.work, self.identity, self.processes = work, identity, processes
-        self.say, self.on_step, self.on_epoch = say, on_step, on_epoch
-        self.tuning, self.device, self.clock = config.fine_tuning, processes.device, Clock()
-
-    def do(self, checkpoint: Mapping | None) -> None:
-        """Train, evaluate, and write all files."""
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        with self.processes.agree():
-            data = read_training_data(self.cache, self.asked)
-            audited = check_leaks(data, self.config, self.cache)
-            record = describe(self.config, self.cache, data, self.device, audited) | {"identity": self.identity}
-            backbone = get_backbone(self.cache.meaning.backbone).build()
-            load_weights(backbone, self.cache.meaning.backbone, self.weights)
-            frozen = prepare(backbone, self.tuning.freeze_until, self.tuning.batch_norm)
-        frames = {
-            name: FrameViews(self.frames, split.samples, name == "train" and len(self.frames.views) > 1)
-            for name, split in data.splits.items()
-        }
-        record["fine_tuning"] |= self._described(backbone, frozen)
-        record["notes"] += self._notes(backbone, frozen, frames["train"])
-        for line in [*record["notes"], *said_before(data, audited)]:
-            self.say(line)
-        random_devices = [self.device] if self.device.type == "cuda" else []
-        with out_of_memory_explained(self.device), torch.random.fork_rng(devices=random_devices):
-            torch.manual_seed(self.config.seed)
-            backbone.to(self.device)
-            features = BackboneFeatures(backbone, frames, self._preprocessing, self.cache.dim, self.processes)
-            data = self._with_starting_features(features, data)
-            model = new_model(record, data, self.config).to(self.device)
-            data = data.to(self.device)
-            tuner = FineTuner(features, model, self.config)
-            with self.processes.agree():
-                kept = self._start(model, data, record, checkpoint)
-            self.clock.lap("preparing")
-            fitting = Fitting(tuner, features, data, frames["train"], self.config, self.work, kept)
-            if checkpoint is not None:
-                fitting.restore(checkpoint)
-            del checkpoint
-            if self.device.type == "cpu":
-                with self.processes.agree():
-                    evaluated = data.val if len(data.val) else data.test
-                    clips = sum(map(len, evaluated.clips))
-                    check_duration(tuner, frames["train"], self.config, self.config.epochs - len(fitting.epochs), clips)
-            epochs, part = fitting.fit(self.on_step, self.on_epoch)
-            self.clock.lap("training")
-            data = features.with_features(data, _SPLITS)
-            with self.processes.agree():
-                if self.processes.main:
-                    self._write(tuner, data, record, epochs, part, audited)
-
-    @property
-    def _preprocessing(self) -> Preprocessing:
-        return Preprocessing.from_record(self.cache.meaning.preprocessing)
-
-    def _described(self, backbone: nn.Module, frozen: list[str]) -> dict:
-        """For config.json, beside what was asked for."""
-        return {
-            "videos": str(self.tuning.videos),
-            "started_from": self.weights.name,
-            "started_sha256": self.weights.sha256,
-            "frozen_layers": frozen,
-            "parameters": sum(parameter.numel() for parameter in backbone.parameters()),
-            "trained_parameters": sum(p.numel() for p in backbone.parameters() if p.requires_grad),
-            "processes": self.processes.count,
-            "clip_chunk": self.tuning.chunk_on(self.device.type),
-            "preprocessing": self.cache.meaning.preprocessing,
-            "clip_rule": self.cache.meaning.clip_rule,
-        }
-
-    def _notes(self, backbone: nn.Module, frozen: list[str], train: FrameViews) -> list[str]:
-        notes = []
-        if self.weights.name.startswith("random"):
-            notes.append(
-                f"the backbone starts from random weights ({self.weights.name}): what comes of it shows that training works, not what "
-                "a trained backbone can do"
+    Raises:
+        TrainingError: it should be, but the first sample says otherwise.
+    """
+    if not task.same_backbone:
+        return features.with_features(data, _SPLITS)
+    with task.processes.agree():
+        expected = data.train.clips[0].cpu().numpy()
+        same = Parity.between(features.of_sample("train", 0).cpu().numpy(), expected)
+        if not same.cosine >= MIN_COSINE:
+            raise TrainingError(
+                f"{task.cache.path}: the features of {data.train.samples[0].sample_id} made from its video now are not those in the "
+                f"cache (cosine {same.cosine:.4f}, expected at least {MIN_COSINE}): the video has changed, or the cache says something else "
+                "than what made it; extract again"
             )
-        if frozen:
-            share = self._described(backbone, frozen)
-            notes.append(
-                f"{', '.join(frozen)} keep their weights: {share['trained_parameters'] / share['parameters']:.0%} of the backbone's "
-                "parameters are trained"
-            )
-        if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in backbone.modules()):
-            notes.append(
-                "batch norm keeps the statistics that came with the weights (--batch-norm chunk: those of each chunk of clips)"
-                if self.tuning.batch_norm == "frozen"
-                else f"batch norm takes the statistics of each chunk of {self.tuning.chunk_on(self.device.type)} clips"
-            )
-        total = len(self.frames.views)
-        if lacking := [index for index, count in enumerate(train.counts) if total > 1 and count < total]:
-            notes.append(
-                f"{len(lacking)} of {len(train)} training samples are at the edge of their video and are augmented in fewer than "
-                f"the {total} ways (first: {train.sample_id(lacking[0])} in {train.counts[lacking[0]]})"
-            )
-        return notes
+    return data
 
-    def _with_starting_features(self, features: BackboneFeatures, data: TrainingData) -> TrainingData:
-        """The features of the backbone as it starts: those of the cache, if it is the one that made them.
 
-        Raises:
-            TrainingError: it should be, but the first sample says otherwise.
-        """
-        if self.weights.sha256 != self.cache.meaning.weights_sha256:
-            fresh = features.with_features(data, _SPLITS)
-            return fresh.to(torch.device("cpu"))
-        with self.processes.agree():
-            expected = data.train.clips[0].numpy()
-            made = features.of_sample("train", 0).cpu().numpy()
-            same = Parity.between(made, expected)
-            if not same.cosine >= MIN_COSINE:
-                raise TrainingError(
-                    f"{self.cache.path}: the features of {data.train.samples[0].sample_id} made from its video now are not those in the "
-                    f"cache (cosine {same.cosine:.4f}, expected at least {MIN_COSINE}): the video has changed, or the cache says something else "
-                    "than what made it; extract again"
-                )
-        return data
+def _start(task: _Task, made: _Made, data: TrainingData, checkpoint: Mapping | None) -> dict:
+    """Bring the heads to where training starts; what a checkpoint has to keep of it."""
+    record, model = made.record, made.model
+    if task.config.standardise:
+        # On plain views, as what is evaluated: the model's input then means the same whatever it was trained on.
+        model.standardiser.fit([clips.cpu() for clips in data.train.clips])
+    if task.config.fine_tuning.warm_start is None:
+        return prepare_start(model, data, task.config, record, checkpoint)
+    note = start_warm(model, made.warm) if checkpoint is None else checkpoint["warm_start"]
+    task.listener.say(note)
+    record["notes"].append(note)
+    return {"warm_start": note}
 
-    def _start(self, model, data: TrainingData, record: dict, checkpoint: Mapping | None) -> dict:
-        """Bring the heads to where training starts; what a checkpoint has to keep of it."""
-        kept = {"identity": self.identity}
-        if self.tuning.warm_start is None:
-            return kept | prepare_start(model, data, self.config, record, checkpoint)
-        note = (
-            warm_start(model, self.tuning.warm_start, record, data) if checkpoint is None else checkpoint["warm_start"]
+
+def _write(
+    task: _Task,
+    made: _Made,
+    tuner: FineTuner,
+    data: TrainingData,
+    epochs: list[Epoch],
+    part: Part,
+    path: Path,
+    clock: Clock,
+) -> None:
+    model, config, meaning = tuner.model, task.config, task.cache.meaning
+    if tuner.steps and tuner.skipped == tuner.steps:
+        raise DivergedError(
+            f"none of the {tuner.steps} steps could be taken, as a gradient was not finite in {config.fine_tuning.precision} each time; "
+            "train for more steps, or with --precision bf16, tf32 or fp32"
         )
-        record["notes"].append(note)
-        return kept | {"warm_start": note}
+    predictions = predict_splits(model, data, config)
+    caption_loss = caption_loss_per_token(model, data.test)
+    summary = summarise(data, predictions, epochs, [part], made.audited, caption_loss, config.meteor)
+    summary["notes"] += skipped_notes(tuner, config.fine_tuning.precision)
+    clock.lap("evaluating")
+    summary |= {
+        "parameters": model.parameter_count + made.record["fine_tuning"]["trained_parameters"],
+        "seconds": clock.record(),
+        "peak_memory_bytes": peak_memory(task.device),
+    }
+    task.listener.on_stage("writing")
+    started = task.weights
+    write_tuned_backbone(
+        path,
+        tuner.backbone,
+        TunedBackbone(meaning.backbone, task.preprocessing, meaning.clip_rule, started.name, started.sha256),
+    )
+    tables = result_tables(data, predictions)
+    write_run(path, made.record, epochs, tables, summary, data.vocabulary, model)
 
-    def _write(self, tuner: FineTuner, data, record: dict, epochs: list[Epoch], part: Part, audited) -> None:
-        model = tuner.model
-        predictions = predict_splits(model, data, self.config)
-        caption_loss = caption_loss_per_token(model, data.test)
-        summary = summarise(data, predictions, epochs, [part], audited, caption_loss, self.config.meteor)
-        if tuner.skipped:
-            summary["notes"].append(
-                f"{tuner.skipped} step(s) were left out, as a gradient was not finite in {self.tuning.precision}; the first few "
-                "while its scale is found are usual"
-            )
-        self.clock.lap("evaluating")
-        summary |= {
-            "parameters": model.parameter_count + record["fine_tuning"]["trained_parameters"],
-            "seconds": self.clock.record(),
-            "peak_memory_bytes": peak_memory(self.device),
-        }
-        write_tuned_backbone(
-            self.work.path,
-            tuner.backbone,
-            TunedBackbone(
-                self.cache.meaning.backbone, self._preprocessing, self.cache.meaning.clip_rule, self.weights.name,
-                self.weights.sha256,
-            ),
-        )  # fmt: skip
-        tables = result_tables(data, predictions)
-        write_run(self.work.path, record, epochs, tables, summary, data.vocabulary, model)
+
+def _sha256_of_run(folder: str | Path | None) -> str | None:
+    """Of a run's weights; None if there is no run, which is said where it is read."""
+    path = None if folder is None else Path(folder) / "model.safetensors"
+    if path is None or not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,13 +10,17 @@ from ..model import FROM_CONFIG, AqaModel
 from ..runs import Run, read_run
 from ..targets import TrainingData
 
+# What decides what a model's answers mean, beside the model.
+_MEANING = ("standardise", "difficulty")
 
-def warm_start(model: AqaModel, path: str | Path, record: Mapping, data: TrainingData) -> str:
-    """Give `model` the weights of the run in `path`; returns what was done.
+
+def read_warm_start(path: str | Path, record: Mapping, data: TrainingData, same_backbone: bool) -> Run:
+    """The run in `path`, if its weights may be where the described run starts.
 
     Args:
         record: of the run that starts, as `records.describe` gives it.
         data: of the run that starts.
+        same_backbone: whether that starts from the weights that made the cached features.
 
     Raises:
         TrainingError: that run had other features, another model, other words, or learned from samples that validate or test here.
@@ -35,23 +39,35 @@ def warm_start(model: AqaModel, path: str | Path, record: Mapping, data: Trainin
             f"{where}: its features are not those of {record['features']['path']} (fingerprint {theirs[:12]}…, expected {ours[:12]}…): "
             "another backbone, other weights, other clips or other preprocessing. Train it on this cache first, without --end-to-end"
         )
+    if not same_backbone:
+        raise TrainingError(
+            f"{where}: its heads know the features of the weights that made {record['features']['path']}, but --weights names others; leave "
+            "one of the two out, or extract features with those weights and train the heads on them first"
+        )
     _check_samples(run, data, where)
     words = None if data.vocabulary is None else data.vocabulary.words
     known = None if run.vocabulary is None else run.vocabulary.words
+    # Dropout has no weights.
+    names = [name for name in (*FROM_CONFIG, *_MEANING) if name != "dropout"]
     different = [
         f"{name} was {run.config.get(name)}, is {record[name]}"
-        for name in FROM_CONFIG
+        for name in names
         if run.config.get(name) != record[name]
     ]
     if words != known:
         different.append(f"its vocabulary has {len(known or ())} words, this one {len(words or ())}, and they differ")
     if different:
         raise TrainingError(f"{where}: is another model ({'; '.join(different)}); give the options of that run")
+    return run
+
+
+def start_warm(model: AqaModel, run: Run) -> str:
+    """Give `model` the weights of the run; returns what was done."""
     # One by one into what is there: a second model of the size of Exp 7's may not fit.
     run.load_weights(model)
     chosen = run.summary.get("chosen") or {}
     epochs = ", ".join(f"{name} of epoch {choice.get('epoch')}" for name, choice in chosen.items())
-    return f"encoder, heads and captioner start from the run {run.folder.name} ({epochs or 'its last epoch'}), trained on {theirs[:12]}…"
+    return f"encoder, heads and captioner start from the run {run.folder.name} ({epochs or 'its last epoch'})"
 
 
 def _check_samples(run: Run, data: TrainingData, where: str) -> None:
