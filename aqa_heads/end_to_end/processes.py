@@ -267,6 +267,10 @@ class Processes:
     def _in_buckets(self, tensors: Sequence[torch.Tensor], exchange: Callable[[torch.Tensor], object]) -> None:
         """Exchange the tensors, in place, flattened into few large ones."""
         for bucket in _buckets(tensors):
+            if len(bucket) == 1 and bucket[0].is_contiguous():  # in place: a copy of a very large one may not fit
+                with self._exchange():
+                    exchange(bucket[0].view(-1))
+                continue
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
             with self._exchange():
                 exchange(flat)
