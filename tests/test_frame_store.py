@@ -252,7 +252,7 @@ def change_the_samples(folder, cache):
 
 
 def change_the_views(folder, cache):
-    return cache, parse_views("jitter=3")
+    return cache, parse_views("jitter=4")
 
 
 def touch_a_video(folder, cache):
@@ -480,3 +480,11 @@ def test_views_come_in_any_number_and_order(folder, tmp_path, cache):
         assert store.views == views and store.available("inside") == [0, 1, 2, 3]
         assert [numbers_of(store, "inside", view)[0][0] for view in range(4)] == [100, 103, 98, 103]
         assert store.available("first") == [0, 1, 3]
+
+
+def test_a_store_of_more_views_serves_those_who_want_fewer(folder, tmp_path, monkeypatch):
+    cache = write_pixel_cache(tmp_path / "feats.h5", folder)
+    prepare(tmp_path / "feats.frames", cache, folder, AUGMENTED).close()
+    monkeypatch.setattr("aqa_cache.frame_store._write", lambda *_: pytest.fail("decoded again"))
+    for views in ("flip", "jitter=2", None):
+        prepare(tmp_path / "feats.frames", cache, folder, parse_views(views)).close()
