@@ -19,6 +19,7 @@ from .meaning import Meaning
 from .views import PLAIN
 
 FORMAT = "aqa-feature-cache"
+FRAMES = "aqa-frame-store"
 VERSION = 1
 PLAIN_VIEW = PLAIN.name
 
@@ -242,6 +243,7 @@ class FeatureCache:
             weights_sha256=str(attrs["weights_sha256"]),
             preprocessing=json.loads(attrs["preprocessing"]),
             clip_rule=json.loads(attrs["clip_rule"]),
+            tuned=_tuned(attrs),
         )
         if self.meaning.fingerprint != attrs["fingerprint"]:
             raise CacheError(
@@ -364,10 +366,25 @@ def _open(path: Path) -> h5py.File:
     return file
 
 
+def _tuned(attrs: h5py.AttributeManager) -> dict | None:
+    if "tuned" not in attrs:
+        return None
+    record = json.loads(attrs["tuned"])
+    for name, kind in (("started_from", str), ("origin", str), ("trained_on", list), ("chosen_on", list)):
+        if not isinstance(record[name], kind):
+            raise TypeError(f"tuned: {name} is {record[name]!r}, expected {'text' if kind is str else 'a list'}")
+    return record
+
+
 def _check_contract(path: Path, file: h5py.File) -> None:
     format_name = file.attrs.get("format")
     if format_name != FORMAT:
-        raise CacheError(f"{path}: is an HDF5 file of format {format_name!r}, expected {FORMAT!r} (see docs/schema.md)")
+        frames = (
+            "; these are decoded frames of end-to-end training, which may be deleted" if format_name == FRAMES else ""
+        )
+        raise CacheError(
+            f"{path}: is an HDF5 file of format {format_name!r}, expected {FORMAT!r} (see docs/schema.md){frames}"
+        )
     version = file.attrs.get("version", 0)
     if not isinstance(version, int | np.integer):
         raise CacheError(f"{path}: has format version {version!r}, expected a whole number; extract again")

@@ -24,6 +24,7 @@ import numpy as np
 from .annotations import FILE_NAME, Sample
 from .assemble import Clip
 from .atomic import check_target, replacing
+from .cache import FRAMES as FORMAT
 from .cache import FeatureCache
 from .clips import ClipRule
 from .configuration import DECODE_TIMEOUT
@@ -36,7 +37,6 @@ from .video import is_video
 from .video_reader import VideoReader
 from .views import PLAIN, View
 
-FORMAT = "aqa-frame-store"
 VERSION = 1
 _CLIPS_AHEAD = 2  # per decoding thread
 _FAILURES_SHOWN = 5

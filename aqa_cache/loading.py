@@ -41,6 +41,7 @@ def load_model(
         weights_sha256=weights.sha256,
         preprocessing=preprocessing.record(),
         clip_rule=_clip_rule(config),
+        tuned=weights.learned or None,
     )
     model = ready_model(
         module, device, config.precision, preprocessing, config.batch_size, config.clip_rule.clip_len,

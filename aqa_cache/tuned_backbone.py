@@ -1,17 +1,22 @@
 """A fine-tuned backbone in its run's folder: the weights, and with them what input they were trained on."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from .atomic import replacing
 from .clips import ClipRule
 from .errors import AqaError, WeightsError, first_line
 from .meaning import canonical_json
 from .preprocess import Preprocessing
+from .weights_file import write_tensors
+
+if TYPE_CHECKING:
+    from .weights import Weights
 
 FILE = "backbone.safetensors"
 
@@ -29,6 +34,9 @@ class TunedBackbone:
         clip_rule: of the clips that it was fine-tuned on, with `stream`, as in `aqa_cache.meaning.Meaning`.
         started_from: name of the weights it was before.
         started_sha256: of their file, hex.
+        origin: name of the weights that the first fine-tuning started from, if these were fine-tuned themselves; else the same name.
+        trained_on: sample_ids of all that it was ever fine-tuned on.
+        chosen_on: sample_ids of those that an epoch of it was chosen on.
     """
 
     backbone: str
@@ -36,6 +44,45 @@ class TunedBackbone:
     clip_rule: dict
     started_from: str
     started_sha256: str
+    origin: str = ""
+    trained_on: tuple[str, ...] = ()
+    chosen_on: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "origin", self.origin or self.started_from)
+
+    @classmethod
+    def after(
+        cls,
+        weights: "Weights",
+        backbone: str,
+        preprocessing: Preprocessing,
+        clip_rule: dict,
+        trained_on: Iterable[str],
+        chosen_on: Iterable[str],
+    ) -> "TunedBackbone":
+        """The record of a fine-tuning that started from `weights`: what they had learned from is known of the result too."""
+        before = weights.learned or {"trained_on": (), "chosen_on": ()}
+        return cls(
+            backbone,
+            preprocessing,
+            clip_rule,
+            weights.name,
+            weights.sha256,
+            weights.origin,
+            tuple(sorted({*before["trained_on"], *trained_on})),
+            tuple(sorted({*before["chosen_on"], *chosen_on})),
+        )
+
+    @property
+    def learned(self) -> dict:
+        """From what and on which samples, as `aqa_cache.meaning.Meaning` keeps it."""
+        return {
+            "started_from": self.started_from,
+            "origin": self.origin,
+            "trained_on": list(self.trained_on),
+            "chosen_on": list(self.chosen_on),
+        }
 
 
 def write_tuned_backbone(folder: Path, module: nn.Module, record: TunedBackbone) -> Path:
@@ -47,21 +94,17 @@ def write_tuned_backbone(folder: Path, module: nn.Module, record: TunedBackbone)
     Raises:
         AqaError: nothing can be written there.
     """
-    from safetensors.torch import save_file
-
     # Copies: safetensors refuses tensors that share memory.
     tensors = {
         key: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None)
         .clone(memory_format=torch.contiguous_format)
         for key, tensor in module.state_dict().items()
     }  # fmt: skip
-    # One entry: of several, safetensors writes now one first and now the other, and the file has other bits each time.
     metadata = {
         _KEY: canonical_json({**vars(record), "preprocessing": record.preprocessing.record(), "version": _VERSION})
     }
     path = folder / FILE
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    write_tensors(path, tensors, metadata)
     return path
 
 
@@ -90,11 +133,15 @@ def read_tuned_backbone(source: str | Path) -> TunedBackbone | None:
         if content.pop("version") > _VERSION:
             raise WeightsError(f"{path}: was written by a newer version of this program; update it")
         content["preprocessing"] = Preprocessing.from_record(content["preprocessing"])
+        for name in ("trained_on", "chosen_on"):
+            if not isinstance(content[name], list) or not all(isinstance(item, str) for item in content[name]):
+                raise ValueError(f"{name} is no list of sample_ids")
+            content[name] = tuple(content[name])
         record = TunedBackbone(**content)
         rule = {**ClipRule.from_record(record.clip_rule).record(), "stream": record.clip_rule["stream"]}
         if rule != record.clip_rule:
             raise ValueError(f"clip_rule is {record.clip_rule}, expected the keys {', '.join(rule)}")
-        for name in ("backbone", "started_from", "started_sha256"):
+        for name in ("backbone", "started_from", "started_sha256", "origin"):
             if not isinstance(getattr(record, name), str):
                 raise ValueError(f"{name} is {getattr(record, name)!r}, expected text")
     except WeightsError:

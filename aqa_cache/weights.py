@@ -43,6 +43,21 @@ class Weights:
     preprocessing: Preprocessing
     tuned: TunedBackbone | None = None
 
+    @property
+    def learned(self) -> dict:
+        """On what, as `aqa_cache.meaning.Meaning` keeps it; empty where no run of this program fine-tuned them."""
+        return self.tuned.learned if self.tuned else {}
+
+    @property
+    def origin(self) -> str:
+        """Name of the weights that the first of their fine-tunings started from; their own if there was none."""
+        return self.tuned.origin if self.tuned else self.name
+
+    @property
+    def random(self) -> bool:
+        """Whether nothing but a fine-tuning, if anything, was learned from any video."""
+        return self.origin.startswith(RANDOM)
+
 
 def resolve_weights(
     backbone: str, source: str | None = None, *, random_path: Path | None = None, say: Callable[[str], None] = print

@@ -7,14 +7,14 @@ a judge does, which scores contradict their judges, whether the captions give th
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from aqa_cache.annotations import CLASS_PREFIX, SPLITS, Sample, class_names
 from aqa_cache.errors import some
 
 from .floors import judge_ceiling, score_floors
-from .leaks import SAME_FRAMES, Leak, find_leaks, frames_of, neighbours
+from .leaks import FINE_TUNED, OF_BACKBONE, SAME_FRAMES, Leak, find_backbone_leaks, find_leaks, frames_of, neighbours
 from .spoken_numbers import numbers_in
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Audit:
 
     Args:
         samples: how many, by split; `unused` for those in none.
-        leaks: samples that share frames with a sample of another split. The only fault there is.
+        leaks: samples that share frames with a sample of another split, and test samples that the backbone was fine-tuned or chosen
+            on. The only fault there is.
         shared_groups: by pair of splits, `groups` (names that both have) and `samples` (of the second split, in them).
         groups: how many each split has.
         neighbours: see `aqa_heads.leaks.neighbours`.
@@ -85,6 +86,7 @@ class Audit:
         score_rules: one per size of panel that has a rule.
         spoken_scores: None where no sample has both caption and score.
         missing: by column, how many samples lack it, by split.
+        tuned_validation: sample_ids of the validation samples that the backbone was fine-tuned on.
     """
 
     samples: dict[str, int]
@@ -97,6 +99,7 @@ class Audit:
     score_rules: list[ScoreRule]
     spoken_scores: SpokenScores | None
     missing: dict[str, dict[str, int]]
+    tuned_validation: list[str] = field(default_factory=list)
 
     def record(self) -> dict:
         """Everything as plain JSON; null where a number is not defined."""
@@ -108,19 +111,31 @@ class Audit:
         if not self.leaks:
             return None
         sentences = []
-        for (other, mine), leaks in _by_pair(self.leaks).items():
+        for (other, mine), leaks in _by_pair([leak for leak in self.leaks if leak.why not in OF_BACKBONE]).items():
             found = [f"{leak.sample_id} with {leak.other}{_frames_in_common(leak)}" for leak in leaks]
             why = ", ".join(f"{count:,} with {why}" for why, count in Counter(leak.why for leak in leaks).items())
             sentences.append(
                 f"{_of(len(leaks), self.samples[mine], f'{mine} samples')} also in {other} ({why}): {some(found)}"
             )
+        for why in OF_BACKBONE:
+            if names := [leak.sample_id for leak in self.leaks if leak.why == why]:
+                sentences.append(_backbone_line(names, self.samples["test"], "test", why))
         return "; ".join(sentences)
+
+    @property
+    def tuned_validation_line(self) -> str | None:
+        """The validation samples that the backbone was fine-tuned on, in a sentence; None where there is none."""
+        if not self.tuned_validation:
+            return None
+        line = _backbone_line(self.tuned_validation, self.samples["val"], "val", FINE_TUNED)
+        return f"{line}: what is chosen on the held-out samples is chosen too easily"
 
     def findings(self) -> list[tuple[str, str]]:
         """Topic and sentence, in the order in which a person wants to read them; floors and ceiling among them."""
         found = [
             ("samples", _samples_line(self.samples)),
             ("leaks", self.leak_line or _no_leak_line(self.samples)),
+            ("backbone", self.tuned_validation_line),
             *(("groups", line) for line in _group_lines(self)),
             *(("neighbours", line) for line in _neighbour_lines(self.neighbours)),
             ("floors", _floor_line(self.floors)),
@@ -140,6 +155,7 @@ def audit(
     samples: Sequence[Sample],
     split: Mapping[str, str | None] | None = None,
     frames: Mapping[str, tuple[int, int]] | None = None,
+    tuned: Mapping | None = None,
 ) -> Audit:
     """Look for what would make a result on these samples mean less than it seems.
 
@@ -149,6 +165,7 @@ def audit(
             Without it, the samples' own.
         frames: `[start, end)` in the video that the features of a sample were really made of, by sample_id, where that
             is known (`frames_of_features`); else what is annotated. A sample without frames is its whole video.
+        tuned: what the backbone was fine-tuned on (`aqa_cache.meaning.Meaning.tuned`); None or empty: it was not.
 
     10,000 samples with captions take a second or two.
     """
@@ -159,7 +176,8 @@ def audit(
     sides = {side: [sample for sample in samples if split[sample.sample_id] == side] for side in SPLITS}
     used = [sample for sample in samples if split[sample.sample_id] is not None]
     spans = frames_of(samples, frames)
-    leaks = find_leaks(used, split, spans)
+    by_backbone = find_backbone_leaks(used, split, tuned or {})
+    leaks = [*find_leaks(used, split, spans), *(leak for leak in by_backbone if leak.split == "test")]
     leaked = {leak.sample_id for leak in leaks}
     return Audit(
         samples={**{side: len(rows) for side, rows in sides.items()}, "unused": len(samples) - len(used)},
@@ -172,11 +190,17 @@ def audit(
         score_rules=_score_rules(used or samples),
         spoken_scores=_spoken_scores(used or samples),
         missing=_missing(sides if used else {"unused": samples}),
+        tuned_validation=[leak.sample_id for leak in by_backbone if leak.split == "val"],
     )
 
 
-def frames_of_features(cache: "FeatureCache") -> dict[str, tuple[int, int]]:
-    """First frame, and frame behind the last, that any view of a sample's features was made of, where both are known."""
+def frames_of_features(cache: "FeatureCache", shift: int = 0) -> dict[str, tuple[int, int]]:
+    """First frame, and frame behind the last, that any view of a sample's features was made of, where both are known.
+
+    Args:
+        shift: by which training moves a sample's frames, in both directions. It is added behind all of them: two samples then overlap
+            where one of them, moved, overlaps the other.
+    """
     rule = cache.meaning.clip_rule
     if not rule.get("clip_len"):
         return {}
@@ -187,7 +211,7 @@ def frames_of_features(cache: "FeatureCache") -> dict[str, tuple[int, int]]:
         if first and min(frames.min() for frames in first) >= 0:
             found[sample.sample_id] = (
                 int(min(frames.min() for frames in first)),
-                int(max(frames.max() for frames in first)) + length,
+                int(max(frames.max() for frames in first)) + length + shift,
             )
     return found
 
@@ -271,6 +295,11 @@ def _by_pair(leaks: Sequence[Leak]) -> dict[tuple[str, str], list[Leak]]:
     for leak in leaks:
         pairs[leak.other_split, leak.split].append(leak)
     return dict(pairs)
+
+
+def _backbone_line(names: Sequence[str], total: int, side: str, why: str) -> str:
+    what = "the backbone was fine-tuned on" if why == FINE_TUNED else "an epoch of the backbone was chosen on"
+    return f"{_of(len(names), total, f'{side} samples')}, by sample_id, among those that {what}: {some(names)}"
 
 
 def _frames_in_common(leak: Leak) -> str:

@@ -13,7 +13,7 @@ from .wording import small, whose_runs
 
 _MOST_LINES = 2
 _TOPICS = {
-    "samples": "Samples", "leaks": "Leaks", "groups": "Groups", "neighbours": "Neighbours", "floors": "Floors",
+    "samples": "Samples", "leaks": "Leaks", "backbone": "Backbone", "groups": "Groups", "neighbours": "Neighbours", "floors": "Floors",
     "ceiling": "Ceiling", "scores": "Scores", "captions": "Captions", "missing": "Missing labels",
 }  # fmt: skip
 

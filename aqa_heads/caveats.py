@@ -10,10 +10,11 @@ from .page import element
 from .results import Result, finite
 from .wording import (
     FLOORS,
+    backbone_of,
     counted,
     distinct_floors,
     grouped,
-    in_paper,
+    leaked_from_backbone,
     listed,
     names_of,
     rho_text,
@@ -102,9 +103,14 @@ def _leaks(families: Sequence[Family]) -> list[str]:
     for family in families:
         if leaked := [result for result in family.results if result.leaked]:
             count = max(result.leaked for result in leaked)
+            why = {
+                False: "are, in part, training samples too",
+                True: "are known to the backbone, which learned from them before",
+            }
+            said = " or ".join(why[of_backbone] for of_backbone in sorted(leaked_from_backbone(family) or {False}))
             lines.append(
-                f"LEAKED TEST: {count:,} test samples of {family.short} are, in part, training samples too. None of its "
-                "numbers can be taken for what the model does on new samples."
+                f"LEAKED TEST: {count:,} test samples of {family.short} {said}. None of its numbers can be taken for what the "
+                "model does on new samples."
             )
     return lines
 
@@ -142,10 +148,9 @@ def _origin(family: Family) -> tuple:
 
 
 def _features_in_words(family: Family) -> str:
-    backbone = in_paper(family.features.get("backbone"))
     if family.end_to_end:
-        return f"with a {backbone} trained from {started_from(family)}"
-    return f"on {str(family.features.get('fingerprint'))[:12]} ({backbone})"
+        return f"with {backbone_of(family)} trained from {started_from(family)}"
+    return f"on {str(family.features.get('fingerprint'))[:12]} ({backbone_of(family)})"
 
 
 def _different_tests(families: Sequence[Family]) -> list[str]:

@@ -1,13 +1,12 @@
 """What a training run is asked to do, and the name it runs under."""
 
 import math
-import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from .errors import TrainingError
 from .experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS, Experiment
-from .fine_tuning import BACKBONE_LR, LITERAL_BACKBONE_LR, FineTuning
+from .fine_tuning import BACKBONE_LR, LITERAL_BACKBONE_LR, FineTuning, folder_name, name_of_run
 
 ALL_VIEWS = "all"
 VIEWS = (ALL_VIEWS, "plain")
@@ -200,6 +199,10 @@ class TrainingConfig:
                 f"pretrain_epochs is {self.pretrain_epochs}, but the encoder is {self.architecture['encoder']}; "
                 "only lstm and gru can be trained as an autoencoder"
             )
+        if self.pretrain_epochs and self.fine_tuning is not None and self.fine_tuning.warm_start is not None:
+            raise TrainingError(
+                "pretrain_epochs and warm_start are both asked for, but the encoder of a warm start is trained already; leave one out"
+            )
 
     def _fill_in(self) -> None:
         if self.experiment not in EXPERIMENTS and self.experiment not in REFERENCES:
@@ -254,6 +257,11 @@ class TrainingConfig:
             name: getattr(self.row, name) if getattr(self, name) is None else getattr(self, name) for name in _COLUMNS
         }
 
+    @property
+    def shift(self) -> int:
+        """Frames by which training moves samples in their videos, at most; what the cache's own views do is in the cache."""
+        return 0 if self.fine_tuning is None else max(abs(view.shift) for view in self.fine_tuning.views)
+
     def projection(self, backbone: str) -> int | None:
         """Width of the learned projection of clip features: what the original has on S3D; None: there is none."""
         return LITERAL_S3D_DIM if self.literal and self.row.backbone == "s3d" and backbone.lower() == "s3d" else None
@@ -274,25 +282,31 @@ class TrainingConfig:
         """Whether features of `backbone` are not what this row was run on."""
         return self.row.backbone is not None and backbone.lower() != self.row.backbone
 
-    def run_name(self, backbone: str) -> str:
+    def run_name(self, backbone: str, tuned_in: str | None = None) -> str:
         """The run folder's name: whatever makes its numbers another row's shows in it, and the seed.
 
         How it is trained (epochs, lr, batch_size, score_scale, …) does not: such runs need another `out`. `tasks` are
         those asked for; `train` first leaves out what the cache has no labels for (`targets.usable_tasks`).
 
+        Args:
+            backbone, tuned_in: of the features: the network, and the run that fine-tuned it (`Meaning.tuned_in`); None: none did.
+
         >>> TrainingConfig("feats.h5", "7", encoder="average", seed=2).run_name("s3d")
         'exp7-encoder-average-on-s3d-seed2'
         """
         parts = [self.row.folder, *(name for name, _ in self._variant())]
-        if self.on_other_features(backbone):
-            parts.append("on-" + (re.sub(r"[^a-z0-9._]+", "-", backbone.lower()).strip("-.") or "unnamed"))
+        if self._starts_tuned(tuned_in):
+            # So that its seed or fold is not taken for that of this run.
+            parts.append("on-" + name_of_run(tuned_in))
+        elif self.on_other_features(backbone):
+            parts.append("on-" + folder_name(backbone))
         if self.fold is not None:
-            parts.append("fold-" + (re.sub(r"[^a-z0-9._]+", "-", self.fold.lower()).strip("-.") or "unnamed"))
+            parts.append("fold-" + folder_name(self.fold))
         if self.seed:
             parts.append(f"seed{self.seed}")
         return "-".join(parts)
 
-    def run_label(self, backbone: str) -> str:
+    def run_label(self, backbone: str, tuned_in: str | None = None) -> str:
         """The same for people, without seed and fold; what differs from the row of Table 1 by default is said too.
 
         >>> TrainingConfig("feats.h5", "7").run_label("s3d")
@@ -305,9 +319,15 @@ class TrainingConfig:
         if usual and not self.literal and self.experiment == "7":
             differences.append(f"encoder {self.encoder_hidden} wide")
         differences += [words for _, words in self._variant()]
-        if self.on_other_features(backbone):
+        if self._starts_tuned(tuned_in):
+            differences.append(f"on {backbone.upper()} features tuned in {tuned_in}")
+        elif self.on_other_features(backbone):
             differences.append(f"on {backbone.upper()} features")
         return self.row.title + (f" ({', '.join(differences)})" if differences else "")
+
+    def _starts_tuned(self, tuned_in: str | None) -> bool:
+        """Whether the backbone of the cache is the one of this run, and was fine-tuned."""
+        return tuned_in is not None and (self.fine_tuning is None or self.fine_tuning.weights is None)
 
     def _variant(self) -> list[tuple[str, str]]:
         """What was asked for beside the row: each as a part of the run's name and of its label."""
@@ -350,8 +370,8 @@ class TrainingConfig:
             parts.append((f"protocol-{self.protocol}", f"{self.protocol} protocol"))
         return parts
 
-    def run_folder(self, backbone: str) -> Path:
-        return Path(self.out) / self.run_name(backbone)
+    def run_folder(self, backbone: str, tuned_in: str | None = None) -> Path:
+        return Path(self.out) / self.run_name(backbone, tuned_in)
 
     def asked(self) -> dict:
         """Everything that decides the result, as plain JSON."""

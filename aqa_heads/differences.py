@@ -19,13 +19,19 @@ def reference_row(families: Sequence[Family]) -> Family | None:
 def reference_of(family: Family, families: Sequence[Family]) -> Family:
     """What a row with a correlation is held against.
 
-    That is the reference row, but for rows trained end to end the baseline that was too, so that what differs is not the
-    backbone's training as well. A row that is itself returned has none.
+    That is the reference row, but for rows trained end to end the baseline that was too, and for rows on the features of a
+    fine-tuned backbone the baseline on the same, so that what differs is not the backbone's training as well. A row that is itself
+    returned has none.
     """
     reference = reference_row(families)
-    alike = [other for other in with_rho(families) if other.end_to_end == family.end_to_end]
+    alike = [other for other in with_rho(families) if _training(other) == _training(family)]
     baseline = next((other for other in alike if other.experiment == "baseline"), reference)
     return reference if family is baseline else baseline
+
+
+def _training(family: Family) -> tuple[bool, str | None]:
+    """How its backbone was trained: in the run itself, or in which run before."""
+    return family.end_to_end, family.tuned_in
 
 
 def differences_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
@@ -88,26 +94,33 @@ def differences_section(families: Sequence[Family], attachments: Attachments) ->
 
 
 def _backbones_differ(shown: Sequence[Family], references: dict[int, Family]) -> str:
-    pairs = [
-        f"{family.short} and {references[family.order].short}"
-        for family in shown
-        if family.end_to_end != references[family.order].end_to_end
-    ]
-    if not pairs:
-        return ""
-    return f" In {'; in '.join(pairs)} the backbones differ too: only one of the two was trained with the heads."
+    why: dict[str, list[str]] = {}
+    for family in shown:
+        reference = references[family.order]
+        if family.end_to_end != reference.end_to_end:
+            said = "only one of the two was trained with the heads"
+        elif family.tuned_in == reference.tuned_in:
+            continue
+        elif None in (family.tuned_in, reference.tuned_in):
+            said = "only one of the two was fine-tuned before"
+        else:
+            said = "they were fine-tuned in different runs"
+        why.setdefault(said, []).append(f"{family.short} and {reference.short}")
+    return "".join(f" In {'; in '.join(pairs)} the backbones differ too: {said}." for said, pairs in why.items())
 
 
 def _summary(shown: Sequence[Family], compared: dict, reference: str) -> str:
     better = [family for family in shown if compared[family.order].clear and compared[family.order].value > 0]
     worse = [family for family in shown if compared[family.order].clear and compared[family.order].value < 0]
     equal = [family for family in shown if _equal(compared[family.order])]
-    within = [family for family in shown if not any(family is other for other in (*better, *worse, *equal))]
+    few = [family for family in shown if compared[family.order].low is None and not any(family is one for one in equal)]
+    within = [family for family in shown if not any(family is other for other in (*better, *worse, *equal, *few))]
     parts = []
     for owners, one, many in (
         (better, "ranks better", "rank better"),
         (worse, "ranks worse", "rank worse"),
         (within, "is within noise", "are within noise"),
+        (few, "has too few samples to tell", "have too few samples to tell"),
         (equal, "predicts the same", "predict the same"),
     ):
         if owners:

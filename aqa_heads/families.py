@@ -58,6 +58,11 @@ class Family:
         return bool(self.fine_tuning)
 
     @property
+    def tuned_in(self) -> str | None:
+        """The run that fine-tuned the backbone of the cached features it read; None: none did, or it trained the backbone itself."""
+        return str(self.features.get("weights")) if self.features.get("tuned") and not self.end_to_end else None
+
+    @property
     def experiment(self) -> str | None:
         return self.first.experiment
 

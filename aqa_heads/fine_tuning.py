@@ -50,7 +50,7 @@ class FineTuning:
     """
 
     videos: str | Path
-    weights: str | None = None
+    weights: str | Path | None = None
     backbone_lr: float | None = None
     freeze_until: str | None = None
     warm_start: str | Path | None = None
@@ -63,11 +63,16 @@ class FineTuning:
     decode_timeout: float | None = None
 
     def __post_init__(self):
+        if isinstance(self.weights, Path):
+            object.__setattr__(self, "weights", str(self.weights))
+        for name in ("weights", "augment"):
+            if getattr(self, name) is not None and not getattr(self, name).strip():
+                raise TrainingError(f"{name} is empty; give a value, or leave it out")
         for name, choices in (("batch_norm", BATCH_NORMS), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:
                 raise TrainingError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
         for name in ("clip_chunk", "workers"):
-            if (value := getattr(self, name)) is not None and value < 1:
+            if (value := getattr(self, name)) is not None and not (isinstance(value, int) and value >= 1):
                 raise TrainingError(f"{name} is {value}, expected a whole number from 1 on")
         for name in ("backbone_lr", "decode_timeout"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
@@ -82,23 +87,19 @@ class FineTuning:
         """What `augment` draws from, the plain one first; it alone for `none`."""
         return (PLAIN,) if self.augment.strip() == NO_AUGMENT else parse_views(self.augment)
 
-    def chunk_on(self, device: str) -> int:
-        """Clips at a time on a kind of device, `cpu` or `cuda`."""
-        return self.clip_chunk or CLIP_CHUNKS[device]
-
     @property
     def variant(self) -> list[tuple[str, str]]:
         """What makes its numbers another run's, each as a part of the run's name and of its label."""
         parts = [("end-to-end", "end to end")]
         if self.weights is not None:
             name = Path(self.weights).name
-            parts.append((f"weights-{_folder_name(name)}", f"from {name}"))
+            parts.append((f"weights-{name_of_run(name)}", f"from {name}"))
         if self.warm_start is not None:
             parts.append(("warm-start", "warm start"))
         if self.freeze_until is not None:
-            parts.append((f"from-{_folder_name(self.freeze_until)}", f"trained from {self.freeze_until} on"))
-        if self.augment != AUGMENT:
-            parts.append((f"augment-{_folder_name(self.augment)}", f"augmentation {self.augment}"))
+            parts.append((f"from-{folder_name(self.freeze_until)}", f"trained from {self.freeze_until} on"))
+        if set(self.views) != set(parse_views(AUGMENT)):
+            parts.append((f"augment-{folder_name(self.augment)}", f"augmentation {self.augment}"))
         if self.batch_norm != "frozen":
             parts.append((f"batch-norm-{self.batch_norm}", f"batch norm by {self.batch_norm}"))
         return parts
@@ -110,5 +111,11 @@ class FineTuning:
         return record | {"warm_start": None if self.warm_start is None else str(self.warm_start)}
 
 
-def _folder_name(text: str) -> str:
+def name_of_run(name: str) -> str:
+    """The name of a run as a part of another's, whose own seed and fold stand at its end."""
+    return re.sub(r"-(?=seed|fold)", ".", folder_name(name))
+
+
+def folder_name(text: str) -> str:
+    """Any text as a part of a folder's name."""
     return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.") or "unnamed"

@@ -12,19 +12,22 @@ from aqa_cache.annotations import SPLITS, Sample
 TEST_COPY = "@test"  # ends the sample_id of a test row whose action is also a training row (`aqa-data mtl-aqa`)
 
 SAME_ID, SAME_FRAMES, OVERLAPPING = "the same id", "the same frames", "overlapping frames"
+FINE_TUNED, CHOSEN = "the backbone was fine-tuned on it", "an epoch of the backbone was chosen on it"
+OF_BACKBONE = (FINE_TUNED, CHOSEN)
 
 Frames = tuple[float, float]  # [start, end) of a video; infinite where the end is not known
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A sample that shares frames with a sample of another split.
+    """A sample that shares frames with a sample of another split, or that a fine-tuned backbone has learned from.
 
     Args:
         sample_id, split: the one that must not have been seen: of `test` before `val` before `train`.
-        other, other_split: the sample it shares most with, if many: the one that reaches furthest into it.
+        other, other_split: the sample it shares most with, if many: the one that reaches furthest into it. Of a backbone: the sample
+            as the fine-tuning had it, among its `train` or its `val`.
         video: of both.
-        why: `SAME_ID` (a marked copy, with other frames), `SAME_FRAMES`, or `OVERLAPPING`.
+        why: `SAME_ID` (a marked copy, with other frames), `SAME_FRAMES`, or `OVERLAPPING`; `FINE_TUNED` or `CHOSEN`.
         frames: how many frames both have; None where the length of the video decides it.
     """
 
@@ -67,6 +70,30 @@ def find_leaks(samples: Sequence[Sample], split: Mapping[str, str | None], frame
             )  # fmt: skip
     place = {sample.sample_id: number for number, sample in enumerate(samples)}
     return [found[key] for key in sorted(found, key=lambda key: (place[key[0]], SPLITS.index(key[1])))]
+
+
+def find_backbone_leaks(
+    samples: Sequence[Sample], split: Mapping[str, str | None], tuned: Mapping[str, Sequence[str]]
+) -> list[Leak]:
+    """Test samples that the backbone was fine-tuned on or an epoch of it chosen on, and validation samples that it was fine-tuned on.
+
+    They are found by sample_id alone, in the order of `samples`, each once; a marked copy is what it is a copy of.
+
+    Args:
+        split: by sample_id.
+        tuned: `trained_on` and `chosen_on`, sample_ids; empty if the backbone was not fine-tuned.
+    """
+    trained, chosen = (
+        {name.removesuffix(TEST_COPY): name for name in tuned.get(key, ())} for key in ("trained_on", "chosen_on")
+    )
+    found = []
+    for sample in samples:
+        name, side = sample.sample_id.removesuffix(TEST_COPY), split[sample.sample_id]
+        if side in ("test", "val") and name in trained:
+            found.append(Leak(sample.sample_id, side, trained[name], "train", sample.video, FINE_TUNED, None))
+        elif side == "test" and name in chosen:
+            found.append(Leak(sample.sample_id, side, chosen[name], "val", sample.video, CHOSEN, None))
+    return found
 
 
 def neighbours(

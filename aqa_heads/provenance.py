@@ -24,10 +24,9 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
     for (fingerprint, path, views), owners in sources.items():
         features = owners[0].features
         parts.append(element("h3", "Features", *(f" of {who}" for who in whose_runs(owners, results))))
-        weights = plain(features.get("weights")) + (" (random)" if features.get("weights_random") else "")
         parts.append(_pairs({
             "Backbone": f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip",
-            "Weights": weights,
+            "Weights": _weights(features),
             "Fingerprint": element("code", plain(fingerprint)[:12]),
             "Cache": element("code", plain(path)),
             "Samples": plain(features.get("samples")),
@@ -59,6 +58,17 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
         said = element("summary", colour_key(family), element("b", family.short), about)
         parts.append(element("details", said, _pairs(_together([_configuration(result) for result in family.results]))))
     return parts
+
+
+def _weights(features: dict) -> str:
+    name, tuned = plain(features.get("weights")), features.get("tuned")
+    if not tuned:
+        return name + (" (random)" if features.get("weights_random") else "")
+    origin = "" if tuned["origin"] == tuned["started_from"] else f", which began as {tuned['origin']}"
+    return (
+        f"{name}, fine-tuned from {tuned['started_from']}{origin}; on {tuned['trained_on']:,} samples, an epoch chosen on "
+        f"{tuned['chosen_on']:,}"
+    )
 
 
 def _fine_tuning(result: Result) -> dict[str, Markup | str]:

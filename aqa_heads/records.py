@@ -45,14 +45,14 @@ def describe(
     Raises:
         TrainingError: the training scores are all equal, so they give no score scale.
     """
-    backbone = cache.meaning.backbone
+    backbone, tuned = cache.meaning.backbone, cache.meaning.tuned
     row = config.row
     scale, centre = _score_range(config, data)
-    leaked = sum(leak.split == "test" for leak in audit.leaks)
+    leaked = len({leak.sample_id for leak in audit.leaks if leak.split == "test"})
     return {
         "experiment": row.name,
-        "name": config.run_name(backbone),
-        "label": config.run_label(backbone) + (LEAKED if leaked else ""),
+        "name": config.run_name(backbone, cache.meaning.tuned_in),
+        "label": config.run_label(backbone, cache.meaning.tuned_in) + (LEAKED if leaked else ""),
         "table1": {name: getattr(row, name) for name in ("backbone", "rnn", "layers", "attention", "encoder")},
         **config.asked(),
         **config.architecture,
@@ -75,7 +75,8 @@ def describe(
             "backbone": backbone,
             "dim": cache.dim,
             "weights": cache.meaning.weights,
-            "weights_random": cache.meaning.weights.startswith("random"),
+            "weights_random": cache.meaning.random,
+            "tuned": tuned and tuned | {name: len(tuned[name]) for name in ("trained_on", "chosen_on")},
             "fingerprint": cache.fingerprint,
             "samples": len(cache),
             "views": cache.views,
@@ -258,7 +259,7 @@ def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> l
     if config.on_other_features(backbone):
         notes.append(
             f"{row.title} is a {row.backbone.upper()} row{' of Table 1' if row.name in EXPERIMENTS else ''}, {cache.path.name} "
-            f"holds {backbone.upper()} features: it runs as {config.run_name(backbone)} and is not the paper's {row.title}"
+            f"holds {backbone.upper()} features: it runs as {config.run_name(backbone, cache.meaning.tuned_in)} and is not the paper's {row.title}"
         )
     elif row.backbone == "s3d" and not config.literal:
         notes.append(
@@ -269,13 +270,25 @@ def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> l
         notes.append(
             f"{row.title} has no epochs to choose among; it is fitted to the samples that the other rows train on, so that they compare"
         )
-    if cache.meaning.weights.startswith("random") and config.fine_tuning is None:
+    if cache.meaning.tuned and config.fine_tuning is None:
+        notes.append(_tuned_note(cache))
+    elif cache.meaning.random and config.fine_tuning is None:
         notes.append(f"{cache.path.name} was made with random weights ({cache.meaning.weights})")
     if "caption" not in data.tasks and row.rnn is not None:
         notes.append("no caption task: rnn, layers and attention are of the captioner and have no effect")
     if data.tasks == ("caption",):
         notes.append("caption is the only task: the encoder has no effect")
     return notes
+
+
+def _tuned_note(cache: FeatureCache) -> str:
+    tuned = cache.meaning.tuned
+    chosen = f", an epoch of it chosen on {len(tuned['chosen_on']):,}" if tuned["chosen_on"] else ""
+    random = f"; it began with random weights ({tuned['origin']})" if cache.meaning.random else ""
+    return (
+        f"the backbone of {cache.path.name} was fine-tuned in {cache.meaning.weights} on {len(tuned['trained_on']):,} samples"
+        f"{chosen}{random}"
+    )
 
 
 def _score_notes(data: TrainingData, predicted: np.ndarray, true: np.ndarray) -> list[str]:

@@ -69,8 +69,8 @@ def last_checkpoint(work: Work, folder: Path, identity: Mapping, say: Callable[[
             f"{folder}: what was interrupted is another run ({'; '.join(different)}); give the same options and the same "
             "cache, or --overwrite to begin again"
         )
-    steps = f" and {checkpoint['done']} steps of the next" if checkpoint.get("done") else ""
-    say(f"goes on after epoch {len(checkpoint['epochs'])}{steps}")
+    epochs, steps = len(checkpoint["epochs"]), checkpoint.get("done")
+    say(f"goes on in epoch {epochs + 1}, after {steps} steps" if steps else f"goes on after epoch {epochs}")
     if different := _differences(theirs, identity):
         say(
             f"the run was begun otherwise ({'; '.join(different)}): its last bits are not those of one that was never stopped"

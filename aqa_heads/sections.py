@@ -20,14 +20,15 @@ from .results_table import further_metrics, keep_results, results_table
 from .scatters import scatters_section
 from .wording import (
     PERCENT,
+    began_random,
     counted,
     floor_lines,
     floors_legend,
     in_paper,
+    leaked_from_backbone,
     listed,
     names_of,
     rho_text,
-    started_from,
     whose,
     with_rho,
 )
@@ -73,16 +74,21 @@ def _leaked(families: Sequence[Family]) -> list[Markup]:
     affected = [family for family in families if any(result.leaked for result in family.results)]
     if not affected:
         return []
+    backbone = ", or their backbone," if any(leaked_from_backbone(family) for family in affected) else ""
     text = (
-        f"LEAKED TEST: samples that {names_of(affected)} were trained on are among the test samples. These numbers do not say how "
-        "well new samples are judged."
+        f"LEAKED TEST: samples that {names_of(affected)}{backbone} were trained on are among the test samples. These numbers do not "
+        "say how well new samples are judged."
     )
     return [element("p", text, class_="banner", role="note")]
 
 
 def _random_weights(families: Sequence[Family]) -> list[Markup]:
-    cached = [family for family in families if family.features.get("weights_random") and not family.end_to_end]
-    trained = [family for family in families if family.end_to_end and started_from(family).startswith("random")]
+    trained = [family for family in families if began_random(family)]
+    cached = [
+        family
+        for family in families
+        if family.features.get("weights_random") and not family.end_to_end and family.tuned_in is None
+    ]
     said = []
     if cached:
         backbones = listed(sorted({in_paper(family.features.get("backbone")) for family in cached}))
@@ -93,7 +99,7 @@ def _random_weights(families: Sequence[Family]) -> list[Markup]:
     if trained:
         said.append(
             f"{' of '.join(['The backbone', *whose(trained, families)])} started from random weights: all it knows it has learned "
-            "from these training samples, so the numbers do not show what a backbone trained on many videos can do."
+            "in fine-tuning, so the numbers do not show what a backbone trained on many videos can do."
         )
     return [element("p", text, class_="banner", role="note") for text in said]
 

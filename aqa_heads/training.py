@@ -14,6 +14,7 @@ from .computing import Clock, cpu_threads, deterministic, out_of_memory_explaine
 from .configuration import TrainingConfig
 from .errors import TrainingError
 from .fitting import fit
+from .leaks import OF_BACKBONE
 from .model import AqaModel
 from .predictions import Predictions, caption_loss_per_token, predict
 from .records import describe, result_tables, summarise
@@ -56,9 +57,8 @@ def train(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with cpu_threads(config.threads), deterministic(device), FeatureCache(config.features) as cache:
-        backbone = cache.meaning.backbone
         asked, config = config, replace(config, tasks=usable_tasks(cache, config))
-        folder = config.run_folder(backbone)
+        folder = config.run_folder(cache.meaning.backbone, cache.meaning.tuned_in)
         identity = identity_of(config, cache, device)
         if config.resume and (finished := finished_run(folder, identity)) is not None:
             say(f"{folder} is finished already")
@@ -121,19 +121,30 @@ def predict_splits(model: AqaModel, data: TrainingData, config: TrainingConfig) 
     }
 
 
-def check_leaks(data: TrainingData, config: TrainingConfig, cache: FeatureCache) -> Audit:
+def check_leaks(data: TrainingData, config: TrainingConfig, cache: FeatureCache, tuned: Mapping | None = None) -> Audit:
     """The audit of the splits that are really used.
 
+    Args:
+        tuned: what the backbone was fine-tuned on before, where it is not the one that made the features
+            (`aqa_cache.weights.Weights.learned`); empty: it was not. None: as the cache says.
+
     Raises:
-        TrainingError: a test or validation sample is, in part, a training sample too, and `allow_leak` was not asked for.
+        TrainingError: a test or validation sample is, in part, a training sample too, or the backbone learned from a test sample, and
+            `allow_leak` was not asked for.
     """
     splits = {sample.sample_id: name for name, split in data.splits.items() for sample in split.samples}
     samples = [sample for split in data.splits.values() for sample in split.samples]
-    audited = audit(samples, splits, frames_of_features(cache))
+    audited = audit(samples, splits, frames_of_features(cache, config.shift), cache.meaning.tuned if tuned is None else tuned)
     if audited.leaks and not config.allow_leak:
+        of_backbone = [leak.why in OF_BACKBONE for leak in audited.leaks]
+        advice = [] if all(of_backbone) else ["see them with aqa-data audit and take them out of one side"]
+        if any(of_backbone):
+            advice.append(
+                "test on what the backbone has not seen (the split, fold and seed of its fine-tuning), or take other weights"
+            )
         raise TrainingError(
-            f"{cache.path}: {audited.leak_line}. A score on them says nothing. See them with aqa-data audit and take them out "
-            "of one side; or give --allow-leak, which marks every number"
+            f"{cache.path}: {audited.leak_line}. A score on them says nothing: {'; '.join(advice)}; or give --allow-leak, which marks "
+            "every number"
         )
     return audited
 
@@ -144,6 +155,8 @@ def said_before(data: TrainingData, audited: Audit) -> list[str]:
         tested = any(leak.split == "test" for leak in audited.leaks)
         what = "every number is marked" if tested else "what is chosen on the held-out samples is chosen too easily"
         lines.append(f"{audited.leak_line}: {what}")
+    if audited.tuned_validation:
+        lines.append(audited.tuned_validation_line)
     if data.vocabulary is not None and len(data.test) and (why := why_no_caption_metrics()):
         lines.append(why)
     return lines

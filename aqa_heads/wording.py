@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .drawing import SERIES
 from .families import END_TO_END, ROWS, Family
+from .leaks import OF_BACKBONE
 from .page import Markup, element, join, number
 from .results import Result, finite
 from .runs import LEAKED
@@ -126,7 +127,7 @@ def in_words(family: Family) -> str:
     """What the row used, in a line."""
     row = family.config.get("table1") or {}
     used = {name: family.config.get(name, row.get(name)) for name in SETTINGS}
-    backbone = in_paper(family.features.get("backbone") or row.get("backbone"))
+    backbone = backbone_of(family, row.get("backbone"))
     encoder = in_paper(used["encoder"])
     parts = [backbone]
     if used["rnn"] is not None:
@@ -137,9 +138,33 @@ def in_words(family: Family) -> str:
     return ", ".join([*parts, "averaging" if encoder == "Averaging" else f"{encoder} encoding"])
 
 
+def backbone_of(family: Family, otherwise: str | None = None) -> str:
+    """The network whose features the row used, and the run that fine-tuned it before, if one did."""
+    name = in_paper(family.features.get("backbone") or otherwise)
+    return name if family.tuned_in is None else f"{name} tuned in {family.tuned_in}"
+
+
 def started_from(family: Family) -> str:
     """The weights that a backbone had before it was trained in the run."""
     return plain(family.fine_tuning.get("started_from") or family.features.get("weights"))
+
+
+def leaked_from_backbone(family: Family) -> set[bool]:
+    """Of its leaks into the test samples: True for samples that the backbone learned from before, False for training samples."""
+    audits = (result.summary.get("audit") or {} for result in family.results)
+    return {
+        leak.get("why") in OF_BACKBONE
+        for found in audits
+        for leak in found.get("leaks") or ()
+        if leak.get("split") == "test"
+    }
+
+
+def began_random(family: Family) -> bool:
+    """Whether all that the backbone knows was learned in fine-tuning, in the row's own or in one before it."""
+    if family.end_to_end:
+        return plain(family.fine_tuning.get("origin") or started_from(family)).startswith("random")
+    return family.tuned_in is not None and bool(family.features.get("weights_random"))
 
 
 def in_paper(value) -> str:

@@ -31,8 +31,8 @@ _WIDTH_WITHOUT_TERMINAL = 100
 def audit(source, fold, output):
     """Find what would make a result mean less than it seems.
 
-    Found are samples on both sides of the split, by their id and by frames of a video that they share: a leak, which
-    aqa-train refuses. Said are groups (competitions, persons) on both sides, what predictions without any video reach
+    Found are samples on both sides of the split, by their id and by frames of a video that they share, and test samples
+    that a fine-tuned backbone has learned from: a leak, which aqa-train refuses. Said are groups (competitions, persons) on both sides, what predictions without any video reach
     (floors) and what one judge does (ceiling), scores that contradict difficulty and marks, captions that state the
     score, and missing labels. docs/evaluation.md explains each.
 
@@ -43,12 +43,12 @@ def audit(source, fold, output):
     """
     from aqa_heads.audit import audit as look
 
-    samples, frames, notes = _read(source)
+    samples, frames, tuned, notes = _read(source)
     if fold is not None:
         samples = _with_fold(source, samples, fold)
     elif not any(sample.split for sample in samples):
         notes.append(_without_split(samples))
-    found = look(samples, frames=frames)
+    found = look(samples, frames=frames, tuned=tuned)
     text = json.dumps(found.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if output is not None and str(output) == "-":
         click.echo(text, nl=False)
@@ -60,12 +60,12 @@ def audit(source, fold, output):
         sys.exit(1)
 
 
-def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], list[str]]:
-    """Samples, the frames their features were made of where that is known, and what to say about them."""
+def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], dict | None, list[str]]:
+    """Samples, the frames their features were made of where that is known, what the backbone was fine-tuned on, and what to say."""
     from aqa_cache.annotations import read_annotations
 
     if source.suffix.lower() == ".csv":
-        return read_annotations(source), {}, []
+        return read_annotations(source), {}, None, []
     if source.suffix.lower() not in (".h5", ".hdf5"):
         raise AqaError(f"{source}: expected a feature cache (.h5) or an annotations table (.csv), by the name's ending")
     from aqa_cache.cache import FeatureCache
@@ -73,14 +73,19 @@ def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], lis
 
     with FeatureCache(source) as cache:
         samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
-        frames, failed = frames_of_features(cache), len(cache) - len(samples)
+        frames, failed, meaning = frames_of_features(cache), len(cache) - len(samples), cache.meaning
     if not samples:
         raise AqaError(f"{source}: no sample has features; aqa-data show says why")
     notes = [f"{failed:,} sample(s) without features are left out, as in training."] if failed else []
     if len(frames) < len(samples):
         unknown = len(samples) - len(frames)
         notes.append(f"Which frames made the features of {unknown:,} sample(s) is not recorded: their annotated frames are used.")  # fmt: skip
-    return samples, frames, notes
+    if tuned := meaning.tuned:
+        notes.append(
+            f"The backbone was fine-tuned in {meaning.weights}, on {len(tuned['trained_on']):,} samples, an epoch of it chosen on "
+            f"{len(tuned['chosen_on']):,}: looked for among the test samples by sample_id."
+        )
+    return samples, frames, meaning.tuned, notes
 
 
 def _with_fold(source: Path, samples: list["Sample"], fold: str) -> list["Sample"]:

@@ -87,6 +87,7 @@ def _show_provenance(console: "Console", inside: dict) -> None:
         "backbone": f"{made['backbone']}, {made['dim']:,} values per clip, {made['dtype']}",
         "layer": made["layer"],
         "weights": f"{made['weights']}, SHA-256 {made['weights_sha256'] or 'not known'}",
+        **({"fine-tuned": _tuned(made["tuned"])} if made["tuned"] else {}),
         "preprocessing": _record(made["preprocessing"]),
         "clip rule": _record(made["clip_rule"]),
         "views": ", ".join(made["views"]),
@@ -95,6 +96,11 @@ def _show_provenance(console: "Console", inside: dict) -> None:
         "fingerprint": made["fingerprint"],
     }
     _print_table(console, ["", ""], [[name, value] for name, value in rows.items()])
+
+
+def _tuned(tuned: dict) -> str:
+    origin = f" (which began as {tuned['origin']})" if tuned["origin"] != tuned["started_from"] else ""
+    return f"from {tuned['started_from']}{origin}, on {len(tuned['trained_on']):,} samples, chosen on {len(tuned['chosen_on']):,}"
 
 
 def _show_samples(console: "Console", inside: dict) -> None:

@@ -15,44 +15,47 @@ from aqa_heads.fine_tuning import (
     FineTuning,
 )  # fmt: skip
 
+from .torchrun import let_the_first_speak, rank
+
 _OPTIONS = (
     click.option("--end-to-end", is_flag=True, help="Train the backbone too; needs --videos, and a GPU for all but small data."),
-    click.option("--videos", type=click.Path(path_type=Path), help="End to end: the folder that aqa-extract was given."),
+    click.option("--videos", type=click.Path(path_type=Path), help="The folder that aqa-extract was given."),
     click.option(
         "--weights", metavar="NAME|PATH|RUN|random",
-        help="End to end: where the backbone starts.  [default: the weights that made the features]",
+        help="Where the backbone starts.  [default: the weights that made the features]",
     ),
     click.option(
         "--warm-start", type=click.Path(path_type=Path), metavar="RUN",
-        help="End to end: take encoder, heads and captioner from a run on the same cached features.",
+        help="Take encoder, heads and captioner from a run on the same cached features.",
     ),
     click.option(
         "--backbone-lr", type=click.FloatRange(0, min_open=True),
-        help=f"End to end: learning rate of the backbone.  [default: {BACKBONE_LR:g}; literal: {LITERAL_BACKBONE_LR:g}]",
+        help=f"Learning rate of the backbone.  [default: {BACKBONE_LR:g}; literal: {LITERAL_BACKBONE_LR:g}]",
     ),
-    click.option("--freeze-until", metavar="LAYER", help="End to end: layers before this one keep their weights."),
+    click.option("--freeze-until", metavar="LAYER", help="Layers before this one keep their weights."),
     click.option(
-        "--augment", metavar="flip,jitter=N", help=f"End to end: drawn for every sample and epoch, or {NO_AUGMENT}.  [default: {AUGMENT}]"
+        "--augment", metavar="flip,jitter=N", help=f"Drawn for every sample and epoch, or {NO_AUGMENT}.  [default: {AUGMENT}]"
     ),
     click.option(
         "--batch-norm", type=click.Choice(BATCH_NORMS),
-        help="End to end: statistics that came with the weights, or of each chunk of clips.  [default: frozen]",
+        help="Statistics that came with the weights, or of each chunk of clips.  [default: frozen]",
     ),
     click.option(
         "--clip-chunk", type=click.IntRange(1),
-        help=f"End to end: clips in the backbone at a time; more take more memory.  [default: {CLIP_CHUNKS['cpu']}; on a GPU {CLIP_CHUNKS['cuda']}]",
+        help="Clips in the backbone at a time; more take more memory.  "
+        f"[default: {CLIP_CHUNKS['cpu']}; on a GPU {CLIP_CHUNKS['cuda']}]",
     ),
     click.option(
-        "--precision", type=click.Choice(PRECISIONS), help="End to end: arithmetic of the backbone in training.  [default: fp32]"
+        "--precision", type=click.Choice(PRECISIONS), help="Arithmetic of the backbone in training.  [default: fp32]"
     ),
     click.option(
         "--frames", type=click.Path(path_type=Path), metavar="FILE",
-        help="End to end: where decoded frames are kept for the next run.  [default: FEATURES.frames.h5]",
+        help="Where decoded frames are kept for the next run.  [default: feats.frames.h5 for feats.h5]",
     ),
-    click.option("--workers", type=click.IntRange(1), help="End to end: decoding threads.  [default: all cores]"),
+    click.option("--workers", type=click.IntRange(1), help="Decoding threads.  [default: all cores]"),
     click.option(
         "--decode-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
-        help="End to end: give a video up when no new frame comes for so long.  [default: 600]",
+        help="Give a video up when no new frame comes for so long.  [default: 600]",
     ),
 )  # fmt: skip
 _NAMES = (
@@ -67,19 +70,41 @@ def end_to_end_options(command):
     return command
 
 
+class EndToEndCommand(click.Command):
+    """A command whose help has the options of end-to-end training under a heading of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {"Options": [], "End to end": []}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                groups["End to end" if parameter.name in ("end_to_end", *_NAMES) else "Options"].append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if rank():
+                let_the_first_speak()
+                ctx.exit(error.exit_code)
+            raise
+
+
 def fine_tuning_of(options: dict) -> FineTuning | None:
     """Take the options of end-to-end training out of those of the command; None if it was not asked for.
 
     Raises:
         click.UsageError: some are given without it, or it without videos.
+        TrainingError: a value out of its range.
     """
     asked = options.pop("end_to_end")
     given = {name: value for name in _NAMES if (value := options.pop(name)) is not None}
     if not asked and given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise click.UsageError(
-            f"{names}: of end-to-end training, which was not asked for; give --end-to-end, or leave out."
-        )
+        only, them = ("is", "it") if len(given) == 1 else ("are", "them")
+        raise click.UsageError(f"{names} {only} only for --end-to-end; add that, or leave {them} out.")
     if asked and "videos" not in given:
         raise click.UsageError(
             "--end-to-end trains on the videos; give --videos, the folder that aqa-extract was given."

@@ -1,10 +1,15 @@
 """One command started as several processes, by torchrun: the first of them speaks."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
+
 from aqa_cache.errors import AqaError, SaidElsewhere
+
+_PATIENCE = 10  # seconds
 
 
 def rank() -> int:
@@ -22,10 +27,15 @@ def said_by_the_first() -> Iterator[None]:
     """An error that every process meets in the block is said by the first of them."""
     try:
         yield
-    except AqaError as error:
+    except (AqaError, click.UsageError) as error:
         if rank():
             raise SaidElsewhere(str(error)) from None
         raise
+
+
+def let_the_first_speak() -> None:
+    """Wait to be ended: torchrun ends all processes when one of them has failed, also a first one that has not said yet why."""
+    time.sleep(_PATIENCE)
 
 
 def _number(name: str, otherwise: int) -> int:

@@ -1,9 +1,10 @@
 """`aqa-train`: train heads on a feature cache, one run per experiment, seed and fold."""
 
 import os
+import shlex
 import signal
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from aqa_heads.configuration import DIFFICULTIES, NETWORK_ONLY, OFFICIAL_FOLDS, 
 from aqa_heads.errors import TrainingError
 from aqa_heads.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
 
-from .end_to_end_options import end_to_end_options, fine_tuning_of
+from .end_to_end_options import EndToEndCommand, end_to_end_options, fine_tuning_of
 from .errors import handle_errors
 from .torchrun import process_count, rank, said_by_the_first
 
@@ -29,12 +30,13 @@ def _positive(kind: type):
 
 
 @click.command(
+    cls=EndToEndCommand,
     epilog="""\b
     Example:
       aqa-train --features feats.h5 --exp 7
       aqa-train --features feats.h5 --exp all,ridge --seeds 3
       aqa-train --features feats.h5 --exp all --literal --protocol paper
-      aqa-train --features feats.h5 --exp baseline --end-to-end --videos videos/"""
+      aqa-train --features feats.h5 --exp baseline --end-to-end --videos videos/""",
 )
 @click.option(
     "--features", required=True, type=click.Path(path_type=Path), help="Feature cache, written by aqa-extract."
@@ -165,29 +167,40 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
     training groups are held out, the best epoch is chosen on them, and the test samples are looked at once.
     """
     options["tasks"] = tuple(task.strip() for task in tasks.split(",") if task.strip())
-    options["fine_tuning"] = fine_tuning_of(options)
     with said_by_the_first():
+        options["fine_tuning"] = fine_tuning_of(options)
         names = _named(experiments)
         configs = [
             TrainingConfig(experiment=name, seed=seed + number, **_applicable(name, options, alone=len(names) == 1))
             for name in names
             for number in range(seed_count)
         ]
+    planned: list[_Planned] = []
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        runs = train_runs(configs)
+        planned = _plan(configs)
+        runs = _train_planned(planned)
     except KeyboardInterrupt as interrupt:
         if not rank():
-            click.echo(
-                "Stopped. Give the same command with --resume to go on: finished runs stay, and the one in between goes on after its "
-                f"last checkpoint, if it got as far as one (every {options['checkpoint_seconds']:g} s or more).",
-                err=True,
-            )
+            click.echo(_stopped(planned, options["overwrite"], options["checkpoint_seconds"]), err=True)
         sys.exit(143 if isinstance(interrupt, _Terminated) else 130)
     finally:
         signal.signal(signal.SIGTERM, before)
-    if not rank():
-        click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
+    if rank():
+        return
+    click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
+    if options["fine_tuning"] is not None:
+        command = ["aqa-extract", "--weights", str(runs[0].folder), str(options["fine_tuning"].videos), "tuned.h5"]
+        click.echo(f"Features of the trained backbone: {shlex.join(command)}")
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A run that is to be trained: what it is called on the screen, and where it is written."""
+
+    config: TrainingConfig
+    label: str
+    folder: Path
 
 
 class _Terminated(KeyboardInterrupt):
@@ -198,16 +211,26 @@ def _terminate(*_) -> None:
     raise _Terminated
 
 
+def _stopped(planned: list[_Planned], overwrite: bool, seconds: float) -> str:
+    """How to go on after an interruption, and from where."""
+    from aqa_heads.run_folder import was_interrupted
+
+    how = "Give the same command with --resume" + (" instead of --overwrite" if overwrite else "")
+    stay = ", finished runs stay" if len(planned) > 1 else ""
+    if names := [run.folder.name for run in planned if was_interrupted(run.folder)]:
+        return f"Stopped. {how} to go on: {', '.join(names)} after the last checkpoint{stay}."
+    if stay:
+        return f"Stopped. {how} to go on: the run that was under way begins again, as it had no checkpoint yet{stay}."
+    return f"Stopped before the first checkpoint (every {seconds:g} s or more): there is nothing to go on from."
+
+
 def _applicable(name: str, options: dict, alone: bool) -> dict:
     """The options without those of Table 1's rows where `name` is a reference beside them; says so."""
     if alone or name not in REFERENCES:
         return options
     given = [option for option in NETWORK_ONLY if options[option] is not None]
     if given and not rank():
-        click.echo(
-            f"{REFERENCES[name].title} is what it is: given for the other rows, not for it: {', '.join(given)}",
-            err=True,
-        )
+        click.echo(f"{REFERENCES[name].title} has no {', '.join(given)}: given for the other rows", err=True)
     return options | dict.fromkeys(given)
 
 
@@ -228,20 +251,35 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
     Raises:
         AqaError: before anything is trained if a run folder is in the way or a cache cannot be used.
     """
+    return _train_planned(_plan(configs))
+
+
+def _plan(configs: list[TrainingConfig]) -> list[_Planned]:
+    with said_by_the_first():
+        warm = any(config.fine_tuning is not None and config.fine_tuning.warm_start is not None for config in configs)
+        names = list(dict.fromkeys(config.experiment for config in configs))
+        if warm and len(names) > 1:
+            raise TrainingError(
+                f"--warm-start is a run of one row, but --exp asks for {len(names)} ({', '.join(names)}); give each its own, one by one"
+            )
+        return [run for config in configs for run in _planned(config)]
+
+
+def _train_planned(planned: list[_Planned]) -> "list[Run]":
     from rich.console import Console
 
     from .train_progress import train_showing
     from .train_table import results_table
 
-    with said_by_the_first():
-        planned = [run for config in configs for run in _planned(config)]
     console = Console(quiet=rank() > 0)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=160, quiet=rank() > 0)
     said: set[str] = set()
     runs = [
-        train_showing(config, label if len(planned) == 1 else f"[{number}/{len(planned)}] {label}", console, said)
-        for number, (config, label) in enumerate(planned, 1)
+        train_showing(
+            run.config, run.label if len(planned) == 1 else f"[{number}/{len(planned)}] {run.label}", console, said
+        )
+        for number, run in enumerate(planned, 1)
     ]
     console.print(results_table(runs))
     for note in dict.fromkeys(f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]):
@@ -249,11 +287,14 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
     return runs
 
 
-def _planned(config: TrainingConfig) -> "list[tuple[TrainingConfig, str]]":
-    """The runs of a config, one per fold, each with its label.
+def _planned(config: TrainingConfig) -> list[_Planned]:
+    """The runs of a config, one per fold.
+
+    Every process checks all of it: none is to wait for others that have ended.
 
     Raises:
-        AqaError: a run folder is in the way, the cache cannot be used, or several processes want to train on cached features.
+        AqaError: a run folder is in the way, the cache or the device cannot be used, or several processes want to train on cached
+            features.
     """
     from aqa_cache.cache import FeatureCache
     from aqa_heads.run_folder import check_run_folder
@@ -273,14 +314,15 @@ def _planned(config: TrainingConfig) -> "list[tuple[TrainingConfig, str]]":
         for fold in folds:
             folded = replace(config, fold=fold)
             named = replace(folded, tasks=usable_tasks(cache, folded))
-            if not rank():  # who writes
-                check_run_folder(named.run_folder(cache.meaning.backbone), config.overwrite, config.resume)
-            runs.append((folded, _full_label(named, cache.meaning.backbone)))
+            features = cache.meaning.backbone, cache.meaning.tuned_in
+            folder = named.run_folder(*features)
+            check_run_folder(folder, config.overwrite, config.resume)
+            runs.append(_Planned(folded, _full_label(named, *features), folder))
     return runs
 
 
-def _full_label(config: TrainingConfig, backbone: str) -> str:
-    parts = [config.run_label(backbone)]
+def _full_label(config: TrainingConfig, backbone: str, tuned_in: str | None) -> str:
+    parts = [config.run_label(backbone, tuned_in)]
     parts += [f"fold {config.fold}"] if config.fold is not None else []
     parts += [f"seed {config.seed}"] if config.seed else []
     return ", ".join(parts)

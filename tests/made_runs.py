@@ -136,6 +136,19 @@ def make_end_to_end(folder, experiment="baseline", *, tuning=(), config=(), **op
     return make_run(folder, experiment, config=record | dict(config), **options)
 
 
+def make_on_tuned(
+    folder, experiment="baseline", *, tuned_in="exp2-end-to-end", origin="sports1m", config=(), **options
+):
+    """As `make_run`, of a run on features of a backbone that was fine-tuned before."""
+    features = {
+        "path": "/data/tuned.h5", "backbone": "s3d", "dim": 1024, "weights": tuned_in, "weights_random": origin.startswith("random"),
+        "tuned": {"started_from": origin, "origin": origin, "trained_on": 90, "chosen_on": 20}, "fingerprint": f"{tuned_in:x<64}",
+        "samples": 1412,
+    }  # fmt: skip
+    record = {"label": f"{ROWS[experiment].title} (on S3D features tuned in {tuned_in})", "features": features}
+    return make_run(folder, experiment, config=record | dict(config), **options)
+
+
 def _curves(epochs, found, rng, layers, captions, protocol):
     """The columns of metrics.csv."""
     epoch = np.arange(1, epochs + 1)

@@ -32,6 +32,7 @@ def write_synthetic_cache(
     failed: tuple[int, ...] = (),
     views: Mapping[str, Callable[[int, np.ndarray], np.ndarray | None]] = {},
     seed: int = 0,
+    tuned: dict | None = None,
 ) -> Path:
     """Write a cache of `train` training samples followed by `test` test samples, of four groups in turn.
 
@@ -39,6 +40,7 @@ def write_synthetic_cache(
         clips: number of clips of a sample, by its index.
         change: the sample to write in place of the given one, by its index.
         failed: indices of samples without features.
+        tuned: what the backbone was fine-tuned on, see `tuned_on`.
         views: beside the plain one, by name: a sample's features from its index and its plain features, or None.
     """
     generator = np.random.default_rng(seed)
@@ -71,9 +73,15 @@ def write_synthetic_cache(
                     [None if view is None else ClipFeatures(view, times * 16, times / 2) for view in shown],
                 )
             )
-    meaning = Meaning(backbone, "pool5", dim, weights, "", {}, {})
+    meaning = Meaning(backbone, "pool5", dim, weights, "", {}, {}, tuned)
     write_cache(path, records, meaning, views=["plain", *views], dtype="float32")
     return path
+
+
+def tuned_on(*trained: int, chosen: tuple[int, ...] = (), origin: str = "sports1m") -> dict:
+    """The record of a backbone that was fine-tuned on samples of this cache, by their indices."""
+    trained_on, chosen_on = ([f"s{index:02d}" for index in indices] for indices in (trained, chosen))
+    return {"started_from": origin, "origin": origin, "trained_on": trained_on, "chosen_on": chosen_on}
 
 
 def without(*names: str, splits: tuple[str, ...] = ("train", "test")) -> Callable[[int, Sample], Sample]:

@@ -77,6 +77,29 @@ def test_a_given_split_replaces_the_samples_own():
     assert audit([dive(1), dive(2)]).lines()[1] == "leaks: not looked for: the samples are not in two splits"
 
 
+def test_what_the_backbone_was_fine_tuned_on_is_a_leak_of_the_test_and_said_of_the_validation():
+    samples = [
+        *(dive(n, "train") for n in range(3)),
+        *(dive(n, "val") for n in (3, 4)),
+        *(dive(n, "test") for n in (5, 6, 7)),
+    ]
+    found = audit(samples, tuned={"trained_on": ["d0", "d4", "d6", "d7"], "chosen_on": ["d3", "d5"]})
+    assert [(leak.sample_id, leak.why) for leak in found.leaks] == [
+        ("d5", "an epoch of the backbone was chosen on it"),
+        ("d6", "the backbone was fine-tuned on it"),
+        ("d7", "the backbone was fine-tuned on it"),
+    ]
+    assert found.leak_line == (
+        "2 of 3 test samples are, by sample_id, among those that the backbone was fine-tuned on: d6, d7; 1 of 3 test samples is, by "
+        "sample_id, among those that an epoch of the backbone was chosen on: d5"
+    )
+    assert dict(found.findings())["backbone"] == (
+        "1 of 2 val samples is, by sample_id, among those that the backbone was fine-tuned on: d4: what is chosen on the held-out "
+        "samples is chosen too easily"
+    )
+    assert "backbone" not in topics(audit(samples)) and not audit(samples).leaks
+
+
 def test_floors_and_ceiling_are_those_of_the_split():
     train = [dive(n, "train", final_score=10.0 * n, difficulty=n) for n in range(1, 4)]
     test = [dive(n, "test", final_score=30.0 - n, difficulty=n, judges=(n, -n, n)) for n in range(4, 7)]

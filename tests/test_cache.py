@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -12,6 +13,8 @@ from aqa_cache.cache import ClipFeatures, FeatureCache, Record
 from aqa_cache.cache_writer import fits_float16, write_cache
 from aqa_cache.errors import AqaError, CacheError
 from aqa_cache.meaning import Meaning
+
+TUNED = {"started_from": "run 1", "origin": "random (seed 0)", "trained_on": ["01_0001"], "chosen_on": []}
 
 
 @pytest.fixture
@@ -172,6 +175,11 @@ def with_value(path, name, index, value):
         (lambda path: with_attribute(path, "backbone", "c3d"), "its attributes give"),
         (lambda path: with_attribute(path, "version", "one"), "has format version 'one', expected a whole number"),
         (lambda path: with_attribute(path, "numerics", "{"), "does not keep to docs/schema.md"),
+        (lambda path: with_attribute(path, "tuned", "{}"), "does not keep to docs/schema.md .KeyError: 'started_from'"),
+        (
+            lambda path: with_attribute(path, "tuned", json.dumps(TUNED | {"trained_on": "a"})),
+            "does not keep to docs/schema.md .TypeError: tuned: trained_on is 'a', expected a list",
+        ),
         (lambda path: without(path, "samples/classes/position"), "does not keep to docs/schema.md"),
         (lambda path: with_value(path, "samples/count", (0, 0), -1), "01_0001 has 0 clips and the reason ''"),
         (
@@ -226,3 +234,29 @@ def test_fingerprint_is_of_what_features_mean(tmp_path):
     other = Meaning(**{**MEANING.__dict__, "clip_rule": {"clip_len": 16, "window": 103}})
     assert renamed.fingerprint == MEANING.fingerprint != other.fingerprint
     assert MEANING.differences(other) == ["clip_rule.window: None, 103"]
+
+
+def test_what_the_backbone_was_fine_tuned_on_is_kept_beside_the_fingerprint(path, tmp_path):
+    # More than the 64 kB that HDF5 allows an attribute in the object's header.
+    tuned = TUNED | {"trained_on": [f"dive {number:06d}" for number in range(20_000)]}
+    meaning = replace(MEANING, tuned=tuned)
+    write_cache(tmp_path / "tuned.h5", records(), meaning, views=VIEWS)
+    with FeatureCache(tmp_path / "tuned.h5") as cache, FeatureCache(path) as plain:
+        assert cache.meaning == meaning and cache.meaning.tuned == tuned and plain.meaning.tuned is None
+        assert cache.fingerprint == plain.fingerprint and not cache.meaning.differences(plain.meaning)
+    with h5py.File(path) as file:
+        assert "tuned" not in file.attrs
+
+
+@pytest.mark.parametrize(
+    ("weights", "origin", "random"),
+    [
+        ("random (seed 0)", None, True),
+        ("sports1m", None, False),
+        ("exp2", "random (seed 0)", True),
+        ("random-order", "sports1m", False),
+    ],
+)
+def test_weights_are_random_where_nothing_was_learned_but_by_fine_tuning(weights, origin, random):
+    meaning = replace(MEANING, weights=weights, tuned=None if origin is None else TUNED | {"origin": origin})
+    assert meaning.random == random and meaning.tuned_in == (weights if origin else None)

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from made_runs import change_tests, leave_out_drawing, make_end_to_end, make_run, report
+from made_runs import AUDIT, LEAK, change_tests, leave_out_drawing, make_end_to_end, make_on_tuned, make_run, report
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,30 @@ def test_a_leaked_test_is_said_on_top_in_the_row_and_below_the_table(tmp_path):
         "Exp 1": "0",
     }
     assert "LEAKED" not in report(tmp_path, tmp_path / "exp1").text
+
+
+def test_a_leak_of_the_backbone_is_called_what_it_is(tmp_path):
+    leaks = [LEAK | {"why": "the backbone was fine-tuned on it", "other": LEAK["sample_id"]}]
+    leaking = {"config": {"leaked": 1}, "summary": {"audit": AUDIT | {"leaks": leaks}}}
+    page = report(tmp_path, make_on_tuned(tmp_path / "2", "2", **leaking))
+    assert "1 test samples of Exp 2* are known to the backbone, which learned from them before. None" in page.text
+    assert "samples that Exp 2*, or their backbone, were trained on are among the test samples" in page.text
+    assert "1 of 40 test samples is, by sample_id, among those that the backbone was fine-tuned on: t1" in page.text
+
+
+def test_rows_on_features_of_a_fine_tuned_backbone_are_told_apart(tmp_path):
+    runs = [make_run(tmp_path / "exp2", "2"), make_on_tuned(tmp_path / "on", "2"),
+            make_on_tuned(tmp_path / "other", "2", tuned_in="exp7-end-to-end")]  # fmt: skip
+    page = report(tmp_path, *runs)
+    assert "Exp 2*1 on exp2-end-to- (S3D tuned in exp2-end-to-end);" in page.text
+    assert "on S3D features tuned in exp7-end-to-end" in page.text and "S3D tuned in exp2-end-to-end, GRU" in page.text
+    assert "Weights exp2-end-to-end, fine-tuned from sports1m; on 90 samples, an epoch chosen on 20" in page.text
+    assert "random weights" not in page.text
+    random = report(tmp_path, runs[0], make_on_tuned(tmp_path / "random", "2", origin="random (seed 0)"))
+    assert (
+        "The backbone of Exp 2* started from random weights: all it knows it has learned in fine-tuning" in random.text
+    )
+    assert "never trained" not in random.text
 
 
 def test_a_leak_in_one_seed_marks_the_row(tmp_path):
@@ -137,7 +161,7 @@ def test_what_holds_of_cached_features_alone_is_not_said_of_runs_that_trained_th
 
     page = report(tmp_path, tuned, make_run(tmp_path / "baseline", config=own))
     assert "some trained the backbone too, others read features of one that was not trained with them." in page.text
-    assert "Baseline on c3dc3dc3dc3d (C3D); Baseline end to end with a C3D trained from sports1m." in page.text
+    assert "Baseline on c3dc3dc3dc3d (C3D); Baseline end to end with C3D trained from sports1m." in page.text
     assert "the whole run on cached features, without their extraction; the whole run end to end" in page.text
     assert "the backbone was too, in Baseline end to end, but for frozen layers." in page.text
     assert "Default settings of Baseline: trained as suits cached features, not as in the paper" in page.text
@@ -156,7 +180,7 @@ def test_backbones_that_started_from_other_weights_are_said(tmp_path):
     other = {"started_from": "mine", "started_sha256": "ef" * 32}
     page = report(tmp_path, make_end_to_end(tmp_path / "b"), make_end_to_end(tmp_path / "exp1", "1", tuning=other))
     assert (
-        "the runs started from different backbones. Baseline end to end with a C3D trained from sports1m; Exp 1 end to end with a "
+        "the runs started from different backbones. Baseline end to end with C3D trained from sports1m; Exp 1 end to end with "
         "C3D trained from mine." in page.text
     )
 
@@ -169,6 +193,8 @@ def test_a_backbone_trained_from_random_weights_is_not_said_to_be_untrained(tmp_
     page = report(tmp_path, tuned, make_run(tmp_path / "b", config={"features": features}))
     assert "The backbone of Baseline end to end started from random" in page.text
     assert "Features of Baseline come from random weights" in page.text
+    again = make_end_to_end(tmp_path / "again", tuning={"started_from": "exp2-end-to-end", "origin": "random-0"})
+    assert "The backbone started from random weights: all it knows" in report(tmp_path, again).text
     # The cache named the samples only.
     page = report(tmp_path, make_end_to_end(tmp_path / "given", config={"features": features}))
     assert "random weights" not in page.text

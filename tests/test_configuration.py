@@ -8,6 +8,7 @@ import pytest
 
 from aqa_heads.configuration import LITERAL, TrainingConfig
 from aqa_heads.errors import TrainingError
+from aqa_heads.fine_tuning import FineTuning
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,36 @@ from aqa_heads.errors import TrainingError
 def test_everything_that_differs_from_the_row_shows_in_the_name(options, backbone, name, label):
     config = TrainingConfig("feats.h5", **options)
     assert (config.run_name(backbone), config.run_label(backbone)) == (name, label)
+
+
+@pytest.mark.parametrize(
+    "options, tuned_in, name, label",
+    [
+        ({"experiment": "2"}, "exp2-end-to-end", "exp2-on-exp2-end-to-end", "Exp 2 (on S3D features tuned in exp2-end-to-end)"),
+        ({"seed": 1}, "X 1", "baseline-on-x-1-seed1", "Baseline (on S3D features tuned in X 1)"),
+        ({"fine_tuning": FineTuning("v")}, "x", "baseline-end-to-end-on-x", "Baseline (end to end, on S3D features tuned in x)"),
+        (
+            {"experiment": "2", "fine_tuning": FineTuning("v", weights="runs/y")},
+            "x",
+            "exp2-end-to-end-weights-y",
+            "Exp 2 (end to end, from y)",
+        ),
+    ],
+)  # fmt: skip
+def test_the_run_that_fine_tuned_the_features_shows_in_the_name(options, tuned_in, name, label):
+    config = TrainingConfig("tuned.h5", **options)
+    assert (config.run_name("s3d", tuned_in), config.run_label("s3d", tuned_in)) == (name, label)
+    assert config.run_folder("s3d", tuned_in) == Path("runs") / name
+
+
+def test_seed_and_fold_of_the_fine_tuning_are_not_taken_for_those_of_the_heads():
+    names = {
+        TrainingConfig("tuned.h5", "2", seed=seed, folds=2 if fold else None, fold=fold).run_name("s3d", tuned_in)
+        for seed in (0, 1)
+        for fold in (None, "1/2")
+        for tuned_in in ("exp2", "exp2-seed1", "exp2-fold-1-2", "exp2-fold-1-2-seed1")
+    }
+    assert len(names) == 16
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import json
 import pytest
 from click.testing import CliRunner
 from make_feature_cache_v1 import MEANING, VIEWS, records
-from synthetic_cache import write_synthetic_cache
+from synthetic_cache import tuned_on, write_synthetic_cache
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache import FeatureCache, Record
@@ -73,3 +73,13 @@ def test_an_empty_cache_and_no_cache(tmp_path):
     assert "0 samples" in show(tmp_path / "empty.h5")
     result = CliRunner().invoke(data, ["show", str(tmp_path / "no.h5")])
     assert result.exit_code == 2 and "no such file" in result.stderr
+
+
+def test_what_the_backbone_was_fine_tuned_on_is_a_line(tmp_path):
+    tuned = tuned_on(0, 1, chosen=(2,))
+    path = write_synthetic_cache(tmp_path / "tuned.h5", weights="exp2", tuned=tuned)
+    assert "from sports1m, on 2 samples, chosen on 1" in show(path)
+    assert json.loads(show(path, "--json"))["provenance"]["tuned"] == tuned
+    write_synthetic_cache(path, tuned=tuned | {"started_from": "exp1"})
+    assert "from exp1 (which began as sports1m), on 2 samples" in show(path)
+    assert "fine-tuned" not in show(write_synthetic_cache(tmp_path / "plain.h5"))

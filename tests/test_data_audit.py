@@ -3,6 +3,7 @@ import json
 import pytest
 from click.testing import CliRunner
 from make_feature_cache_v1 import MEANING, VIEWS, records
+from synthetic_cache import tuned_on, write_synthetic_cache
 
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache_writer import write_cache
@@ -72,6 +73,23 @@ def test_a_cache_is_audited_without_its_failed_samples(tmp_path):
     write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
     result = run(tmp_path / "feats.h5")
     assert "1 sample(s) without features are left out" in result.stdout and result.exit_code in (0, 1)
+
+
+def test_a_cache_of_a_fine_tuned_backbone_is_audited_for_what_it_learned_from(tmp_path):
+    path = write_synthetic_cache(
+        tmp_path / "tuned.h5", weights="exp2-end-to-end", tuned=tuned_on(0, 1, 12, 13, chosen=(2,))
+    )
+    result = run(path)
+    text = " ".join(result.stdout.split())
+    assert result.exit_code == 1
+    assert (
+        "The backbone was fine-tuned in exp2-end-to-end, on 4 samples, an epoch of it chosen on 1: looked for among"
+        in text
+    )
+    assert "2 of 6 test samples are, by sample_id, among those that the backbone was fine-tuned on: s12, s13" in text
+    assert "LEAK. aqa-train refuses" in text
+    clean = run(write_synthetic_cache(tmp_path / "clean.h5", tuned=tuned_on(0, 1, chosen=(2,))))
+    assert clean.exit_code == 0 and "no leak." in clean.stdout
 
 
 @pytest.mark.parametrize(

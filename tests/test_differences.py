@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from made_runs import leave_out_drawing, make_end_to_end, make_run, report
+from made_runs import leave_out_drawing, make_end_to_end, make_on_tuned, make_run, report
 
 from aqa_heads.differences import reference_row
 from aqa_heads.families import read_families
@@ -67,3 +67,30 @@ def test_rows_trained_end_to_end_are_held_against_the_baseline_that_was_too(tmp_
     assert {row["reference"] for row in page.table("differences")} == {"Baseline"}
     assert "Reference: Baseline. An" in page.text and "In Exp 1 end to end and Baseline the backbones" in page.text
     assert "backbones differ" not in report(tmp_path, *runs[2:]).text
+
+
+def test_rows_on_fine_tuned_features_are_held_against_the_baseline_on_the_same(tmp_path):
+    runs = [make_run(tmp_path / "b"), make_run(tmp_path / "e2", "2"), make_on_tuned(tmp_path / "tb"),
+            make_on_tuned(tmp_path / "t2", "2"), make_on_tuned(tmp_path / "u2", "2", tuned_in="other")]  # fmt: skip
+    page = report(tmp_path, *runs)
+    assert {row["row"]: row["reference"] for row in page.table("differences")} == {
+        "Baseline*": "Baseline", "Exp 2": "Baseline", "Exp 2*1": "Baseline", "Exp 2*2": "Baseline*",
+    }  # fmt: skip
+    assert (
+        "In Baseline* and Baseline; in Exp 2*1 and Baseline the backbones differ too: only one of the two was fine-tuned before."
+        in page.text
+    )
+    page = report(tmp_path, runs[2], runs[4], make_end_to_end(tmp_path / "end", "1"))
+    assert (
+        "In Exp 1 end to end and Baseline* the backbones differ too: only one of the two was trained with" in page.text
+    )
+
+
+def test_two_rows_that_were_fine_tuned_apart_and_have_no_baseline_are_said_to_be(tmp_path):
+    page = report(tmp_path, make_on_tuned(tmp_path / "a", "2"), make_on_tuned(tmp_path / "b", "2", tuned_in="other"))
+    assert "the backbones differ too: they were fine-tuned in different runs." in page.text
+
+
+def test_too_few_samples_are_no_noise(tmp_path):
+    page = report(tmp_path, make_run(tmp_path / "b", n=8), make_run(tmp_path / "e1", "1", n=8))
+    assert "Exp 1 has too few samples to tell." in page.text and "is within noise" not in page.text

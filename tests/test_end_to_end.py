@@ -12,6 +12,7 @@ from synthetic_cache import small_models
 from test_resume import Interrupt, files
 from tiny_backbone import change_annotations, extract_tiny, register_tiny, write_weights
 
+from aqa_cache.annotations import read_annotations, write_annotations
 from aqa_cache.cache import FeatureCache
 from aqa_cache.clips import ClipRule
 from aqa_cache.datasets.synthetic_dives import render_broadcasts
@@ -90,6 +91,7 @@ def test_the_backbone_alone_learns_twelve_dives_through_s3d(folder, tmp_path):
     ))  # fmt: skip
     losses = [epoch.train_loss for epoch in run.epochs]
     assert min(losses[4:]) < losses[0] / 2
+    assert any("the backbone starts from random weights (seed 0)" in note for note in run.config["notes"])
 
 
 def test_a_run_folder_holds_the_backbone_and_says_what_was_done(config, folder):
@@ -128,8 +130,48 @@ def test_features_of_the_tuned_backbone_give_the_same_predictions(config, folder
     assert mine.keys() == theirs.keys()
     deviation = max(abs(mine[name] - theirs[name]) for name in mine)
     assert deviation <= allowed * np.std(list(mine.values()))
-    again = train(TrainingConfig(features, epochs=1, out=tmp_path / "heads", device="cpu", meteor=False))  # and goes on
-    assert again.config["features"]["weights"] == run.folder.name
+
+
+def test_what_the_backbone_learned_from_is_known_ever_after(config, folder, tmp_path):
+    """Of its features: the same split trains on, another one tests or validates on what it has seen."""
+    run = fine_tune(replace(config, tasks=("score",), epochs=1))
+    features = tmp_path / "tuned.h5"
+    extract(
+        folder / "videos", features, ExtractionConfig("tiny", weights=str(run.folder), clip_rule=ClipRule(window=48))
+    )
+    ids = {split: {row["sample_id"] for row in run.predictions if row["split"] == split} for split in ("train", "val")}
+    with FeatureCache(features) as cache:
+        assert (
+            set(cache.meaning.tuned["trained_on"]) == ids["train"]
+            and set(cache.meaning.tuned["chosen_on"]) == ids["val"]
+        )
+    heads = TrainingConfig(features, tasks=("score",), epochs=1, out=config.out, device="cpu")
+    again = train(heads)
+    assert again.config["features"]["weights"] == run.folder.name and not again.summary["audit"]["leaks"]
+    folds = {"folds": 3, "fold": "1/3", "protocol": "paper"}
+    for other in (replace(heads, **folds), tuned(replace(config, **folds), weights=run.folder)):
+        with pytest.raises(TrainingError, match="--allow-leak"):
+            (train if other.fine_tuning is None else fine_tune)(other)
+
+
+def test_frames_that_only_the_augmentation_reaches_are_a_leak(folder, tmp_path):
+    """Dives that touch in the video: shifted by three frames, a training dive shows the first of a test dive."""
+    videos = tmp_path / "videos"
+    shutil.copytree(folder / "videos", videos)
+    rows = read_annotations(videos / "annotations.csv")
+    ends = [40 + 32 * (index + 1) for index in range(6)]
+    samples = [
+        replace(rows[0], sample_id=f"s{index}", start_frame=end - 32, end_frame=end, split=("train", "test")[index % 2], final_score=60.0 + index)
+        for index, end in enumerate(ends)
+    ]  # fmt: skip
+    write_annotations(videos / "annotations.csv", samples)
+    shutil.copy(folder / "tiny.pth", tmp_path / "tiny.pth")
+    features = extract_tiny(tmp_path, videos, clip_rule=ClipRule(window=32))
+    config = TrainingConfig(features, tasks=("score",), protocol="paper", epochs=1, out=tmp_path / "runs", device="cpu")
+    train(config)
+    fine_tune(replace(config, fine_tuning=FineTuning(videos, augment="flip")))
+    with pytest.raises(TrainingError, match="3 of 3 test samples"):
+        fine_tune(replace(config, fine_tuning=FineTuning(videos)))
 
 
 @pytest.mark.parametrize(

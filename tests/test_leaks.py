@@ -5,7 +5,7 @@ import pytest
 
 from aqa_cache.annotations import Sample
 from aqa_cache.datasets import mtl_aqa
-from aqa_heads.leaks import TEST_COPY, find_leaks, frames_of, neighbours
+from aqa_heads.leaks import TEST_COPY, find_backbone_leaks, find_leaks, frames_of, neighbours
 
 
 def action(sample_id, start=None, end=None, split="train", video="a.mp4"):
@@ -52,6 +52,20 @@ def test_a_marked_copy_is_found_by_its_id_alone():
     assert leaks(action("x", 0, 10), copy) == [("x@test", "x", "the same id", 0)]
     assert leaks(action("x", 0, 10, "test"), copy) == leaks(copy) == leaks(action("@test", 0, 1, "test")) == []
     assert leaks(action("x", 50, 60, video="b.mp4"), copy) == [("x@test", "x", "the same frames", 10)]
+
+
+def test_what_a_backbone_has_learned_from_is_found_by_id():
+    samples = [action("t", split="test"), action("u@test", split="test"), action("c", split="test"), action("n", split="test"),
+               action("v", split="val"), action("w", split="val"), action("x"), action("y", split=None)]  # fmt: skip
+    split = {sample.sample_id: sample.split for sample in samples}
+    tuned = {"trained_on": ["t", "u", "v", "x", "y"], "chosen_on": ["c", "t", "w"]}
+    found = [
+        (leak.sample_id, leak.split, leak.other, leak.other_split)
+        for leak in find_backbone_leaks(samples, split, tuned)
+    ]
+    assert found == [("t", "test", "t", "train"), ("u@test", "test", "u", "train"), ("c", "test", "c", "val"),
+                     ("v", "val", "v", "train")]  # fmt: skip
+    assert find_backbone_leaks(samples, split, {}) == []
 
 
 def test_frames_that_were_used_count_instead_of_those_annotated():

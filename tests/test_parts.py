@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import ROOT, write_numbered_video
@@ -14,7 +15,7 @@ from test_extraction import CONFIG, assert_same_features, contents
 
 from aqa_cache import cache_writer, part_writer
 from aqa_cache.annotations import Sample, write_annotations
-from aqa_cache.cache import FeatureCache
+from aqa_cache.cache import ClipFeatures, FeatureCache, Record
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction import extract
 from aqa_cache.loading import random_weights_path
@@ -352,3 +353,19 @@ def test_a_process_does_not_count_itself_among_the_others(tmp_path):
     assert FileLock(mine.folder / "shard-1-of-2.lock").acquire() is False
     mine.close()
     assert not mine.folder.exists()
+
+
+def test_what_the_backbone_was_fine_tuned_on_goes_from_parts_to_the_output(tmp_path):
+    sample = Sample("a", "a.mp4")
+    tuned = {"started_from": "w", "origin": "w", "trained_on": ["b"], "chosen_on": []}
+    parts = Parts(tmp_path / "feats.h5")
+    with parts.exclusively():
+        parts.claim(Shard(1, 1), replace(MEANING, tuned=tuned), ["plain"], {}, [sample])
+    writer = part_writer.PartWriter(parts.folder, replace(MEANING, tuned=tuned), {}, ["plain"])
+    writer.add(Record(sample, [ClipFeatures(np.ones((1, 8192), np.float32), np.zeros(1, np.int64), np.zeros(1))]))
+    writer.close()
+    with parts.exclusively():
+        parts.release()
+    merge(tmp_path / "feats.h5")
+    with FeatureCache(tmp_path / "feats.h5") as cache:
+        assert cache.meaning.tuned == tuned

@@ -4,7 +4,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from synthetic_cache import small_models, without, write_synthetic_cache
+from synthetic_cache import small_models, tuned_on, without, write_synthetic_cache
 
 from aqa_cache.cache import FeatureCache
 from aqa_heads import records
@@ -148,3 +148,19 @@ def test_the_state_of_the_source_is_known_or_said_to_be_unknown(tmp_path, monkey
 def test_without_git_the_state_is_unknown(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert records._git_state() is None
+
+
+def test_where_the_features_come_from_is_recorded_without_the_samples(tmp_path):
+    plain = run_on(write_synthetic_cache(tmp_path / "feats.h5"))
+    assert plain.config["features"]["tuned"] is None and not plain.config["features"]["weights_random"]
+    tuned = tuned_on(0, 1, 2, chosen=(3,), origin="random (seed 0)")
+    run = run_on(write_synthetic_cache(tmp_path / "tuned.h5", weights="exp2", tuned=tuned))
+    assert run.config["features"]["tuned"] == {
+        "started_from": "random (seed 0)", "origin": "random (seed 0)", "trained_on": 3, "chosen_on": 1,
+    }  # fmt: skip
+    assert run.config["features"]["weights_random"]
+    assert (
+        "the backbone of tuned.h5 was fine-tuned in exp2 on 3 samples, an epoch of it chosen on 1; it began with random weights "
+        "(random (seed 0))"
+    ) in run.config["notes"]
+    assert not any("was made with random weights" in note for note in run.config["notes"])

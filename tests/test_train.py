@@ -1,10 +1,11 @@
+import sys
 from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from synthetic_cache import small_models, without, write_synthetic_cache
+from synthetic_cache import small_models, tuned_on, without, write_synthetic_cache
 
 from aqa_cli.train import main
 from aqa_heads.experiments import EXPERIMENTS
@@ -109,6 +110,15 @@ def test_an_existing_run_is_refused_before_any_training(aqa_train, tmp_path):
     assert result.exit_code == 2 and "exp7-tasks-score: this run exists; give --overwrite" in result.output
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["exp7-tasks-score"]
     assert aqa_train("--exp", "7", "--tasks", "score", "--overwrite").exit_code == 0
+
+
+def test_an_existing_run_on_features_of_a_tuned_backbone_is_refused_before_any_training(aqa_train, path, tmp_path):
+    write_synthetic_cache(path, weights="exp2-end-to-end", tuned=tuned_on(0, 1))
+    first = aqa_train("--exp", "1", "--tasks", "score")
+    assert first.exit_code == 0 and "features tuned in exp2-end-to-end" in first.output
+    again = aqa_train("--exp", "6,1", "--tasks", "score")
+    assert again.exit_code == 2 and f"{folders(tmp_path)[0]}: this run exists" in again.output
+    assert len(folders(tmp_path)) == 1
 
 
 def nan_feature(path):
@@ -279,18 +289,43 @@ def test_leaks_are_one_message_and_marked_on_request(aqa_train, path):
     assert result.exit_code == 0 and "LEAKED TEST" in row_of(result.output, "Baseline")
 
 
-def test_ctrl_c_says_how_to_go_on(aqa_train, tmp_path, monkeypatch):
-    from aqa_cli import train_progress
-
-    def stop(lines, epoch):
-        if epoch.epoch == 3:
+def interrupt_at(epoch):
+    def stop(lines, reached):
+        if reached.epoch == epoch:
             raise KeyboardInterrupt
 
+    return stop
+
+
+@pytest.mark.parametrize(
+    "experiments, said",
+    [
+        ("1", "Stopped before the first checkpoint (every 60 s or more): there is nothing to go on from."),
+        (
+            "1,6",
+            "with --resume to go on: the run that was under way begins again, as it had no checkpoint yet, finished runs",
+        ),
+    ],
+)
+def test_ctrl_c_says_that_there_is_no_checkpoint(aqa_train, monkeypatch, experiments, said):
+    monkeypatch.setattr("aqa_cli.train_progress.Lines.epoch", interrupt_at(1))
+    result = aqa_train("--tasks", "score", "--exp", experiments)
+    assert result.exit_code == 130 and said in result.stderr
+
+
+def test_ctrl_c_names_resume_in_the_place_of_overwrite(aqa_train, monkeypatch):
+    monkeypatch.setattr("aqa_cli.train_progress.Lines.epoch", interrupt_at(2))
+    result = aqa_train("--tasks", "score", "--epochs", 2, "--checkpoint-seconds", 0, "--overwrite")
+    assert result.exit_code == 130 and "with --resume instead of --overwrite to go on" in result.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(aqa_train, tmp_path, monkeypatch):
     options = ("--tasks", "score", "--epochs", 5, "--checkpoint-seconds", 0)
     with monkeypatch.context() as patch:
-        patch.setattr(train_progress._EpochLines, "__call__", stop)
+        patch.setattr("aqa_cli.train_progress.Lines.epoch", interrupt_at(3))
         result = aqa_train(*options)
-    assert result.exit_code == 130 and "Give the same command with --resume to go on" in result.stderr
+    assert result.exit_code == 130
+    assert "with --resume to go on: baseline-tasks-score after the last checkpoint." in result.stderr
     result = aqa_train(*options)
     assert (
         result.exit_code == 2
@@ -324,3 +359,68 @@ def test_without_test_samples_the_table_is_empty_and_says_why(aqa_train, path):
     result = aqa_train("--tasks", "score,classes")
     assert result.exit_code == 0 and "no sample has split test: trained without test metrics" in result.output
     assert "–" in row_of(result.output, "Baseline")
+
+
+def test_a_reference_says_which_options_are_not_for_it(aqa_train):
+    result = aqa_train("--exp", "1,ridge", "--tasks", "score", "--rnn", "lstm")
+    assert result.exit_code == 0 and "Ridge has no rnn: given for the other rows" in result.stderr
+
+
+@pytest.fixture
+def fine_tune_cached(monkeypatch):
+    """Trains on the cached features where the backbone was to be trained, which takes videos."""
+    from aqa_heads.training import train
+
+    def fine_tune(config, *, say, on_epoch, **callbacks):
+        assert sorted(callbacks) == ["on_frames", "on_stage", "on_step"]
+        return train(replace(config, fine_tuning=None), say=say, on_epoch=on_epoch)
+
+    monkeypatch.setattr("aqa_heads.end_to_end.training.fine_tune", fine_tune)
+
+
+def test_the_last_line_of_an_end_to_end_command_says_what_comes_next(aqa_train, tmp_path, fine_tune_cached):
+    result = aqa_train("--exp", "1,6", "--tasks", "score", "--end-to-end", "--videos", "my videos")
+    assert result.exit_code == 0, result.output
+    *_, written, last = result.stdout.splitlines()
+    folder = tmp_path / "runs" / "exp1-tasks-score"
+    assert last == f"Features of the trained backbone: aqa-extract --weights {folder} 'my videos' tuned.h5"
+    assert written.startswith("Written to ") and "Features of the" not in aqa_train("--tasks", "score").stdout
+
+
+def test_of_several_processes_the_first_speaks(aqa_train, path, tmp_path, monkeypatch, fine_tune_cached):
+    """The others are ended by torchrun while they wait."""
+    for module in ("errors", "end_to_end_options"):
+        monkeypatch.setattr(f"aqa_cli.{module}.let_the_first_speak", lambda: sys.exit(2))
+    end_to_end = ("--tasks", "score", "--end-to-end", "--videos", "videos")
+    (tmp_path / "runs" / "baseline-end-to-end-tasks-score").mkdir(parents=True)
+    (tmp_path / "runs" / "baseline-end-to-end-tasks-score" / "summary.json").write_text("{}")
+    for arguments, said in (
+        (end_to_end, "baseline-end-to-end-tasks-score: this run exists"),
+        (("--augment", "none"), "--augment is only for --end-to-end"),
+        ((*end_to_end, "--augment", "rotate"), "augment: unknown view 'rotate'"),
+        ((*end_to_end, "--precision", "half"), "'half' is not one of"),
+        ((*end_to_end, "--exp", "9"), "--exp: '9' is not known"),
+        (("--tasks", "score"), "2 processes were started"),
+    ):
+        for rank in "01":
+            monkeypatch.setenv("RANK", rank)
+            monkeypatch.setenv("WORLD_SIZE", "2")
+            result = aqa_train(*arguments)
+            assert result.exit_code == 2 and isinstance(result.exception, SystemExit), (arguments, result.output)
+            assert said in result.output if rank == "0" else result.output == "", (arguments, result.output)
+    monkeypatch.setenv("RANK", "1")
+    result = aqa_train(*end_to_end, "--overwrite")
+    assert result.exit_code == 0 and result.output == ""
+
+
+def test_a_process_speaks_where_the_first_had_nothing_to_say(aqa_train, monkeypatch, tmp_path):
+    monkeypatch.setattr("aqa_cli.torchrun._PATIENCE", 0)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = aqa_train("--end-to-end", "--videos", "videos", "--device", "cpu", "--exp", "9")
+    assert result.exit_code == 2 and "Error: --exp: '9' is not known" in result.output
+
+
+def test_a_warm_start_is_of_one_row(aqa_train):
+    result = aqa_train("--exp", "1,2", "--end-to-end", "--videos", "videos", "--warm-start", "runs/exp1")
+    assert result.exit_code == 2 and "--warm-start is a run of one row, but --exp asks for 2 (1, 2)" in result.output

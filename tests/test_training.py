@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 from sklearn.svm import SVR
-from synthetic_cache import POSITIONS, small_models, without, write_synthetic_cache
+from synthetic_cache import POSITIONS, small_models, tuned_on, without, write_synthetic_cache
 
 from aqa_cache.cache import FeatureCache
 from aqa_heads import starting_point, training
@@ -15,7 +15,8 @@ from aqa_heads.errors import TrainingError
 from aqa_heads.experiments import TASKS
 from aqa_heads.model import AqaModel
 from aqa_heads.runs import read_run
-from aqa_heads.training import train
+from aqa_heads.targets import read_training_data
+from aqa_heads.training import check_leaks, train
 
 
 @pytest.fixture(autouse=True)
@@ -682,6 +683,43 @@ def test_samples_on_both_sides_are_refused_unless_asked_for_and_then_mark_everyt
     assert run.config["allow_leak"]
     assert any(("every number is marked" if tested else "chosen too easily") in line for line in lines)
     assert run.summary["audit"]["leaks"][0]["sample_id"] == f"s{second}"
+
+
+@pytest.mark.parametrize("tuned", [tuned_on(0, 14), tuned_on(0, chosen=(14,))])
+def test_a_test_sample_that_the_backbone_has_learned_from_is_a_leak(config, tmp_path, tuned):
+    write_synthetic_cache(config.features, weights="exp2-end-to-end", tuned=tuned)
+    message = "1 of 6 test samples is, by sample_id, among .* s14. .* test on what the backbone has not seen .* give --allow-leak"
+    with pytest.raises(TrainingError, match=message):
+        train(config)
+    run = train(replace(config, allow_leak=True))
+    assert run.config["leaked"] == 1 and run.config["label"].endswith(", LEAKED TEST")
+    assert (
+        run.folder == tmp_path / "runs" / "baseline-tasks-score-classes-on-exp2-end-to-end"
+        and run.config["name"] == run.folder.name
+    )
+    assert any("was fine-tuned in exp2-end-to-end on" in note for note in run.config["notes"])
+
+
+def test_a_validation_sample_that_the_backbone_was_fine_tuned_on_is_said(config):
+    def change(index, sample):
+        return replace(sample, split="val") if index in (9, 10, 11) else sample
+
+    write_synthetic_cache(config.features, change=change, weights="exp2-end-to-end", tuned=tuned_on(0, 10))
+    lines = []
+    run = train(config, say=lines.append)
+    assert any("1 of 3 val samples is, by sample_id, among" in line and "chosen too easily" in line for line in lines)
+    assert run.config["leaked"] == 0 and run.summary["audit"]["tuned_validation"] == ["s10"]
+
+
+def test_a_backbone_that_starts_from_other_weights_has_learned_from_other_samples(config):
+    write_synthetic_cache(config.features, tuned=tuned_on(14))
+    with FeatureCache(config.features) as cache:
+        data = read_training_data(cache, config)
+        assert check_leaks(data, config, cache, {}).leaks == []
+        with pytest.raises(TrainingError, match="s14"):
+            check_leaks(data, config, cache)
+        with pytest.raises(TrainingError, match="s15"):
+            check_leaks(data, config, cache, tuned_on(15))
 
 
 def test_a_leak_among_samples_that_are_not_used_is_none(config):

@@ -17,11 +17,14 @@ from aqa_cache.errors import AqaError, WeightsError
 from aqa_cache.extraction import ExtractionConfig, extract
 from aqa_cache.preprocess import MTL_AQA
 from aqa_cache.tuned_backbone import TunedBackbone, read_tuned_backbone, write_tuned_backbone
-from aqa_cache.weights import load_weights, resolve_weights
+from aqa_cache.weights import Weights, load_weights, resolve_weights
 from aqa_cli.extract import main as aqa_extract
 
 RULE = ClipRule(clip_stride=8, window=32)
-RECORD = TunedBackbone("s3d", MTL_AQA.at_size(32), {**RULE.record(), "stream": None}, "random (seed 0)", "ab" * 32)
+RECORD = TunedBackbone(
+    "s3d", MTL_AQA.at_size(32), {**RULE.record(), "stream": None}, "random (seed 0)", "ab" * 32,
+    trained_on=("a", "b"), chosen_on=("c",),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,24 @@ def test_any_module_is_written_as_float32_and_left_as_it_is(tmp_path):
     assert module.backbone.weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+def test_what_was_learned_before_is_known_of_the_next_backbone(run, tmp_path):
+    assert RECORD.origin == "random (seed 0)"
+    weights = resolve_weights("s3d", str(run))
+    assert weights.random and weights.learned == {
+        "started_from": "random (seed 0)", "origin": "random (seed 0)", "trained_on": ["a", "b"], "chosen_on": ["c"],
+    }  # fmt: skip
+    after = TunedBackbone.after(weights, "s3d", RECORD.preprocessing, RECORD.clip_rule, ["d", "b"], ["a"])
+    assert (after.started_from, after.started_sha256, after.origin) == ("exp2", weights.sha256, "random (seed 0)")
+    assert (after.trained_on, after.chosen_on) == (("a", "b", "d"), ("a", "c"))
+    write_tuned_backbone(tmp_path, nn.Linear(1, 1), after)
+    assert read_tuned_backbone(tmp_path) == after
+    plain = Weights("s3d-kinetics400", tmp_path, "ef" * 32, MTL_AQA)
+    assert not plain.random and plain.learned == {}
+    first = TunedBackbone.after(plain, "s3d", RECORD.preprocessing, RECORD.clip_rule, ["d"], [])
+    assert (first.started_from, first.origin) == ("s3d-kinetics400", "s3d-kinetics400")
+    assert (first.trained_on, first.chosen_on) == (("d",), ())
+
+
 def test_equal_backbones_give_equal_files(tmp_path, run, tuned):
     write_tuned_backbone(tmp_path, tuned, RECORD)
     assert (tmp_path / "backbone.safetensors").read_bytes() == (run / "backbone.safetensors").read_bytes()
@@ -115,6 +136,7 @@ def test_a_run_extracts_as_a_plain_file_of_the_same_weights(run, dives, tmp_path
     assert firsts == [24, 32, 40] and meaning.weights == "exp2"
     assert meaning.preprocessing == other.preprocessing == RECORD.preprocessing.record()
     assert [line.split(":")[0] for line in meaning.differences(other)] == ["weights_sha256"]
+    assert meaning.tuned == RECORD.learned and meaning.tuned_in == "exp2" and other.tuned is None
     assert not any("fine-tuned" in line for line in said)  # the same input: nothing to say
 
 
@@ -180,6 +202,15 @@ def _record(**changes):
     return lambda metadata: {"tuned_backbone": json.dumps(json.loads(metadata["tuned_backbone"]) | changes)}
 
 
+def _without(name):
+    def change(metadata):
+        record = json.loads(metadata["tuned_backbone"])
+        del record[name]
+        return {"tuned_backbone": json.dumps(record)}
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -196,6 +227,9 @@ def _record(**changes):
         (lambda folder: _rewritten(folder, _record(clip_rule={"clip_len": 16})), "is damaged ("),
         (lambda folder: _rewritten(folder, _record(clip_rule=RULE.record())), "is damaged ("),
         (lambda folder: _rewritten(folder, _record(backbone=3)), "is damaged (backbone is 3, expected text)"),
+        (lambda folder: _rewritten(folder, _record(trained_on="a")), "is damaged (trained_on is no list of sample_ids)"),
+        (lambda folder: _rewritten(folder, _record(chosen_on=[1])), "is damaged (chosen_on is no list of sample_ids)"),
+        (lambda folder: _rewritten(folder, _without("trained_on")), "is damaged ('trained_on')"),
         (lambda folder: _rewritten(folder, _record(backbone="resnet")), "unknown backbone 'resnet'"),
         (
             lambda folder: save_file({"x": torch.zeros(1)}, folder / "backbone.safetensors", {"tuned_backbone": _text()}),

@@ -31,6 +31,7 @@ def describe_tuning(
         "videos": str(config.fine_tuning.videos),
         "started_from": weights.name,
         "started_sha256": weights.sha256,
+        "origin": weights.origin,
         "frozen_layers": frozen,
         "parameters": sum(parameter.numel() for parameter in backbone.parameters()),
         "trained_parameters": sum(p.numel() for p in backbone.parameters() if p.requires_grad),
@@ -54,9 +55,9 @@ def tuning_notes(
     """
     tuning = config.fine_tuning
     notes = check_precision(tuning.precision, device, is_frugal(config.architecture["encoder"], config.encoder_hidden))
-    if weights.name.startswith("random"):
+    if weights.random:
         notes.append(
-            f"the backbone starts from {weights.name.replace('random', 'random weights')}: what comes of it shows that training works, not "
+            f"the backbone starts from {weights.origin.replace('random', 'random weights')}: what comes of it shows that training works, not "
             "what a trained backbone can do"
         )
     if frozen := record["frozen_layers"]:

@@ -105,7 +105,7 @@ def fine_tune(
             with processes.agree():
                 cache = stack.enter_context(FeatureCache(config.features))
             task = _Task.of(config, cache, processes, listener)
-            folder = task.config.run_folder(cache.meaning.backbone)
+            folder = task.config.run_folder(cache.meaning.backbone, cache.meaning.tuned_in)
             if task.only_first(lambda: config.resume and finished_run(folder, task.identity) is not None):
                 listener.say(f"{folder} is finished already")
                 return read_run(folder)
@@ -256,7 +256,7 @@ def _make(task: _Task, checkpoint: Mapping | None) -> _Made:
     """
     config, tuning = task.config, task.config.fine_tuning
     data = read_training_data(task.cache, task.asked)
-    audited = check_leaks(data, config, task.cache)
+    audited = check_leaks(data, config, task.cache, task.weights.learned)
     record = describe(config, task.cache, data, task.device, audited) | {"identity": task.identity}
     backbone = get_backbone(task.cache.meaning.backbone).build()
     load_weights(backbone, task.cache.meaning.backbone, task.weights)
@@ -367,12 +367,12 @@ def _write(
         "peak_memory_bytes": peak_memory(task.device),
     }
     task.listener.on_stage("writing")
-    started = task.weights
-    write_tuned_backbone(
-        path,
-        tuner.backbone,
-        TunedBackbone(meaning.backbone, task.preprocessing, meaning.clip_rule, started.name, started.sha256),
+    # Without validation, no epoch was chosen.
+    trained_on, chosen_on = ([sample.sample_id for sample in split.samples] for split in (data.train, data.val))
+    tuned = TunedBackbone.after(
+        task.weights, meaning.backbone, task.preprocessing, meaning.clip_rule, trained_on, chosen_on
     )
+    write_tuned_backbone(path, tuner.backbone, tuned)
     tables = result_tables(data, predictions)
     write_run(path, made.record, epochs, tables, summary, data.vocabulary, model)
 
