@@ -56,8 +56,8 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
     """Write a `.safetensors` file at once; on the CPU no tensor is copied but those whose elements lie in another order.
 
     Args:
-        metadata: one entry at most: of several, safetensors writes now one first and now the other, and the file has other bits
-            each time.
+        metadata: of several entries, safetensors writes now one first and now the other; where equal content is to give equal files,
+            give one.
 
     Raises:
         AqaError: the file cannot be written (disk full); an older one is intact.

@@ -194,12 +194,11 @@ def audit(
     )
 
 
-def frames_of_features(cache: "FeatureCache", shift: int = 0) -> dict[str, tuple[int, int]]:
-    """First frame, and frame behind the last, that any view of a sample's features was made of, where both are known.
+def frames_of_features(cache: "FeatureCache", plain: bool = False) -> dict[str, tuple[int, int]]:
+    """First frame, and frame behind the last, that a sample's features were made of, where both are known.
 
     Args:
-        shift: by which training moves a sample's frames, in both directions. It is added behind all of them: two samples then overlap
-            where one of them, moved, overlaps the other.
+        plain: those of the plain view; else of any view.
     """
     rule = cache.meaning.clip_rule
     if not rule.get("clip_len"):
@@ -207,11 +206,12 @@ def frames_of_features(cache: "FeatureCache", shift: int = 0) -> dict[str, tuple
     length = (rule["clip_len"] - 1) * (rule.get("frame_step") or 1) + 1
     found = {}
     for index, sample in enumerate(cache.samples):
-        first = [view.first_frame for view in cache.record(index).views if view is not None]
+        views = cache.record(index).views[: 1 if plain else None]
+        first = [view.first_frame for view in views if view is not None]
         if first and min(frames.min() for frames in first) >= 0:
             found[sample.sample_id] = (
                 int(min(frames.min() for frames in first)),
-                int(max(frames.max() for frames in first)) + length + shift,
+                int(max(frames.max() for frames in first)) + length,
             )
     return found
 

@@ -257,11 +257,6 @@ class TrainingConfig:
             name: getattr(self.row, name) if getattr(self, name) is None else getattr(self, name) for name in _COLUMNS
         }
 
-    @property
-    def shift(self) -> int:
-        """Frames by which training moves samples in their videos, at most; what the cache's own views do is in the cache."""
-        return 0 if self.fine_tuning is None else max(abs(view.shift) for view in self.fine_tuning.views)
-
     def projection(self, backbone: str) -> int | None:
         """Width of the learned projection of clip features: what the original has on S3D; None: there is none."""
         return LITERAL_S3D_DIM if self.literal and self.row.backbone == "s3d" and backbone.lower() == "s3d" else None

@@ -92,7 +92,9 @@ class FineTuning:
         """What makes its numbers another run's, each as a part of the run's name and of its label."""
         parts = [("end-to-end", "end to end")]
         if self.weights is not None:
-            name = Path(self.weights).name
+            path = Path(self.weights)
+            # The file in a run's folder says nothing, the folder does.
+            name = path.parent.name if path.name == "backbone.safetensors" and path.parent.name else path.name
             parts.append((f"weights-{name_of_run(name)}", f"from {name}"))
         if self.warm_start is not None:
             parts.append(("warm-start", "warm start"))

@@ -16,7 +16,7 @@ from .errors import RunError
 from .runs import LEAKED, RUN_FILES, Run, read_run
 
 # What may differ among the runs of one family, and what only the last bits of a result depend on.
-_OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes")
+_OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes", "clip_chunk")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .runs import Run, read_run
 from .vocabulary import Vocabulary
 
 # What a resumed run may have otherwise, at the price of its last bits.
-_LAST_BITS = ("device", "threads", "torch", "aqa-cache", "processes")
+_LAST_BITS = ("device", "threads", "torch", "aqa-cache", "processes", "clip_chunk")
 
 
 def identity_of(config: TrainingConfig, cache: FeatureCache, device: torch.device) -> dict:
@@ -73,7 +73,7 @@ def last_checkpoint(work: Work, folder: Path, identity: Mapping, say: Callable[[
     say(f"goes on in epoch {epochs + 1}, after {steps} steps" if steps else f"goes on after epoch {epochs}")
     if different := _differences(theirs, identity):
         say(
-            f"the run was begun otherwise ({'; '.join(different)}): its last bits are not those of one that was never stopped"
+            f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one that was never stopped"
         )
     return checkpoint
 

@@ -264,7 +264,7 @@ def _choose(cache: FeatureCache, config: TrainingConfig, notes: list[str]) -> tu
         scored=lambda sample: (
             sample.final_score is not None and (config.difficulty == "ignore" or bool(sample.difficulty))
         ),
-        frames=frames_of_features(cache, config.shift),
+        frames=frames_of_features(cache),
     )
     notes += choice.notes
     if not choice.test:

@@ -134,7 +134,7 @@ def check_leaks(data: TrainingData, config: TrainingConfig, cache: FeatureCache,
     """
     splits = {sample.sample_id: name for name, split in data.splits.items() for sample in split.samples}
     samples = [sample for split in data.splits.values() for sample in split.samples]
-    audited = audit(samples, splits, frames_of_features(cache, config.shift), cache.meaning.tuned if tuned is None else tuned)
+    audited = audit(samples, splits, frames_of_features(cache), cache.meaning.tuned if tuned is None else tuned)
     if audited.leaks and not config.allow_leak:
         of_backbone = [leak.why in OF_BACKBONE for leak in audited.leaks]
         advice = [] if all(of_backbone) else ["see them with aqa-data audit and take them out of one side"]

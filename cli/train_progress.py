@@ -11,7 +11,7 @@ from .progress import LINE_SECONDS
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from aqa_heads.end_to_end.fitting import Step
+    from aqa_heads.end_to_end.listener import Step
     from aqa_heads.runs import Epoch, Run
 
 _WATCHED = {"test_spearman": "test Spearman", "val_spearman": "validation Spearman"}

@@ -1,12 +1,13 @@
 """The epochs of an end-to-end run: trained, validated, kept at its best, and able to go on from the middle of one."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import astuple, replace
 
 from ..best_weights import BestWeights
 from ..configuration import TrainingConfig
 from ..epoch_results import evaluate, losses_of, value_of
+from ..errors import RunError
 from ..fitting import check_finite, diverged, seed_of, start_may_be_best, steps_of
 from ..loss_sums import LossSums
 from ..part import Part
@@ -16,26 +17,10 @@ from ..targets import TrainingData
 from .backbone_features import BackboneFeatures
 from .fine_tuner import FineTuner
 from .frame_views import FrameViews
+from .listener import Listener, Step
 
 # Beside the seeds of the parts of a model on cached features, which are 0 to 2.
 _STEP = 3
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where an epoch stands.
-
-    Args:
-        clips: of the epoch that are done, `clips_total` of all.
-        made: clips that this command has trained on in all, what it resumed from left out.
-        loss: of the step.
-    """
-
-    epoch: int
-    clips: int
-    clips_total: int
-    made: int
-    loss: float | None
 
 
 class Fitting:
@@ -79,14 +64,9 @@ class Fitting:
         self.epochs = [Epoch(*row) for row in checkpoint["epochs"]]
         self._done, self._seconds = checkpoint["done"], checkpoint["seconds"]
         self._sums.restore(checkpoint["sums"])
-        self._resumed = True
+        self._resumed, self._saved = True, (len(self.epochs), self._done)
 
-    def fit(
-        self,
-        on_stage: Callable[[str], None],
-        on_step: Callable[[Step], None],
-        on_epoch: Callable[[Epoch], None],
-    ) -> tuple[list[Epoch], Part]:
+    def fit(self, listener: Listener) -> tuple[list[Epoch], Part]:
         """Train, and leave backbone and model at what is to be reported.
 
         Raises:
@@ -101,9 +81,9 @@ class Fitting:
             if part.stopped:
                 break
             self._processes.equalise(self._tuner.backbone, self._tuner.model)
-            on_stage("training")
-            made = self._train_epoch(number, made, on_step)
-            on_stage("evaluating")
+            listener.on_stage("training")
+            made = self._train_epoch(number, made, listener)
+            listener.on_stage("evaluating")
             part.losses = self._sums.means()
             started = time.perf_counter()
             try:
@@ -117,17 +97,20 @@ class Fitting:
             seconds = self._seconds + time.perf_counter() - started
             self.epochs.append(Epoch(epoch=number, **row, seconds=seconds))
             self._done, self._sums, self._seconds = 0, LossSums(), 0.0
-            on_epoch(self.epochs[-1])
+            listener.on_epoch(self.epochs[-1])
             # A file of best weights and a checkpoint that does not know it would not fit together.
             self._save(now=part.best_epoch == number and part.best.state() is None)
-        self._save(now=True)  # what comes now takes its time, and may find the disk full
+        try:
+            self._save(now=True)  # what comes now takes its time, and may find the disk full
+        except RunError as error:  # this may need more room than the run itself
+            listener.say(str(error))
         if self._processes.main and part.best_epoch is not None:
             part.best.put_back(part.modules)
         self._processes.equalise(self._tuner.backbone, self._tuner.model)
         check_finite(part.modules, len(self.epochs), config)
         return self.epochs, part
 
-    def _train_epoch(self, number: int, made: int, on_step: Callable[[Step], None]) -> int:
+    def _train_epoch(self, number: int, made: int, listener: Listener) -> int:
         """The steps of an epoch that are not done yet; returns how many clips this command has trained on."""
         steps, views = steps_of(self._train, self._config, number)
         clips = [sum(map(self._train.views.clip_count, chosen)) for chosen in steps]
@@ -140,7 +123,7 @@ class Fitting:
             self._done, made = step + 1, made + clips[step]
             total = None if loss.total is None else float(loss.total.detach())
             self._seconds += time.perf_counter() - started
-            on_step(Step(number, sum(clips[: self._done]), sum(clips), made, total))
+            listener.on_step(Step(number, sum(clips[: self._done]), sum(clips), made, total))
             self._save()
         return made
 

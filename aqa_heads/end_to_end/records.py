@@ -60,6 +60,11 @@ def tuning_notes(
             f"the backbone starts from {weights.origin.replace('random', 'random weights')}: what comes of it shows that training works, not "
             "what a trained backbone can do"
         )
+    if weights.learned:
+        notes.append(
+            f"the backbone was fine-tuned before ({weights.name}), on {len(weights.learned['trained_on'])} samples: whatever is tested must not "
+            "be among them"
+        )
     if frozen := record["frozen_layers"]:
         notes.append(
             f"{', '.join(frozen)} keep their weights: {record['trained_parameters'] / record['parameters']:.0%} of the backbone's "
@@ -75,14 +80,14 @@ def tuning_notes(
 
 
 def edge_notes(train: FrameViews, sample_ids: list[str], views: int) -> list[str]:
-    """Samples that cannot be shifted as far as asked, since their video ends."""
+    """Samples that cannot be shifted as far as asked: their video ends, or a sample begins that is held out."""
     counts = train.counts
     lacking = [index for index in range(len(train)) if counts[index] < views]
     if not lacking:
         return []
     first = lacking[0]
     return [
-        f"{len(lacking)} of {len(train)} training samples are at the edge of their video and are augmented in fewer than the {views} ways "
+        f"{len(lacking)} of {len(train)} training samples are next to the end of their video, or to a sample that is held out, and are augmented in fewer than the {views} ways "
         f"(first: {sample_ids[first]} in {counts[first]})"
     ]
 

@@ -20,7 +20,7 @@ from aqa_cache.starting_weights import starting_weights
 from aqa_cache.tuned_backbone import TunedBackbone, write_tuned_backbone
 from aqa_cache.weights import Weights, load_weights
 
-from ..audit import Audit
+from ..audit import Audit, frames_of_features
 from ..computing import Clock, cpu_threads, out_of_memory_explained, peak_memory
 from ..configuration import TrainingConfig
 from ..errors import DivergedError, TrainingError
@@ -37,8 +37,10 @@ from ..training import check_leaks, predict_splits, said_before
 from .backbone_features import BATCH_SIZE, BackboneFeatures
 from .estimate import check_duration
 from .fine_tuner import FineTuner, chunk_of
-from .fitting import Fitting, Step
-from .frame_views import FrameViews
+from .fitting import Fitting
+from .frame_views import FrameViews, views_apart
+from .listener import Listener, Step
+from .precision import products_in
 from .processes import Processes
 from .records import describe_tuning, edge_notes, skipped_notes, tuning_notes
 from .trainable import prepare
@@ -46,17 +48,6 @@ from .warm_start import read_warm_start, start_warm
 
 _SPLITS = ("train", "val", "test")
 _LESS_MEMORY = "a smaller --clip-chunk, --freeze-until, or a smaller --batch-size or --encoder-hidden"
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who is told how far a run is; see `fine_tune`."""
-
-    say: Callable[[str], None] = lambda line: None
-    on_stage: Callable[[str], None] = lambda stage: None
-    on_frames: Callable[[int, int], None] = lambda done, total: None
-    on_step: Callable[[Step], None] = lambda step: None
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None
 
 
 def fine_tune(
@@ -151,12 +142,12 @@ class _Task:
             identity = identity_of(config, cache, processes.device)
             # What paths stand for, not how they are written.
             asked_of = identity["fine_tuning"]
-            del asked_of["weights"], asked_of["warm_start"]
-            asked_of |= {
-                "clip_chunk": chunk_of(config, processes.device),
-                "weights_sha256": weights.sha256,
-                "warm_start_sha256": _sha256_of_run(tuning.warm_start),
-            }
+            del asked_of["weights"], asked_of["warm_start"], asked_of["clip_chunk"]
+            asked_of["weights_sha256"] = weights.sha256
+            if (warm := _sha256_of_run(tuning.warm_start)) is not None:  # it may be gone when the run is resumed
+                asked_of["warm_start_sha256"] = warm
+            # A chunk's statistics are part of the function, the chunk as such is not.
+            (asked_of if tuning.batch_norm == "chunk" else identity)["clip_chunk"] = chunk_of(config, processes.device)
             identity["processes"] = processes.count
         return cls(asked, config, cache, weights, identity, processes, listener)
 
@@ -204,7 +195,11 @@ def _train(task: _Task, work: Work, checkpoint: list[Mapping | None], stack: Exi
     if task.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(task.device)
     random_devices = [task.device] if task.device.type == "cuda" else []
-    with out_of_memory_explained(task.device, _LESS_MEMORY), torch.random.fork_rng(devices=random_devices):
+    with (
+        out_of_memory_explained(task.device, _LESS_MEMORY),
+        torch.random.fork_rng(devices=random_devices),
+        products_in("fp32", task.device),
+    ):
         with processes.agree():
             made = _make(task, checkpoint[0])
             data, model, record = made.data.to(task.device), made.model, made.record
@@ -216,19 +211,18 @@ def _train(task: _Task, work: Work, checkpoint: list[Mapping | None], stack: Exi
                 check_duration(tuner, data, config, epochs, clip_len, task.preprocessing.crop)
         listener.on_stage("decoding frames")
         store = _first_then_others(processes, lambda: stack.enter_context(_frames(task)))
-        frames = {
-            name: FrameViews(store, split.samples, config.fine_tuning.views)
-            if name == "train"
-            else FrameViews(store, split.samples)
-            for name, split in data.splits.items()
-        }
+        held_out = [*data.val.samples, *data.test.samples]
+        views = views_apart(
+            config.fine_tuning.views, data.train.samples, held_out, frames_of_features(task.cache, plain=True)
+        )
+        frames = {name: FrameViews(store, split.samples) for name, split in data.splits.items()}
+        frames["train"] = FrameViews(store, data.train.samples, views)
         edges = edge_notes(frames["train"], [s.sample_id for s in data.train.samples], len(config.fine_tuning.views))
         for line in edges:
             listener.say(line)
         record["notes"] += edges
-        frugal = is_frugal(config.architecture["encoder"], config.encoder_hidden)
         features = BackboneFeatures(
-            made.backbone, frames, task.preprocessing, task.cache.dim, processes, tuner.chunk if frugal else BATCH_SIZE
+            made.backbone, frames, task.preprocessing, task.cache.dim, processes, _evaluated_at_once(config, tuner)
         )
         listener.on_stage("computing features")
         data = _with_starting_features(task, features, data)
@@ -239,13 +233,19 @@ def _train(task: _Task, work: Work, checkpoint: list[Mapping | None], stack: Exi
         if checkpoint[0] is not None:
             fitting.restore(checkpoint[0])
         checkpoint.clear()
-        epochs, part = fitting.fit(listener.on_stage, listener.on_step, listener.on_epoch)
+        epochs, part = fitting.fit(listener)
         clock.lap("training")
         listener.on_stage("evaluating")
         data = features.with_features(data, _SPLITS)
         with processes.agree():
             if processes.main:
                 _write(task, made, tuner, data, epochs, part, work.path, clock)
+
+
+def _evaluated_at_once(config: TrainingConfig, tuner: FineTuner) -> int:
+    """Clips: as many as in extraction, fewer where memory is what counts."""
+    frugal = is_frugal(config.architecture["encoder"], config.encoder_hidden)
+    return min(BATCH_SIZE, tuner.chunk) if frugal or config.fine_tuning.clip_chunk else BATCH_SIZE
 
 
 def _make(task: _Task, checkpoint: Mapping | None) -> _Made:
@@ -378,7 +378,7 @@ def _write(
 
 
 def _sha256_of_run(folder: str | Path | None) -> str | None:
-    """Of a run's weights; None if there is no run, which is said where it is read."""
+    """Of a run's weights; None if there is no such run (any more)."""
     path = None if folder is None else Path(folder) / "model.safetensors"
     if path is None or not path.is_file():
         return None
