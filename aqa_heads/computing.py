@@ -58,7 +58,9 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def out_of_memory_explained(device: torch.device, advice: str = "a smaller --batch-size or --encoder-hidden") -> Iterator[None]:
+def out_of_memory_explained(
+    device: torch.device, advice: str = "a smaller --batch-size or --encoder-hidden"
+) -> Iterator[None]:
     """Where memory ends in the block, a TrainingError says what helps."""
     try:
         yield
