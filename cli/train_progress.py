@@ -136,7 +136,7 @@ class Lines:
         self._doing, self._since, self._at = "", 0.0, ""  # a stage, when it began, in which epoch
         self._step = ""  # what is to be said of the last step
         self._over = threading.Event()
-        self._minutes = threading.Thread(target=self._count_minutes, daemon=True)
+        self._minutes = threading.Thread(target=self._count_minutes, name="minutes", daemon=True)
 
     def __enter__(self) -> "Lines":
         if self._config.fine_tuning is not None:
