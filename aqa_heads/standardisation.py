@@ -25,19 +25,19 @@ class Standardiser(nn.Module):
         self.register_buffer("scale", torch.ones(dim))
 
     def fit(self, clips: Sequence[torch.Tensor]) -> None:
-        """Take mean and standard deviation over all `clips`, each `(clips, dim)` on the CPU; a constant dimension becomes 0.
+        """Take mean and standard deviation over all `clips`, each `(clips, dim)`, on any device; a constant dimension becomes 0.
 
         They are gone through twice and may be read anew each time.
         """
         rows, total = 0, np.zeros(len(self.mean))
         lowest, highest = np.full(len(self.mean), np.inf), np.full(len(self.mean), -np.inf)
-        for sample in map(np.asarray, clips):
+        for sample in (torch.as_tensor(features).cpu().numpy() for features in clips):
             rows += len(sample)
             total += sample.sum(0, dtype=np.float64)
             np.minimum(lowest, sample.min(0), out=lowest)
             np.maximum(highest, sample.max(0), out=highest)
         mean = total / rows
-        variance = sum(np.square(np.asarray(sample) - mean).sum(0) for sample in clips) / rows
+        variance = sum(np.square(torch.as_tensor(features).cpu().numpy() - mean).sum(0) for features in clips) / rows
         scale = np.where(lowest == highest, 0, 1 / np.sqrt(np.where(lowest == highest, 1, variance)))
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))

@@ -14,6 +14,15 @@ from .references import LinearReference, fit_reference
 from .targets import TrainingData
 
 
+def fit_standardiser(model: AqaModel, data: TrainingData, config: TrainingConfig) -> None:
+    """Set the model's standardiser, where there is to be one, from the training samples' clips.
+
+    On plain views, as what is evaluated: the model's input then means the same whatever it was trained on.
+    """
+    if config.standardise:
+        model.standardiser.fit(data.train.clips)
+
+
 def prepare_start(
     model: AqaModel, data: TrainingData, config: TrainingConfig, record: dict, checkpoint: Mapping | None
 ) -> dict:

@@ -21,7 +21,7 @@ from .records import describe, result_tables, summarise
 from .resuming import finished_run, identity_of, last_checkpoint
 from .run_folder import new_run_folder
 from .runs import Epoch, Run, read_run, write_run
-from .starting_point import fit_closed_form, prepare_start
+from .starting_point import fit_closed_form, fit_standardiser, prepare_start
 from .targets import TrainingData, read_training_data, usable_tasks
 
 
@@ -74,7 +74,8 @@ def train(
             random_devices = [device] if device.type == "cuda" else []
             with out_of_memory_explained(device), torch.random.fork_rng(devices=random_devices):
                 torch.manual_seed(config.seed)
-                model = new_model(record, data, config)
+                model = AqaModel.from_config(record, len(data.vocabulary or ()))
+                fit_standardiser(model, data, config)
                 model.to(device)
                 data = data.to(device)
                 clock.lap("preparing")
@@ -96,15 +97,6 @@ def train(
             }
             write_run(work.path, record, epochs, result_tables(data, predictions), summary, data.vocabulary, model)
     return read_run(folder)
-
-
-def new_model(record: Mapping, data: TrainingData, config: TrainingConfig) -> AqaModel:
-    """The model that a run's record describes, with its standardiser set, on the CPU."""
-    model = AqaModel.from_config(record, len(data.vocabulary or ()))
-    if config.standardise:
-        # On plain views, as what is evaluated: the model's input then means the same whatever it was trained on.
-        model.standardiser.fit(data.train.clips)
-    return model
 
 
 def predict_splits(model: AqaModel, data: TrainingData, config: TrainingConfig) -> dict[str, Predictions]:

@@ -169,5 +169,9 @@ class FineTuner:
 
 def chunk_of(config: TrainingConfig, device: torch.device) -> int:
     """Clips at a time: as many as asked for, else by the device; one beside an encoder that fills the memory as it is."""
-    usual = 1 if is_frugal(config.architecture["encoder"], config.encoder_hidden) else CLIP_CHUNKS[device.type]
-    return config.fine_tuning.clip_chunk or usual
+    return config.fine_tuning.clip_chunk or (1 if trains_itself(config) else CLIP_CHUNKS[device.type])
+
+
+def trains_itself(config: TrainingConfig) -> bool:
+    """Whether the run's encoder is one that trains in its own backward pass."""
+    return is_frugal(config.architecture["encoder"], config.encoder_hidden)

@@ -73,6 +73,7 @@ class Fitting:
             DivergedError: a loss, weight or prediction is not finite.
         """
         part, config = self._part, self._config
+        self._processes.equalise(self._tuner.backbone, self._tuner.model)
         warm = config.fine_tuning.warm_start is not None
         if not self._resumed and len(self._data.val) and (warm or start_may_be_best(self._tuner.model, self._data)):
             self._judge(0, self._data)
@@ -80,7 +81,6 @@ class Fitting:
         for number in range(len(self.epochs) + 1, config.epochs + 1):
             if part.stopped:
                 break
-            self._processes.equalise(self._tuner.backbone, self._tuner.model)
             listener.on_stage("training")
             made = self._train_epoch(number, made, listener)
             listener.on_stage("evaluating")

@@ -7,8 +7,7 @@ from aqa_cache.cache import FeatureCache
 from aqa_cache.weights import Weights
 
 from ..configuration import TrainingConfig
-from ..model import is_frugal
-from .fine_tuner import FineTuner, chunk_of
+from .fine_tuner import FineTuner, chunk_of, trains_itself
 from .frame_views import FrameViews
 from .precision import check_precision
 from .processes import Processes
@@ -54,7 +53,7 @@ def tuning_notes(
         TrainingError: the precision is none of this device, or not for this encoder.
     """
     tuning = config.fine_tuning
-    notes = check_precision(tuning.precision, device, is_frugal(config.architecture["encoder"], config.encoder_hidden))
+    notes = check_precision(tuning.precision, device, trains_itself(config))
     if weights.random:
         notes.append(
             f"the backbone starts from {weights.origin.replace('random', 'random weights')}: what comes of it shows that training works, not "

@@ -24,19 +24,19 @@ from ..audit import Audit, frames_of_features
 from ..computing import Clock, cpu_threads, out_of_memory_explained, peak_memory
 from ..configuration import TrainingConfig
 from ..errors import DivergedError, TrainingError
-from ..model import AqaModel, is_frugal
+from ..model import AqaModel
 from ..part import Part
 from ..predictions import caption_loss_per_token
 from ..records import describe, result_tables, summarise
 from ..resuming import finished_run, identity_of, last_checkpoint
 from ..run_folder import Work, hidden_folder, new_run_folder
 from ..runs import Epoch, Run, read_run, write_run
-from ..starting_point import prepare_start
+from ..starting_point import fit_standardiser, prepare_start
 from ..targets import TrainingData, read_training_data, usable_tasks
 from ..training import check_leaks, predict_splits, said_before
 from .backbone_features import BATCH_SIZE, BackboneFeatures
 from .estimate import check_duration
-from .fine_tuner import FineTuner, chunk_of
+from .fine_tuner import FineTuner, chunk_of, trains_itself
 from .fitting import Fitting
 from .frame_views import FrameViews, views_apart
 from .listener import Listener, Step
@@ -244,8 +244,7 @@ def _train(task: _Task, work: Work, checkpoint: list[Mapping | None], stack: Exi
 
 def _evaluated_at_once(config: TrainingConfig, tuner: FineTuner) -> int:
     """Clips: as many as in extraction, fewer where memory is what counts."""
-    frugal = is_frugal(config.architecture["encoder"], config.encoder_hidden)
-    return min(BATCH_SIZE, tuner.chunk) if frugal or config.fine_tuning.clip_chunk else BATCH_SIZE
+    return min(BATCH_SIZE, tuner.chunk) if trains_itself(config) or config.fine_tuning.clip_chunk else BATCH_SIZE
 
 
 def _make(task: _Task, checkpoint: Mapping | None) -> _Made:
@@ -329,9 +328,7 @@ def _with_starting_features(task: _Task, features: BackboneFeatures, data: Train
 def _start(task: _Task, made: _Made, data: TrainingData, checkpoint: Mapping | None) -> dict:
     """Bring the heads to where training starts; what a checkpoint has to keep of it."""
     record, model = made.record, made.model
-    if task.config.standardise:
-        # On plain views, as what is evaluated: the model's input then means the same whatever it was trained on.
-        model.standardiser.fit([clips.cpu() for clips in data.train.clips])
+    fit_standardiser(model, data, task.config)
     if task.config.fine_tuning.warm_start is None:
         return prepare_start(model, data, task.config, record, checkpoint)
     note = start_warm(model, made.warm) if checkpoint is None else checkpoint["warm_start"]
