@@ -9,12 +9,15 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "AqaError": "errors",
-    "ClipRule": "clips",
-    "ExtractionConfig": "configuration",
-    "FeatureCache": "cache",
+    "Backbone": "backbones.registry",
+    "ClipRule": "clips.rule",
+    "ExtractionConfig": "extraction.configuration",
+    "FeatureCache": "cache_file.reader",
+    "Preprocessing": "clips.preprocess",
     "Sample": "annotations",
-    "extract": "extraction",
+    "extract": "extraction.run",
     "read_annotations": "annotations",
+    "register": "backbones.registry",
     "write_annotations": "annotations",
 }
 __all__ = list(_EXPORTS)

@@ -6,17 +6,18 @@ Importing this package is cheap: torch and scipy are imported by what needs them
 import importlib
 
 _EXPORTS = {
-    "EXPERIMENTS": "experiments",
-    "Experiment": "experiments",
-    "TrainingConfig": "configuration",
-    "train": "training",
-    "FineTuning": "fine_tuning",
-    "fine_tune": "end_to_end.training",
-    "Run": "runs",
-    "read_run": "runs",
-    "predict": "predictions",
-    "AqaModel": "model",
-    "Vocabulary": "vocabulary",
+    "EXPERIMENTS": "settings.experiments",
+    "Experiment": "settings.experiments",
+    "TrainingConfig": "settings.training",
+    "train": "training.run",
+    "FineTuning": "settings.fine_tuning",
+    "fine_tune": "end_to_end.run",
+    "Run": "runs.format",
+    "read_run": "runs.format",
+    "predict": "evaluation.predictions",
+    "AqaModel": "networks.model",
+    "Vocabulary": "captions.vocabulary",
+    "write_report": "report.writing",
 }
 __all__ = list(_EXPORTS)
 

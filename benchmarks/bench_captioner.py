@@ -13,8 +13,8 @@ import torch
 from results import write_section
 from torch.nn import functional as F
 
-from aqa_heads.captioner import Captioner
-from aqa_heads.vocabulary import CAPTION_SLOTS, SOS
+from aqa_heads.captions.captioner import Captioner
+from aqa_heads.captions.vocabulary import CAPTION_SLOTS, SOS
 
 CLIPS, LAYERS, LOOP_BATCH, LARGE_BATCH = 6, 2, 3, 16
 STEPS = CAPTION_SLOTS - 1

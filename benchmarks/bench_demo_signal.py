@@ -16,10 +16,10 @@ import numpy as np
 from results import write_section
 from scipy.stats import t
 
-from aqa_cache.cache import FeatureCache
-from aqa_cache.clips import MTL_AQA_WINDOW, ClipRule
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.clips.rule import MTL_AQA_WINDOW, ClipRule
 from aqa_cache.datasets.synthetic_dives import render_broadcasts
-from aqa_cache.extraction import ExtractionConfig, extract
+from aqa_cache.extraction.run import ExtractionConfig, extract
 from aqa_cli.demo import FRAME_SIZE, FULL
 from aqa_heads import TrainingConfig, read_run, train
 

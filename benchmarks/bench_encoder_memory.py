@@ -94,10 +94,10 @@ def measure(hidden: int, batch: int, steps: int, device: str, scratch: str | Non
     """
     import torch
 
-    from aqa_heads.captioner import Captioner
-    from aqa_heads.encoders import LstmEncoder
-    from aqa_heads.frugal_lstm import FrugalLstmEncoder, ordinary_parameters
-    from aqa_heads.heads import Heads
+    from aqa_heads.captions.captioner import Captioner
+    from aqa_heads.networks.encoders import LstmEncoder
+    from aqa_heads.networks.frugal_lstm import FrugalLstmEncoder, ordinary_parameters
+    from aqa_heads.networks.heads import Heads
 
     torch.manual_seed(0)
     device = torch.device(device)
@@ -171,7 +171,7 @@ def bench_orthogonal(options: argparse.Namespace) -> tuple[str, str, list[str]]:
         "| | seconds | memory beside the matrix | max. of WᵀW - 1 |",
         "|---|---|---|---|",
     ]
-    for way in ("aqa_heads.orthogonal", "torch.nn.init"):
+    for way in ("aqa_heads.networks.orthogonal", "torch.nn.init"):
         row = in_process(way=way, shape=shape, device=options.device)
         lines.append(f"| `{way}` | {row['seconds']:.1f} | {gib(row['memory'])} | {row['error']:.1e} |")
         print(lines[-1], flush=True)
@@ -182,13 +182,13 @@ def initialise(way: str, shape: list[int], device: str) -> dict:
     """Seconds, bytes of memory beside the matrix, and largest error of one initialisation in this process."""
     import torch
 
-    from aqa_heads.orthogonal import orthogonal_
+    from aqa_heads.networks.orthogonal import orthogonal_
 
     torch.manual_seed(0)
     device = torch.device(device)
     weight = torch.zeros(shape, device=device).fill_(1.0)
     before, started = peak_memory(device), time.perf_counter()
-    (orthogonal_ if way == "aqa_heads.orthogonal" else torch.nn.init.orthogonal_)(weight)
+    (orthogonal_ if way == "aqa_heads.networks.orthogonal" else torch.nn.init.orthogonal_)(weight)
     finish(device)
     row = {"seconds": time.perf_counter() - started, "memory": peak_memory(device) - before}
     return row | {"error": float((weight.T @ weight - torch.eye(shape[1], device=device)).abs().max())}
@@ -241,8 +241,8 @@ def train(exact: bool | None, steps: int, device: str) -> dict:
     import torch
     from scipy.stats import spearmanr
 
-    from aqa_heads.encoders import LstmEncoder
-    from aqa_heads.frugal_lstm import FrugalLstmEncoder
+    from aqa_heads.networks.encoders import LstmEncoder
+    from aqa_heads.networks.frugal_lstm import FrugalLstmEncoder
 
     features, scores = (values.to(device) for values in generated_dives())
     torch.manual_seed(1)
@@ -308,7 +308,7 @@ def deviation(weights: dict, plain: dict, start: dict) -> float:
 def peak_memory(device) -> int:
     import torch
 
-    from aqa_cache.devices import process_peak_memory
+    from aqa_cache.machine.devices import process_peak_memory
 
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else process_peak_memory()
 

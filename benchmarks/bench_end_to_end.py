@@ -25,18 +25,18 @@ import torch
 from results import write_section
 from torch import nn
 
-from aqa_cache.backbones import BACKBONES
-from aqa_cache.devices import pick_device
-from aqa_cache.inference import set_precision
-from aqa_cache.preprocess import Preprocessing, normalise
-from aqa_cache.random_weights import make_random_weights
-from aqa_cache.throughput import gemm_rate
-from aqa_cache.weights_file import read_tensors
+from aqa_cache.backbones.inference import set_precision
+from aqa_cache.backbones.registry import BACKBONES
+from aqa_cache.clips.preprocess import Preprocessing, normalise
+from aqa_cache.disk.tensor_file import read_tensors
+from aqa_cache.extraction.throughput import gemm_rate
+from aqa_cache.machine.devices import pick_device
+from aqa_cache.weights.random_weights import make_random_weights
+from aqa_heads.data.training_data import Split
 from aqa_heads.end_to_end.recomputation import RecomputedFeatures
 from aqa_heads.end_to_end.trainable import prepare
-from aqa_heads.losses import assessment_loss
-from aqa_heads.model import AqaModel
-from aqa_heads.targets import Split
+from aqa_heads.networks.model import AqaModel
+from aqa_heads.training.losses import assessment_loss
 
 SIZES = {"c3d": 112, "s3d": 224}
 FRAMES, LIMIT, PASSED, EQUALITY_CHUNKS, SPEED_CHUNKS = 16, 1.3, 12, (1, 2), (1, 2, 4)

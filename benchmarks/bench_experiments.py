@@ -12,9 +12,9 @@ import click
 import numpy as np
 from results import write_section
 
-from aqa_heads.families import Family, read_families
-from aqa_heads.results import find_runs
-from aqa_heads.wording import floor_name
+from aqa_heads.report.families import Family, read_families
+from aqa_heads.report.results import find_runs
+from aqa_heads.report.wording import floor_name
 
 
 @click.command()

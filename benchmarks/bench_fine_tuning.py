@@ -49,8 +49,8 @@ def render(folder: Path) -> None:
 
 
 def cache_of(folder: Path, backbone: str, device: str, name: str = "", weights: str = "random", dtype="auto") -> Path:
-    from aqa_cache.clips import ClipRule
-    from aqa_cache.extraction import ExtractionConfig, extract
+    from aqa_cache.clips.rule import ClipRule
+    from aqa_cache.extraction.run import ExtractionConfig, extract
 
     path = folder / f"feats-{backbone}{name}.h5"
     preprocess = "mtl-aqa" if weights == "random" else "weights"
@@ -65,7 +65,7 @@ def cache_of(folder: Path, backbone: str, device: str, name: str = "", weights: 
 def bench_roundtrip(options: argparse.Namespace, folder: Path) -> tuple[str, str, list[str]]:
     import torch
 
-    from aqa_cache.cache import FeatureCache
+    from aqa_cache.cache_file.reader import FeatureCache
     from aqa_heads import FineTuning, TrainingConfig, fine_tune, predict
 
     lines = [

@@ -157,8 +157,8 @@ def multiply(videos: Path, output: Path, count: int) -> None:
 
     It is written from real records, so that all that a resumed extraction looks at is as an extraction leaves it.
     """
-    from aqa_cache.cache import FeatureCache
-    from aqa_cache.cache_writer import write_cache
+    from aqa_cache.cache_file.reader import FeatureCache
+    from aqa_cache.cache_file.writer import write_cache
 
     with FeatureCache(output) as cache:
         originals = cache.records()
@@ -194,9 +194,9 @@ def measure(videos: str, output: str, backbone: str, size: int | None, started: 
         total_seconds of `extract`, loading_seconds of them until decoding began, seconds: the rest; first_features_seconds from
         `started` to the end of the first batch; peak_memory in bytes; model_seconds of loading the model once more.
     """
-    from aqa_cache.devices import process_peak_memory
-    from aqa_cache.extraction import ExtractionConfig, extract
-    from aqa_cache.loading import load_model, random_weights_path
+    from aqa_cache.extraction.loading import load_model, random_weights_path
+    from aqa_cache.extraction.run import ExtractionConfig, extract
+    from aqa_cache.machine.devices import process_peak_memory
 
     first_features = []
     config = ExtractionConfig(backbone, "random", size=size, device="cpu")
@@ -247,7 +247,7 @@ def write_annotations(videos: Path, rows) -> None:
 
 
 def random_weights(output: Path, backbone: str) -> Path:
-    from aqa_cache.loading import random_weights_path
+    from aqa_cache.extraction.loading import random_weights_path
 
     return random_weights_path(output, backbone)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from results import write_section
 
-from aqa_cache import video
-from aqa_cache.throughput import VIDEO_FRAMES, VIDEO_RATE, write_video
+from aqa_cache.extraction.throughput import VIDEO_FRAMES, VIDEO_RATE, write_video
+from aqa_cache.video import decoding as video
 
 WINDOW = 103  # frames of an MTL-AQA sample
 

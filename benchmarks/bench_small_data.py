@@ -7,7 +7,7 @@ these factors as a small part of their variance, beside what a sample's clips sh
 The shared and the own part have a spectrum that falls with a power of the direction's number, and the factors' directions
 overlap with its strongest ones.
 
-Each problem and seed is a feature cache on which `aqa_heads.training.train` does four runs: the baseline as it is by default,
+Each problem and seed is a feature cache on which `aqa_heads.training.run.train` does four runs: the baseline as it is by default,
 the baseline without its ridge start, ridge on the samples that both take their steps on, and ridge on all training samples, those
 that the others hold out for validation included.
 """
@@ -24,11 +24,11 @@ from results import write_section
 from scipy.stats import sem, t
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import ClipFeatures, Record
-from aqa_cache.cache_writer import write_cache
-from aqa_cache.meaning import Meaning
-from aqa_heads.configuration import TrainingConfig
-from aqa_heads.training import train
+from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.writer import write_cache
+from aqa_heads.settings.training import TrainingConfig
+from aqa_heads.training.run import train
 
 MEAN, SPREAD = 60, 15  # points
 RANK = 400
@@ -159,7 +159,9 @@ def interval(differences: np.ndarray) -> str:
 
 
 @click.command()
-@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Of each problem, from the first on.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=5, show_default=True, help="Of each problem, from the first on."
+)
 @click.option(
     "--first-seed", type=click.IntRange(0), default=100, show_default=True,
     help="The defaults were found on low ones; these are new to them.",

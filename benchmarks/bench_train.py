@@ -9,14 +9,14 @@ import torch
 from results import write_section
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import ClipFeatures, Record
-from aqa_cache.cache_writer import write_cache
-from aqa_cache.devices import pick_device
-from aqa_cache.meaning import Meaning
-from aqa_heads import targets
-from aqa_heads.configuration import TrainingConfig
-from aqa_heads.experiments import EXPERIMENTS
-from aqa_heads.training import train
+from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.writer import write_cache
+from aqa_cache.machine.devices import pick_device
+from aqa_heads.data import training_data as targets
+from aqa_heads.settings.experiments import EXPERIMENTS
+from aqa_heads.settings.training import TrainingConfig
+from aqa_heads.training.run import train
 
 DIVES, CLIPS, PAPERS_EPOCHS = 143, 6, 100
 DIMS = {"c3d": 8192, "s3d": 1024}

@@ -32,7 +32,7 @@ def machine() -> str:
     """Processor, cores and versions, for the line under a section's title."""
     import torch
 
-    from aqa_cache.devices import device_name
+    from aqa_cache.machine.devices import device_name
 
     threads, device = torch.get_num_threads(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return f"{device_name(device)}, {threads} threads, torch {torch.__version__}, Python {platform.python_version()}"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from aqa_cache.backbone_names import BACKBONE_NAMES
-from aqa_cache.configuration import PRECISIONS
+from aqa_cache.backbones.names import BACKBONE_NAMES
+from aqa_cache.extraction.configuration import PRECISIONS
 from aqa_cli.errors import handle_errors
 from aqa_cli.progress import say
 
@@ -48,9 +48,9 @@ def main(json_path, seconds, **options):
     Beside every rate stands what the machine could do: its matrix-product rate (GEMM), measured in the same run with the same
     precision and threads. Weights are random; speed does not depend on them.
     """
-    from aqa_cache.atomic import check_target, replacing
-    from aqa_cache.configuration import ExtractionConfig
-    from aqa_cache.throughput import measure
+    from aqa_cache.disk.atomic import check_target, replacing
+    from aqa_cache.extraction.configuration import ExtractionConfig
+    from aqa_cache.extraction.throughput import measure
 
     if json_path:
         check_target(json_path, "bench.json")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aqa_cache.annotations import Sample
-    from aqa_heads.audit import Audit
+    from aqa_heads.evaluation.audit import Audit
 
 _WIDTH_WITHOUT_TERMINAL = 100
 
@@ -41,7 +41,7 @@ def audit(source, fold, output):
 
     Exit code: 0 no leak; 1 a leak was found; 2 the file cannot be audited.
     """
-    from aqa_heads.audit import audit as look
+    from aqa_heads.evaluation.audit import audit as look
 
     samples, frames, tuned, notes = _read(source)
     if fold is not None:
@@ -68,8 +68,8 @@ def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], dic
         return read_annotations(source), {}, None, []
     if source.suffix.lower() not in (".h5", ".hdf5"):
         raise AqaError(f"{source}: expected a feature cache (.h5) or an annotations table (.csv), by the name's ending")
-    from aqa_cache.cache import FeatureCache
-    from aqa_heads.audit import frames_of_features
+    from aqa_cache.cache_file.reader import FeatureCache
+    from aqa_heads.evaluation.audit import frames_of_features
 
     with FeatureCache(source) as cache:
         samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
@@ -104,7 +104,7 @@ def _without_split(samples: list["Sample"]) -> str:
 
 
 def _write(output: Path, text: str) -> None:
-    from aqa_cache.atomic import replacing
+    from aqa_cache.disk.atomic import replacing
 
     if not output.absolute().parent.is_dir():
         raise AqaError(f"{output}: there is no folder {output.parent}; create it, or give another name with --json")

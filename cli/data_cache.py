@@ -28,8 +28,8 @@ def show(features, everything, as_json):
     """
     from rich.console import Console
 
-    from aqa_cache.cache import FeatureCache
-    from aqa_cache.contents import contents
+    from aqa_cache.cache_file.contents import contents
+    from aqa_cache.cache_file.reader import FeatureCache
 
     with FeatureCache(features) as cache:
         inside = contents(cache)
@@ -63,7 +63,7 @@ def verify(features):
     from rich.console import Console
     from rich.progress import Progress
 
-    from aqa_cache.verification import verify_cache
+    from aqa_cache.cache_file.verification import verify_cache
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

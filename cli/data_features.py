@@ -47,8 +47,8 @@ def import_features(source, output, annotations, **options):
     """
     from rich.console import Console
 
-    from aqa_cache import feature_import
     from aqa_cache.errors import some
+    from aqa_cache.exchange import importing as feature_import
 
     console = Console(stderr=True)
     with console.status(f"Reading {source} …"):
@@ -84,7 +84,7 @@ def export(features, folder, force):
     from rich.console import Console
 
     from aqa_cache.errors import some
-    from aqa_cache.feature_export import export_features
+    from aqa_cache.exchange.exporting import export_features
 
     with Console(stderr=True).status(f"Writing {folder} …"):
         done = export_features(features, folder, force=force)

@@ -23,7 +23,7 @@ def merge(features, dtype, allow_mixed):
 
     Exit code: 0 all samples have features; 1 some have none, each is listed; 2 nothing is written.
     """
-    from aqa_cache.publishing import merge as merge_parts
+    from aqa_cache.extraction.publishing import merge as merge_parts
 
     published = merge_parts(features, dtype=dtype, allow_mixed=allow_mixed, say=say)
     if published is None:

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from aqa_cache.annotations import FILE_NAME, Sample, class_names, write_annotations
-from aqa_cache.atomic import replacing
 from aqa_cache.datasets import mtl_aqa
 from aqa_cache.datasets.video_check import VideoCheck, check_videos
+from aqa_cache.disk.atomic import replacing
 from aqa_cache.errors import AqaError
 from aqa_cli.errors import handle_errors
 

@@ -11,8 +11,8 @@ from aqa_cache.errors import AqaError
 from aqa_cli.errors import handle_errors
 from aqa_cli.progress import extraction_progress, say
 from aqa_cli.train import train_runs
-from aqa_heads.configuration import TrainingConfig
-from aqa_heads.experiments import EXPERIMENTS
+from aqa_heads.settings.experiments import EXPERIMENTS
+from aqa_heads.settings.training import TrainingConfig
 
 FRAME_SIZE = 112
 
@@ -68,8 +68,8 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
     show that the tool works, not how well anybody dives.
     """
     from aqa_cache.datasets.synthetic_dives import render_broadcasts
-    from aqa_cache.weights import choose_for
-    from aqa_heads.report import write_report
+    from aqa_cache.weights.resolving import choose_for
+    from aqa_heads.report.writing import write_report
 
     started = time.monotonic()
     plan = FULL if full else DEFAULT
@@ -138,10 +138,10 @@ def _minutes(seconds: float) -> str:
 
 
 def _extract(videos: Path, output: Path, backbone: str, weights: tuple[str, ...], device: str) -> None:
-    from aqa_cache.clips import MTL_AQA_WINDOW, ClipRule
-    from aqa_cache.extraction import ExtractionConfig, extract
-    from aqa_cache.random_weights import RANDOM
-    from aqa_cache.weights import choose_for
+    from aqa_cache.clips.rule import MTL_AQA_WINDOW, ClipRule
+    from aqa_cache.extraction.run import ExtractionConfig, extract
+    from aqa_cache.weights.random_weights import RANDOM
+    from aqa_cache.weights.resolving import choose_for
 
     chosen = choose_for(backbone, weights)
     config = ExtractionConfig(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from aqa_heads.fine_tuning import (
+from aqa_heads.settings.fine_tuning import (
     AUGMENT,
     BACKBONE_LR,
     BATCH_NORMS,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from aqa_cache.backbone_names import BACKBONE_NAMES
-from aqa_cache.configuration import DECODE_TIMEOUT, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
+from aqa_cache.backbones.names import BACKBONE_NAMES
+from aqa_cache.extraction.configuration import DECODE_TIMEOUT, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import dtype_option
 
@@ -145,10 +145,10 @@ def main(videos, output, annotations, views, shard, **options):
     Exit code: 0 all samples have features; 1 some failed, each is listed; 2 nothing could be done as asked; 130 interrupted, 143
     ended by SIGTERM.
     """
-    from aqa_cache.extraction import ExtractionConfig, extract
-    from aqa_cache.shards import Shard
-    from aqa_cache.views import parse_views
-    from aqa_cache.weights import find_tuned
+    from aqa_cache.clips.views import parse_views
+    from aqa_cache.extraction.run import ExtractionConfig, extract
+    from aqa_cache.extraction.shards import Shard
+    from aqa_cache.weights.resolving import find_tuned
     from aqa_cli.interruption import Stop, stop_on_signals
     from aqa_cli.progress import extraction_progress, say, say_failures
 
@@ -180,7 +180,7 @@ def main(videos, output, annotations, views, shard, **options):
 
 
 def _clip_rule(clip_len, clip_stride, frame_step, window, clip_starts):
-    from aqa_cache.clips import ClipRule
+    from aqa_cache.clips.rule import ClipRule
 
     starts = None if clip_starts is None else tuple(clip_starts)
     return ClipRule(clip_len, clip_len if clip_stride is None else clip_stride, frame_step, window, starts)

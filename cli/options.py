@@ -2,7 +2,7 @@
 
 import click
 
-from aqa_cache.configuration import DTYPES
+from aqa_cache.extraction.configuration import DTYPES
 
 dtype_option = click.option(
     "--dtype",

@@ -33,7 +33,7 @@ def main(runs: tuple[Path, ...], output: Path, title: str | None, force: bool) -
     curves, predicted beside true scores, groups, classes, captions, the audit, and where the numbers come from. It needs
     no network. Figures (PNG) and numbers (CSV) lie in a folder beside it (report_files/ for report.html).
     """
-    from aqa_heads.report import files_folder, write_report
+    from aqa_heads.report.writing import files_folder, write_report
 
     page = write_report(runs, output, title=title, force=force)
     click.echo(f"Written: {page}, with its figures (PNG) and numbers (CSV) in {files_folder(page)}")

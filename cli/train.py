@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqa_heads.configuration import DIFFICULTIES, NETWORK_ONLY, OFFICIAL_FOLDS, PROTOCOLS, VIEWS, TrainingConfig
 from aqa_heads.errors import TrainingError
-from aqa_heads.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
+from aqa_heads.settings.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
+from aqa_heads.settings.training import DIFFICULTIES, NETWORK_ONLY, OFFICIAL_FOLDS, PROTOCOLS, VIEWS, TrainingConfig
 
 from .end_to_end_options import EndToEndCommand, end_to_end_options, fine_tuning_of
 from .errors import handle_errors
 from .torchrun import process_count, rank, said_by_the_first
 
 if TYPE_CHECKING:
-    from aqa_heads.runs import Run
+    from aqa_heads.runs.format import Run
 
 _DEFAULT = TrainingConfig("")
 _GROUPS = {"all": tuple(EXPERIMENTS), "references": tuple(REFERENCES)}
@@ -213,7 +213,7 @@ def _terminate(*_) -> None:
 
 def _stopped(planned: list[_Planned], overwrite: bool, seconds: float) -> str:
     """How to go on after an interruption, and from where."""
-    from aqa_heads.run_folder import was_interrupted
+    from aqa_heads.runs.folder import was_interrupted
 
     how = "Give the same command with --resume" + (" instead of --overwrite" if overwrite else "")
     stay = ", finished runs stay" if len(planned) > 1 else ""
@@ -296,10 +296,10 @@ def _planned(config: TrainingConfig) -> list[_Planned]:
         AqaError: a run folder is in the way, the cache or the device cannot be used, or several processes want to train on cached
             features.
     """
-    from aqa_cache.cache import FeatureCache
-    from aqa_heads.run_folder import check_run_folder
-    from aqa_heads.splits import fold_names
-    from aqa_heads.targets import usable_tasks
+    from aqa_cache.cache_file.reader import FeatureCache
+    from aqa_heads.data.splits import fold_names
+    from aqa_heads.data.training_data import usable_tasks
+    from aqa_heads.runs.folder import check_run_folder
 
     if config.fine_tuning is None and (count := process_count()) > 1:
         raise TrainingError(

@@ -4,7 +4,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from aqa_heads.configuration import TrainingConfig
+from aqa_heads.settings.training import TrainingConfig
 
 from .progress import LINE_SECONDS
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aqa_heads.end_to_end.listener import Step
-    from aqa_heads.runs import Epoch, Run
+    from aqa_heads.runs.format import Epoch, Run
 
 _WATCHED = {"test_spearman": "test Spearman", "val_spearman": "validation Spearman"}
 _CAPTION_LOSS = "val_caption_loss_per_token"
@@ -29,10 +29,10 @@ def train_showing(config: TrainingConfig, label: str, console: "Console", said: 
 
     with (Bar if console.is_terminal else Lines)(config, label, console) as shown:
         if config.fine_tuning is None:
-            from aqa_heads.training import train
+            from aqa_heads.training.run import train
 
             return train(config, say=say, on_epoch=shown.epoch)
-        from aqa_heads.end_to_end.training import fine_tune
+        from aqa_heads.end_to_end.run import fine_tune
 
         return fine_tune(
             config, say=say, on_frames=shown.frames, on_step=shown.step, on_epoch=shown.epoch, on_stage=shown.stage

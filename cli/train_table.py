@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from aqa_heads.families import Family
-    from aqa_heads.runs import Run
+    from aqa_heads.report.families import Family
+    from aqa_heads.runs.format import Run
 
 
 def results_table(runs: "Sequence[Run]") -> "Table":
     """One row per experiment: over several seeds or folds the mean and its standard deviation; below them the floors."""
     from rich.table import Table
 
-    from aqa_heads.families import read_families
-    from aqa_heads.wording import floor_name, mean_known
+    from aqa_heads.report.families import read_families
+    from aqa_heads.report.wording import floor_name, mean_known
 
     families = read_families([run.folder for run in runs])
     classified = any(family.table("class_accuracy") for family in families)

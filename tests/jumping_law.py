@@ -5,8 +5,8 @@ import hashlib
 import random
 from pathlib import Path
 
-from aqa_cache import video
-from aqa_cache.video import Frame, decode
+from aqa_cache.video import decoding as video
+from aqa_cache.video.decoding import Frame, decode
 
 
 def content(frame: Frame) -> tuple[int, str, str]:

@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 import numpy as np
 from scipy.stats import spearmanr
 
-from aqa_heads.drawing import Drawing
-from aqa_heads.families import ROWS
-from aqa_heads.metrics import kendall, pearson, per_group
-from aqa_heads.report import write_report
-from aqa_heads.runs import Epoch
+from aqa_heads.evaluation.metrics import kendall, pearson, per_group
+from aqa_heads.report.drawing import Drawing
+from aqa_heads.report.families import ROWS
+from aqa_heads.report.writing import write_report
+from aqa_heads.runs.format import Epoch
 
 CLASSES = ("position", "armstand", "rotation")
 WORDS = ("a and half somersaults forward tuck pike entry lovely the score difficulty of dive oh that one just over "
@@ -246,4 +246,4 @@ def report(folder, *runs, **options):
 
 def leave_out_drawing(monkeypatch):
     """For laws of the text."""
-    monkeypatch.setattr("aqa_heads.drawing.render", lambda *_: Drawing(b"", "<svg></svg>"))
+    monkeypatch.setattr("aqa_heads.report.drawing.render", lambda *_: Drawing(b"", "<svg></svg>"))

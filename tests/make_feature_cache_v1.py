@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import ClipFeatures, Record
-from aqa_cache.cache_writer import write_cache
-from aqa_cache.meaning import Meaning
+from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.writer import write_cache
 
 
 def records() -> list[Record]:

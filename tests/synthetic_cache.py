@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache import ClipFeatures, Record
-from aqa_cache.cache_writer import write_cache
-from aqa_cache.meaning import Meaning
-from aqa_heads.captioner import Captioner
+from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.writer import write_cache
+from aqa_heads.captions.captioner import Captioner
 
 POSITIONS = ("free", "pike", "tuck")
 SMALL_ENCODERS = {"lstm": (16, 2), "gru": (16, 2), "attention": (8, 1), "transformer": (16, 2)}
@@ -94,8 +94,8 @@ def without(*names: str, splits: tuple[str, ...] = ("train", "test")) -> Callabl
 def small_models():
     """In the block, models are built with narrow inner layers: the laws are the same, the time is not."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aqa_heads.heads.FC6_DIM", 256)
-        patch.setattr("aqa_heads.configuration.ENCODER_SIZES", SMALL_ENCODERS)
-        patch.setattr("aqa_heads.configuration.LITERAL_HIDDEN", 24)
-        patch.setattr("aqa_heads.model.Captioner", partial(Captioner, hidden=32, word_dim=16))
+        patch.setattr("aqa_heads.networks.heads.FC6_DIM", 256)
+        patch.setattr("aqa_heads.settings.training.ENCODER_SIZES", SMALL_ENCODERS)
+        patch.setattr("aqa_heads.settings.training.LITERAL_HIDDEN", 24)
+        patch.setattr("aqa_heads.networks.model.Captioner", partial(Captioner, hidden=32, word_dim=16))
         yield

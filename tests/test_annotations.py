@@ -1,11 +1,11 @@
 import math
 
 import pytest
-from conftest import write_numbered_video
+from numbered_video import write_numbered_video
 
 from aqa_cache.annotations import Sample, from_columns, read_annotations, to_columns, write_annotations
 from aqa_cache.errors import AnnotationError
-from aqa_cache.sources import find_samples
+from aqa_cache.extraction.sources import find_samples
 
 SAMPLES = [
     Sample(

@@ -9,7 +9,7 @@ import tomllib
 
 import click
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 PACKAGES = {"aqa_cache": ROOT / "aqa_cache", "aqa_heads": ROOT / "aqa_heads", "aqa_cli": ROOT / "cli"}
 MAY_IMPORT = {
@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "aqa_cli": {"aqa_cli", "aqa_heads", "aqa_cache"},
 }
 # What the heads may know of the video side: the file between the two stages, and nothing that decodes.
-SHARED = {"annotations", "atomic", "cache", "devices", "errors", "locks", "meaning", "views", "weights_file"}
+SHARED = {"annotations", "cache_file", "clips", "disk", "errors", "machine"}
 # Trains the backbone too, and so sits on top of both stages.
 END_TO_END = "aqa_heads.end_to_end"
 
@@ -89,18 +89,18 @@ def test_importing_is_cheap():
 
 def test_training_on_cached_features_loads_no_decoder():
     result = python(
-        "import sys, aqa_heads.training, aqa_cli.train; print([name for name in ('av',) if name in sys.modules])"
+        "import sys, aqa_heads.training.run, aqa_cli.train; print([name for name in ('av',) if name in sys.modules])"
     )
     assert result.stdout.strip() == "[]", result.stderr
 
 
 def test_optional_libraries_may_be_broken_until_they_are_needed():
     code = BREAK.format(broken={"torchvision", "torchcodec", "matplotlib", "av"}) + (
-        "import aqa_cache.extraction, aqa_cache.cache, aqa_cache.c3d, aqa_heads.training, aqa_cli.extract, aqa_cli.train\n"
-        "from aqa_cache.c3d import C3D; C3D()\n"
+        "import aqa_cache.extraction.run, aqa_cache.cache_file.reader, aqa_cache.backbones.c3d, aqa_heads.training.run, aqa_cli.extract, aqa_cli.train\n"
+        "from aqa_cache.backbones.c3d import C3D; C3D()\n"
         "from aqa_cache.errors import AqaError\n"
-        "from aqa_cache.s3d import S3D\n"
-        "from aqa_cache.video import decode\n"
+        "from aqa_cache.backbones.s3d import S3D\n"
+        "from aqa_cache.video.decoding import decode\n"
         "for use in (S3D, lambda: next(decode(__import__('sys').executable))):\n"
         "    try:\n"
         "        use()\n"

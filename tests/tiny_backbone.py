@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from aqa_cache.annotations import read_annotations, write_annotations
-from aqa_cache.backbones import BACKBONES, Backbone, register
-from aqa_cache.clips import ClipRule
-from aqa_cache.extraction import ExtractionConfig, extract
-from aqa_cache.key_layouts import LAYOUTS
-from aqa_cache.preprocess import Preprocessing
+from aqa_cache.backbones.key_layouts import LAYOUTS
+from aqa_cache.backbones.registry import BACKBONES, Backbone, register
+from aqa_cache.clips.preprocess import Preprocessing
+from aqa_cache.clips.rule import ClipRule
+from aqa_cache.extraction.run import ExtractionConfig, extract
 
 DIM = 12
 

@@ -3,7 +3,7 @@
 Frames: the release numbers them as ffmpeg numbers its image files, from 1 (`000001.jpg`), and an action is the files
 `start_frame` … `end_frame`, both included. 0-based and half-open that is `[start_frame - 1, end_frame)`: `end_frame`
 keeps the release's number. The authors' own window is the 103 frames `[end_frame - 103, end_frame)`; it never looks at
-`start_frame`, begins before it for half of the dives, and is a rule of extraction (`aqa_cache.clips.MTL_AQA_WINDOW`).
+`start_frame`, begins before it for half of the dives, and is a rule of extraction (`aqa_cache.clips.rule.MTL_AQA_WINDOW`).
 
 The data have no licence, so they are converted where they lie and never distributed with this project.
 
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from ..annotations import Sample
 from ..errors import AnnotationError, MissingDependency, missing
-from ..restricted_pickle import load
+from .restricted_pickle import load
 
 FRAME_RATE = 25.0  # of all 15 videos; the annotated frame numbers mean nothing at another rate
 VIDEO_PATTERN = "{video:02d}.mp4"

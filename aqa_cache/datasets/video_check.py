@@ -41,7 +41,7 @@ def check_videos(
         frame_rate: in frames per second, at which the frames were numbered.
         links: where a video can be had, by the `group` of its samples.
     """
-    from ..video import probe
+    from ..video.decoding import probe
 
     samples, folder, links = list(samples), Path(folder), links or {}
     names, notes, missing, unfit, renamed, rate_unknown = {}, [], [], [], [], []
@@ -86,7 +86,7 @@ def check_videos(
 
 def _find(folder: Path, name: str) -> list[str]:
     """The names, relative to `folder`, under which a video lies there, the best first."""
-    from ..video import VIDEO_SUFFIXES, is_video
+    from ..video.decoding import VIDEO_SUFFIXES, is_video
 
     if (folder / name).exists():
         return [name]

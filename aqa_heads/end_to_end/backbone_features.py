@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from aqa_cache.backbones import for_inference
-from aqa_cache.inference import SLOTS, Model, OutOfMemory
-from aqa_cache.preprocess import Preprocessing
+from aqa_cache.backbones.inference import SLOTS, Model, OutOfMemory
+from aqa_cache.backbones.registry import for_inference
+from aqa_cache.clips.preprocess import Preprocessing
 
-from ..targets import TrainingData
+from ..data.fresh_features import FreshFeatures
+from ..data.training_data import TrainingData
 from .frame_views import FrameViews
-from .fresh_features import FreshFeatures
 from .precision import products_in
 from .processes import Processes
 from .shared_clips import SharedClips

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import torch
 
-from ..configuration import TrainingConfig
+from ..data.training_data import TrainingData
 from ..errors import TrainingError
-from ..losses import multitask_loss
-from ..targets import TrainingData
+from ..settings.training import TrainingConfig
+from ..training.losses import multitask_loss
 from .fine_tuner import FineTuner
 
 MAX_CPU_DAYS = 2.0

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
-from aqa_cache.preprocess import Preprocessing
+from aqa_cache.clips.preprocess import Preprocessing
 
-from ..configuration import TrainingConfig
-from ..fine_tuning import CLIP_CHUNKS
-from ..frugal_lstm import frugal_optimisers, ordinary_parameters
-from ..losses import Loss, multitask_loss
-from ..model import AqaModel, is_frugal
-from ..targets import Batch, Split
+from ..data.training_data import Batch, Split
+from ..networks.frugal_lstm import frugal_optimisers, ordinary_parameters
+from ..networks.model import AqaModel, is_frugal
+from ..settings.fine_tuning import CLIP_CHUNKS
+from ..settings.training import TrainingConfig
+from ..training.losses import Loss, multitask_loss
 from .precision import autocast_dtype, products_in
 from .processes import Processes
 from .recomputation import RecomputedFeatures

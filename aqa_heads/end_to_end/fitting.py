@@ -4,16 +4,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import astuple, replace
 
-from ..best_weights import BestWeights
-from ..configuration import TrainingConfig
-from ..epoch_results import evaluate, losses_of, value_of
+from ..data.training_data import TrainingData
 from ..errors import RunError
-from ..fitting import check_finite, diverged, seed_of, start_may_be_best, steps_of
-from ..loss_sums import LossSums
-from ..part import Part
-from ..run_folder import BEST, Work
-from ..runs import Epoch
-from ..targets import TrainingData
+from ..runs.folder import BEST, Work
+from ..runs.format import Epoch
+from ..settings.training import TrainingConfig
+from ..training.best_weights import BestWeights
+from ..training.epoch_results import evaluate, losses_of, value_of
+from ..training.fitting import check_finite, diverged, seed_of, start_may_be_best, steps_of
+from ..training.loss_sums import LossSums
+from ..training.part import Part
 from .backbone_features import BackboneFeatures
 from .fine_tuner import FineTuner
 from .frame_views import FrameViews

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from aqa_cache.annotations import Sample
-from aqa_cache.frame_store import FrameStore
-from aqa_cache.views import PLAIN, View
+from aqa_cache.clips.views import PLAIN, View
+from aqa_cache.frame_store.store import FrameStore
 
 
 class FrameViews:

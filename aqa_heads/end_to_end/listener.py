@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..runs import Epoch
+from ..runs.format import Epoch
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Processes:
     meanwhile gives the others an error. All values come out equal to the bit in every process.
 
     Args:
-        device: as `aqa_cache.devices.pick_device` gave it. On GPUs each process has its own, that of its number on the machine.
+        device: as `aqa_cache.machine.devices.pick_device` gave it. On GPUs each process has its own, that of its number on the machine.
         rank: its number among all `count` of them, from 0.
         local_rank: its number among the `local_count` on this machine, from 0.
 

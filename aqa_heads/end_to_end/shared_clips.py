@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from aqa_cache.preprocess import Preprocessing, normalise
+from aqa_cache.clips.preprocess import Preprocessing, normalise
 
 from .frame_views import FrameViews
 from .processes import Processes

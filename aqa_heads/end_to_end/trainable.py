@@ -6,7 +6,7 @@ from itertools import accumulate
 from torch import channels_last_3d, nn
 
 from ..errors import TrainingError
-from ..fine_tuning import BATCH_NORMS
+from ..settings.fine_tuning import BATCH_NORMS
 
 _BATCH_NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 

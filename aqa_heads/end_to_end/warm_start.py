@@ -5,10 +5,10 @@ from pathlib import Path
 
 from aqa_cache.errors import some
 
+from ..data.training_data import TrainingData
 from ..errors import TrainingError
-from ..model import FROM_CONFIG, AqaModel
-from ..runs import Run, read_run
-from ..targets import TrainingData
+from ..networks.model import FROM_CONFIG, AqaModel
+from ..runs.format import Run, read_run
 
 # What decides what a model's answers mean, beside the model.
 _MEANING = ("standardise", "difficulty")
@@ -18,7 +18,7 @@ def read_warm_start(path: str | Path, record: Mapping, data: TrainingData, same_
     """The run in `path`, if its weights may be where the described run starts.
 
     Args:
-        record: of the run that starts, as `records.describe` gives it.
+        record: of the run that starts, as `training.description.describe` gives it.
         data: of the run that starts.
         same_backbone: whether that starts from the weights that made the cached features.
 

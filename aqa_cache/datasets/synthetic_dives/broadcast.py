@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ...annotations import FILE_NAME, Sample, write_annotations
-from ...clips import CLIP_LEN, MTL_AQA_WINDOW
-from ...cores import available_cores
+from ...clips.rule import CLIP_LEN, MTL_AQA_WINDOW
 from ...errors import AqaError, missing
+from ...machine.cores import available_cores
 from .dive import Dive, draw_faults, draw_labels, draw_looks
 from .diver import APPROACH_S, SPLASH_S, Motion
 from .judging import commentate, draw_panel, final_score, give_marks

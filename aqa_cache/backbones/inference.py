@@ -1,0 +1,246 @@
+"""A backbone ready to run: batches of one fixed shape, copied to the device and back beside the arithmetic."""
+
+import copy
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..clips.preprocess import Preprocessing, normalise
+from ..errors import AqaError, first_line
+from .registry import for_inference
+
+TORCH_DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+AUTO_BATCH_SIZES = {"cpu": (8,), "cuda": (64, 32, 16, 8, 4, 2, 1)}
+"""What `--batch-size auto` tries; on a CPU larger batches are no faster."""
+SLOTS = 3
+
+MIN_COSINE, MAX_RELATIVE_ERROR = 0.999, 0.05
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far features in a lower precision are from those in fp32, on one batch.
+
+    Args:
+        cosine: the smallest over the clips; relative_error: largest difference over the largest feature.
+    """
+
+    cosine: float
+    relative_error: float
+
+    @property
+    def good(self) -> bool:
+        """False also where a value is not finite."""
+        return self.cosine >= MIN_COSINE and self.relative_error <= MAX_RELATIVE_ERROR
+
+    @classmethod
+    def between(cls, features: np.ndarray, reference: np.ndarray) -> "Parity":
+        """Compare `(clips, dim)` features with the reference of the same shape."""
+        if not np.isfinite(features).all():
+            return cls(float("nan"), float("nan"))
+        features, reference = features.astype(np.float64), reference.astype(np.float64)
+        norms = np.linalg.norm(features, axis=1) * np.linalg.norm(reference, axis=1)
+        cosines = (features * reference).sum(axis=1) / np.maximum(norms, np.finfo(float).tiny)
+        scale = max(float(np.abs(reference).max()), np.finfo(float).tiny)
+        return cls(float(cosines.min()), float(np.abs(features - reference).max()) / scale)
+
+
+class OutOfMemory(AqaError):
+    """The device has no room for a batch."""
+
+
+class PendingFeatures:
+    """Features of a batch that may still be on their way from the device."""
+
+    def __init__(self, features: torch.Tensor, ready: "torch.cuda.Event | None" = None):
+        self._features, self._ready = features, ready
+
+    def wait(self) -> np.ndarray:
+        """`(clips, dim)` float32, the caller's own."""
+        if self._ready is not None:
+            self._ready.synchronize()
+        return self._features.numpy().copy()
+
+
+class Model:
+    """A backbone ready to run, and what its batches look like.
+
+    Args:
+        module: `(batch, 3, clip_len, size, size)` to `(batch, dim)`.
+        precision: `fp32`, `tf32`, `fp16` or `bf16`.
+        batch_size: clips in a batch; every batch has this shape, so that a clip's feature depends on nothing but the clip.
+        compiled: whether `module` went through torch.compile.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        device: torch.device,
+        precision: str,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        compiled: bool = False,
+    ):
+        self.module, self.device, self.precision = module, device, precision
+        self.preprocessing, self.batch_size, self.compiled = preprocessing, batch_size, compiled
+        self._slots: itertools.cycle | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return TORCH_DTYPES[self.precision]
+
+    def forward(self, clips: Sequence[Sequence[np.ndarray] | np.ndarray]) -> np.ndarray:
+        """Features of at most `batch_size` clips, `(len(clips), dim)` float32; the batch is filled up with zeros.
+
+        Shape:
+            - clips: each `clip_len` frames `(size, size, 3)` uint8 RGB.
+        """
+        return self.submit(clips).wait()
+
+    def submit(self, clips: Sequence[Sequence[np.ndarray] | np.ndarray]) -> PendingFeatures:
+        """As `forward`, but on a GPU without waiting: the copies to and from it run beside the arithmetic."""
+        if self._slots is None:
+            shape = (self.batch_size, len(clips[0]), *clips[0][0].shape)
+            count = 1 if self.device.type == "cpu" else SLOTS
+            self._slots = itertools.cycle([_Slot(shape, self.device) for _ in range(count)])
+        slot = next(self._slots)
+        batch = slot.fill(clips)
+        try:
+            with torch.inference_mode():
+                features = self.module(normalise(batch, self.preprocessing, self.dtype))[: len(clips)].float()
+                return slot.fetch(features)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
+                raise
+            raise OutOfMemory(
+                f"the memory of {self.device} is too small for {self.batch_size} clip(s) at once ({first_line(error)}); free it, or "
+                "use --batch-size with a smaller number, --precision fp16, or --device cpu"
+            ) from None
+
+
+class _Slot:
+    """The memory of one batch; on a GPU pinned, so that copies need no waiting."""
+
+    def __init__(self, shape: tuple[int, ...], device: torch.device):
+        self._device, self._on_gpu = device, device.type == "cuda"
+        self._batch = torch.zeros(shape, dtype=torch.uint8, pin_memory=self._on_gpu)
+        self._copying = torch.cuda.Stream(device) if self._on_gpu else None
+        self._ready: torch.cuda.Event | None = None
+
+    def fill(self, clips) -> torch.Tensor:
+        if self._ready is not None:
+            self._ready.synchronize()  # the batch that lay here before is through
+        batch = self._batch.numpy()
+        for row, clip in enumerate(clips):
+            np.stack(clip, out=batch[row])
+        batch[len(clips) :] = 0
+        if not self._on_gpu:
+            return self._batch
+        with torch.cuda.stream(self._copying):
+            copied = self._batch.to(self._device, non_blocking=True)
+        computing = torch.cuda.current_stream(self._device)
+        computing.wait_stream(self._copying)
+        copied.record_stream(computing)
+        return copied
+
+    def fetch(self, features: torch.Tensor) -> PendingFeatures:
+        if not self._on_gpu:
+            return PendingFeatures(features)
+        fetched = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
+        fetched.copy_(features, non_blocking=True)
+        self._ready = torch.cuda.Event()
+        self._ready.record(torch.cuda.current_stream(self._device))
+        return PendingFeatures(fetched, self._ready)
+
+
+def ready_model(
+    module: torch.nn.Module,
+    device: torch.device,
+    precision: str,
+    preprocessing: Preprocessing,
+    batch_size: int | None,
+    clip_len: int,
+    *,
+    compiled: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Model:
+    """Lay a backbone out for speed, and check on one batch that a lower precision gives the features of fp32.
+
+    Args:
+        module: as published, float32, on the CPU; it is changed.
+        batch_size: None: the largest of `AUTO_BATCH_SIZES` that fits into memory.
+        compiled: run it through torch.compile.
+        say: told if fp32 is used in place of `precision`, and why.
+
+    Raises:
+        AqaError: the device does not know the precision, or its memory is too small.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise AqaError("precision tf32 is arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
+    if device.type == "cpu" and not is_native(precision):
+        say(f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many times slower.")
+        precision = "fp32"
+    plain = for_inference(module, device, torch.float32)
+    lower = None if precision == "fp32" else copy.deepcopy(plain).to(TORCH_DTYPES[precision])
+    sizes = (batch_size,) if batch_size else AUTO_BATCH_SIZES[device.type]
+    if device.type == "cpu" and lower is None and not compiled:
+        return Model(plain, device, "fp32", preprocessing, sizes[0])
+    clips = _smooth_clips(clip_len, preprocessing.crop)
+    # The check itself needs the memory that extraction will need, so it is also how a batch size is found.
+    for size in sizes:
+        set_precision(device, "fp32")  # not what the size before has left
+        try:
+            reference = Model(plain, device, "fp32", preprocessing, size)
+            expected = reference.forward(clips[:size])
+            if lower is None and not compiled:
+                return reference
+            fast = torch.compile(lower if lower is not None else plain) if compiled else lower
+            set_precision(device, precision)
+            model = Model(fast, device, precision, preprocessing, size, compiled)
+            parity = Parity.between(model.forward(clips[:size]), expected)
+            break
+        except OutOfMemory:
+            torch.cuda.empty_cache()
+            if size == sizes[-1]:
+                raise
+        except RuntimeError as error:
+            raise AqaError(
+                f"the backbone cannot be run in {precision}{', compiled,' if compiled else ''} on {device} "
+                f"({type(error).__name__}: {first_line(error)}); use --precision fp32"
+                + (" without --compile" if compiled else "")
+            ) from None
+    if parity.good:
+        return model
+    set_precision(device, "fp32")
+    say(
+        f"Using fp32{' without torch.compile' if compiled else ''}: on a test batch, features in {precision}"
+        f"{', compiled,' if compiled else ''} differ from it too much (cosine {parity.cosine:.5f}, relative error "
+        f"{parity.relative_error:.2g}; allowed {MIN_COSINE} and {MAX_RELATIVE_ERROR})."
+    )
+    return reference
+
+
+def set_precision(device: torch.device, precision: str) -> None:
+    """Let float32 arithmetic on a GPU be float32, or, for `tf32`, round its factors to TF32."""
+    if device.type == "cuda":
+        # By default cuDNN rounds float32 convolutions to TF32; fp32 here means fp32.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+def is_native(precision: str) -> bool:
+    """Whether the processor has this arithmetic itself; what it has to imitate is many times slower than fp32."""
+    if precision == "fp32":
+        return True
+    supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
+    return supported is not None and supported()
+
+
+def _smooth_clips(clip_len: int, size: int, count: int = 4) -> list[np.ndarray]:
+    """Clips of moving coarse noise, the same always: closer to a camera's pictures than white noise."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 4, 6, 6, generator=generator)
+    fine = torch.nn.functional.interpolate(coarse, (clip_len, size, size), mode="trilinear", align_corners=True)
+    return list((fine * 255).to(torch.uint8).permute(0, 2, 3, 4, 1).numpy())

@@ -1,0 +1,1 @@
+"""The cache file of docs/schema.md: reader, writer, contents, verification, what its features mean."""

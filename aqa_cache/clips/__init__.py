@@ -1,0 +1,1 @@
+"""From frames to the network's input: which frames make a clip, its views, preprocessing. Opens no file."""

@@ -1,0 +1,1 @@
+"""Videos to a cache file: the run, its pipeline, shards and parts."""

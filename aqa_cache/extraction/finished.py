@@ -1,0 +1,211 @@
+"""What earlier runs, and other shards of this one, have finished: the published cache and the parts beside it."""
+
+import collections
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..annotations import Sample
+from ..cache_file.meaning import Meaning
+from ..cache_file.reader import FeatureCache, Record
+from ..errors import CacheError
+from .sources import Source, video_stamp
+
+NOT_EXTRACTED = "not extracted yet; run the same aqa-extract command again"
+_OPEN_FILES, _AWAY = 64, (0, 0)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where a sample's record lies, and of which frames of which file it is."""
+
+    path: Path
+    index: int
+    ok: bool
+    frames: tuple
+    stamp: tuple[int, int]
+    sha256: str
+
+
+class Finished:
+    """The newest record of every sample in the output and its parts; features are read when they are asked for.
+
+    Args:
+        output: the published cache, if there is one.
+        parts: paths of the parts, oldest first.
+        meaning, views: what the records must have; None: those of the first file.
+
+    Attributes:
+        meaning (Meaning), views (list[str]): of all of them.
+        published (list[Sample]): the samples of the output, in its order; empty if there is none.
+        dtype: of the output's features; None if there is none.
+
+    Raises:
+        CacheError: a file is damaged, means something else, or has other views.
+    """
+
+    def __init__(
+        self, output: Path, parts: Sequence[Path], meaning: Meaning | None = None, views: Sequence[str] | None = None
+    ):
+        self.output = output
+        self.meaning, self.views = meaning, None if views is None else list(views)
+        self.published: list[Sample] = []
+        self.dtype = None
+        self._entries: dict[str, _Entry] = {}
+        self._numerics: dict[Path, list[dict]] = {}
+        self._open: collections.OrderedDict[Path, FeatureCache] = collections.OrderedDict()
+        for path in [output, *parts] if output.exists() else parts:
+            with FeatureCache(path) as cache:
+                self._take(cache)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for cache in self._open.values():
+            cache.close()
+
+    def sample_ids(self) -> set[str]:
+        """Of the samples that have features."""
+        return {sample_id for sample_id, entry in self._entries.items() if entry.ok}
+
+    def numerics_of(self, sample_ids: Iterable[str]) -> list[dict]:
+        """The numerics that made the features of these samples, the oldest first."""
+        entries = (self._entries.get(sample_id) for sample_id in sample_ids)
+        paths = {entry.path for entry in entries if entry is not None and entry.ok}
+        found: list[dict] = []
+        for numerics in (numerics for path in self._numerics if path in paths for numerics in self._numerics[path]):
+            if numerics not in found:
+                found.append(numerics)
+        return found
+
+    def current(
+        self, samples: Sequence[Sample], source: Source | None = None, hashes: Mapping[str, str] | None = None
+    ) -> "Current":
+        """Which samples have a record of the frames and the video that they have now.
+
+        Args:
+            source: of the videos, whose sizes and times are looked at; None: records are believed.
+            hashes: per video its SHA-256, where it was computed; a record that has one is then compared by it alone.
+        """
+        stamps: dict[str, tuple[int, int]] = {}
+        current = Current([], [], [])
+        for sample in samples:
+            entry = self._entries.get(sample.sample_id)
+            if entry is None or entry.frames != _frames_of(sample):
+                current.missing.append(sample)
+                continue
+            if source is not None and sample.video not in stamps:
+                stamps[sample.video] = video_stamp(source.path(sample))
+            stamp = stamps.get(sample.video, entry.stamp)
+            if hashes is not None and entry.sha256:
+                # Those of other shards are not hashed here, and are theirs to look after.
+                same = hashes.get(sample.video, entry.sha256) == entry.sha256
+            else:
+                same = stamp in (entry.stamp, _AWAY)
+            if not same or (not entry.ok and entry.path == self.output):
+                current.missing.append(sample)
+            elif entry.ok:
+                current.done.append(sample)
+                if stamp == _AWAY:
+                    current.away.append(sample)
+        return current
+
+    def publishes(self, samples: Sequence[Sample]) -> bool:
+        """Whether the output has these very samples with these very annotations, in this order."""
+        # By their text, where it matters: a mark that is not given is NaN, which equals nothing.
+        return self.published == list(samples) or list(map(repr, self.published)) == list(map(repr, samples))
+
+    def failures(self, samples: Sequence[Sample]) -> list[tuple[str, str]]:
+        """sample_id and reason of those that have a record which says why they failed."""
+        records = ((sample, self.record(sample)) for sample in samples)
+        return [(sample.sample_id, record.reason) for sample, record in records if record is not None and not record.ok]
+
+    def record(self, sample: Sample) -> Record | None:
+        """The record of one sample, with the annotations given; None if there is none of its frames."""
+        entry = self._entries.get(sample.sample_id)
+        if entry is None or entry.frames != _frames_of(sample):
+            return None
+        return replace(self._cache(entry.path).record(entry.index), sample=sample)
+
+    def _cache(self, path: Path) -> FeatureCache:
+        if path not in self._open:
+            if len(self._open) >= _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            self._open[path] = FeatureCache(path)
+        self._open.move_to_end(path)
+        return self._open[path]
+
+    def _take(self, cache: FeatureCache) -> None:
+        path = cache.path
+        self.meaning, self.views = self.meaning or cache.meaning, self.views or cache.views
+        if differences := self.meaning.differences(cache.meaning):
+            raise CacheError(
+                f"{path}: exists and was made otherwise than asked for now (asked for, there):\n  "
+                + "\n  ".join(differences)
+                + "\nGive another output name, or move the file away."
+            )
+        if cache.views != self.views:
+            raise CacheError(
+                f"{path}: has the views {'; '.join(cache.views)}, asked for now: {'; '.join(self.views)}; give another output name, "
+                "or the same --views"
+            )
+        if path == self.output:
+            self.published, self.dtype = cache.samples, cache.dtype
+        theirs = {name: value for name, value in cache.numerics.items() if name != "mixed_with"}
+        self._numerics[path] = [*cache.numerics.get("mixed_with", []), theirs]
+        for index, sample in enumerate(cache.samples):
+            if cache.reasons[index].endswith(NOT_EXTRACTED):
+                continue
+            stamp = int(cache.video_size[index]), int(cache.video_mtime_ns[index])
+            self._entries[sample.sample_id] = _Entry(
+                path, index, not cache.reasons[index], _frames_of(sample), stamp, cache.video_sha256[index]
+            )
+
+
+@dataclass(frozen=True)
+class Current:
+    """How far samples are; one that is in neither list has failed in an extraction that is not published yet.
+
+    Args:
+        done: have features; away: those of them whose videos are not there any more.
+        missing: nobody has been through with them as they are now, or an earlier extraction failed.
+    """
+
+    done: list[Sample]
+    away: list[Sample]
+    missing: list[Sample]
+
+
+class Records:
+    """The records of samples, in their order, read while they are gone through, any number of times.
+
+    Args:
+        outdated: ids of samples whose records are of other frames or another video, and so are none.
+
+    Attributes:
+        failures: sample_id and reason of those that failed; missing: ids of those without a record.
+    """
+
+    def __init__(self, finished: Finished, samples: Sequence[Sample], outdated: Collection[str]):
+        self._finished, self._samples, self._outdated = finished, samples, outdated
+        self.failures: list[tuple[str, str]] = []
+        self.missing: list[str] = []
+
+    def __iter__(self) -> Iterator[Record]:
+        self.failures, self.missing = [], []
+        for sample in self._samples:
+            record = self._finished.record(sample)
+            if record is not None and record.ok and sample.sample_id in self._outdated:
+                record = None
+            if record is None:
+                self.missing.append(sample.sample_id)
+                reason = f"{sample.sample_id} ({sample.video}): {NOT_EXTRACTED}"
+                record = Record(sample, [None] * len(self._finished.views), reason)
+            elif not record.ok:
+                self.failures.append((sample.sample_id, record.reason))
+            yield record
+
+
+def _frames_of(sample: Sample) -> tuple:
+    return sample.video, sample.start_frame, sample.end_frame

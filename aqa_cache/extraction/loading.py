@@ -1,0 +1,86 @@
+"""From the names in a configuration to a backbone ready to run, and the record of what its features mean."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ..backbones.inference import Model, ready_model
+from ..backbones.registry import get_backbone
+from ..cache_file.meaning import Meaning
+from ..clips.preprocess import MTL_AQA, Preprocessing
+from ..machine.devices import pick_device
+from ..weights.resolving import Weights, load_weights, resolve_weights
+from .configuration import ExtractionConfig
+
+PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
+
+
+def load_model(
+    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
+) -> tuple[Model, Meaning]:
+    """The backbone with its weights, ready to run, and the record of what its features mean.
+
+    Args:
+        random_path: where random weights lie, or are made, if the weights are `random`.
+
+    Raises:
+        AqaError: unknown names, weights that do not fit, or a clip length or frame size that the backbone does not take.
+    """
+    device = pick_device(config.device)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not config.deterministic
+        torch.backends.cudnn.deterministic = config.deterministic
+    module, weights, preprocessing = load_backbone(config, random_path, say)
+    backbone = get_backbone(config.backbone)
+    meaning = Meaning(
+        backbone=backbone.name,
+        layer=backbone.layer,
+        dim=backbone.dim,
+        weights=weights.name,
+        weights_sha256=weights.sha256,
+        preprocessing=preprocessing.record(),
+        clip_rule=_clip_rule(config),
+        tuned=weights.learned or None,
+    )
+    model = ready_model(
+        module, device, config.precision, preprocessing, config.batch_size, config.clip_rule.clip_len,
+        compiled=config.compile, say=say,
+    )  # fmt: skip
+    return model, meaning
+
+
+def load_backbone(
+    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
+) -> tuple[torch.nn.Module, Weights, Preprocessing]:
+    """The backbone as published or fine-tuned, float32 on the CPU, its weights, and what its input must look like."""
+    backbone = get_backbone(config.backbone)
+    backbone.check_input(config.clip_rule.clip_len, config.size)  # before anything is downloaded
+    weights = resolve_weights(config.backbone, config.weights, random_path=random_path, say=say)
+    preprocessing = PREPROCESSINGS.get(config.preprocess, weights.preprocessing).at_size(config.size)
+    backbone.check_input(config.clip_rule.clip_len, preprocessing.crop)
+    if weights.tuned:
+        _say_other_input(weights, config, preprocessing, say)
+    module = backbone.build()
+    load_weights(module, config.backbone, weights)
+    return module, weights, preprocessing
+
+
+def _say_other_input(
+    weights: Weights, config: ExtractionConfig, preprocessing: Preprocessing, say: Callable[[str], None]
+) -> None:
+    """Name what a fine-tuned backbone gets that it did not get in its training."""
+    then = {**weights.tuned.preprocessing.record(), **weights.tuned.clip_rule}
+    now = {**preprocessing.record(), **_clip_rule(config)}
+    differing = [f"{name} {then.get(name)}, now {value}" for name, value in now.items() if value != then.get(name)]
+    if differing:
+        say(f"The backbone of {weights.name} was fine-tuned on other input than it gets now: {'; '.join(differing)}.")
+
+
+def _clip_rule(config: ExtractionConfig) -> dict:
+    return {**config.clip_rule.record(), "stream": config.stream}
+
+
+def random_weights_path(output: Path, backbone: str) -> Path:
+    """Where the random weights of a cache lie: beside it."""
+    return output.with_name(f"{output.stem}.random-{backbone}.safetensors")

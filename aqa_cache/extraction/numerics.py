@@ -1,0 +1,47 @@
+"""The numerics record: what decides the last bits of features, but not what they mean."""
+
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from ..backbones.inference import Model
+from ..machine.devices import device_name
+
+
+def numerics_of(model: Model, deterministic: bool = False) -> dict:
+    """The record of features made now; null for a library that is not installed."""
+
+    def version(package: str) -> str | None:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    on_gpu = model.device.type == "cuda"
+    record = {
+        "device": device_name(model.device),
+        "precision": model.precision,
+        "batch_size": model.batch_size,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version() if on_gpu else None,
+        "av": version("av"),
+        "pillow": version("pillow"),
+    }
+    used = {"compiled": model.compiled, "deterministic": deterministic}
+    return record | {name: True for name, value in used.items() if value}
+
+
+def mixed(output: Path, mine: dict, theirs: dict, whose: str = "an earlier run") -> str:
+    """The message that features with two records cannot be in one file unasked."""
+    differing = [
+        f"{name}: {mine.get(name)}, {theirs.get(name)}"
+        for name in sorted(mine.keys() | theirs.keys())
+        if mine.get(name) != theirs.get(name)
+    ]
+    return (
+        f"{output}: features of {whose} are computed otherwise (now, there):\n  "
+        + "\n  ".join(differing)
+        + "\nThey mean the same and differ in their last bits. Compute them in the same way, or accept both in one file with --allow-mixed."
+    )

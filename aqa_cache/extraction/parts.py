@@ -1,0 +1,157 @@
+"""The parts of an extraction that has not ended: finished samples beside the cache they will be published in.
+
+feats.h5                        the published cache: at every instant the old one or the new one
+feats.h5.parts/
+    annotations.csv             the samples asked for
+    <time>-<process>-<n>.h5     parts: small caches of the same format
+    shard-1-of-2.lock           held by the process that works on this shard
+    starting.lock               held while weights are fetched, and while publishing
+"""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ..annotations import FILE_NAME, Sample, read_annotations, write_annotations
+from ..cache_file.meaning import Meaning
+from ..disk.atomic import replacing
+from ..disk.locks import FileLock
+from ..errors import AqaError, CacheError
+from .numerics import mixed
+from .shards import Shard
+
+_STARTING = "starting.lock"
+
+
+class Parts:
+    """The folder of parts of one output.
+
+    Args:
+        output: the cache they belong to.
+        say: told in one line what a person should know.
+    """
+
+    def __init__(self, output: Path, say: Callable[[str], None] = lambda line: None):
+        self.output, self.folder = output, folder_of(output)
+        self._say = say
+        self._lock: FileLock | None = None
+
+    def paths(self) -> list[Path]:
+        """The parts there are, oldest first."""
+        return sorted(self.folder.glob("*.h5"))
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Only one process at a time is in here, of all that work for this output.
+
+        Raises:
+            AqaError: the folder cannot be made or written to.
+        """
+        lock = FileLock(self.folder / _STARTING, self._say)
+        while True:
+            try:
+                self.folder.mkdir(exist_ok=True)
+                if not lock.acquire():
+                    owner = lock.owner() or {}
+                    self._say(
+                        f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which starts or publishes."
+                    )
+                    lock.acquire(wait=True)
+                break
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
+                    continue  # another process has published and taken the folder away
+                raise AqaError(
+                    f"{self.folder}: cannot be made or written to ({error.strerror}); choose another folder for the output"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def claim(
+        self,
+        shard: Shard,
+        meaning: Meaning,
+        views: Sequence[str],
+        numerics: dict,
+        samples: Sequence[Sample],
+        allow_mixed: bool = False,
+    ) -> None:
+        """Take a shard of the work for this process, until `release`; to be called exclusively.
+
+        Args:
+            meaning, views, numerics: of the features this process will make.
+            samples: that the whole extraction is to have; noted for `merge`.
+
+        Raises:
+            AqaError: another process has it, works on shards of another number, on other samples, or makes other features.
+        """
+        mine = {
+            "settings": meaning.fingerprint,
+            "--views": list(views),
+            "annotations": hashlib.sha256(repr(samples).encode()).hexdigest(),
+        }
+        for owner in self.others_at_work():
+            who = f"process {owner['pid']} on {owner['host']}, at work since {owner.get('since', '?')}"
+            for name, value in mine.items():
+                if owner.get(name, value) != value:
+                    raise AqaError(
+                        f"{self.output}: {who}, extracts into it with other {name}; wait for it, or give another output name"
+                    )
+            if owner.get("shard") == str(shard) or owner.get("shards", shard.count) != shard.count:
+                raise AqaError(
+                    f"{self.output}: shard {owner.get('shard', '?')} of its extraction is being done by {who}; wait for it or stop "
+                    f"it (this process would be shard {shard})"
+                )
+            if owner.get("numerics", numerics) != numerics and not allow_mixed:
+                raise AqaError(mixed(self.output, numerics, owner["numerics"], f"shard {owner['shard']} ({who})"))
+        self._lock = FileLock(self.folder / f"shard-{shard.number}-of-{shard.count}.lock", lambda line: None)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        claimed = self._lock.acquire(shard=str(shard), shards=shard.count, numerics=numerics, since=since, **mine)
+        assert claimed, "claims are made one at a time"
+        with replacing(self.folder / FILE_NAME) as temporary:
+            write_annotations(temporary, samples)
+
+    def others_at_work(self) -> list[dict]:
+        """Owners of the shards that other processes work on now."""
+        mine = self._lock and self._lock.path
+        owners = (FileLock(path).owner() for path in self.folder.glob("shard-*.lock") if path != mine)
+        return [owner for owner in owners if owner is not None]
+
+    def release(self) -> None:
+        """Give the shard back; to be called exclusively, and before publishing, so that of two that end together one publishes."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def close(self) -> None:
+        """Give the shard back, and take the folder away if it holds no parts and nobody works in it."""
+        if not self.folder.is_dir():
+            return
+        with self.exclusively():
+            self.release()
+            if self.paths() or self.others_at_work():
+                return
+            for path in self.folder.iterdir():
+                if path.name != _STARTING:  # what is left of dead processes, too
+                    path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process has come in meanwhile
+            self.folder.rmdir()
+
+    def samples(self) -> list[Sample]:
+        """The samples that the last `claim` noted.
+
+        Raises:
+            AqaError: nothing was noted.
+        """
+        if not (self.folder / FILE_NAME).is_file():
+            raise CacheError(f"{self.output}: has no parts ({self.folder} holds no extraction); nothing to merge")
+        return read_annotations(self.folder / FILE_NAME)
+
+
+def folder_of(output: Path) -> Path:
+    """Where the parts of an output lie."""
+    return output.with_name(output.name + ".parts")

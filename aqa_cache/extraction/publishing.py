@@ -1,0 +1,137 @@
+"""From parts to the cache: publishing what an extraction, or its shards, have finished."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..annotations import Sample
+from ..cache_file.meaning import Meaning
+from ..cache_file.writer import write_cache
+from ..errors import AqaError, CacheError
+from .finished import Finished, Records
+from .numerics import mixed
+from .parts import Parts
+from .sources import Source
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is in the published cache.
+
+    Args:
+        samples: all of them.
+        failures: sample_id and reason of those that failed; missing: ids of those that have not been extracted yet.
+        dtype: of the features.
+    """
+
+    samples: int
+    failures: list[tuple[str, str]]
+    missing: list[str]
+    dtype: str
+
+
+def publish(
+    parts: Parts,
+    samples: Sequence[Sample],
+    *,
+    source: Source | None = None,
+    hashes: Mapping[str, str] | None = None,
+    meaning: Meaning | None = None,
+    views: Sequence[str] | None = None,
+    dtype: str = "auto",
+    allow_mixed: bool = False,
+    incomplete: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Published | None:
+    """Make the output of all that is finished, if that is everything; to be called exclusively.
+
+    Args:
+        samples: all that are asked for, in the order the file shall have.
+        source, hashes: of their videos, see `Finished.current`.
+        meaning, views: of the features; None: those of the parts.
+        dtype: of the stored features, see `write_cache`; allow_mixed: whether they may have been made with different numerics.
+        incomplete: publish although samples are missing, if nobody is at work on them.
+
+    Returns:
+        None if nothing was published: nothing is finished, or samples are left to other processes.
+
+    Raises:
+        AqaError: the features cannot be in one file, or it cannot be written.
+    """
+    paths = parts.paths()
+    if not paths and not parts.output.exists():
+        say("Nothing was finished, so nothing is published.")
+        return None
+    with Finished(parts.output, paths, meaning, views) as finished:
+        current = finished.current(samples, source, hashes)
+        # Without parts, all that has been done is in the output, and what failed there is nobody's work in progress.
+        through = {key for key, _ in finished.failures(current.missing)} if not paths else set()
+        left = [sample for sample in current.missing if sample.sample_id not in through]
+        if left and (not incomplete or parts.others_at_work()):
+            say(
+                f"{len(left)} of {len(samples)} samples are left to other shards. The last one publishes {parts.output}; if one is "
+                f"lost, run it again, or publish without it: aqa-data merge {parts.output}"
+            )
+            return None
+        if not paths and (published := as_it_is(finished, samples, dtype, current.missing)):
+            return published
+        records = Records(finished, samples, {sample.sample_id for sample in current.missing})
+        made_with = finished.numerics_of(sample.sample_id for sample in current.done) or [{}]
+        if len(made_with) > 1 and not allow_mixed:
+            raise CacheError(
+                mixed(parts.output, made_with[-1], made_with[0], "another run or shard")
+                + f"\nFinished parts are kept: aqa-data merge {parts.output} --allow-mixed"
+            )
+        numerics = made_with[-1] if len(made_with) == 1 else {**made_with[-1], "mixed_with": made_with[:-1]}
+        stored = write_cache(
+            parts.output, records, finished.meaning,
+            views=finished.views, numerics=numerics, dtype=dtype, temporary_in=parts.folder,
+        )  # fmt: skip
+    for path in paths:
+        path.unlink(missing_ok=True)
+    if stored == np.float32 and dtype == "auto":
+        say("Stored as float32: float16 cannot hold every feature.")
+    return Published(len(samples), records.failures, records.missing, str(stored))
+
+
+def as_it_is(
+    finished: Finished, samples: Sequence[Sample], dtype: str, without_features: Sequence[Sample] = ()
+) -> Published | None:
+    """What the output is, if it has these very samples in that dtype, so that there is nothing to write; else None."""
+    if finished.dtype is None or dtype not in ("auto", finished.dtype) or not finished.publishes(samples):
+        return None
+    failures = finished.failures(without_features)
+    failed = {sample_id for sample_id, _ in failures}
+    missing = [sample.sample_id for sample in without_features if sample.sample_id not in failed]
+    return Published(len(samples), failures, missing, str(finished.dtype))
+
+
+def merge(
+    output: str | Path,
+    *,
+    dtype: str = "auto",
+    allow_mixed: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Published | None:
+    """Publish the parts of an extraction that was not finished, or whose shards were.
+
+    Returns:
+        None if there was nothing in them.
+
+    Raises:
+        AqaError: there are no parts, processes are still at work, or the parts cannot be in one file.
+    """
+    parts = Parts(Path(output), say)
+    if others := parts.others_at_work():
+        raise AqaError(
+            f"{output}: {len(others)} process(es) still work on it, shard {others[0].get('shard', '?')} in process "
+            f"{others[0]['pid']} on {others[0]['host']}; wait for them or stop them"
+        )
+    samples = parts.samples()
+    try:
+        with parts.exclusively():
+            return publish(parts, samples, dtype=dtype, allow_mixed=allow_mixed, incomplete=True, say=say)
+    finally:
+        parts.close()

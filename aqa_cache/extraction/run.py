@@ -1,0 +1,265 @@
+"""Extraction: every sample's clips through a backbone, once, into a feature cache."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..annotations import Sample, extra_columns
+from ..backbones.inference import Model
+from ..cache_file.meaning import Meaning
+from ..cache_file.reader import check_cache
+from ..disk.atomic import check_target
+from ..disk.tensor_file import sha256_of
+from ..errors import CacheError
+from ..weights.random_weights import RANDOM
+from .configuration import ExtractionConfig
+from .finished import Current, Finished
+from .garbage import no_collection
+from .loading import load_model, random_weights_path
+from .numerics import mixed, numerics_of
+from .part_writer import PartWriter
+from .parts import Parts
+from .pipeline import Pipeline, Progress
+from .publishing import as_it_is, publish
+from .sources import Source, find_samples
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What an extraction did.
+
+    Args:
+        path: of the cache.
+        meaning: of its features.
+        samples: of the shard; reused: those of them that were there already.
+        clips: made in this run.
+        failures: sample_id and reason of every sample that failed; of all shards, where this one published.
+        missing: how many samples of the published cache have not been extracted yet.
+        dtype: of the published features; None if nothing was published.
+        loading_seconds: until decoding began; seconds: in all.
+        stopped: whether it was stopped before its end.
+    """
+
+    path: Path
+    meaning: Meaning
+    samples: int
+    reused: int
+    clips: int
+    failures: list[tuple[str, str]]
+    missing: int
+    dtype: str | None
+    loading_seconds: float
+    seconds: float
+    stopped: bool
+
+
+def extract(
+    videos: str | Path,
+    output: str | Path,
+    config: ExtractionConfig | None = None,
+    *,
+    annotations: str | Path | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
+    stop: threading.Event | None = None,
+) -> Extraction:
+    """Extract the clip features of every sample into a cache.
+
+    Args:
+        videos: a folder (with or without `annotations.csv`), one video, or a folder of frame folders.
+        output: the cache. If it exists and was made in the same way, samples that have not changed are kept.
+        progress: called after every batch.
+        say: told in one line what a person should know; also by decoding threads.
+        stop: when it is set, the batch in flight is finished, and what is done is published.
+
+    Raises:
+        AqaError: nothing could be done as asked. A sample that fails alone does not raise: it is listed in the result, and its
+            reason is in the cache.
+    """
+    config, output, stop = config or ExtractionConfig(), Path(output), stop or threading.Event()
+    started = time.monotonic()
+    with no_collection():
+        source = find_samples(videos, annotations)
+    if extra := extra_columns(source.samples):
+        say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
+    _check_output(output)
+    samples = config.shard.of(source)
+    hashes = _hashes(source, samples, say, stop) if config.verify == "sha256" else None
+    views = [view.name for view in config.views]
+    parts = Parts(output, say)
+    try:
+        with parts.exclusively():
+            model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
+            if meaning.weights.startswith(RANDOM):
+                say(
+                    f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not what a model "
+                    "can do."
+                )
+            numerics = numerics_of(model, config.deterministic)
+            with no_collection(), Finished(output, parts.paths(), meaning, views) as finished:
+                current = finished.current(source.samples, source, hashes)
+                _check_continuation(output, source, finished, current, numerics, config, say)
+                done = {sample.sample_id for sample in current.done}
+                todo = [sample for sample in samples if sample.sample_id not in done]
+                published = None
+                if len(done) == len(source.samples) and not parts.paths():
+                    published = as_it_is(finished, source.samples, config.dtype)
+            if published is None:
+                parts.claim(config.shard, meaning, views, numerics, source.samples, config.allow_mixed)
+        _say_what_comes(samples, todo, model, config, say)
+        loaded = time.monotonic()
+        clips, failures, stopped = 0, [], False
+        if todo:
+            pipeline = Pipeline(
+                model, config.clip_rule, source.folder, todo,
+                views=config.views, workers=config.workers, stream=config.stream, decode_timeout=config.decode_timeout,
+                hashes=hashes or {}, scratch=parts.folder, say=say,
+            )  # fmt: skip
+            writer = PartWriter(parts.folder, meaning, numerics, views)
+
+            def on_batch(state: Progress) -> None:
+                writer.tick()
+                progress(state)
+
+            try:
+                for record in pipeline.records(on_batch, stop):
+                    writer.add(record)
+                    clips += sum(len(view.features) for view in record.views if view)
+                    if not record.ok:
+                        failures.append((record.sample.sample_id, record.reason))
+                        if config.on_error == "stop":
+                            stopped = True
+                            break
+            finally:
+                writer.close()
+        stopped = stopped or (stop.is_set() and bool(todo))
+        if published is None:
+            with parts.exclusively():
+                parts.release()
+                published = publish(
+                    parts, source.samples, source=source, hashes=hashes, meaning=meaning, views=views, dtype=config.dtype,
+                    allow_mixed=config.allow_mixed, incomplete=stopped or config.shard.count == 1, say=say,
+                )  # fmt: skip
+    finally:
+        parts.close()
+    result = Extraction(
+        path=output,
+        meaning=meaning,
+        samples=len(samples),
+        reused=len(samples) - len(todo),
+        clips=clips,
+        failures=published.failures if published else failures,
+        missing=len(published.missing) if published else 0,
+        dtype=published.dtype if published else None,
+        loading_seconds=loaded - started,
+        seconds=time.monotonic() - started,
+        stopped=stopped,
+    )
+    _log(result, config, say)
+    return result
+
+
+def _say_what_comes(
+    samples: list[Sample], todo: list[Sample], model: Model, config: ExtractionConfig, say: Callable[[str], None]
+) -> None:
+    shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
+    if config.shard.origin:
+        shard += f" (from {config.shard.origin}; --shard 1/1 does everything)"
+    if not todo:
+        say(f"All {len(samples)} sample(s){shard} are done already.")
+        return
+    videos = len({sample.video for sample in todo})
+    earlier = f", {len(samples) - len(todo)} more are done already" if len(todo) < len(samples) else ""
+    say(
+        f"{len(todo)} sample(s) of {videos} video(s){shard}{earlier}; {model.device} in {model.precision}, batches of {model.batch_size}."
+    )
+
+
+def _check_output(output: Path) -> None:
+    check_target(output, "feats.h5")
+    if output.exists():
+        try:
+            check_cache(output)
+        except CacheError as error:
+            raise CacheError(
+                f"{error}\nThe output exists and cannot be continued; give another name, or move it away."
+            ) from None
+
+
+def _check_continuation(
+    output: Path,
+    source: Source,
+    finished: Finished,
+    current: Current,
+    numerics: dict,
+    config: ExtractionConfig,
+    say: Callable[[str], None],
+) -> None:
+    """Nothing is thrown away unasked, and features that were computed otherwise are not mixed unasked."""
+    if current.away:
+        first = current.away[0]
+        say(
+            f"{len(current.away)} sample(s) keep the features they have, though their videos are not there any more: "
+            f"{first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
+        )
+    dropped = finished.sample_ids() - {sample.sample_id for sample in source.samples}
+    count, names = len(dropped), f"{min(dropped, default='')}{', …' if len(dropped) > 1 else ''}"
+    if dropped and not config.prune:
+        raise CacheError(
+            f"{output}: an earlier run extracted {count} sample(s) that are not asked for now: {names}. Give another output name to "
+            "keep them, or --prune to drop them."
+        )
+    if dropped:
+        say(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}")
+    if current.done and config.dtype == "float32" and finished.dtype not in (None, np.float32):
+        raise CacheError(
+            f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another name"
+        )
+    others = [other for other in finished.numerics_of(sample.sample_id for sample in current.done) if other != numerics]
+    if others and len(current.done) < len(source.samples) and not config.allow_mixed:
+        raise CacheError(mixed(output, numerics, others[0]))
+
+
+def _hashes(
+    source: Source, samples: Iterable[Sample], say: Callable[[str], None], stop: threading.Event
+) -> dict[str, str]:
+    """SHA-256 of the samples' videos, hex; of a frame folder none is made."""
+    videos = dict.fromkeys(sample.video for sample in samples)
+    say(f"Hashing {len(videos)} videos …")
+    hashes = {}
+    for video in videos:
+        # One that cannot be read has no hash, and fails by itself when it is decoded.
+        with contextlib.suppress(OSError):
+            if not stop.is_set() and (source.folder / video).is_file():
+                hashes[video] = sha256_of(source.folder / video)
+    return hashes
+
+
+def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None]) -> None:
+    """Add a line to the log beside the output: what is not part of the result, so that equal runs give equal files."""
+    line = {
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "host": socket.gethostname(),
+        "shard": str(config.shard),
+        "seconds": round(result.seconds, 3),
+        "clips": result.clips,
+        "samples": result.samples,
+        "reused": result.reused,
+        "failed": len(result.failures),
+        "missing": result.missing,
+        "stopped": result.stopped,
+        "fingerprint": result.meaning.fingerprint,
+    }
+    path = result.path.with_name(result.path.name + ".log")
+    try:
+        with open(path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        say(f"{path}: cannot be written ({error.strerror}); the features are not touched by that.")

@@ -1,0 +1,1 @@
+"""Decoded frames on disk, for training the backbone."""

@@ -1,0 +1,412 @@
+"""The prepared frames of a cache's clips, decoded once for every epoch, run and process that trains a backbone on them.
+
+One HDF5 file. It can be made again at any time from the cache and the videos, and is, whenever it does not fit them:
+
+contents    JSON: clip rule, preprocessing, views, samples with their first frames, videos with their sizes and times
+available   (samples, shifts) uint8: whether the sample's clips, shifted like some of its views, lie inside the video
+frames      (rows, size, size, 3) uint8 RGB, in one piece, so that readers map it and processes share what is in memory
+
+A sample's frames lie together in the order of their numbers, each once, however many of its clips and views take it. Where they
+are follows from the contents. Those behind the end of a video are never written; no view that needs them is available.
+"""
+
+import contextlib
+import glob
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ..annotations import FILE_NAME, Sample
+from ..cache_file.reader import FRAMES as FORMAT
+from ..cache_file.reader import FeatureCache
+from ..clips.assembler import Clip
+from ..clips.preprocess import Preprocessing
+from ..clips.rule import ClipRule
+from ..clips.views import PLAIN, View
+from ..disk.atomic import check_target, replacing
+from ..disk.locks import FileLock
+from ..errors import AqaError, CacheError, VideoError, first_line, some
+from ..extraction.configuration import DECODE_TIMEOUT
+from ..extraction.sources import video_stamp
+from ..video.decoding import is_video
+from ..video.reader import VideoReader
+from ..video.threads import Decoders, default_workers
+
+VERSION = 1
+_CLIPS_AHEAD = 2  # per decoding thread
+_FAILURES_SHOWN = 5
+
+
+class FrameStore:
+    """A frame store opened for reading; a context manager.
+
+    Args:
+        path: the file, as `prepare_frames` made it.
+
+    Attributes:
+        contents (dict): what was decoded, as in the file.
+        views (tuple[View, ...]): of every sample, the plain one first.
+
+    Raises:
+        CacheError: the file is not there, no frame store, of another version, or damaged.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise CacheError(f"{self.path}: no such file; expected frames, as end-to-end training decodes them")
+        try:
+            # One opened file for all: the name may become another store's at any time.
+            with open(self.path, "rb") as opened, h5py.File(opened, "r") as file:
+                _check_format(self.path, file)
+                self.contents: dict = json.loads(file["contents"][()])
+                self._available = file["available"][:].astype(bool)
+                frames = file["frames"]
+                self._frames = np.asarray(np.memmap(opened, np.uint8, "r", frames.id.get_offset(), frames.shape))
+            self._layout = _Layout(self.contents)
+            self._index = {sample_id: index for index, sample_id in enumerate(self.contents["samples"])}
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise CacheError(
+                f"{self.path}: cannot be read as a frame store ({first_line(error)}); if it is one, remove it, and it is made again, "
+                "else give another name"
+            ) from None
+        self.views = self._layout.views
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        self._frames = None
+
+    def count(self, sample_id: str) -> int:
+        """How many clips a sample has."""
+        return len(self._layout.first_frames[self._index[sample_id]])
+
+    def available(self, sample_id: str) -> list[int]:
+        """Numbers of the views all of whose frames are in the video; the plain view, 0, always is."""
+        available = self._available[self._index[sample_id]]
+        return [number for number, view in enumerate(self.views) if available[self._layout.shifts.index(view.shift)]]
+
+    def clip(self, sample_id: str, view: int, number: int) -> np.ndarray:
+        """One clip of an available view, as extraction gives it to the backbone; the caller's own.
+
+        Shape:
+            - Output: `(clip_len, size, size, 3)` uint8 RGB, mirrored where the view says so.
+        """
+        assert view in self.available(sample_id) and 0 <= number < self.count(sample_id), (sample_id, view, number)
+        index, view = self._index[sample_id], self.views[view]
+        frames = self._frames[self._layout.rows(index, self._layout.first_frames[index][number] + view.shift)]
+        if not view.flip:
+            return frames
+        # A channel at a time: in one go every pixel is a copy of its own, which takes four times as long.
+        return np.stack([frames[:, :, ::-1, channel] for channel in range(3)], axis=-1)
+
+
+class _Layout:
+    """Which frames are in a store, and in which rows.
+
+    Args:
+        contents: of the store.
+
+    Attributes:
+        shifts (list[int]): the distinct ones of the views; a mirrored view takes the frames of the one that is not.
+        first_frames (list[list[int]]): per sample, of its plain clips.
+    """
+
+    def __init__(self, contents: dict):
+        rule = ClipRule.from_record(contents["clip_rule"])
+        self.views = tuple(View(*view) for view in contents["views"])
+        self.shifts = list(dict.fromkeys(view.shift for view in self.views))
+        self.first_frames = [sample["first_frames"] for sample in contents["samples"].values()]
+        self._within = np.arange(rule.clip_len) * rule.frame_step
+        self._numbers = []
+        for firsts in self.first_frames:
+            # No clip of a view that begins before the video does will ever come.
+            shifts = [shift for shift in self.shifts if firsts[0] + shift >= 0]
+            self._numbers.append(np.unique(np.add.outer(np.add.outer(firsts, shifts), self._within)))
+        self._offset = np.cumsum([0, *map(len, self._numbers)])
+
+    def __len__(self) -> int:
+        return int(self._offset[-1])
+
+    def rows(self, index: int, first_frame: int) -> np.ndarray:
+        """Rows of the frames of the clip of a sample that begins at `first_frame`."""
+        return self._offset[index] + np.searchsorted(self._numbers[index], first_frame + self._within)
+
+
+def prepare_frames(
+    path: str | Path,
+    cache: FeatureCache,
+    videos: str | Path,
+    views: Sequence[View],
+    *,
+    workers: int | None = None,
+    decode_timeout: float = DECODE_TIMEOUT,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """See to it that `path` holds the frames of all clips of a cache, as they are extracted from the videos as they are now.
+
+    If it does, with these views or more, nothing is decoded. Of several processes that want the same store, one makes it and the others wait. Whoever reads an
+    older store of this name keeps reading that one.
+
+    Args:
+        path: of the store.
+        cache: names samples, clips and preprocessing; samples without features are left out.
+        videos: what `aqa-extract` was given: a folder, or one video.
+        views: of every sample, the plain one first.
+        workers: decoding threads; None: as many as cores.
+        decode_timeout: seconds without a new frame after which a video is given up.
+        say: told in one line what a person should know; also by decoding threads.
+        progress: called with the samples that are decoded and all there are.
+
+    Raises:
+        CacheError: the cache has no features, or does not say how its clips are made from video; or `path` is something else than a
+            frame store.
+        VideoError: videos are not there, or have changed since their features were extracted, or cannot be decoded now.
+        AqaError: the store cannot be written, or the disk has no room for it.
+    """
+    assert views[0] == PLAIN, views
+    path, videos = Path(path), Path(videos)
+    check_target(path, "feats.frames")
+    samples = _samples_of(cache)
+    folder = _folder_of(videos)
+    stamps = _stamps_of(cache, samples, folder, videos)
+    contents = {
+        "clip_rule": cache.meaning.clip_rule,
+        "preprocessing": cache.meaning.preprocessing,
+        "views": [list(astuple(view)) for view in views],
+        "samples": {sample.sample_id: {"video": sample.video, "first_frames": firsts} for sample, firsts in samples},
+        "videos": {video: list(stamp) for video, stamp in stamps.items()},
+    }
+    if not _differences(path, contents):
+        return
+    with _alone(path, say):
+        if differences := _differences(path, contents):
+            if path.exists():
+                say(f"{path}: holds frames of other {', '.join(differences)}; they are decoded anew.")
+            by_video: dict[str, dict[int, Sample]] = {}
+            for index, (sample, _) in enumerate(samples):
+                by_video.setdefault(sample.video, {})[index] = sample
+            rule = replace(ClipRule.from_record(cache.meaning.clip_rule), window=None)
+            stream = cache.meaning.clip_rule.get("stream")
+            shifted = list(dict.fromkeys(View(view.shift) for view in views))
+            # Largest files first: what is left when threads run out of videos is then small.
+            readers = [
+                VideoReader(folder / video, by_video[video], rule, stream, shifted, say)
+                for video in sorted(by_video, key=lambda video: -stamps[video][0])
+            ]
+            _write(path, contents, readers, workers, decode_timeout, say, progress, videos)
+
+
+def _samples_of(cache: FeatureCache) -> list[tuple[Sample, list[int]]]:
+    """Every sample that has features, cut to what its clips take, and the first frames of its clips.
+
+    Its clips tell where a sample begins and ends, also where the annotations leave that to the video or to a window.
+    """
+    try:
+        rule = ClipRule.from_record(cache.meaning.clip_rule)
+        Preprocessing.from_record(cache.meaning.preprocessing)
+    except AqaError as error:
+        raise CacheError(
+            f"{cache.path}: does not say how its clips are made from video, as imported features do not ({error}); training the "
+            "backbone needs a cache made by aqa-extract"
+        ) from None
+    samples = []
+    for index in (index for index in range(len(cache)) if cache.has_features(index)):
+        sample, firsts = cache.samples[index], cache.record(index).views[0].first_frame.tolist()
+        start = firsts[0] - (rule.clip_starts[0] if rule.clip_starts else 0)
+        end = firsts[-1] + rule.clip_span
+        if start < 0 or replace(rule, window=None).first_frames(start, end) != firsts:
+            raise CacheError(
+                f"{cache.path}: the clips of {sample.sample_id} begin at frames {some(list(map(str, firsts)))}, which its clip rule "
+                "does not give; extract again"
+            )
+        samples.append((replace(sample, start_frame=start, end_frame=end), firsts))
+    if not samples:
+        raise CacheError(
+            f"{cache.path}: none of its {len(cache)} sample(s) has features; see: aqa-data show {cache.path}"
+        )
+    return samples
+
+
+def _folder_of(videos: Path) -> Path:
+    """What the names of videos are relative to: as in extraction, a single video, or folder of images, lies in that folder."""
+    try:
+        if not videos.exists():
+            raise AqaError(f"{videos}: no such video or folder; give what aqa-extract was given")
+        return videos.parent if is_video(videos) and not (videos / FILE_NAME).is_file() else videos
+    except OSError as error:
+        raise AqaError(f"{videos}: cannot be read ({error.strerror})") from None
+
+
+def _stamps_of(
+    cache: FeatureCache, samples: Sequence[tuple[Sample, list[int]]], folder: Path, videos: Path
+) -> dict[str, tuple[int, int]]:
+    """Size and time of every video, which must be there and as large as when it was extracted."""
+    ids: dict[str, list[str]] = {}
+    for sample, _ in samples:
+        ids.setdefault(sample.video, []).append(sample.sample_id)
+    stamps = {video: video_stamp(folder / video) for video in ids}
+    missing = [video for video, stamp in stamps.items() if stamp == (0, 0)]
+    if missing:
+        raise VideoError(
+            str(videos),
+            f"{len(missing)} of the {len(stamps)} video(s) whose features are in {cache.path} are not there: "
+            f"{_with_samples(missing, ids)}; give the folder that aqa-extract was given, with all its videos",
+        )
+    sizes = dict(zip((sample.sample_id for sample in cache.samples), cache.video_size.tolist(), strict=True))
+    changed = [video for video in ids if any(sizes[sample_id] not in (0, stamps[video][0]) for sample_id in ids[video])]
+    if changed:
+        raise VideoError(
+            str(videos),
+            f"{len(changed)} of the {len(stamps)} video(s) have another size than when the features in {cache.path} were extracted: "
+            f"{_with_samples(changed, ids)}; put back the videos of then, or extract again",
+        )
+    return stamps
+
+
+def _with_samples(videos: Sequence[str], ids: dict[str, list[str]]) -> str:
+    """A few of the videos, each with a few of its samples."""
+    return some([f"{video} (of {some(ids[video], 3)})" for video in videos], 3)
+
+
+@contextlib.contextmanager
+def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Only one process at a time is in here, of all that want this store."""
+    not_locked: list[str] = []
+    lock = FileLock(path.with_name(f".{path.name}.lock"), not_locked.append)
+    try:
+        if not lock.acquire():
+            owner = lock.owner() or {}
+            say(
+                f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which decodes frames into {path}."
+            )
+            lock.acquire(wait=True)
+    except OSError as error:
+        raise AqaError(f"{path}: cannot be written ({error.strerror}); choose another place with --frames") from None
+    try:
+        for line in not_locked:
+            say(line)
+        if not not_locked:  # what is left of processes that were killed, and large
+            for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                temporary.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _differences(path: Path, contents: dict) -> list[str]:
+    """What of a store, in words, is not what it should be; everything if there is none."""
+    if not path.exists():
+        return list(contents)
+    with FrameStore(path) as store:
+        different = [name.replace("_", " ") for name in contents if store.contents.get(name) != contents[name]]
+        wanted = {View(*view) for view in contents["views"]}
+        return [name for name in different if name != "views" or not wanted <= set(store.views)]
+
+
+def _write(
+    path: Path,
+    contents: dict,
+    readers: Sequence[VideoReader],
+    workers: int | None,
+    decode_timeout: float,
+    say: Callable[[str], None],
+    progress: Callable[[int, int], None],
+    videos: Path,
+) -> None:
+    preprocessing, layout = Preprocessing.from_record(contents["preprocessing"]), _Layout(contents)
+    shape = (preprocessing.crop, preprocessing.crop, 3)
+    frame_bytes, total = int(np.prod(shape)), len(layout.first_frames)
+    needed, free = len(layout) * frame_bytes / 2**30, shutil.disk_usage(path.parent).free / 2**30
+    if needed > free:
+        raise AqaError(
+            f"{path}: the {len(layout):,} frames need {needed:.2f} GiB, but {path.parent} has {free:.2f} GiB free; make room, "
+            "choose another place with --frames, or fewer views with --augment"
+        )
+    say(
+        f"Decoding {len(layout):,} frames of {total} sample(s) of {len(readers)} video(s) into {path} ({needed:.2f} GiB), once for "
+        "all runs."
+    )
+    ids, failures, done = list(contents["samples"]), [], 0
+    available = np.zeros((total, len(layout.shifts)), np.uint8)
+    written = np.zeros(len(layout), bool)
+    workers = workers or default_workers()
+    with replacing(path) as temporary:
+        # Where no file may be as large as this, the system says so here; HDF5 finds out when it closes the file, and then cannot.
+        with open(temporary, "wb") as file:
+            file.truncate(len(layout) * frame_bytes)
+        available_at, frames_at = _create(temporary, contents, available.shape, (len(layout), *shape))
+        decoders = Decoders(readers, preprocessing, _CLIPS_AHEAD * workers, workers, decode_timeout)
+        # Written, not mapped: on a full disk a write fails, and a map kills the process.
+        with open(temporary, "rb+") as file, decoders:
+            progress(0, total)
+            for item in decoders.items():
+                if isinstance(item, Clip):
+                    for row, frame in zip(layout.rows(item.sample, item.first_frame), item.frames, strict=True):
+                        if not written[row]:
+                            file.seek(frames_at + int(row) * frame_bytes)
+                            file.write(np.ascontiguousarray(frame))
+                            written[row] = True
+                    continue
+                if item.reason:
+                    sample_id = ids[item.sample]
+                    failures.append(f"{sample_id} ({contents['samples'][sample_id]['video']}): {item.reason}")
+                    if len(failures) == 1:
+                        say(f"{failures[0]}. The others are still tried, so that all that fail can be named.")
+                else:
+                    count = len(layout.first_frames[item.sample])
+                    available[item.sample] = [clips == count for clips in item.clips]
+                    assert available[item.sample, 0], (item, count)
+                done += 1
+                progress(done, total)
+            file.seek(available_at)
+            file.write(available)
+        if failures:
+            more = f"\n  … and {len(failures) - _FAILURES_SHOWN} more" if len(failures) > _FAILURES_SHOWN else ""
+            raise VideoError(
+                str(videos),
+                f"{len(failures)} of {total} sample(s) cannot be decoded now, though their features were extracted:\n  "
+                + "\n  ".join(failures[:_FAILURES_SHOWN])
+                + more
+                + "\nSee that the videos are those that aqa-extract was given, or extract again",
+            )
+
+
+def _create(path: Path, contents: dict, available: tuple[int, ...], frames: tuple[int, ...]) -> tuple[int, int]:
+    """Make the file, its two arrays of the given shapes not filled; returns where in the file these begin."""
+    with h5py.File(path, "w") as file:
+        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        file["contents"] = json.dumps(contents)
+        return _allocate(file, "available", available), _allocate(file, "frames", frames)
+
+
+def _allocate(file: h5py.File, name: str, shape: tuple[int, ...]) -> int:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # else it has no place in the file before it is written to
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(shape)
+    offset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.STD_U8LE, space, properties).get_offset()
+    assert offset is not None, name
+    return offset
+
+
+def _check_format(path: Path, file: h5py.File) -> None:
+    if file.attrs.get("format") != FORMAT:
+        raise CacheError(
+            f"{path}: is an HDF5 file of format {file.attrs.get('format')!r}, expected a frame store ({FORMAT!r}); give another name"
+        )
+    if file.attrs.get("version") != VERSION:
+        raise CacheError(
+            f"{path}: has format version {file.attrs.get('version')}, this program reads {VERSION}; remove it, and it is made again"
+        )

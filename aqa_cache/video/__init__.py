@@ -1,0 +1,1 @@
+"""All that opens a video: decoding, frame index, frame folders, decoding threads."""

@@ -1,0 +1,188 @@
+"""One video, decoded once, to the clips of all its samples."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..annotations import Sample
+from ..clips.assembler import Clip, ClipAssembler
+from ..clips.preprocess import FramePreparer
+from ..clips.rule import ClipRule
+from ..clips.views import PLAIN, View
+from ..errors import AqaError, VideoError
+from .decoding import Stopped, decode, expected_frames
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A decoding thread is through with a sample.
+
+    Args:
+        clips: how many clips of each view it handed over; the sample has as many as its plain view.
+        reason: why it has none.
+    """
+
+    sample: int
+    clips: tuple[int, ...] = ()
+    reason: str = ""
+
+
+class VideoReader:
+    """Decodes one video for all its samples.
+
+    Args:
+        path: the video.
+        samples: by key, the samples it holds.
+        rule: how they are cut into clips.
+        stream: index of the video stream; None: the best one.
+        views: of every sample.
+        say: told in one line what a person should know.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        samples: dict[int, Sample],
+        rule: ClipRule,
+        stream: int | None = None,
+        views: Sequence[View] = (PLAIN,),
+        say: Callable[[str], None] = lambda line: None,
+    ):
+        self.path, self.samples = path, samples
+        self._rule, self._stream, self._views, self._say = rule, stream, views, say
+
+    def estimate_clips(self) -> int:
+        """About how many clips will come, from annotations and headers, for a progress bar."""
+        clips, length = 0, None
+        for sample in self.samples.values():
+            end = sample.end_frame
+            if end is None:
+                length = length if length is not None else expected_frames(self.path, self._stream)
+                end = length
+            with contextlib.suppress(AqaError):
+                clips += len(self._rule.first_frames(sample.start_frame or 0, end)) * len(self._views)
+        return clips
+
+    def read(
+        self, prepare: FramePreparer, go_on: Callable[[], bool] = lambda: True, threads: int = 1
+    ) -> Iterator[Clip | Outcome]:
+        """Clips as they are completed, and one outcome for every sample, after its last clip.
+
+        Args:
+            prepare: resizes and crops frames.
+            go_on: called at every picture that is decoded, may wait; when it returns False, nothing more comes.
+            threads: decoding threads of the codec.
+        """
+        with contextlib.suppress(Stopped):
+            yield from self._read(prepare, go_on, threads)
+
+    def _read(self, prepare: FramePreparer, go_on: Callable[[], bool], threads: int) -> Iterator[Clip | Outcome]:
+        if not self.path.exists():
+            for key in self.samples:
+                yield Outcome(
+                    key,
+                    reason=f"no such video ({self.path}); correct the column 'video' in the annotations, or fetch it",
+                )
+            return
+        spans: dict[int, tuple[int, int | None]] = {}
+        length = None
+        for key, sample in self.samples.items():
+            start, end = sample.start_frame or 0, sample.end_frame
+            try:
+                if end is None and self._rule.window is not None:
+                    # The window ends where the video does, and only decoding tells where that is.
+                    length = length if length is not None else self._count_frames(go_on, threads)
+                    end = length
+                if end is not None:
+                    self._rule.first_frames(start, end)
+                spans[key] = (start, end)
+            except VideoError as error:
+                yield Outcome(key, reason=error.reason)
+            except AqaError as error:
+                yield Outcome(key, reason=str(error))
+        if spans:
+            yield from self._read_spans(spans, prepare, go_on, threads)
+
+    def _count_frames(self, go_on: Callable[[], bool], threads: int) -> int:
+        return sum(1 for _ in decode(self.path, self._stream, threads=threads, say=self._say, go_on=go_on))
+
+    def _read_spans(
+        self,
+        spans: dict[int, tuple[int, int | None]],
+        prepare: FramePreparer,
+        go_on: Callable[[], bool],
+        threads: int,
+    ) -> Iterator[Clip | Outcome]:
+        assembler = ClipAssembler(self._rule, spans, self._views)
+        latest = max(view.shift for view in self._views)
+        # Samples are done when their last frame was seen, also where no clip uses it: a range past the end is a mistake.
+        by_end = sorted((key for key, span in spans.items() if span[1] is not None), key=lambda key: -spans[key][1])
+        handed = {key: [0] * len(self._views) for key in spans}
+        open_ended = len(by_end) < len(spans)
+        available, damage = 0, ""
+        frames = decode(
+            self.path, self._stream, threads=threads, wanted=self._wanted(spans), say=self._say, go_on=go_on
+        )
+        try:
+            for frame in frames:
+                available = frame.index + 1
+                if assembler.needs(frame.index):
+                    for clip in assembler.feed(frame.index, frame.pts_seconds, prepare(frame.rgb())):
+                        handed[clip.sample][clip.view] += 1
+                        yield clip
+                while by_end and spans[by_end[-1]][1] + latest <= available:
+                    key = by_end.pop()
+                    yield Outcome(key, tuple(handed[key]))
+                if not by_end and not open_ended:
+                    return
+        except VideoError as error:
+            damage = error.reason
+        for key in by_end:
+            start, end = spans[key]
+            if end <= available:
+                yield Outcome(key, tuple(handed[key]))
+                continue
+            first = end - self._rule.window if self._rule.window is not None else start
+            why = (
+                f"the video {damage}"
+                if damage
+                else f"the video has {available}; correct end_frame in the annotations or drop the row"
+            )
+            yield Outcome(key, reason=f"needs frames [{first}, {end}) but {why}")
+        for key in (key for key, span in spans.items() if span[1] is None):
+            yield self._close_open_ended(key, spans[key][0], available, handed[key], damage)
+
+    def _wanted(self, spans: dict[int, tuple[int, int | None]]) -> list[tuple[int, int | None]]:
+        """The frames that the samples' clips and their views may take, as sorted ranges that do not touch."""
+        shifts = [view.shift for view in self._views]
+        ranges: list[tuple[int, int | None]] = []
+        firsts = {key: self._first_frame(span) for key, span in spans.items()}
+        for key in sorted(spans, key=firsts.__getitem__):
+            start, end = max(0, firsts[key] + min(shifts)), spans[key][1]
+            end = None if end is None else end + max(shifts)
+            if ranges and (ranges[-1][1] is None or start <= ranges[-1][1]):
+                earlier = ranges.pop()
+                ends = (earlier[1], end)
+                start, end = earlier[0], None if None in ends else max(ends)
+            ranges.append((start, end))
+        return ranges
+
+    def _first_frame(self, span: tuple[int, int | None]) -> int:
+        start, end = span
+        return start if end is None else self._rule.first_frames(start, end)[0]
+
+    def _close_open_ended(self, key: int, start: int, available: int, handed: list[int], damage: str) -> Outcome:
+        if damage:
+            return Outcome(key, reason=damage)
+        if start >= available:
+            return Outcome(
+                key,
+                reason=f"starts at frame {start} but the video has {available}; correct start_frame in the annotations",
+            )
+        try:
+            expected = len(self._rule.first_frames(start, available))
+        except AqaError as error:
+            return Outcome(key, reason=str(error))
+        assert handed[0] == expected, (handed, expected)
+        return Outcome(key, tuple(handed))

@@ -1,0 +1,1 @@
+"""Which tensors a backbone gets, and from where: published, downloaded, random, fine-tuned."""

@@ -1,0 +1,101 @@
+"""The weights that fine-tuning starts from: those that made a cache's features, unless others are given."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..backbones.registry import BACKBONES
+from ..cache_file.meaning import Meaning
+from ..disk.tensor_file import sha256_of
+from ..errors import CacheError, WeightsError
+from ..extraction.loading import random_weights_path
+from .published import WEIGHTS
+from .random_weights import RANDOM
+from .resolving import Weights, resolve_weights
+from .tuned import FILE
+
+
+def starting_weights(
+    cache_meaning: Meaning, features_path: Path, given: str | None, say: Callable[[str], None] = lambda line: None
+) -> Weights:
+    """Find the weights that a backbone starts from when it is trained on the clips of a cache.
+
+    The network is fed as the cache's features were made, whatever input the weights expect.
+
+    Args:
+        features_path: of the cache; random weights lie beside it, others are looked for beside it and in the current folder.
+        given: the name of published weights, a path, or `random`; None: those that made the features.
+        say: is told in one line if training starts from other weights, or from weights that expect other input.
+
+    Returns:
+        Weights of the cache's backbone; without `given`, their SHA-256 is the one that the cache records.
+
+    Raises:
+        CacheError: imported features, or a backbone that is not known here.
+        WeightsError: they cannot be found, or are not what they were.
+    """
+    if not cache_meaning.weights_sha256:
+        raise CacheError(
+            f"{features_path}: these features were imported (backbone {cache_meaning.backbone!r}), so it is not known how to make "
+            "them again; make a cache from the videos with aqa-extract"
+        )
+    if cache_meaning.backbone not in BACKBONES:
+        raise CacheError(
+            f"{features_path}: its backbone {cache_meaning.backbone!r} is not known here, only {', '.join(BACKBONES)}; call "
+            "aqa_cache.backbones.registry.register first, as in the program that made the features"
+        )
+    if given is None:
+        return _recorded(cache_meaning, features_path, say)
+    random_path = random_weights_path(features_path, cache_meaning.backbone)
+    weights = resolve_weights(cache_meaning.backbone, given, random_path=random_path, say=say)
+    if weights.sha256 != cache_meaning.weights_sha256:
+        say(
+            f"Training starts from other weights than those that made the features: {_named(weights.name, weights.sha256)}; "
+            f"the features: {_named(cache_meaning.weights, cache_meaning.weights_sha256)}."
+        )
+        theirs, ours = weights.preprocessing.record(), cache_meaning.preprocessing
+        differing = [
+            f"{name} {value}, fed {ours.get(name)}" for name, value in theirs.items() if value != ours.get(name)
+        ]
+        if differing:
+            say(f"{weights.name} expects other input than the cache's, which it is fed: {'; '.join(differing)}.")
+    return weights
+
+
+def _recorded(meaning: Meaning, features_path: Path, say: Callable[[str], None]) -> Weights:
+    """The weights that made the features."""
+    if meaning.weights == f"{RANDOM} (seed 0)":
+        path = random_weights_path(features_path, meaning.backbone)
+        there = path.exists()
+        weights = resolve_weights(meaning.backbone, RANDOM, random_path=path, say=say)
+        if weights.sha256 != meaning.weights_sha256:
+            what = "are not those" if there else "were made anew with this version of torch, and are not those"
+            raise WeightsError(
+                f"{path}: these random weights {what} that made the features of {features_path.name} (SHA-256 "
+                f"{weights.sha256[:12]}…, expected {meaning.weights_sha256[:12]}…); extract the features again, or give --weights "
+                "random to start from these"
+            )
+        return weights
+    made_with = f"{features_path}: was made with weights {_named(meaning.weights, meaning.weights_sha256)}"
+    if meaning.weights in WEIGHTS:
+        weights = resolve_weights(meaning.backbone, meaning.weights, say=say)
+        if weights.sha256 != meaning.weights_sha256:
+            raise WeightsError(
+                f"{made_with}; what is published by this name now is {weights.path} (SHA-256 {weights.sha256[:12]}…). Give the path "
+                f"of the former with --weights, or --weights {meaning.weights} to start from the latter"
+            )
+        return weights
+    others = []
+    for folder in dict.fromkeys((features_path.absolute().parent, Path.cwd())):
+        # Where runs lie unless another place is given.
+        for place in (folder / meaning.weights, folder / "runs" / meaning.weights):
+            file = place / FILE if place.is_dir() else place
+            if file.is_file():
+                if sha256_of(file) == meaning.weights_sha256:
+                    return resolve_weights(meaning.backbone, str(place), say=say)
+                others.append(str(file))
+    found = f"{', '.join(others)}: another file of this name" if others else "no such file or run is beside it, or here"
+    raise WeightsError(f"{made_with}; {found}. Give their path with --weights")
+
+
+def _named(name: str, sha256: str) -> str:
+    return f"{name} (SHA-256 {sha256[:12]}…)"

@@ -1,0 +1,1 @@
+"""The captioner, whole: vocabulary, networks, search, loss, metrics."""

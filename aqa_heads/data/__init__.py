@@ -1,0 +1,1 @@
+"""From a cache to batches: splits, leaks, labels, features of every view."""

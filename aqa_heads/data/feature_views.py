@@ -1,0 +1,61 @@
+"""The clip features of a split's samples in all their views: in memory, or read when they are needed."""
+
+from collections.abc import Sequence
+
+import torch
+
+from aqa_cache.cache_file.reader import FeatureCache
+
+
+class Views(Sequence):
+    """Clip features by sample and view; as a sequence, those of every sample's first view, the plain one.
+
+    Args:
+        cache: stays open as long as features are read.
+        indices: of the samples in the cache.
+        numbers: per sample the numbers of its views in the cache.
+        in_memory: whether all features are read now, once.
+
+    Shape:
+        - Features of a sample: `(clips, dim)` float32.
+    """
+
+    def __init__(self, cache: FeatureCache, indices: Sequence[int], numbers: Sequence[Sequence[int]], in_memory: bool):
+        self._cache, self._indices, self._numbers = cache, list(indices), list(numbers)
+        self._device = torch.device("cpu")
+        self._held = None
+        if in_memory:
+            self._held = [
+                [self._stored(index, view) for view in range(len(views))] for index, views in enumerate(self._numbers)
+            ]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.read(index)
+
+    @property
+    def counts(self) -> list[int]:
+        """How many views each sample has."""
+        return [len(views) for views in self._numbers]
+
+    def read(self, index: int, view: int = 0) -> torch.Tensor:
+        """Features of the `view`-th view that sample `index` has.
+
+        Raises:
+            CacheError: they are damaged.
+        """
+        if self._held is not None:
+            return self._held[index][view]
+        return self._stored(index, view).to(self._device)
+
+    def to(self, device: torch.device) -> "Views":
+        """Itself, with features on `device` from now on."""
+        self._device = device
+        if self._held is not None:
+            self._held = [[features.to(device) for features in views] for views in self._held]
+        return self
+
+    def _stored(self, index: int, view: int) -> torch.Tensor:
+        return torch.from_numpy(self._cache.features(self._indices[index], self._numbers[index][view]))

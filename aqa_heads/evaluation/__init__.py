@@ -1,0 +1,1 @@
+"""Numbers: predictions, metrics, intervals, floors, audit."""

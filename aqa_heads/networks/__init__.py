@@ -1,0 +1,1 @@
+"""The model but for its captioner: standardiser, encoders, heads."""

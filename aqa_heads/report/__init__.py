@@ -1,0 +1,1 @@
+"""How the report is made; its sections are in `sections`."""

@@ -1,0 +1,73 @@
+"""The files beside a report: its figures as PNG, and the numbers of its tables and figures as CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+from .drawing import Drawing
+from .html import Markup, element
+
+
+class Attachments:
+    """Files by name, collected while the page is made.
+
+    Args:
+        folder: name of the folder that will hold them, beside the page.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = folder
+        self.files: dict[str, bytes] = {}
+        self._said: dict[str, str] = {}
+
+    def figure(self, name: str, drawing: Drawing, caption: Markup | str = "", caption_first: bool = False) -> Markup:
+        """The figure as it stands on the page; its PNG is kept."""
+        self.files[self._free(name, "png")] = drawing.png
+        shown = [Markup(drawing.svg)]
+        if drawing.narrow_svg is not None:
+            shown = [element("div", Markup(svg), class_=kind)
+                     for kind, svg in (("wide", drawing.svg), ("narrow", drawing.narrow_svg))]  # fmt: skip
+        said = [element("figcaption", caption)] if caption else []
+        return element("figure", *said, *shown) if caption_first else element("figure", *shown, *said)
+
+    def table(self, name: str, header: Sequence[str], rows: Iterable[Sequence], what: str) -> None:
+        """Keep a CSV file; cells that are None are empty, numbers are exact. `what` says what is in it."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+        kept = self._free(name, "csv")
+        self.files[kept], self._said[kept] = text.getvalue().encode(), what
+
+    def listed(self) -> list[Markup]:
+        """The section that names them all."""
+        figures = [name for name in self.files if name.endswith(".png")]
+        links = [element("li", self._link(name), f": {what}") for name, what in self._said.items()]
+        parts = [
+            element("h2", "Files"),
+            element(
+                "p",
+                f"Beside this page, in {self.folder}/, lie its numbers as CSV and its figures as PNG.",
+                class_="note",
+            ),
+            element("ul", *links, class_="files"),
+        ]
+        if figures:
+            named = (element("li", self._link(name)) for name in figures)
+            said = element("summary", f"{len(figures)} figures as PNG")
+            parts.append(element("details", said, element("ul", *named, class_="files")))
+        return parts
+
+    def _link(self, name: str) -> Markup:
+        return element("a", name, href=quote(f"./{self.folder}/{name}"))
+
+    def _free(self, name: str, ending: str) -> str:
+        """A file name that any system takes and that no other file has."""
+        stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"
+        number, found = 1, f"{stem}.{ending}"
+        while found in self.files:
+            number += 1
+            found = f"{stem}_{number}.{ending}"
+        return found

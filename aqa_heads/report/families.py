@@ -1,0 +1,326 @@
+"""The rows of a report: runs that differ only in seed or fold, taken together."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..evaluation.bootstrap import RESAMPLES, drawn_counts, enough, percentile_interval, resampled_spearman
+from ..evaluation.comparison import Difference
+from ..evaluation.metrics import fisher_z_average
+from ..runs.format import LEAKED
+from ..settings.experiments import EXPERIMENTS, REFERENCES
+from .results import Result, natural, read_result
+
+ROWS = EXPERIMENTS | REFERENCES
+END_TO_END = "end to end"  # in labels and names of rows whose backbone was trained too
+
+
+@dataclass(frozen=True)
+class Family:
+    """Runs of one configuration, at least one: other seeds, other folds.
+
+    Args:
+        results: by seed, then by fold.
+        short: its name in figures and tables, unlike that of every other row of the report.
+        order: its place among the rows, and so its colour.
+    """
+
+    results: tuple[Result, ...]
+    short: str = ""
+    order: int = 0
+
+    @property
+    def first(self) -> Result:
+        return self.results[0]
+
+    @property
+    def config(self) -> dict:
+        """Of the first run; what families share is equal in all of them."""
+        return self.first.config
+
+    @property
+    def features(self) -> dict:
+        return self.first.features
+
+    @property
+    def fine_tuning(self) -> dict:
+        """How the backbone was trained too; empty where the run read cached features."""
+        return self.config.get("fine_tuning") or {}
+
+    @property
+    def end_to_end(self) -> bool:
+        return bool(self.fine_tuning)
+
+    @property
+    def tuned_in(self) -> str | None:
+        """The run that fine-tuned the backbone of the cached features it read; None: none did, or it trained the backbone itself."""
+        return str(self.features.get("weights")) if self.features.get("tuned") and not self.end_to_end else None
+
+    @property
+    def experiment(self) -> str | None:
+        return self.first.experiment
+
+    @property
+    def label(self) -> str:
+        label = self.first.label.removesuffix(LEAKED)
+        return label + LEAKED if any(result.leaked for result in self.results) else label
+
+    @property
+    def name(self) -> str:
+        """Of its first run's folder, without seed and fold where there are several."""
+        if len(self.results) == 1:
+            return self.first.name
+        return re.sub(r"(-fold-[a-z0-9._-]+?)?(-seed\d+)?$", "", self.first.name) or self.first.name
+
+    @property
+    def slug(self) -> str:
+        """Its short name as part of a file name."""
+        return re.sub(r"[^a-z0-9]+", "_", self.short.lower().replace("*", " variant ")).strip("_") or "run"
+
+    @property
+    def seeds(self) -> list[int | None]:
+        return list(dict.fromkeys(result.seed for result in self.results))
+
+    @property
+    def folds(self) -> list[str]:
+        return [fold for fold in dict.fromkeys(result.fold for result in self.results) if fold is not None]
+
+    @property
+    def folded(self) -> bool:
+        return len(self.folds) > 1
+
+    @property
+    def spread_over(self) -> str:
+        """What its standard deviations are taken over: `seeds` where there are several, else `folds`; empty for one run."""
+        return "seeds" if len(self.seeds) > 1 else "folds" if self.folded else ""
+
+    def mean(self, values: Sequence[float | None]) -> float | None:
+        """Plain average of one value per run; None where one is not defined, since leaving it out is another average."""
+        return None if None in values else float(np.mean(values))
+
+    def std(self, values: Sequence[float | None]) -> float | None:
+        """Standard deviation (divisor n - 1) over the seeds, each averaged over its folds; else over the folds."""
+        if None in values or not self.spread_over:
+            return None
+        if self.spread_over == "folds":
+            return float(np.std(values, ddof=1))
+        by_seed = {
+            seed: [v for v, r in zip(values, self.results, strict=True) if r.seed == seed] for seed in self.seeds
+        }
+        return float(np.std([np.mean(of_seed) for of_seed in by_seed.values()], ddof=1))
+
+    def numbers(self, name: str) -> list[float | None]:
+        """A number of summary.json, per run."""
+        return [result.number(name) for result in self.results]
+
+    def number(self, name: str) -> float | None:
+        """A number of summary.json, averaged over the runs."""
+        return self.mean(self.numbers(name))
+
+    def table(self, name: str) -> dict[str, float | None]:
+        """A table of numbers of summary.json, such as `class_accuracy`, averaged over the runs."""
+        tables = [result.numbers(name) for result in self.results]
+        keys = dict.fromkeys(key for table in tables for key in table)
+        return {key: self.mean([table.get(key) for table in tables]) for key in keys}
+
+    @property
+    def seconds(self) -> float | None:
+        return self.mean([result.seconds for result in self.results])
+
+    @property
+    def fisher_z(self) -> float | None:
+        """The average over folds by Fisher z, averaged plainly over seeds; None without folds or where it is not defined."""
+        if not self.folded:
+            return None
+        rho = {seed: [r.number("spearman") for r in self.results if r.seed == seed] for seed in self.seeds}
+        averages = [None if None in of_seed else fisher_z_average(of_seed) for of_seed in rho.values()]
+        return None if None in averages or not np.isfinite(averages).all() else float(np.mean(averages))
+
+    @property
+    def floors(self) -> dict[str, dict[str, float | None]]:
+        """Metrics by name, averaged over the runs; `n` is that of all test samples. Only floors that every run has."""
+        names = dict.fromkeys(name for result in self.results for name in result.floors)
+        floors = {}
+        for name in names:
+            tables = [result.floors.get(name) for result in self.results]
+            if None not in tables:
+                floors[name] = {key: self.mean([table.get(key) for table in tables]) for key in tables[0]}
+                if self.folded and floors[name].get("n") is not None:
+                    floors[name]["n"] *= len(self.folds)
+        return floors
+
+    @property
+    def test(self) -> list[dict[str, str]]:
+        """Rows of predictions.csv of every run's test samples."""
+        return [row for result in self.results for row in result.test]
+
+    @property
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """True and predicted scores (in points) of every run's test samples that have both."""
+        pairs = [pair for result in self.results for pair in result.scored.values()]
+        return tuple(np.array(pairs, float).reshape(-1, 2).T)
+
+    @cached_property
+    def truth(self) -> dict[str, float]:
+        """The true score of every test sample of its runs, by sample_id."""
+        return {name: true for result in self.results for name, (true, _) in result.scored.items()}
+
+    @property
+    def groups(self) -> frozenset[str]:
+        return frozenset().union(*(result.groups for result in self.results))
+
+    @property
+    def tested_on(self) -> frozenset[str]:
+        return frozenset().union(*(result.tested_on for result in self.results))
+
+    def same_tests(self, other: "Family") -> bool:
+        """Whether their test samples are the same, with the same true scores."""
+        return self.truth == other.truth
+
+    @property
+    def predictions(self) -> tuple:
+        """What was predicted for what, to find rows that say the same."""
+        return tuple(
+            sorted((name, round(said, 6)) for result in self.results for name, (_, said) in result.scored.items())
+        )
+
+    @cached_property
+    def resampled(self) -> np.ndarray | None:
+        """Mean over the runs of Spearman's rho in each resample of the test samples; None where there are too few.
+
+        All test samples are drawn together, whatever run they were tested in.
+
+        Shape:
+            - Output: `(resamples,)`, NaN where undefined.
+        """
+        return self._resampled(list(self.truth))
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval of the mean rho over other test samples, seed 0."""
+        return None if self.resampled is None else percentile_interval(self.resampled)
+
+    def minus(self, other: "Family") -> Difference | None:
+        """Mean rho minus that of `other`, with the interval that resampling the same test samples gives; None where they differ."""
+        mine, theirs = self.number("spearman"), other.number("spearman")
+        if mine is None or theirs is None or not self.same_tests(other):
+            return None
+        interval = None
+        drawn = other.resampled if list(other.truth) == list(self.truth) else other._resampled(list(self.truth))
+        if self.resampled is not None and drawn is not None:
+            interval = percentile_interval(self.resampled - drawn)
+        low, high = interval or (None, None)
+        spread = self.std(self.numbers("spearman")), other.std(other.numbers("spearman"))
+        return Difference(mine - theirs, low, high, len(self.truth), (len(self.results), len(other.results)), spread)
+
+    def _resampled(self, order: Sequence[str]) -> np.ndarray | None:
+        """As `resampled`; the draws depend on the order of the samples alone, so rows are paired by one order."""
+        if not enough(len(order), None) or self.number("spearman") is None:
+            return None
+        place = {name: number for number, name in enumerate(order)}
+        tests: dict[tuple, list[np.ndarray]] = {}
+        for result in self.results:
+            names = tuple(result.scored)
+            tests.setdefault(names, []).append(np.array([said for _, said in result.scored.values()]))
+        means = []
+        for counts in drawn_counts(len(order), 0, RESAMPLES):
+            total = 0.0
+            for names, predicted in tests.items():
+                true = np.array([self.truth[name] for name in names])
+                drawn = counts[:, [place[name] for name in names]]
+                total = total + resampled_spearman(true, np.array(predicted), drawn).sum(axis=1)
+            means.append(total / len(self.results))
+        return np.concatenate(means)
+
+
+def read_families(runs: Sequence[Path]) -> list[Family]:
+    """Read run folders, as rows in the order of the paper's Table 1, then the references; others follow, by name.
+
+    Raises:
+        RunError: a file of a run is damaged.
+    """
+    results = sorted(
+        map(read_result, runs), key=lambda r: (r.seed is None, r.seed, natural(r.fold or ""), natural(r.name))
+    )
+    families = sorted(_families(results), key=_place)
+    shorts = _numbered(families, [_short(family) for family in families])
+    for distinct in (
+        lambda family: family.name,
+        lambda family: f"{Path(os.path.abspath(family.first.path)).parent.name}/{family.name}",
+    ):
+        repeated = {short for short, count in Counter(shorts).items() if count > 1}
+        shorts = [distinct(family) if short in repeated else short
+                  for family, short in zip(families, shorts, strict=True)]  # fmt: skip
+    seen: Counter[str] = Counter()
+    for place, short in enumerate(shorts):
+        seen[short] += 1
+        shorts[place] = short if seen[short] == 1 else f"{short} ({seen[short]})"
+    return [_named(family, short, order) for order, (family, short) in enumerate(zip(families, shorts, strict=True))]
+
+
+def _families(results: Sequence[Result]) -> list[Family]:
+    """Runs of one configuration together; apart by folder where one seed and fold is there twice."""
+    families = []
+    for alike in _by(results, lambda result: result.kin):
+        for together in _by(alike, lambda result: result.path.resolve().parent) if _repeated(alike) else [alike]:
+            families += [Family((result,)) for result in together] if _repeated(together) else [Family(tuple(together))]
+    return families
+
+
+def _by(results: Sequence[Result], key) -> list[list[Result]]:
+    found: dict = {}
+    for result in results:
+        found.setdefault(key(result), []).append(result)
+    return list(found.values())
+
+
+def _repeated(results: Sequence[Result]) -> bool:
+    return len({(result.seed, result.fold) for result in results}) < len(results)
+
+
+def _place(family: Family) -> tuple:
+    rows = list(ROWS)
+    # The row itself before its variants, whose labels say more.
+    row = rows.index(family.experiment) if family.experiment in rows else len(rows)
+    return row, len(family.label), natural(family.name)
+
+
+def _short(family: Family) -> str:
+    """Its row of Table 1 or reference, starred where it is not quite that; its folder's name if it is neither."""
+    if family.experiment not in ROWS:
+        return family.name
+    title = ROWS[family.experiment].title
+    short, usual = (f"{title} {END_TO_END}", f"{title} ({END_TO_END})") if family.end_to_end else (title, title)
+    return short if family.label == usual else f"{short}*"
+
+
+def _numbered(families: Sequence[Family], shorts: list[str]) -> list[str]:
+    """Variants of one row, told apart by what differs: `Exp 7*1`, `Exp 7*2`."""
+    owners: dict[str, list[Family]] = {}
+    for family, short in zip(families, shorts, strict=True):
+        owners.setdefault(short, []).append(family)
+    told_apart = {
+        short
+        for short, alike in owners.items()
+        if short.endswith("*") and 1 < len(alike) == len({(family.label, family.folded) for family in alike})
+    }
+    seen: Counter[str] = Counter()
+    for place, short in enumerate(shorts):
+        seen[short] += 1
+        shorts[place] = f"{short}{seen[short]}" if short in told_apart else short
+    return shorts
+
+
+def _named(family: Family, short: str, order: int) -> Family:
+    results = []
+    for result in family.results:
+        which = [f"seed {result.seed}"] if len(family.seeds) > 1 else []
+        which += [f"fold {result.fold}"] if family.folded else []
+        results.append(replace(result, row=short, which=", ".join(which), order=order))
+    return Family(tuple(results), short, order)

@@ -1,0 +1,74 @@
+"""How much each clip counts in the score, where the encoder weighs clips."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..attachments import Attachments
+from ..families import Family
+from ..html import Markup, element, join
+from ..matrix_figures import draw_matrix
+from ..results import number_in
+from ..wording import colour_key, runs_text
+
+_SAMPLES = 3
+
+
+def contributions_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+    """Mean weight by clip and those of single samples, a figure per row; nothing where no encoder has weights."""
+    weighing = [(family, weights) for family in families if (weights := _weights(family))]
+    if not weighing:
+        return []
+    rows = (
+        [family.short, sample, clip, weight]
+        for family, weights in weighing
+        for sample, of_sample in weights.items()
+        for clip, weight in enumerate(of_sample)
+    )
+    attachments.table("contributions", ["row", "sample_id", "clip", "weight"], rows,
+                      "weight of every clip of the test samples, means over the runs of a row")  # fmt: skip
+    aside = (
+        "Weights of the clips in the feature that scores and classes are made of, in percent of a sample; they add up to 100; clips count from 0. The "
+        f"first line is the mean over all test samples, below it stand the {_SAMPLES} with the lowest and the highest scores. "
+        "Weights say what was mixed in, not why a score is high or low."
+    )
+    return [
+        element("h2", "Which clips count"),
+        element("p", aside, class_="note"),
+        element("div", *(_figure(family, weights, attachments) for family, weights in weighing), class_="matrices"),
+    ]
+
+
+def _weights(family: Family) -> dict[str, np.ndarray]:
+    """Per test sample the weights of its clips, averaged over the runs that tested it."""
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for result in family.results:
+        of_run: dict[str, dict[int, float]] = defaultdict(dict)
+        for row in result.clip_weights("contributions.csv"):
+            of_run[row["sample_id"]][row["clip"]] = row["weight"]
+        for sample in result.tested_on & of_run.keys():
+            found[sample].append([weight for _, weight in sorted(of_run[sample].items())])
+    return {sample: np.mean(runs, axis=0) for sample, runs in sorted(found.items())}
+
+
+def _figure(family: Family, weights: dict[str, np.ndarray], attachments: Attachments) -> Markup:
+    clips = max(map(len, weights.values()))
+    padded = np.full((len(weights), clips), np.nan)
+    for row, of_sample in zip(padded, weights.values(), strict=True):
+        row[: len(of_sample)] = of_sample
+    scores = {row["sample_id"]: score for row in family.test if (score := number_in(row["final_score"])) is not None}
+    ranked = sorted((name for name in weights if name in scores), key=lambda name: (scores[name], name))
+    lowest, highest = ranked[:_SAMPLES], ranked[_SAMPLES:][-_SAMPLES:]
+    names = list(weights)
+    lines = [("mean", np.nanmean(padded, axis=0))]
+    lines += [(f"{name} ({scores[name]:.1f})", padded[names.index(name)]) for name in lowest + highest]
+    matrix = np.array([line for _, line in lines])
+    texts = [["" if np.isnan(share) else f"{100 * share:.0f}" for share in line] for line in matrix]
+    title = f"Weights of the clips, {family.short}"
+    described = f"{title}: on average " + ", ".join(f"clip {n} {100 * w:.0f} %" for n, w in enumerate(lines[0][1]))
+    drawing = draw_matrix(matrix / np.nanmax(matrix), [name for name, _ in lines], [str(n) for n in range(clips)],
+                          ("sample (score)", "clip"), title, described, texts)  # fmt: skip
+    runs = runs_text(family)
+    caption = join([colour_key(family), element("b", family.short), f", mean of {runs}" if runs else ""])
+    return attachments.figure(f"contributions_{family.slug}", drawing, caption, caption_first=True)

@@ -1,0 +1,87 @@
+"""How far and how well a row scores within each group: a competition, a session, a person."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import figures
+from ..attachments import Attachments
+from ..families import Family
+from ..figures import Dots
+from ..html import Markup, element
+from ..results import finite, natural
+
+_MOST = 40
+
+
+def groups_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+    """Mean absolute error and Spearman's rho by group, a dot per row; nothing where no test sample has a group."""
+    found = {family.order: _by_group(family) for family in families}
+    sizes: dict[str, int] = {}
+    for groups in found.values():
+        for name, (n, _, _) in groups.items():
+            sizes[name] = max(n, sizes.get(name, 0))
+    rows = (
+        [family.short, name, n, error, rho]
+        for family in families
+        for name, (n, error, rho) in sorted(found[family.order].items(), key=lambda entry: natural(entry[0]))
+    )
+    header = ["row", "group", "n", "mae", "spearman"]
+    attachments.table("groups", header, rows, "errors and correlation by group, means over the runs of a row")
+    if not sizes:
+        return []
+    largest = sorted(sizes, key=lambda name: (-sizes[name], natural(name)))[:_MOST]
+    shown = sorted(largest, key=natural)
+    key = [(family.short, family.order) for family in families if found[family.order]]
+    pair = []
+    for place, label, name, what in (
+        (1, "mean absolute error (points)", "group_errors", "Mean absolute error by group"),
+        (2, "Spearman's ρ within the group", "group_correlations", "Spearman’s ρ within each group"),
+    ):
+        dots = [Dots(f"{group} (n {sizes[group]})", _dots(group, place, families, found)) for group in shown]
+        if any(row.dots for row in dots):
+            described = f"{what}: " + "; ".join(_range(row) for row in dots)
+            pair.append(attachments.figure(name, figures.draw_dots(dots, key, label, what, described, 430), what + "."))
+    aside = (
+        "Whether actions of one group are told apart, beyond telling groups apart. A dot is a row of the results; correlations "
+        "within few samples scatter widely."
+    )
+    if len(sizes) > _MOST:
+        aside += f" Shown are the {_MOST} largest of {len(sizes)} groups; groups.csv has all."
+    return [
+        element("h2", "Group by group"),
+        element("p", aside, class_="note"),
+        element("div", *pair, class_="pair"),
+    ]
+
+
+def _by_group(family: Family) -> dict[str, tuple[int, float | None, float | None]]:
+    """Per group its samples, mean absolute error and Spearman's rho, averaged over the runs that tested it."""
+    entries: dict[str, list[dict]] = {}
+    for result in family.results:
+        for name, entry in (result.summary.get("per_group") or {}).items():
+            entries.setdefault(name, []).append(entry or {})
+    return {
+        name: (
+            int(max(finite(entry.get("n")) or 0 for entry in found)),
+            _mean([finite(entry.get("mae")) for entry in found]),
+            _mean([finite(entry.get("spearman")) for entry in found]),
+        )
+        for name, found in entries.items()
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    return None if None in values else float(np.mean(values))
+
+
+def _dots(group: str, place: int, families: Sequence[Family], found: dict) -> tuple[tuple[float, int], ...]:
+    entries = ((found[family.order].get(group), family.order) for family in families)
+    return tuple((entry[place], order) for entry, order in entries if entry is not None and entry[place] is not None)
+
+
+def _range(row: Dots) -> str:
+    if not row.dots:
+        return f"{row.name} none"
+    values = [value for value, _ in row.dots]
+    return f"{row.name} {min(values):.2f} to {max(values):.2f}"

@@ -1,0 +1,139 @@
+"""Where the numbers come from: features, machines, notes, and what every run was asked to do."""
+
+from collections.abc import Sequence
+
+from ..families import Family
+from ..html import Markup, element, join
+from ..results import Result, finite
+from ..wording import colour_key, grouped, in_paper, plain, signed, small, whose_runs
+
+
+def provenance_section(families: Sequence[Family]) -> list[Markup]:
+    """Features, machines, notes, and the configuration of every run."""
+    results = [result for family in families for result in family.results]
+    parts = [element("h2", "Where the numbers come from")]
+    cached = [result for family in families if not family.end_to_end for result in family.results]
+    sources = grouped(
+        cached,
+        lambda r: (
+            r.features.get("fingerprint"),
+            r.features.get("path"),
+            "; ".join(r.features.get("views") or ["plain"]),
+        ),
+    )
+    for (fingerprint, path, views), owners in sources.items():
+        features = owners[0].features
+        parts.append(element("h3", "Features", *(f" of {who}" for who in whose_runs(owners, results))))
+        parts.append(_pairs({
+            "Backbone": f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip",
+            "Weights": _weights(features),
+            "Fingerprint": element("code", plain(fingerprint)[:12]),
+            "Cache": element("code", plain(path)),
+            "Samples": plain(features.get("samples")),
+            "Views": views,
+        }))  # fmt: skip
+    trained = [result for family in families if family.end_to_end for result in family.results]
+    for pairs, owners in grouped(trained, lambda result: tuple(_fine_tuning(result).items())).items():
+        parts.append(
+            element("h3", "Backbone trained end to end", *(f" in {who}" for who in whose_runs(owners, results)))
+        )
+        parts.append(_pairs(dict(pairs)))
+    machines = grouped(
+        results, lambda r: tuple(plain(r.config.get(name)) for name in ("versions", "device", "threads"))
+    )
+    for (versions, device, threads), owners in machines.items():
+        parts.append(element("h3", "Training", *(f" of {who}" for who in whose_runs(owners, results))))
+        parts.append(_pairs({"Versions": versions, "Device": device, "CPU threads": threads}))
+    notes: dict[str, list[Result]] = {}
+    for result in results:
+        for note in [*(result.config.get("notes") or ()), *(result.summary.get("notes") or ())]:
+            notes.setdefault(str(note), []).append(result)
+    if notes:
+        lines = (element("li", note, *map(small, whose_runs(owners, results))) for note, owners in notes.items())
+        parts.append(element("h3", "Notes of the runs"))
+        parts.append(element("ul", *lines))
+    parts.append(element("h3", "Configuration of every row"))
+    for family in families:
+        about = f" {family.label}" if family.label != family.short else ""
+        said = element("summary", colour_key(family), element("b", family.short), about)
+        parts.append(element("details", said, _pairs(_together([_configuration(result) for result in family.results]))))
+    return parts
+
+
+def _weights(features: dict) -> str:
+    name, tuned = plain(features.get("weights")), features.get("tuned")
+    if not tuned:
+        return name + (" (random)" if features.get("weights_random") else "")
+    origin = "" if tuned["origin"] == tuned["started_from"] else f", which began as {tuned['origin']}"
+    return (
+        f"{name}, fine-tuned from {tuned['started_from']}{origin}; on {tuned['trained_on']:,} samples, an epoch chosen on "
+        f"{tuned['chosen_on']:,}"
+    )
+
+
+def _fine_tuning(result: Result) -> dict[str, Markup | str]:
+    """How the backbone was trained too, and on what."""
+    features, tuning = result.features, result.config["fine_tuning"]
+    digest = tuning.get("started_sha256")
+    frozen = tuning.get("frozen_layers")
+    share = finite(tuning.get("trained_parameters")), finite(tuning.get("parameters"))
+    named = {
+        "Learning rate": "backbone_lr", "Augmentation": "augment", "Batch norm": "batch_norm", "Precision": "precision",
+        "Clips at a time": "clip_chunk", "Heads taken from": "warm_start", "Processes": "processes",
+    }  # fmt: skip
+    return {
+        "Backbone": f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip",
+        "Started from": join(
+            [plain(tuning.get("started_from")), *([", ", element("code", digest[:12])] if digest else [])]
+        ),
+        **({} if frozen is None else {"Frozen layers": plain(frozen) if frozen else "none"}),
+        **({} if None in share else {"Trained": f"{share[0]:,.0f} of {share[1]:,.0f} parameters"}),
+        **{name: plain(tuning[key]) for name, key in named.items() if tuning.get(key) is not None},
+        "Samples and clips of": join(
+            [element("code", plain(features.get("path"))), f", {plain(features.get('samples'))} samples"]
+        ),
+        "Fingerprint": element("code", plain(features.get("fingerprint"))[:12]),
+    }
+
+
+def _configuration(result: Result) -> dict[str, str]:
+    memory = result.number("peak_memory_bytes")
+    on_gpu = str(result.config.get("device")).startswith("cuda")
+    whose_memory = "peak memory" if on_gpu else "peak memory of the whole process so far"
+    seconds = {stage: spent for stage, spent in result.numbers("seconds").items() if spent is not None}
+    left_out = ("features", "notes", "table1", "identity", "versions", "classes", "fine_tuning")
+    tuning = result.config.get("fine_tuning") or {}
+    return {
+        "folder": str(result.path),
+        **{name.replace("_", " "): plain(value) for name, value in result.config.items() if name not in left_out},
+        **{f"fine-tuning {name.replace('_', ' ')}": plain(value) for name, value in tuning.items()},
+        **_chosen(result),
+        "training samples": plain(result.summary.get("n_train")),
+        "validation samples": plain(result.summary.get("n_val")),
+        "test samples": plain(result.summary.get("n_test")),
+        **{f"seconds {stage}": f"{spent:,.1f}" for stage, spent in seconds.items()},
+        whose_memory: "–" if memory is None else f"{memory / 2**20:,.0f} MiB",
+    }
+
+
+def _together(configurations: Sequence[dict[str, str]]) -> dict[str, str]:
+    """What all runs of a row have in common once, the rest in their order."""
+    names = dict.fromkeys(name for configuration in configurations for name in configuration)
+    values = {name: [configuration.get(name, "–") for configuration in configurations] for name in names}
+    return {name: " · ".join(said if len(set(said)) > 1 else said[:1]) for name, said in values.items()}
+
+
+def _pairs(items: dict) -> Markup:
+    return element(
+        "dl", *(part for name, value in items.items() for part in (element("dt", name), element("dd", value)))
+    )
+
+
+def _chosen(result: Result) -> dict[str, str]:
+    """Which epoch is reported, by part of the model."""
+    said = {}
+    for part, choice in (result.summary.get("chosen") or {}).items():
+        value = finite((choice or {}).get("value"))
+        by = "" if value is None else f" ({choice.get('metric')} {signed(value)})"
+        said[f"chosen epoch of the {part}"] = f"{(choice or {}).get('epoch')}{by}"
+    return said

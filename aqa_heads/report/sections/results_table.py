@@ -1,0 +1,222 @@
+"""The paper's Table 1 with results: one row per family of runs, then the floors and the ceiling."""
+
+from collections.abc import Sequence
+
+from ..attachments import Attachments
+from ..families import Family
+from ..html import Markup, element, join, number, table
+from ..results import Result, finite
+from ..wording import (
+    PERCENT,
+    SETTINGS,
+    decimals,
+    distinct_floors,
+    in_paper,
+    in_words,
+    interval_text,
+    mean_known,
+    parameter_count,
+    percentage,
+    row_name,
+    signed,
+    small,
+    spread_asides,
+    whose,
+)
+
+_METRICS = ("spearman", "kendall", "pearson", "relative_l2", "mae")
+
+
+def results_table(families: Sequence[Family]) -> Markup:
+    """One row per family, in its order, one per floor, and the ceiling."""
+    one_size = len({len(family.tested_on) for family in families}) == 1
+    one_seed = len({str(family.seeds) for family in families if len(family.seeds) == 1}) < 2
+    rows = [_result_row(family, one_size, one_seed) for family in families]
+    foot = [*_floor_rows(families), *_ceiling_rows(families)]
+    settings = ("Backbone", "RNN cell", "Stacked cells", "Attention", "Feature encoding")
+    numbers = (
+        ("Spearman’s\N{NO-BREAK SPACE}ρ", f"95{PERCENT} interval"),
+        ("Relative L2", "×100"),
+        ("MAE", "points"),
+        ("Class accuracy", "mean"),
+        ("Training loss", ""),
+        ("Time", "seconds"),
+        ("Parameters", "trained"),
+    )
+    head = element(
+        "tr",
+        element("th", "Run", scope="col"),
+        *(element("th", name, scope="col", class_="setting") for name in settings),
+        *(element("th", name, small(unit) if unit else "", scope="col", class_="number") for name, unit in numbers),
+    )
+    below = [element("tbody", *foot, class_="floor")] if foot else []
+    whole = element("table", element("thead", head), element("tbody", *rows), *below, class_="results")
+    return element("div", whole, class_="scroll", tabindex="0")
+
+
+def further_metrics(families: Sequence[Family]) -> list[Markup]:
+    """Other agreement metrics, and the averages over folds, each by its name."""
+    folded = any(family.folded for family in families)
+    header = ["Run", "Spearman’s ρ", "Kendall’s τ", "Pearson’s r", "Relative L2 ×100", "MAE (points)"]
+    header[1:2] = ["Spearman’s ρ, plain average", "Spearman’s ρ, by Fisher z"] if folded else ["Spearman’s ρ"]
+    rows = []
+    for family in families:
+        cells = [_spread(family, name) for name in _METRICS]
+        rows.append([row_name(family), cells[0], *([decimals(family.fisher_z)] if folded else []), *cells[1:]])
+    folds = (
+        " Averages over folds: plain is the arithmetic mean; by Fisher z is tanh of the mean artanh, which is never closer "
+        "to 0, so one must not be compared with the other."
+        if folded
+        else ""
+    )
+    said = element(
+        "p", "All are computed on the test samples; ± is the standard deviation over runs." + folds, class_="note"
+    )
+    return [element("details", element("summary", "Further metrics"), said, table(header, rows, "metrics"))]
+
+
+def keep_results(families: Sequence[Family], attachments: Attachments) -> None:
+    """Table 1 and the runs behind it, as CSV."""
+    metrics = [name for metric in _METRICS for name in (metric, f"{metric}_std")]
+    header = ["kind", "row", "label", "experiment", "protocol", "difficulty", "seeds", "folds", "n_test", *metrics,
+              "spearman_low", "spearman_high", "spearman_fisher_z", "class_accuracy", "train_loss", "seconds",
+              "parameters", "leaked"]  # fmt: skip
+    rows = [_result_record(family) for family in families]
+    empty = [None] * len(header)
+    for floor in distinct_floors(families):
+        record = dict(zip(header, empty, strict=True)) | {"kind": "floor", "row": floor.name, "label": floor.title}
+        record |= {name: finite(floor.metrics.get(name)) for name in ("spearman", "relative_l2", "mae")}
+        rows.append(record | {"n_test": finite(floor.metrics.get("n"))})
+    for ceiling, _ in _ceilings(families):
+        record = {"kind": "ceiling", "row": "judge", "label": "One judge against the others", "n_test": ceiling.get("n"),
+                  "spearman": finite(ceiling.get("spearman"))}  # fmt: skip
+        rows.append(dict(zip(header, empty, strict=True)) | record)
+    attachments.table("results", header, ([row.get(name) for name in header] for row in rows),
+                      "Table 1 with results, floors and ceiling, one line per row")  # fmt: skip
+    header = ["row", "folder", "seed", "fold", "n_train", "n_val", "n_test", *_METRICS, "spearman_low", "spearman_high",
+              "train_loss", "epochs", "chosen_epoch", "best_test_spearman", "seconds", "leaked"]  # fmt: skip
+    attachments.table("runs", header, (_run_record(family, result) for family in families for result in family.results),
+                      "the same for every single run")  # fmt: skip
+
+
+def _result_row(family: Family, one_size: bool, one_seed: bool) -> Markup:
+    n, scored = len(family.tested_on), len(family.truth)
+    sizes = [] if one_size else [f"n {n}"]
+    seeds = (
+        [f"seed {seed}" for seed in family.seeds if seed is not None] if len(family.seeds) == 1 and not one_seed else []
+    )
+    asides = [", ".join(sizes + seeds)]
+    asides += [] if scored in (0, n) else [f"{scored} of {n} have a score"]
+    named = [row_name(family, *asides), element("span", in_words(family), class_="aside narrow")]
+    rho, loss, seconds = family.number("spearman"), family.number("train_loss"), family.seconds
+    interval = [] if family.interval is None else [small(interval_text(family.interval))]
+    numbers = [
+        join(
+            [
+                decimals(rho, "undefined" if scored else "–"),
+                *spread_asides(family.std(family.numbers("spearman"))),
+                *interval,
+            ]
+        ),
+        _spread(family, "relative_l2", 2),
+        _spread(family, "mae", 2),
+        percentage(mean_known(family.table("class_accuracy").values())),
+        decimals(loss) if (loss or 0) < 10 else number(loss, f"{loss:,.1f}"),
+        number(seconds, f"{seconds or 0:,.1f}" if (seconds or 0) < 100 else f"{seconds:,.0f}"),
+        parameter_count(family.number("parameters")),
+    ]
+    return _row(named, [_setting(family, name) for name in SETTINGS], numbers)
+
+
+def _spread(family: Family, name: str, digits: int = 3) -> Markup:
+    value, std = family.number(name), family.std(family.numbers(name))
+    return join([number(value, signed(value or 0, digits)), *spread_asides(std, digits)])
+
+
+def _floor_rows(families: Sequence[Family]) -> list[Markup]:
+    rows = []
+    for floor in distinct_floors(families):
+        error, mae = finite(floor.metrics.get("relative_l2")), finite(floor.metrics.get("mae"))
+        known = finite(floor.metrics.get("n"))
+        partly = known is not None and any(known != len(family.truth) for family in floor.owners if family.truth)
+        asides = ["floor" + (f", n {known:.0f}" if partly else ""), *whose(floor.owners, families)]
+        numbers = [
+            join([decimals(floor.rho, "undefined"), *_range_aside(floor)]),
+            number(error, signed(error or 0, 2)),
+            number(mae, signed(mae or 0, 2)),
+            "", "", "", "",
+        ]  # fmt: skip
+        rows.append(_row([floor.title, *map(small, asides)], [""] * len(SETTINGS), numbers))
+    return rows
+
+
+def _range_aside(floor) -> list[Markup]:
+    """Rows with other validation samples have other training samples, and so other floors."""
+    if floor.rho is None or floor.lowest is None or floor.rho - floor.lowest < 0.0005:
+        return []
+    return [small(f"lowest {signed(floor.lowest)}")]
+
+
+def _ceilings(families: Sequence[Family]) -> list[tuple[dict, list[Family]]]:
+    found: dict = {}
+    for family in families:
+        ceiling = family.first.summary.get("ceiling")
+        if isinstance(ceiling, dict) and finite(ceiling.get("spearman")) is not None and not family.folded:
+            found.setdefault((family.tested_on, ceiling["spearman"]), (ceiling, []))[1].append(family)
+    return list(found.values())
+
+
+def _ceiling_rows(families: Sequence[Family]) -> list[Markup]:
+    rows = []
+    for ceiling, owners in _ceilings(families):
+        low, high = finite(ceiling.get("lowest")), finite(ceiling.get("highest"))
+        between = [] if low is None or high is None else [small(f"{signed(low)} to {signed(high)}")]
+        asides = ["ceiling", *whose(owners, families)]
+        numbers = [join([decimals(finite(ceiling["spearman"])), *between]), "", "", "", "", "", ""]
+        rows.append(_row(["One judge", *map(small, asides)], [""] * len(SETTINGS), numbers))
+    return rows
+
+
+def _row(named: Sequence, settings: Sequence, numbers: Sequence) -> Markup:
+    return element(
+        "tr",
+        element("th", *named, scope="row"),
+        *(element("td", cell, class_="setting") for cell in settings),
+        *(element("td", cell, class_="number") for cell in numbers),
+    )
+
+
+def _setting(family: Family, name: str) -> Markup | str:
+    """What the row used, and what its row of Table 1 says where that is something else."""
+    of_paper = (family.config.get("table1") or {}).get(name)
+    used = family.features.get("backbone") if name == "backbone" else family.config.get(name)
+    used = of_paper if used is None else used
+    if of_paper is None or in_paper(of_paper) == in_paper(used):
+        return in_paper(used)
+    return join([in_paper(used), small(f"Table\N{NO-BREAK SPACE}1: {in_paper(of_paper)}")])
+
+
+def _result_record(family: Family) -> dict:
+    low, high = family.interval or (None, None)
+    record = {
+        "kind": "run", "row": family.short, "label": family.label, "experiment": family.experiment,
+        "protocol": family.config.get("protocol"), "difficulty": family.config.get("difficulty"),
+        "seeds": " ".join(str(seed) for seed in family.seeds), "folds": " ".join(family.folds),
+        "n_test": len(family.tested_on), "spearman_low": low, "spearman_high": high,
+        "spearman_fisher_z": family.fisher_z, "class_accuracy": mean_known(family.table("class_accuracy").values()),
+        "train_loss": family.number("train_loss"), "seconds": family.seconds, "parameters": family.number("parameters"),
+        "leaked": max(result.leaked for result in family.results),
+    }  # fmt: skip
+    for name in _METRICS:
+        record |= {name: family.number(name), f"{name}_std": family.std(family.numbers(name))}
+    return record
+
+
+def _run_record(family: Family, result: Result) -> list:
+    low, high = Family((result,)).interval or (None, None)
+    chosen = (result.summary.get("chosen") or {}).get("assessment") or {}
+    best = result.summary.get("best_test_spearman") or {}
+    sizes = [result.summary.get(name) for name in ("n_train", "n_val", "n_test")]
+    return [family.short, result.name, result.seed, result.fold, *sizes, *map(result.number, _METRICS), low, high,
+            result.number("train_loss"), result.summary.get("epochs"), chosen.get("epoch"), best.get("spearman"),
+            result.seconds, result.leaked]  # fmt: skip

@@ -1,0 +1,288 @@
+"""How a report words what runs are, whose something is, and numbers."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..data.leaks import OF_BACKBONE
+from ..runs.format import LEAKED
+from .drawing import SERIES
+from .families import END_TO_END, ROWS, Family
+from .html import Markup, element, join, number
+from .results import Result, finite
+
+FLOORS = {
+    "training_mean": (
+        "Training mean",
+        "predicts the mean training score for every sample, which ranks nothing and so has no Spearman’s ρ",
+    ),
+    "difficulty": ("Difficulty alone", "predicts from the difficulty that is known before the action begins"),
+    "group_mean": (
+        "Group mean",
+        "predicts the mean training score of the sample’s group (the competition, the session), which is possible "
+        "only where training and test share groups",
+    ),
+    "difficulty_group_mean": (
+        "Difficulty × group",
+        "predicts the difficulty times what the sample’s group scored per difficulty in training",
+    ),
+    "class_mean": ("Class mean", "predicts the mean training score of the sample’s combination of classes"),
+}
+SETTINGS = ("backbone", "rnn", "layers", "attention", "encoder")
+PERCENT = "\N{NO-BREAK SPACE}%"
+
+
+def grouped(owners: Iterable, key: Callable[..., Hashable]) -> dict:
+    """Runs or rows by what they have in common, in the order of each group's first."""
+    groups: dict = {}
+    for owner in owners:
+        groups.setdefault(key(owner), []).append(owner)
+    return groups
+
+
+def whose(owners: Sequence, everyone: Sequence) -> list[str]:
+    """The names of those that something belongs to; empty where it is everyone's."""
+    return [] if len(owners) == len(everyone) else [names_of(owners)]
+
+
+def whose_runs(owners: Sequence[Result], everyone: Sequence[Result]) -> list[str]:
+    """As `whose`, rows of which all runs are among them by the row's name alone.
+
+    Where the same runs of several rows are meant, they are named once: seed 0 of Baseline and Exp 1.
+    """
+    if len(owners) == len(everyone):
+        return []
+    size = Counter(result.order for result in everyone)
+    mine = grouped(owners, lambda result: result.order)
+    whole = [results[0].row for order, results in mine.items() if len(results) == size[order]]
+    parts = {}
+    for order, results in mine.items():
+        if len(results) < size[order]:
+            parts.setdefault("; ".join(result.which for result in results), []).append(results[0].row)
+    return [listed([*whole, *(f"{which} of {listed(rows)}" for which, rows in parts.items())])]
+
+
+def with_rho(families: Iterable[Family]) -> list[Family]:
+    return [family for family in families if family.number("spearman") is not None]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One floor of rows with the same test samples; where their training samples differ, the version that is hardest to beat.
+
+    Args:
+        metrics: spearman, relative_l2, mae, n, as in summary.json.
+        lowest: the lowest Spearman of the versions; None where it is undefined.
+    """
+
+    name: str
+    metrics: dict
+    owners: list[Family]
+    lowest: float | None
+
+    @property
+    def rho(self) -> float | None:
+        return finite(self.metrics.get("spearman"))
+
+    @property
+    def title(self) -> str:
+        return floor_name(self.name)
+
+
+def floor_name(name: str) -> str:
+    return FLOORS[name][0] if name in FLOORS else name.replace("_", " ").capitalize()
+
+
+def distinct_floors(families: Sequence[Family]) -> list[Floor]:
+    """One per name and test set."""
+    found: dict[tuple, list[tuple[dict, Family]]] = {}
+    for family in families:
+        for name, floor in family.floors.items():
+            found.setdefault((name, frozenset(family.truth.items())), []).append((floor, family))
+    order = [*FLOORS, *sorted({name for name, _ in found} - FLOORS.keys())]
+    floors = []
+    for (name, _), versions in sorted(found.items(), key=lambda entry: order.index(entry[0][0])):
+        rhos = [rho for floor, _ in versions if (rho := finite(floor.get("spearman"))) is not None]
+        hardest = max(versions, key=lambda version: _hardness(version[0]))[0]
+        floors.append(Floor(name, hardest, [family for _, family in versions], min(rhos, default=None)))
+    return floors
+
+
+def _hardness(floor: dict) -> tuple:
+    rho, error = finite(floor.get("spearman")), finite(floor.get("relative_l2"))
+    return -2.0 if rho is None else rho, 0.0 if error is None else -error
+
+
+def floor_lines(families: Sequence[Family]) -> list[tuple[str, float]]:
+    """Name and correlation of the floors that have one, for figures."""
+    floors = [floor for floor in distinct_floors(families) if floor.rho is not None]
+    return [(f"{floor.title.removesuffix(' alone')} {signed(floor.rho, 2)}", floor.rho) for floor in floors]
+
+
+def floors_legend(families: Sequence[Family]) -> str:
+    return " Dashed: floors, predictions without the video." if floor_lines(families) else ""
+
+
+def in_words(family: Family) -> str:
+    """What the row used, in a line."""
+    row = family.config.get("table1") or {}
+    used = {name: family.config.get(name, row.get(name)) for name in SETTINGS}
+    backbone = backbone_of(family, row.get("backbone"))
+    encoder = in_paper(used["encoder"])
+    parts = [backbone]
+    if used["rnn"] is not None:
+        attention = {"none": "no attention", "linear": "attention"}.get(
+            used["attention"], f"{used['attention']} attention"
+        )
+        parts += [f"{in_paper(used['rnn'])}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{in_paper(used['layers'])}", attention]
+    return ", ".join([*parts, "averaging" if encoder == "Averaging" else f"{encoder} encoding"])
+
+
+def backbone_of(family: Family, otherwise: str | None = None) -> str:
+    """The network whose features the row used, and the run that fine-tuned it before, if one did."""
+    name = in_paper(family.features.get("backbone") or otherwise)
+    return name if family.tuned_in is None else f"{name} tuned in {family.tuned_in}"
+
+
+def started_from(family: Family) -> str:
+    """The weights that a backbone had before it was trained in the run."""
+    return plain(family.fine_tuning.get("started_from") or family.features.get("weights"))
+
+
+def leaked_from_backbone(family: Family) -> set[bool]:
+    """Of its leaks into the test samples: True for samples that the backbone learned from before, False for training samples."""
+    audits = (result.summary.get("audit") or {} for result in family.results)
+    return {
+        leak.get("why") in OF_BACKBONE
+        for found in audits
+        for leak in found.get("leaks") or ()
+        if leak.get("split") == "test"
+    }
+
+
+def began_random(family: Family) -> bool:
+    """Whether all that the backbone knows was learned in fine-tuning, in the row's own or in one before it."""
+    if family.end_to_end:
+        return plain(family.fine_tuning.get("origin") or started_from(family)).startswith("random")
+    return family.tuned_in is not None and bool(family.features.get("weights_random"))
+
+
+def in_paper(value) -> str:
+    """A setting's value as Table 1 words it."""
+    words = {"none": "No", "linear": "Yes", "additive": "Additive", "dot": "Dot product", "average": "Averaging",
+             "attention": "Attention", "transformer": "Transformer"}  # fmt: skip
+    text = plain(value)
+    return words.get(text, text.upper() if text in ("c3d", "s3d", "gru", "lstm") else text)
+
+
+def difference(family: Family) -> str:
+    """The part of a row's label that its short name does not say."""
+    row = ROWS.get(family.experiment)
+    if row is None or not family.short.startswith(row.title):
+        return "" if family.label == family.short else family.label
+    rest = family.label.removeprefix(row.title).strip()
+    said, leaked = rest.removesuffix(LEAKED), rest.endswith(LEAKED)
+    parts = said.removeprefix("(").removesuffix(")").split(", ")
+    parts = [part for part in parts if part and not (family.end_to_end and part == END_TO_END)]
+    return ", ".join([*parts, *(["LEAKED TEST"] if leaked else [])])
+
+
+def row_name(family: Family, *asides: str) -> Markup:
+    """How a row begins in every table: its colour, its name, what differs from the row of Table 1, and what else is to be said."""
+    what = [text for text in (difference(family), runs_text(family), *asides) if text]
+    return join([colour_key(family), family.short, *map(small, what)])
+
+
+def runs_text(family: Family) -> str:
+    """How many seeds and folds a row is of; empty for a single run without folds."""
+    seeds = [counted(len(family.seeds), "seed")] if len(family.seeds) > 1 else []
+    folds = [counted(len(family.folds), "fold")] if family.folded else [f"fold {fold}" for fold in family.folds]
+    return ", ".join(seeds + folds)
+
+
+def plain(value) -> str:
+    """A value of a config for people."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(item)}" for name, item in value.items()) or "–"
+    return ", ".join(map(str, value)) or "–" if isinstance(value, list) else str(value)
+
+
+def colour_key(of: Family | Result) -> Markup:
+    """A dot in the colour that the row has in figures."""
+    colour = f"background:var(--series-{of.order % SERIES})"
+    return element("span", class_="key", style=colour, aria_hidden="true")
+
+
+def small(text: str) -> Markup:
+    """A line of its own below what stands before it."""
+    return element("span", text, class_="aside")
+
+
+def rho_text(family: Family) -> str:
+    """Mean correlation, spread and interval of a row."""
+    spread = family.std(family.numbers("spearman"))
+    interval = family.interval
+    return (
+        signed(family.number("spearman"))
+        + (
+            ""
+            if spread is None
+            else f" ± {signed(spread)} over {counted(_spread_count(family), family.spread_over[:-1])}"
+        )
+        + ("" if interval is None else f" (95{PERCENT} interval {interval_text(interval)})")
+    )
+
+
+def _spread_count(family: Family) -> int:
+    return len(family.seeds) if family.spread_over == "seeds" else len(family.folds)
+
+
+def spread_asides(std: float | None, digits: int = 3) -> list[Markup]:
+    return [] if std is None else [small(f"±\N{NO-BREAK SPACE}{signed(std, digits)}")]
+
+
+def interval_text(interval: tuple[float, float]) -> str:
+    return f"{signed(interval[0])} to {signed(interval[1])}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """With a minus sign, not a hyphen."""
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def decimals(value: float | None, undefined: str = "–") -> Markup | str:
+    return number(value, signed(value or 0), undefined)
+
+
+def percentage(share: float | None) -> Markup | str:
+    return number(share, f"{100 * (share or 0):.1f}{PERCENT}")
+
+
+def parameter_count(count: float | None) -> Markup | str:
+    return number(count, f"{(count or 0) / 1e6:.1f} M" if (count or 0) >= 1e6 else f"{count or 0:,.0f}")
+
+
+def mean_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def names_of(owners: Iterable[Family | Result]) -> str:
+    return listed(owner.short for owner in owners)
+
+
+def listed(names: Iterable) -> str:
+    """
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    names = [str(name) for name in names]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

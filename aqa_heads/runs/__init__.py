@@ -1,0 +1,1 @@
+"""The run folder: its files, and how it comes to be whole."""

@@ -1,0 +1,174 @@
+"""Where a run is written: hidden until it is finished, with what is needed to go on after an interruption."""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from aqa_cache.disk.atomic import replacing
+from aqa_cache.disk.locks import FileLock
+from aqa_cache.errors import first_line
+
+from ..errors import DivergedError, RunError
+
+_CHECKPOINT = "checkpoint.pt"
+BEST = "best_{}.safetensors"
+# So that saving takes no more than a twentieth of the time.
+_SAVING_SHARE = 20
+
+
+def check_run_folder(folder: Path, overwrite: bool, resume: bool = False) -> None:
+    """Whether a run may be written to `folder`.
+
+    Raises:
+        RunError: it exists and `overwrite` was not asked for, or it is something else than a run; or a run that is to be
+            written there was interrupted, and neither `overwrite` nor `resume` was asked for.
+    """
+    if was_interrupted(folder) and not overwrite and not resume:
+        raise RunError(
+            f"{folder}: a run of this name was interrupted; give --resume to go on with it, or --overwrite to begin again"
+        )
+    _check_target(folder, overwrite or resume)
+
+
+def _check_target(folder: Path, replaces: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise RunError(
+            f"{folder}: is a file, but a run folder is to be written there; remove it or choose another --out"
+        )
+    if not any(folder.iterdir()):
+        return
+    if not (folder / "summary.json").is_file():
+        raise RunError(
+            f"{folder}: exists and is not a run folder (no summary.json in it); remove it or choose another --out"
+        )
+    if not replaces:
+        raise RunError(f"{folder}: this run exists; give --overwrite to replace it, or another --out to keep it")
+
+
+def was_interrupted(folder: Path) -> bool:
+    """Whether there is a checkpoint of a run that is to be written to `folder`."""
+    return (hidden_folder(folder) / _CHECKPOINT).exists()
+
+
+class Work:
+    """The hidden folder of a run that is being trained.
+
+    Args:
+        path: the folder; it takes the run's name when the run is finished.
+        seconds: between checkpoints, at least.
+    """
+
+    def __init__(self, path: Path, seconds: float):
+        self.path = path
+        self._seconds, self._next = seconds, time.monotonic() + seconds
+
+    def load(self) -> dict | None:
+        """The last checkpoint; None if there is none.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        import torch
+
+        path = self.path / _CHECKPOINT
+        if not path.exists():
+            return None
+        try:
+            # Mapped, not read: what is as large as the model may not fit beside it.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # torch's reader raises what its parts raise
+            raise RunError(
+                f"{path}: the checkpoint cannot be read ({first_line(error)}); give --overwrite to begin again"
+            ) from None
+
+    def save(self, state: Callable[[], Mapping], now: bool = False) -> bool:
+        """Keep `state()` as the checkpoint, if it is time or has to be `now`; whether that was so."""
+        import torch
+
+        started = time.monotonic()
+        if started < self._next and not now:
+            return False
+        path = self.path / _CHECKPOINT
+        with replacing(path) as temporary:
+            try:
+                torch.save(dict(state()), temporary)
+            except RuntimeError as error:  # torch's own writer, on a full disk
+                raise RunError(
+                    f"{path}: cannot be written ({first_line(error)}); make room and give --resume"
+                ) from None
+        ended = time.monotonic()
+        self._next = ended + max(self._seconds, _SAVING_SHARE * (ended - started) if self._seconds else 0)
+        return True
+
+
+@contextmanager
+def new_run_folder(
+    folder: Path, overwrite: bool, resume: bool = False, seconds: float = 60.0, say: Callable[[str], None] = print
+) -> Iterator[Work]:
+    """A hidden folder beside `folder` that takes its place when the block ends well.
+
+    When it does not, the hidden folder stays if it holds a checkpoint, and vanishes if it does not or if training diverged,
+    which it would do again.
+
+    Raises:
+        RunError: as `check_run_folder`; another process is training this run; or nothing can be written there.
+    """
+    check_run_folder(folder, overwrite, resume)
+    hidden = hidden_folder(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"), say)
+        mine = lock.acquire(run=folder.name)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
+    if not mine:
+        owner = lock.owner() or {}
+        raise RunError(
+            f"{folder}: another process is training this run (process {owner.get('pid', '?')} on {owner.get('host', '?')}); "
+            "wait for it, or choose another --out"
+        )
+    try:
+        if not resume or not was_interrupted(folder):
+            shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir(exist_ok=True)
+        _remove(hidden, ".*.tmp")  # of a process that was killed while it wrote
+        yield Work(hidden, seconds)
+        _check_target(folder, overwrite or resume)
+        _remove(hidden, _CHECKPOINT, BEST.format("*"))
+        _publish(hidden, folder)
+    except DivergedError:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    except OSError as error:
+        raise RunError(f"{folder}: the run cannot be finished: {error}") from None
+    finally:
+        if not was_interrupted(folder):
+            shutil.rmtree(hidden, ignore_errors=True)
+        lock.release()
+
+
+def _remove(folder: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def hidden_folder(folder: Path) -> Path:
+    """Where a run is written until it is finished."""
+    return folder.with_name(f".{folder.name}.unfinished")
+
+
+def _publish(hidden: Path, folder: Path) -> None:
+    if folder.exists():
+        replaced = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+        os.rename(folder, replaced)
+        os.rename(hidden, folder)
+        shutil.rmtree(replaced)
+    else:
+        os.rename(hidden, folder)

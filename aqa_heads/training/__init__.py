@@ -1,0 +1,1 @@
+"""Training on cached features: the run, its epochs, losses, starting points, references."""

@@ -1,0 +1,83 @@
+"""What a run computes with and how much of it: threads, deterministic algorithms, memory, time."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from aqa_cache.machine.devices import process_peak_memory
+
+from ..errors import TrainingError
+
+_NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
+
+
+class Clock:
+    """Seconds by stage."""
+
+    def __init__(self):
+        self._began = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage], self._last = now - self._last, now
+
+    def record(self) -> dict[str, float]:
+        return self._laps | {"total": time.perf_counter() - self._began}
+
+
+@contextmanager
+def cpu_threads(number: int | None) -> Iterator[None]:
+    """In the block torch uses so many; None: as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """On a GPU only algorithms that give the same bits every time; on the CPU all of ours do."""
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+@contextmanager
+def out_of_memory_explained(
+    device: torch.device, advice: str = "a smaller --batch-size or --encoder-hidden"
+) -> Iterator[None]:
+    """Where memory ends in the block, a TrainingError says what helps."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # On the CPU torch raises a plain RuntimeError.
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not known and not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        said = (str(error) or "out of memory").splitlines()[0]
+        raise TrainingError(
+            f"{device} has not enough memory ({said}); "
+            f"try {advice}" + ("" if device.type == "cpu" else ", or --device cpu")
+        ) from None
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes: on a GPU those of its tensors since the run began, else those of the whole process since it began."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return process_peak_memory()

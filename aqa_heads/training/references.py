@@ -1,0 +1,141 @@
+"""Closed-form references: a linear score on the mean of a sample's clip features, fitted at once and not trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import TrainingError
+
+# In units of the features' mean squared length and of the scores' standard deviation.
+_ALPHAS = np.logspace(-6, 2, 25)
+_COSTS = np.logspace(-2, 3, 11)
+_EPSILON = 0.1
+_FOLDS = 5
+# With fewer samples a held-out error says nothing about which penalty is best.
+_FEWEST_TO_CHOOSE = 10
+# Weights, intercept, penalty, how it was chosen.
+_Fit = tuple[np.ndarray, float, float, str]
+
+
+@dataclass(frozen=True)
+class LinearReference:
+    """score = features · weights + bias.
+
+    Args:
+        weights: `(dim,)` float64, points per unit of a feature.
+        bias: in points.
+        chosen: the penalty, `{"alpha": …}` of `ridge` or `{"C": …}` of `c3d-svr`; empty for a constant prediction.
+        note: how the penalty was chosen, one sentence for a person.
+    """
+
+    weights: np.ndarray
+    bias: float
+    chosen: dict[str, float]
+    note: str
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Scores in points, `(samples,)` float64, of features `(samples, dim)`."""
+        return features.astype(np.float64) @ self.weights + self.bias
+
+
+def fit_reference(
+    name: str, features: np.ndarray, scores: np.ndarray, groups: Sequence[str | None], seed: int
+) -> LinearReference:
+    """Fit a linear reference on training samples; the same input gives the same bits.
+
+    The penalty is chosen from a logarithmic grid by the squared error on held-out training samples: whole groups, in at most
+    five folds, where every sample has a group and there are two or more; else one sample at a time (`ridge`), or five
+    random folds (`c3d-svr`). With fewer than ten samples it is not chosen: `alpha` is then the features' mean squared
+    length about their mean, and `C` the scores' standard deviation divided by that.
+
+    Args:
+        name: `ridge` (squared error, squared penalty) or `c3d-svr` (support vector regression with linear kernel, error
+            free below 0.1 standard deviations of the scores).
+        features: `(samples, dim)` float32, the mean of a sample's clip features, standardised or not.
+        scores: `(samples,)`, in points.
+        groups: of each sample, None where it has none.
+        seed: of the random folds; without effect on `ridge`.
+
+    Raises:
+        TrainingError: fewer than two samples.
+
+    Source: `c3d-svr` is Parmar & Morris 2017, arXiv:1611.05125: averaged clip features, linear support vector regression.
+    Differs: whatever features the cache holds, not those of fc6; they are taken as given and not brought to length 1; the
+    penalty is chosen within the training samples.
+    """
+    assert len(features) == len(scores) == len(groups)
+    if len(features) < 2:
+        raise TrainingError(f"{name} needs at least 2 training samples with a score, got {len(features)}")
+    features, scores = features.astype(np.float64), scores.astype(np.float64)
+    centre, mean, spread = features.mean(0), scores.mean(), scores.std()
+    centred = features - centre
+    length = np.sqrt(np.square(centred).sum(1).mean())
+    if np.ptp(features, axis=0).max() == 0 or np.ptp(scores) == 0:
+        same = "scores" if np.ptp(scores) == 0 else "features"
+        return LinearReference(
+            np.zeros(len(centre)), float(mean), {}, f"constant: all training samples have the same {same}"
+        )
+    # Both penalties see lengths and angles alone, so the samples' own subspace (samples numbers each) gives the same
+    # answer as all dimensions, many times faster.
+    inputs, basis = centred / length, None
+    if len(inputs) < inputs.shape[1]:
+        basis, triangle = np.linalg.qr(inputs.T)
+        inputs = triangle.T
+    weights, intercept, chosen, note = _FITS[name](inputs, (scores - mean) / spread, groups, seed)
+    weights = (weights if basis is None else basis @ weights) * spread / length
+    bias = mean + spread * intercept - centre @ weights
+    # A penalty in the units that it has without our scaling.
+    chosen = {"alpha": chosen * length**2} if name == "ridge" else {"C": chosen * spread / length**2}
+    return LinearReference(weights, float(bias), {key: float(value) for key, value in chosen.items()}, note)
+
+
+def _ridge(inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int) -> _Fit:
+    from sklearn.linear_model import Ridge, RidgeCV
+
+    if len(inputs) < _FEWEST_TO_CHOOSE:
+        model, alpha = Ridge(alpha=1.0).fit(inputs, targets), 1.0
+        return model.coef_, model.intercept_, alpha, _too_few("alpha", inputs)
+    folds, note = _folds(inputs, groups, None)
+    model = RidgeCV(_ALPHAS, cv=folds, scoring=None if folds is None else "neg_mean_squared_error")
+    model.fit(inputs, targets)
+    return model.coef_, model.intercept_, model.alpha_, f"alpha by {note}"
+
+
+def _support_vectors(inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int) -> _Fit:
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.svm import SVR
+
+    model = SVR(kernel="linear", epsilon=_EPSILON)
+    if len(inputs) < _FEWEST_TO_CHOOSE:
+        cost, note = 1.0, _too_few("C", inputs)
+    else:
+        folds, how = _folds(inputs, groups, seed)
+        search = GridSearchCV(model, {"C": _COSTS}, cv=folds, scoring="neg_mean_squared_error", refit=False)
+        search.fit(inputs, targets)
+        cost, note = search.best_params_["C"], f"C by {how}"
+    model.set_params(C=cost).fit(inputs, targets)
+    return model.coef_[0], model.intercept_[0], cost, note
+
+
+def _folds(inputs: np.ndarray, groups: Sequence[str | None], seed: int | None):
+    """Folds for cross-validation and what they are; None: leave one out. Random folds only with a `seed`."""
+    from sklearn.model_selection import GroupKFold, KFold
+
+    known = None not in groups
+    number = min(_FOLDS, len(set(groups)))
+    if known and number > 1:
+        names = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+        folds = GroupKFold(number).split(inputs, groups=[names[group] for group in groups])
+        return list(folds), f"squared error on whole groups held out of training, {number} folds"
+    if seed is None:
+        return None, "squared error on training samples held out one at a time"
+    folds = KFold(_FOLDS, shuffle=True, random_state=seed % 2**32).split(inputs)
+    return list(folds), f"squared error on training samples held out, {_FOLDS} random folds"
+
+
+def _too_few(penalty: str, inputs: np.ndarray) -> str:
+    return f"{penalty} fixed: {len(inputs)} training samples are too few to choose it by"
+
+
+_FITS = {"ridge": _ridge, "c3d-svr": _support_vectors}

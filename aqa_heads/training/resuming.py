@@ -1,0 +1,91 @@
+"""Whether a run that exists, or was interrupted, is the one that is asked for."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from aqa_cache import __version__
+from aqa_cache.cache_file.reader import FeatureCache
+
+from ..captions.vocabulary import Vocabulary
+from ..errors import RunError
+from ..runs.folder import Work, was_interrupted
+from ..runs.format import Run, read_run
+from ..settings.training import TrainingConfig
+from .description import annotations_sha256, features_sha256
+
+# What a resumed run may have otherwise, at the price of its last bits.
+_LAST_BITS = ("device", "threads", "torch", "aqa-cache", "processes", "clip_chunk")
+
+
+def identity_of(config: TrainingConfig, cache: FeatureCache, device: torch.device) -> dict:
+    """What must agree for a run to be the same one; of `_LAST_BITS`, what only its last bits depend on."""
+    words = None if config.vocabulary is None else Vocabulary.from_paper(config.vocabulary).words
+    return {
+        **json.loads(json.dumps(config.asked())),
+        "fingerprint": cache.fingerprint,
+        "annotations": annotations_sha256(cache),
+        "features": features_sha256(cache),
+        "words": words and hashlib.sha256("\n".join(words).encode()).hexdigest(),
+        "aqa-cache": __version__,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),  # its own class of text is none that a checkpoint may hold
+    }
+
+
+def finished_run(folder: Path, identity: Mapping) -> Run | None:
+    """The run of this identity in `folder`; None if there is none that is finished.
+
+    Raises:
+        RunError: another run is there.
+    """
+    if was_interrupted(folder) or not (folder / "summary.json").is_file():
+        return None
+    run = read_run(folder)
+    if different := _differences(run.config.get("identity") or {}, identity, but=_LAST_BITS):
+        raise RunError(
+            f"{folder}: this run exists, but is another one ({'; '.join(different)}); give --overwrite to replace it, or "
+            "another --out to keep it"
+        )
+    return run
+
+
+def last_checkpoint(work: Work, folder: Path, identity: Mapping, say: Callable[[str], None]) -> dict | None:
+    """What the interrupted run of this identity left; None if there is nothing to go on with.
+
+    Raises:
+        RunError: it is another run's, or damaged.
+    """
+    checkpoint = work.load()
+    if checkpoint is None:
+        return None
+    theirs = checkpoint["identity"]
+    if different := _differences(theirs, identity, but=_LAST_BITS):
+        raise RunError(
+            f"{folder}: what was interrupted is another run ({'; '.join(different)}); give the same options and the same "
+            "cache, or --overwrite to begin again"
+        )
+    epochs, steps = len(checkpoint["epochs"]), checkpoint.get("done")
+    say(f"goes on in epoch {epochs + 1}, after {steps} steps" if steps else f"goes on after epoch {epochs}")
+    if different := _differences(theirs, identity):
+        say(
+            f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one that was never stopped"
+        )
+    return checkpoint
+
+
+def _differences(theirs: Mapping, mine: Mapping, but: tuple[str, ...] = ()) -> list[str]:
+    lines = []
+    for name, value in mine.items():
+        other = theirs.get(name)
+        if name in but or other == value:
+            continue
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            lines += _differences(other, value)
+        else:
+            lines.append(f"{name} was {other}, is {value}")
+    return lines

@@ -1,0 +1,83 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from aqa_cache.disk.locks import FileLock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from aqa_cache.disk.locks import FileLock
+lock = FileLock(Path(sys.argv[1]))
+assert lock.acquire(share="1/2")
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "a.lock")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_lock_has_one_owner_who_is_named(tmp_path, holder):
+    lock = FileLock(tmp_path / "a.lock")
+    assert not lock.acquire()
+    owner = lock.owner()
+    assert owner["pid"] == holder.pid and owner["share"] == "1/2" and owner["host"]
+
+
+def test_a_dead_owner_holds_nothing(tmp_path, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    lock = FileLock(tmp_path / "a.lock")
+    assert (tmp_path / "a.lock").exists() and lock.owner() is None
+    assert lock.acquire()
+    assert json.loads((tmp_path / "a.lock").read_text())["pid"] == os.getpid()
+
+
+def test_waiting_gets_it_when_it_is_free(tmp_path, holder):
+    threading.Timer(0.2, holder.kill).start()
+    lock = FileLock(tmp_path / "a.lock")
+    assert lock.acquire(wait=True)
+    lock.release()
+    assert not (tmp_path / "a.lock").exists()
+
+
+def test_a_lock_whose_file_was_taken_away_is_made_anew(tmp_path, monkeypatch):
+    first, second = FileLock(tmp_path / "a.lock"), FileLock(tmp_path / "a.lock")
+    assert first.acquire()
+    really = second._lock
+
+    def released_meanwhile(handle, wait):
+        first.release()  # removes the file that `handle` has open
+        return really(handle, wait)
+
+    monkeypatch.setattr(second, "_lock", released_meanwhile)
+    assert second.acquire()
+    assert FileLock(tmp_path / "a.lock").acquire() is False
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+    import errno
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    said = []
+    assert FileLock(tmp_path / "a.lock", said.append).acquire()
+    assert "knows no locks (No locks available); see to it that no other extraction writes there" in said[0]

@@ -1,0 +1,492 @@
+import os
+import shutil
+import threading
+from collections import namedtuple
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from numbered_video import image_number, number_image, write_numbered_video
+from places import MEDIA
+
+from aqa_cache.annotations import Sample
+from aqa_cache.backbones.inference import Model
+from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.writer import write_cache
+from aqa_cache.clips.preprocess import Preprocessing
+from aqa_cache.clips.rule import ClipRule
+from aqa_cache.clips.views import PLAIN, View, parse_views
+from aqa_cache.errors import AqaError, CacheError, VideoError
+from aqa_cache.extraction.pipeline import Pipeline
+from aqa_cache.frame_store import store as frame_store
+from aqa_cache.frame_store.store import FrameStore, prepare_frames
+from aqa_cache.video import reader as video_reader
+
+# Features are pixels: 255 stays 255, and nothing is subtracted.
+SIZE = 16
+PIXELS = Preprocessing(resize=(SIZE, SIZE), crop=SIZE, mean=(0, 0, 0), std=(1, 1, 1), value_range=255)
+AUGMENTED = parse_views("flip,jitter=3")
+LONG, SHORT = "long.mp4", "short.mp4"
+SAMPLES = [
+    Sample("first", LONG, 1, 41),
+    Sample("inside", LONG, 100, 160),
+    Sample("same frames", LONG, 110, 170),
+    Sample("last", LONG, 240, 299),
+    Sample("to the end", LONG, 240, 300),
+    Sample("open", LONG, 230),
+    Sample("whole", SHORT),
+    Sample("too long", SHORT, 10, 100),
+]
+RULES = [
+    ClipRule(),
+    ClipRule(clip_len=8, clip_stride=3, frame_step=2),
+    ClipRule(window=40),
+    ClipRule(window=40, clip_starts=(4, 10, 24)),
+    ClipRule(clip_len=4, clip_starts=(0, 2, 20), frame_step=5),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    write_numbered_video(folder / LONG, 300)
+    write_numbered_video(folder / SHORT, 57)
+    return folder
+
+
+def write_pixel_cache(path, folder, samples=SAMPLES, rule=None, views=(PLAIN,), stream=None):
+    """Extract with a backbone whose feature of a clip is the clip itself."""
+    rule = rule or ClipRule()
+    model = Model(torch.nn.Flatten(), torch.device("cpu"), "fp32", PIXELS, 4)
+    line = Pipeline(model, rule, folder, samples, views=views, stream=stream, workers=2)
+    records = sorted(line.records(), key=lambda record: samples.index(record.sample))
+    meaning = Meaning(
+        "pixels", "all of them", 3 * rule.clip_len * SIZE**2, "none", "", PIXELS.record(), {**rule.record(), "stream": stream}
+    )  # fmt: skip
+    write_cache(path, records, meaning, views=[view.name for view in views], dtype="float32")
+    return path
+
+
+def prepare(path, cache, folder, views=AUGMENTED, **options):
+    with FeatureCache(cache) as opened:
+        prepare_frames(path, opened, folder, views, workers=2, **options)
+    return FrameStore(path)
+
+
+@pytest.fixture(scope="module")
+def cache(folder, tmp_path_factory):
+    return write_pixel_cache(tmp_path_factory.mktemp("cache") / "feats.h5", folder)
+
+
+@pytest.fixture
+def fails_to_decode(monkeypatch):
+    def decode(*_, **__):
+        raise AssertionError("nothing was to be decoded")
+
+    monkeypatch.setattr(video_reader, "decode", decode)
+
+
+def clips_of(store, sample_id, view=0):
+    return np.stack([store.clip(sample_id, view, number) for number in range(store.count(sample_id))])
+
+
+def numbers_of(store, sample_id, view=0):
+    """The numbers of the frames of all clips of a view, read from the pixels."""
+    clips = clips_of(store, sample_id, view)[:, :, :, :: -1 if store.views[view].flip else 1]
+    scale = 64 // SIZE
+    return [[image_number(frame.repeat(scale, 0).repeat(scale, 1)) for frame in clip] for clip in clips]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_clip_of_every_view_is_what_extraction_gives_the_backbone(folder, tmp_path, rule):
+    cache = write_pixel_cache(tmp_path / "feats.h5", folder, rule=rule, views=AUGMENTED)
+    with prepare(tmp_path / "feats.frames", cache, folder) as store, FeatureCache(cache) as cache:
+        assert store.views == AUGMENTED
+        assert [not reason for reason in cache.reasons] == [True] * 7 + [False]
+        partly = 0
+        for index, sample in enumerate(cache.samples[:-1]):
+            available = store.available(sample.sample_id)
+            assert available == [view for view in range(len(AUGMENTED)) if cache.has_features(index, view)]
+            partly += len(available) < len(AUGMENTED)
+            for view in available:
+                clips = clips_of(store, sample.sample_id, view)
+                assert clips.dtype == np.uint8 and clips.shape[1:] == (rule.clip_len, SIZE, SIZE, 3)
+                features = clips.transpose(0, 4, 1, 2, 3).reshape(len(clips), -1)
+                np.testing.assert_array_equal(features, cache.features(index, view))
+        assert partly
+
+
+def test_the_store_does_not_depend_on_the_views_of_the_cache(folder, tmp_path, cache):
+    among = write_pixel_cache(tmp_path / "feats.h5", folder, views=parse_views("jitter=2"))
+    with prepare(tmp_path / "alone", cache, folder) as alone, prepare(tmp_path / "among", among, folder) as store:
+        assert alone.contents == store.contents
+        for sample in SAMPLES[:-1]:
+            assert alone.available(sample.sample_id) == store.available(sample.sample_id)
+            np.testing.assert_array_equal(clips_of(alone, sample.sample_id, 0), clips_of(store, sample.sample_id, 0))
+
+
+def test_views_are_there_up_to_both_ends_of_the_video_and_no_further(folder, tmp_path):
+    samples = [
+        Sample("at 0", LONG, 0, 16),
+        Sample("at 1", LONG, 1, 17),
+        Sample("at 2", LONG, 2, 34),
+        Sample("to 298", LONG, 266, 298),
+        Sample("to 299", LONG, 283, 299),
+        Sample("to 300", LONG, 284, 300),
+        Sample("open", LONG, 281),  # frame 297 is its last one in a clip
+        Sample("whole", SHORT),  # 57 frames are 3 clips and 9 frames over
+    ]
+    cache = write_pixel_cache(tmp_path / "feats.h5", folder, samples)
+    views = parse_views("flip,jitter=2")
+    missing = {"at 0": {-2, -1}, "at 1": {-2}, "at 2": set(), "to 298": set(), "to 299": {2}, "to 300": {1, 2}, "open": set(), "whole": {-2, -1}}  # fmt: skip
+    with prepare(tmp_path / "feats.frames", cache, folder, views) as store:
+        for sample in samples:
+            expected = [number for number, view in enumerate(views) if view.shift not in missing[sample.sample_id]]
+            assert store.available(sample.sample_id) == expected, sample
+            for view in expected:
+                firsts = [numbers[0] - views[view].shift for numbers in numbers_of(store, sample.sample_id, view)]
+                start, end = sample.start_frame or 0, sample.end_frame or (300 if sample.video == LONG else 57)
+                assert firsts == ClipRule().first_frames(start, end)
+
+
+def test_a_frame_that_several_clips_and_views_take_is_there_once(folder, tmp_path):
+    rule = ClipRule(clip_stride=4)
+    samples = [Sample("a", LONG, 1, 33), Sample("b", LONG, 200, 232), Sample("c", LONG, 200, 232)]
+    cache = write_pixel_cache(tmp_path / "feats.h5", folder, samples, rule)
+    prepare(tmp_path / "feats.frames", cache, folder, parse_views("flip,jitter=3")).close()
+    with h5py.File(tmp_path / "feats.frames") as file:
+        frames = file["frames"]
+        # a: frames 0 to 35, from where one view begins, b and c: 197 to 234
+        assert frames.shape == (36 + 38 + 38, SIZE, SIZE, 3) and frames.chunks is None
+        scale = 64 // SIZE
+        numbers = [image_number(frame.repeat(scale, 0).repeat(scale, 1)) for frame in frames]
+        assert numbers == [*range(36), *range(197, 235), *range(197, 235)]
+        assert os.path.getsize(tmp_path / "feats.frames") < frames.size + 20_000
+
+
+def test_every_video_is_decoded_once_and_only_where_clips_are(folder, tmp_path, monkeypatch):
+    wanted, really = {}, video_reader.decode
+
+    def decode(path, *arguments, **options):
+        assert path.name not in wanted
+        wanted[path.name] = options["wanted"]
+        return really(path, *arguments, **options)
+
+    samples = [Sample("open", SHORT, 3), Sample("a", LONG, 20, 120), Sample("b", LONG, 190, 290)]
+    cache = write_pixel_cache(tmp_path / "feats.h5", folder, samples, ClipRule(window=40))
+    monkeypatch.setattr(video_reader, "decode", decode)
+    done = []
+    prepare(
+        tmp_path / "feats.frames", cache, folder, parse_views("jitter=1"), progress=lambda *counts: done.append(counts)
+    )
+    # Two clips of a window of 40 frames leave its last 8 out.
+    assert wanted == {SHORT: [(16, 50)], LONG: [(79, 113), (249, 283)]}
+    assert done == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_a_flip_needs_no_frames_of_its_own(folder, tmp_path, cache):
+    with (
+        prepare(tmp_path / "flip.frames", cache, folder, parse_views("flip")) as flip,
+        prepare(tmp_path / "plain.frames", cache, folder, (PLAIN,)) as plain,
+    ):
+        assert flip.available("whole") == [0, 1] and plain.available("whole") == [0]
+        np.testing.assert_array_equal(clips_of(flip, "whole", 1), clips_of(plain, "whole")[:, :, :, ::-1])
+    assert os.path.getsize(tmp_path / "flip.frames") - os.path.getsize(tmp_path / "plain.frames") < 20_000
+
+
+def test_clips_are_the_callers_own(folder, tmp_path, cache):
+    with prepare(tmp_path / "feats.frames", cache, folder) as store:
+        for view in store.available("inside"):
+            clip = store.clip("inside", view, 0)
+            assert clip.flags.c_contiguous
+            before = clip.copy()
+            torch.from_numpy(clip).zero_()
+            np.testing.assert_array_equal(store.clip("inside", view, 0), before)
+
+
+def test_another_stream_than_the_best_one(tmp_path):
+    name = "two_video_streams.mp4"
+    samples = [Sample("a", name, 30, 62)]
+    clips = {}
+    for stream in (None, 0, 3):
+        cache = write_pixel_cache(tmp_path / "feats.h5", MEDIA, samples, stream=stream)
+        with prepare(tmp_path / f"{stream}.frames", cache, MEDIA, (PLAIN,)) as store, FeatureCache(cache) as features:
+            clips[stream] = clips_of(store, "a")
+            pixels = clips[stream].transpose(0, 4, 1, 2, 3).reshape(2, -1)
+            np.testing.assert_array_equal(pixels, features.features(0))
+    np.testing.assert_array_equal(clips[None], clips[3])
+    assert not np.array_equal(clips[None], clips[0])
+
+
+def test_a_folder_of_images_and_a_single_video(folder, tmp_path):
+    from PIL import Image
+
+    images = tmp_path / "videos" / "images"
+    images.mkdir(parents=True)
+    for number in range(20):
+        Image.fromarray(number_image(number)).save(images / f"{number:02d}.png")
+    cache = write_pixel_cache(tmp_path / "images.h5", tmp_path / "videos", [Sample("images", "images")])
+    for videos in (tmp_path / "videos", images):
+        with prepare(tmp_path / "images.frames", cache, videos) as store:
+            assert numbers_of(store, "images") == [list(range(16))]
+    cache = write_pixel_cache(tmp_path / "video.h5", folder, [Sample("whole", SHORT)])
+    with prepare(tmp_path / "video.frames", cache, folder / SHORT) as store:
+        assert store.count("whole") == 3
+
+
+def test_what_is_there_is_not_decoded_again(folder, tmp_path, cache, request):
+    prepare(tmp_path / "feats.frames", cache, folder).close()
+    before, said = (tmp_path / "feats.frames").stat(), []
+    request.getfixturevalue("fails_to_decode")
+    prepare(tmp_path / "feats.frames", cache, folder, say=said.append).close()
+    assert (tmp_path / "feats.frames").stat() == before and said == []
+
+
+def change_a_rule(folder, cache):
+    return write_pixel_cache(cache, folder, rule=ClipRule(clip_stride=8)), AUGMENTED
+
+
+def change_the_samples(folder, cache):
+    return write_pixel_cache(cache, folder, SAMPLES[1:]), AUGMENTED
+
+
+def change_the_views(folder, cache):
+    return cache, parse_views("jitter=4")
+
+
+def touch_a_video(folder, cache):
+    stat = (folder / SHORT).stat()
+    os.utime(folder / SHORT, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000_000))
+    return cache, AUGMENTED
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (change_a_rule, "clip rule, samples"),
+        (change_the_samples, "samples"),
+        (change_the_views, "views"),
+        (touch_a_video, "videos"),
+    ],
+)
+def test_what_does_not_fit_is_decoded_anew(folder, tmp_path, change, what):
+    videos = shutil.copytree(folder, tmp_path / "videos")
+    cache = write_pixel_cache(tmp_path / "feats.h5", videos)
+    path, said = tmp_path / "feats.frames", []
+    with prepare(path, cache, videos) as earlier:
+        clips = clips_of(earlier, "whole")
+        cache, views = change(videos, cache)
+        with prepare(path, cache, videos, views, say=said.append) as store:
+            assert f"{path}: holds frames of other {what}; they are decoded anew." in said
+            assert store.contents != earlier.contents and store.views == views
+        np.testing.assert_array_equal(clips_of(earlier, "whole"), clips)  # whoever reads the old one can go on
+    assert sorted(os.listdir(tmp_path)) == ["feats.frames", "feats.h5", "videos"]
+
+
+def test_of_two_that_want_the_same_one_decodes_and_the_other_waits(folder, tmp_path, cache, monkeypatch):
+    begun, go_on, decoded, waits = threading.Event(), threading.Event(), [], threading.Event()
+    really, path = video_reader.decode, tmp_path / "feats.frames"
+
+    def decode(video, *arguments, **options):
+        decoded.append(video.name)
+        begun.set()
+        assert go_on.wait(30)
+        return really(video, *arguments, **options)
+
+    def say(line):
+        said.append(line)
+        if line.startswith("Waiting"):
+            waits.set()
+
+    monkeypatch.setattr(video_reader, "decode", decode)
+    said = []
+    both = [threading.Thread(target=lambda: prepare(path, cache, folder, say=say).close()) for _ in range(2)]
+    both[0].start()
+    assert begun.wait(30)
+    both[1].start()
+    assert waits.wait(30) and not path.exists()
+    go_on.set()
+    for thread in both:
+        thread.join()
+    assert sorted(decoded) == [LONG, SHORT]
+    assert [line for line in said if f"process {os.getpid()} on" in line and "decodes frames into" in line]
+    with FrameStore(path) as store:
+        assert store.count("whole") == 3
+    assert os.listdir(tmp_path) == ["feats.frames"]
+
+
+def test_what_a_killed_process_left_is_removed(folder, tmp_path, cache):
+    (tmp_path / ".feats.frames.abc123.tmp").write_bytes(bytes(100))
+    (tmp_path / ".other.frames.abc123.tmp").write_bytes(bytes(100))
+    prepare(tmp_path / "feats.frames", cache, folder).close()
+    assert sorted(os.listdir(tmp_path)) == [".other.frames.abc123.tmp", "feats.frames"]
+
+
+def refused(error, path, cache, videos, **options):
+    """The message, after which nothing is left but what was there."""
+    before = sorted(path.parent.iterdir())
+    with pytest.raises(error) as raised:
+        prepare(path, cache, videos, **options)
+    assert sorted(path.parent.iterdir()) == before
+    return str(raised.value)
+
+
+def test_videos_that_are_not_there(folder, tmp_path, cache, fails_to_decode):
+    (tmp_path / "videos").mkdir()
+    path = tmp_path / "feats.frames"
+    assert refused(VideoError, path, cache, tmp_path / "videos") == (
+        f"{tmp_path / 'videos'}: 2 of the 2 video(s) whose features are in {cache} are not there: long.mp4 (of first, inside, "
+        "same frames and 3 more), short.mp4 (of whole); give the folder that aqa-extract was given, with all its videos"
+    )
+    shutil.copy2(folder / LONG, tmp_path / "videos" / LONG)
+    assert "1 of the 2 video(s)" in refused(VideoError, path, cache, tmp_path / "videos")
+    assert "nowhere: no such video or folder" in refused(AqaError, path, cache, tmp_path / "nowhere")
+
+
+def test_videos_that_have_changed_since_extraction(folder, tmp_path, cache, fails_to_decode):
+    videos = shutil.copytree(folder, tmp_path / "videos")
+    with open(videos / SHORT, "ab") as file:
+        file.write(bytes(10))
+    message = refused(VideoError, tmp_path / "feats.frames", cache, videos)
+    assert "1 of the 2 video(s) have another size than when the features in" in message
+    assert "short.mp4 (of whole); put back the videos of then, or extract again" in message
+
+
+def test_samples_that_cannot_be_decoded_now(folder, tmp_path, cache):
+    videos, said = shutil.copytree(folder, tmp_path / "videos"), []
+    (videos / LONG).write_bytes(bytes((videos / LONG).stat().st_size))
+    message = refused(VideoError, tmp_path / "feats.frames", cache, videos, say=said.append)
+    assert f"{videos}: 6 of 7 sample(s) cannot be decoded now, though their features were extracted:\n  " in message
+    assert "inside (long.mp4): needs frames [100, 148) but the video cannot be opened as a video" in message
+    assert "\n  … and 1 more\nSee that the videos are those that aqa-extract was given, or extract again" in message
+    assert sum("The others are still tried" in line for line in said) == 1
+
+
+def test_a_video_that_hangs(folder, tmp_path, cache, monkeypatch):
+    release, really = threading.Event(), video_reader.decode
+
+    def decode(path, *arguments, **options):
+        for frame in really(path, *arguments, **options):
+            if path.name == SHORT and frame.index == 5:
+                release.wait(30)
+            yield frame
+
+    monkeypatch.setattr(video_reader, "decode", decode)
+    try:
+        message = refused(VideoError, tmp_path / "feats.frames", cache, folder, decode_timeout=0.5)
+    finally:
+        release.set()
+    assert "1 of 7 sample(s)" in message and "whole (short.mp4): decoding has not moved for 0.5 seconds" in message
+
+
+def rewritten(path, cache, change):
+    """A copy of a cache with records and meaning as `change` makes them."""
+    with FeatureCache(cache) as opened:
+        records, meaning = change(opened.records(), opened.meaning)
+    write_cache(path, records, meaning, dtype="float32")
+    return path
+
+
+def test_caches_that_no_backbone_can_be_trained_from(folder, tmp_path, cache, fails_to_decode):
+    def imported(records, meaning):
+        return records, replace(meaning, preprocessing={}, clip_rule={"clip_len": 16})
+
+    def shifted(records, meaning):
+        view = records[0].views[0]
+        moved = replace(view, first_frame=view.first_frame + [0, 1])
+        return [replace(records[0], views=[moved])], meaning
+
+    def unknown(records, meaning):
+        view = records[0].views[0]
+        return [replace(records[0], views=[replace(view, first_frame=view.first_frame * 0 - 1)])], meaning
+
+    def failed(records, meaning):
+        return records[-1:], meaning
+
+    path, other = tmp_path / "feats.frames", tmp_path / "other.h5"
+    for change, expected in (
+        (imported, "does not say how its clips are made from video, as imported features do not"),
+        (shifted, "the clips of first begin at frames 1, 18, which its clip rule does not give; extract again"),
+        (unknown, "the clips of first begin at frames -1, -1, which its clip rule does not give"),
+        (failed, f"none of its 1 sample(s) has features; see: aqa-data show {other}"),
+    ):
+        rewritten(other, cache, change)
+        assert f"{other}: {expected}" in refused(CacheError, path, other, folder)
+
+
+def test_a_disk_without_room(folder, tmp_path, cache, monkeypatch, fails_to_decode):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(frame_store.shutil, "disk_usage", lambda path: usage(0, 0, 1000))
+    message = refused(AqaError, tmp_path / "feats.frames", cache, folder)
+    assert (
+        f"frames need 0.00 GiB, but {tmp_path} has 0.00 GiB free; make room, choose another place with --frames"
+        in message
+    )
+
+
+@pytest.mark.parametrize("full_at", [None, 0, 3])
+def test_a_disk_that_is_full_before_or_while_frames_are_decoded(folder, tmp_path, cache, full_at):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(done=None, total=None):
+        if done == full_at:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+
+    fill()
+    try:
+        message = refused(AqaError, tmp_path / "feats.frames", cache, folder, progress=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert message == f"{tmp_path / 'feats.frames'}: writing failed ([Errno 27] File too large); nothing was changed"
+
+
+def test_places_where_no_store_can_be(folder, tmp_path, cache, fails_to_decode):
+    (tmp_path / "notes").write_text("not mine")
+    shutil.copy(cache, tmp_path / "feats.h5")
+    for path, expected in (
+        (tmp_path / "notes", "notes: cannot be read as a frame store ("),
+        (tmp_path / "feats.h5", "is an HDF5 file of format 'aqa-feature-cache', expected a frame store"),
+        (tmp_path, "is a folder, expected the name of a file to write, such as"),
+        (tmp_path / "nowhere" / "feats.frames", "nowhere does not exist; make it first"),
+    ):
+        with pytest.raises(AqaError) as raised:
+            prepare(path, cache, folder)
+        assert expected in str(raised.value)
+    assert (tmp_path / "notes").read_text() == "not mine"
+
+
+def test_stores_that_cannot_be_read(folder, tmp_path, cache):
+    path = tmp_path / "feats.frames"
+    with pytest.raises(CacheError, match="no such file; expected frames"):
+        FrameStore(path)
+    prepare(path, cache, folder).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CacheError, match="cannot be read as a frame store .*truncated.*; if it is one, remove it"):
+        FrameStore(path)
+    path.write_bytes(whole)
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 2
+    with pytest.raises(CacheError, match="has format version 2, this program reads 1; remove it"):
+        FrameStore(path)
+
+
+def test_views_come_in_any_number_and_order(folder, tmp_path, cache):
+    views = (PLAIN, View(3, True), View(-2), View(3))
+    with prepare(tmp_path / "feats.frames", cache, folder, views) as store:
+        assert store.views == views and store.available("inside") == [0, 1, 2, 3]
+        assert [numbers_of(store, "inside", view)[0][0] for view in range(4)] == [100, 103, 98, 103]
+        assert store.available("first") == [0, 1, 3]
+
+
+def test_a_store_of_more_views_serves_those_who_want_fewer(folder, tmp_path, monkeypatch):
+    cache = write_pixel_cache(tmp_path / "feats.h5", folder)
+    prepare(tmp_path / "feats.frames", cache, folder, AUGMENTED).close()
+    monkeypatch.setattr("aqa_cache.frame_store.store._write", lambda *_: pytest.fail("decoded again"))
+    for views in ("flip", "jitter=2", None):
+        prepare(tmp_path / "feats.frames", cache, folder, parse_views(views)).close()

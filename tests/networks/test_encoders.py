@@ -1,0 +1,139 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from aqa_heads.errors import TrainingError
+from aqa_heads.networks.encoders import (
+    AttentionEncoder,
+    AverageEncoder,
+    GruEncoder,
+    LstmEncoder,
+    TransformerEncoder,
+    make_encoder,
+)
+from aqa_heads.settings.experiments import ENCODERS
+
+DIM = 5
+
+
+def ready(name):
+    """An encoder whose every weight matters, evaluated."""
+    encoder = make_encoder(name, DIM, 8, 2)
+    if name == "attention":
+        torch.nn.init.normal_(encoder.weight.weight)
+    return encoder.eval()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_padding_and_the_rest_of_the_batch_change_nothing(name):
+    encoder, counts = ready(name), [6, 1, 3]
+    samples = [torch.randn(number, DIM) for number in counts]
+    for longest in (6, 9):
+        batch = torch.stack([F.pad(sample, (0, 0, 0, longest - len(sample))) for sample in samples])
+        encoded = encoder(batch, torch.tensor(counts))
+        assert encoded.shape == (3, encoder.out_dim)
+        for sample, row in zip(samples, encoded, strict=True):
+            alone = encoder(sample[None], torch.tensor([len(sample)]))
+            torch.testing.assert_close(row, alone[0])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_one_clip_and_several_hundred_in_one_batch_give_finite_gradients(name):
+    encoder = ready(name).train()
+    count = torch.tensor([1, 400])
+    features = torch.randn(2, 400, DIM)
+    features[0, 1:] = 0
+    features.requires_grad_()
+    encoded = encoder(features, count)
+    encoded.square().sum().backward()
+    # An RNN has forgotten the first of several hundred clips, so only the last ones are sure to matter.
+    assert encoded.isfinite().all() and features.grad.isfinite().all() and (features.grad[1, -1] != 0).any()
+    for key, parameter in encoder.named_parameters():
+        assert parameter.grad.isfinite().all() and (parameter.grad != 0).any(), key
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "transformer"])
+def test_the_order_of_clips_matters(name):
+    encoder, features = ready(name), torch.randn(1, 4, DIM)
+    assert (encoder(features, torch.tensor([4])) - encoder(features.flip(1), torch.tensor([4]))).abs().max() > 1e-3
+
+
+def test_average_is_over_the_real_clips():
+    features = torch.tensor([[[1.0, 2.0], [3.0, 6.0]], [[5.0, 7.0], [0.0, 0.0]]])
+    assert AverageEncoder(2)(features, torch.tensor([2, 1])).tolist() == [[2.0, 4.0], [5.0, 7.0]]
+
+
+@pytest.mark.parametrize("encoder", [LstmEncoder(5, 4, 2), GruEncoder(5, 4, 2)])
+def test_recurrent_encoders_give_the_output_at_the_last_real_clip(encoder):
+    encoder.eval()
+    features, count = torch.randn(3, 6, 5), torch.tensor([6, 1, 3])
+    expected = torch.stack(
+        [encoder.rnn(sample[None, :number])[0][0, -1] for sample, number in zip(features, count, strict=True)]
+    )
+    torch.testing.assert_close(encoder(features, count), expected)
+
+
+@pytest.mark.parametrize("hidden, parameters", [(8192, 1_073_872_896), (1024, 46_153_728)])
+def test_parameter_counts_of_the_lstm_encoder(hidden, parameters):
+    with torch.device("meta"):
+        encoder = LstmEncoder(8192, hidden, 2)
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == parameters
+
+
+@pytest.mark.parametrize("encoder", [LstmEncoder(8, 6, 2), GruEncoder(8, 6, 2)])
+def test_first_layer_starts_orthogonal_with_gain_sqrt_2(encoder):
+    weight = encoder.rnn.weight_ih_l0.detach()
+    torch.testing.assert_close(weight.T @ weight, 2 * torch.eye(8))
+    weight = encoder.rnn.weight_hh_l0.detach()
+    torch.testing.assert_close(weight.T @ weight, 2 * torch.eye(6))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "transformer"])
+def test_dropout_ends_with_training(name):
+    encoder, features, count = ready(name), torch.randn(2, 3, DIM), torch.tensor([3, 3])
+    assert torch.equal(encoder(features, count), encoder(features, count))
+    encoder.train()
+    assert not torch.equal(encoder(features, count), encoder(features, count))
+
+
+def test_attention_starts_as_the_average():
+    features, count = torch.randn(2, 4, DIM), torch.tensor([4, 2])
+    features[1, 2:] = 0
+    encoder = AttentionEncoder(DIM)
+    torch.testing.assert_close(encoder(features, count), AverageEncoder(DIM)(features, count))
+    torch.testing.assert_close(
+        encoder.contributions(features, count), torch.tensor([[0.25] * 4, [0.5, 0.5, 0, 0]]), atol=1e-7, rtol=0
+    )
+
+
+def test_attention_worked_by_hand():
+    encoder = AttentionEncoder(1, 1)
+    for layer in (encoder.content, encoder.gate):
+        torch.nn.init.ones_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    torch.nn.init.constant_(encoder.weight.weight, 2)
+    features, count = torch.tensor([[[0.0], [1.0], [0.0]]]), torch.tensor([2])
+    # 2 * tanh(1) * sigmoid(1) = 1.1136, and exp(1.1136) / (exp(0) + exp(1.1136)) = 0.7528
+    weights = encoder.contributions(features, count)
+    assert weights[0].tolist() == pytest.approx([0.2472, 0.7528, 0], abs=1e-4)
+    assert encoder(features, count).item() == pytest.approx(0.7528, abs=1e-4)
+
+
+def test_contributions_are_what_the_clips_are_weighted_by():
+    encoder, features, count = ready("attention"), torch.randn(2, 4, DIM), torch.tensor([4, 3])
+    features[1, 3:] = 0
+    weights = encoder.contributions(features, count)
+    torch.testing.assert_close(weights.sum(1), torch.ones(2))
+    assert weights[1, 3] == 0 and weights.max() > 0.3
+    torch.testing.assert_close((weights.unsqueeze(2) * features).sum(1), encoder(features, count))
+
+
+def test_a_width_that_the_transformer_cannot_have_is_one_message():
+    with pytest.raises(TrainingError, match="hidden size is 100, expected a multiple of 8 .* try --encoder-hidden 104"):
+        TransformerEncoder(DIM, 100)
+
+
+def test_c3d_lstm_is_one_layer_256_wide():
+    # 4 gates * (4096 + 256 inputs + 2 biases) * 256
+    encoder = make_encoder("lstm", 4096, 256, 1)
+    assert encoder.out_dim == 256 and sum(parameter.numel() for parameter in encoder.parameters()) == 4_458_496

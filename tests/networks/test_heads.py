@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from aqa_heads.networks.heads import Heads
+
+
+def test_parameter_counts_are_the_originals():
+    classes = {"position": 3, "armstand": 2, "rotation_type": 4, "somersaults": 10, "twists": 8}
+    with torch.device("meta"):
+        heads = Heads(8192, True, classes)
+    count = {
+        name: sum(parameter.numel() for parameter in getattr(heads, name).parameters())
+        for name in ("fc6", "score", "classes")
+    }
+    assert count == {"fc6": 33_558_528, "score": 4_097, "classes": 110_619}
+
+
+def test_any_column_name_can_be_a_head():
+    heads = Heads(3, True, {"type": 2, "a.b": 3, "": 4, "forward": 5})
+    score, classes = heads(torch.randn(2, 3))
+    assert score.shape == (2,)
+    assert {name: tuple(logits.shape) for name, logits in classes.items()} == {
+        "type": (2, 2), "a.b": (2, 3), "": (2, 4), "forward": (2, 5),
+    }  # fmt: skip
+
+
+def test_without_score_there_is_no_score():
+    score, classes = Heads(3, False, {"a": 2})(torch.randn(2, 3))
+    assert score is None and list(classes) == ["a"]
+
+
+def test_dropout_is_before_and_after_the_shared_layer_and_only_in_training():
+    torch.manual_seed(0)
+    heads = Heads(50, True, {"a": 2}, dropout=0.5)
+    encoded = torch.ones(2000, 50)
+    assert torch.equal(heads.eval()(encoded)[0], heads(encoded)[0])
+    seen = []
+    heads.fc6.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+    heads.score.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
+    heads.train()(encoded)
+    (before, made), (after, _) = seen
+    assert (before == 0).float().mean().item() == pytest.approx(0.5, abs=0.02) and set(before.unique().tolist()) == {
+        0.0,
+        2.0,
+    }
+    alive = torch.relu(made) > 0
+    assert (after[alive] == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_without_a_shared_layer_the_score_is_linear():
+    heads = Heads(3, True, {}, shared=False)
+    assert heads.fc6 is None and sum(parameter.numel() for parameter in heads.parameters()) == 3 + 1
+    left, right = torch.randn(2, 4, 3)
+    zero = heads(torch.zeros(1, 3))[0]
+    torch.testing.assert_close(heads(left)[0] + heads(right)[0] - zero, heads(left + right)[0])
+
+
+def test_a_direct_path_is_beside_everything_else():
+    heads = Heads(3, True, {"a": 2}, direct=5)
+    mean = torch.randn(4, 5)
+    torch.testing.assert_close(heads(torch.randn(4, 3), mean)[0], heads.direct(mean).squeeze(1))
+    assert Heads(3, False, {"a": 2}, direct=5).direct is None

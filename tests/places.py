@@ -1,0 +1,9 @@
+"""Where test data lie."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parent / "data"
+MEDIA = DATA / "media"
+MTL_AQA = Path(os.environ.get("AQA_MTL_AQA", ROOT.parent / "shared" / "mtl_aqa"))

@@ -1,0 +1,73 @@
+"""Laws of the figures: names stay apart, colours are the page's, and everything is said in words too."""
+
+import re
+
+import numpy as np
+
+from aqa_heads.report.figures import (
+    LOSS_LABEL,
+    SMALL,
+    TEST_LABEL,
+    WORD_LOSS_LABEL,
+    Curve,
+    Dots,
+    _apart,
+    _value_range,
+    draw_curves,
+    draw_dots,
+)
+from aqa_heads.report.matrix_figures import draw_matrix
+
+
+def test_names_beside_lines_never_overlap_and_keep_their_order():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        wanted = sorted(rng.uniform(0, 100, rng.integers(1, 11)))
+        placed = _apart(wanted, 10, 0, 100)
+        assert len(placed) == len(wanted)
+        assert placed[0] >= -1e-9 and placed[-1] <= 100 + 1e-9
+        assert all(after - before >= 10 - 1e-9 for before, after in zip(placed, placed[1:], strict=False))
+    assert _apart([10, 50, 90], 10, 0, 100) == [10, 50, 90]
+
+
+def test_members_and_the_chosen_epoch_are_drawn():
+    epochs = np.arange(1.0, 5.0)
+    plain = draw_curves([Curve("a", 1, epochs, epochs)], LOSS_LABEL, SMALL, "title", "said")
+    members = tuple((epochs, epochs + shift) for shift in (-0.5, 0.5))
+    full = draw_curves([Curve("a", 1, epochs, epochs, members, ((2.0, 2.0),))], LOSS_LABEL, SMALL, "title", "said")
+    assert full.svg.count("<path") > plain.svg.count("<path") and 'aria-label="said"' in full.svg
+
+
+def test_more_than_eight_rows_are_told_apart_by_line_and_marker():
+    epochs = np.arange(1.0, 4.0)
+    drawn = draw_curves([Curve("a", n, epochs, epochs + n) for n in (0, 8)], TEST_LABEL, SMALL, "t", "d")
+    assert "stroke-dasharray" in drawn.svg
+    one, other = (draw_dots([Dots("g", ((0.5, n),))], [("a", n)], "x", "t", "d", 400).svg for n in (0, 8))
+    assert one != other
+
+
+def test_a_loss_axis_begins_at_zero_and_that_of_words_near_the_lowest():
+    values = [np.array([3.0, 2.5])]
+    assert _value_range(values, [], LOSS_LABEL)[0] == 0
+    assert 2 < _value_range(values, [3.2], WORD_LOSS_LABEL)[0] < 2.5
+    low, high, logarithmic = _value_range([np.array([100.0, 1.0])], [], LOSS_LABEL)
+    assert logarithmic and 0 < low < 1 and high > 100
+
+
+def test_a_matrix_has_its_numbers_as_text_and_its_shades_as_colours_of_the_page():
+    shares = np.array([[1.0, 0.0], [0.25, np.nan]])
+    drawn = draw_matrix(
+        shares, ["pike & <b>", "tuck"], ["p", "t"], ("true", "predicted"), "t", "d", [["17", ""], ["3", "9"]]
+    )
+    assert {"17", "3", "9", "pike &amp; &lt;b&gt;"} <= set(re.findall(r">([^<>\n]+)</text>", drawn.svg))
+    assert drawn.svg.count("fill: var(--series-1)") == 2  # none where the share is 0 or unknown
+    assert max(float(opacity) for opacity in re.findall(r"opacity: ([0-9.]+)", drawn.svg)) < 0.6
+
+
+def test_a_matrix_of_many_columns_stays_within_a_page():
+    drawn = draw_matrix(
+        np.full((2, 300), 0.5), ["a", "b"], [str(n) for n in range(300)], ("row", "clip"), "t", "d", [["1"] * 300] * 2
+    )
+    assert (
+        int(re.search(r'width="(\d+)"', drawn.svg)[1]) < 1300 and ">1</text>" not in drawn.svg.split("clip")[0][-200:]
+    )

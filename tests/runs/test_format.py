@@ -1,0 +1,238 @@
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from scipy.stats import kendalltau, pearsonr, spearmanr
+from synthetic_cache import small_models, write_synthetic_cache
+
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_heads.errors import RunError
+from aqa_heads.evaluation.predictions import predict
+from aqa_heads.runs.format import read_run
+from aqa_heads.settings.training import TrainingConfig
+from aqa_heads.training.run import train
+
+HEADER = (
+    "epoch,train_loss,train_score_loss,train_class_loss,train_caption_loss,train_caption_loss_per_token,val_spearman,"
+    "val_relative_l2,val_class_accuracy,val_caption_loss_per_token,test_spearman,test_relative_l2,seconds"
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    path = write_synthetic_cache(folder / "feats.h5")
+    with small_models():
+        config = TrainingConfig(
+            path, "1", attention="dot", encoder="attention", epochs=2, out=folder / "runs", device="cpu", meteor=False
+        )
+        yield train(config), path
+
+
+def test_the_folder_holds_every_file_and_nothing_else(trained):
+    run, _ = trained
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "caption_attention.csv", "config.json", "contributions.csv", "metrics.csv", "model.safetensors", "predictions.csv",
+        "summary.json", "vocabulary.json",
+    ]  # fmt: skip
+    assert [path.name for path in run.folder.parent.iterdir()] == ["exp1-attention-dot-encoder-attention"]
+    assert len({path.stat().st_mode for path in run.folder.iterdir()}) == 1
+
+
+def test_the_headers_are_the_contract(trained):
+    run, _ = trained
+    metrics, predictions = [
+        (run.folder / name).read_text().splitlines()[0] for name in ("metrics.csv", "predictions.csv")
+    ]
+    assert metrics == HEADER
+    assert predictions == (
+        "sample_id,split,group,difficulty,final_score,predicted_score,class_position,predicted_class_position,"
+        "class_twists,predicted_class_twists,caption,predicted_caption"
+    )
+
+
+def test_json_is_strict(trained):
+    run, _ = trained
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    for name in ("config.json", "summary.json"):
+        json.loads((run.folder / name).read_text(), parse_constant=refuse)
+
+
+def test_the_loaded_model_predicts_what_was_written(trained):
+    run, path = trained
+    with FeatureCache(path) as cache:
+        clips = [torch.from_numpy(cache.features(index)) for index in range(len(cache))]
+    made = predict(run.load_model(), clips, run.vocabulary)
+    with FeatureCache(path) as cache:
+        place = {sample.sample_id: index for index, sample in enumerate(cache.samples)}
+    assert [row["split"] for row in run.predictions] == ["train"] * 9 + ["val"] * 3 + ["test"] * 6
+    for row in run.predictions:
+        index = place[row["sample_id"]]
+        assert made.score[index] == pytest.approx(float(row["predicted_score"]), rel=1e-5)
+        assert made.classes["position"][index] == row["predicted_class_position"]
+        # Only test samples are captioned: it takes longer than all the rest.
+        assert row["predicted_caption"] == (made.captions[index] if row["split"] == "test" else "")
+
+
+def test_the_summary_agrees_with_the_predictions(trained):
+    run, _ = trained
+    test = [row for row in run.predictions if row["split"] == "test"]
+    summary = run.summary
+    errors = [float(row["predicted_score"]) - float(row["final_score"]) for row in test]
+    assert summary["mae"] == pytest.approx(np.mean(np.abs(errors)))
+    for name in ("position", "twists"):
+        right = np.mean([row[f"class_{name}"] == row[f"predicted_class_{name}"] for row in test])
+        assert summary["class_accuracy"][name] == pytest.approx(right)
+        train_classes = [row[f"class_{name}"] for row in run.predictions if row["split"] == "train"]
+        majority = max(run.config["classes"][name], key=train_classes.count)
+        assert summary["majority_accuracy"][name] == pytest.approx(
+            np.mean([row[f"class_{name}"] == majority for row in test])
+        )
+    assert (summary["n_train"], summary["n_val"], summary["n_test"]) == (9, 3, 6)
+    assert summary["parameters"] == run.load_model().parameter_count
+    predicted, true = ([float(row[name]) for row in test] for name in ("predicted_score", "final_score"))
+    assert summary["spearman"] == pytest.approx(spearmanr(predicted, true).statistic)
+    assert summary["kendall"] == pytest.approx(kendalltau(predicted, true).statistic)
+    assert summary["pearson"] == pytest.approx(pearsonr(predicted, true).statistic)
+    for group, found in summary["per_group"].items():
+        rows = [row for row in test if row["group"] == group]
+        assert found["n"] == len(rows)
+        assert found["mae"] == pytest.approx(
+            np.mean([abs(float(row["predicted_score"]) - float(row["final_score"])) for row in rows])
+        )
+    assert summary["interval"] is None  # of six samples
+
+
+def test_the_weights_file_describes_itself(trained):
+    run, _ = trained
+    with safe_open(run.folder / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["run"]) == {"config": run.config, "vocabulary": run.vocabulary.words}
+
+
+def test_damaged_runs_are_one_message(trained, tmp_path):
+    run, _ = trained
+    with pytest.raises(RunError, match="is not a run folder"):
+        read_run(tmp_path)
+    for name in ("config.json", "metrics.csv", "summary.json"):
+        (tmp_path / name).write_text((run.folder / name).read_text())
+    with pytest.raises(RunError, match="cannot be read.*predictions.csv"):
+        read_run(tmp_path)
+    (tmp_path / "predictions.csv").write_text("")
+    (tmp_path / "metrics.csv").write_text("epoch\nx\n")
+    with pytest.raises(RunError, match="cannot be read"):
+        read_run(tmp_path)
+    for name in ("metrics.csv", "predictions.csv"):
+        (tmp_path / name).write_text((run.folder / name).read_text())
+    with pytest.raises(RunError, match="vocabulary.json is missing"):
+        read_run(tmp_path).load_model()
+    (tmp_path / "vocabulary.json").write_text((run.folder / "vocabulary.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(RunError, match="is not the model of its config.json"):
+        read_run(tmp_path).load_model()
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("config.json", {"features": "x"}, "features is 'x', expected an object"),
+        ("config.json", {"table1": "x"}, "table1 is 'x', expected an object"),
+        ("config.json", {"seed": []}, "seed is .., expected a whole number"),
+        ("config.json", {"features": {"path": ["x"]}}, "path is .'x'., expected text"),
+        ("config.json", [1], "its content is .1., expected an object"),
+        ("config.json", None, "null"),
+        ("summary.json", {"floors": 3}, "floors is 3, expected an object"),
+        ("summary.json", {"floors": {"difficulty": [2]}}, "difficulty is .2., expected an object"),
+        ("summary.json", {"class_accuracy": [1]}, "class_accuracy is .1., expected an object"),
+        ("summary.json", {"spearman": "high"}, "spearman is 'high', expected a number"),
+        ("summary.json", {"parameters": 10**400}, "parameters is 10+....0+, expected a number"),
+        ("summary.json", {"notes": 3}, "notes is 3, expected a list"),
+        ("summary.json", {"notes": [3]}, "an item of notes is 3, expected text"),
+        ("vocabulary.json", ["<eos>", "<sos>", "<unk>", 3], "expected text"),
+        ("metrics.csv", "epoch\n", "no column train_loss"),
+        ("predictions.csv", "", "no column sample_id.*its header is empty"),
+        ("predictions.csv", "sample_id,split\n", "no column group"),
+        ("predictions.csv", "sample_id,split,group,final_score,predicted_score\na,test\n", "row 1 has not 5 cells"),
+        (
+            "predictions.csv",
+            "sample_id,split,group,final_score,predicted_score\na,test,,x,\n",
+            "row 1: final_score is 'x'",
+        ),
+        ("metrics.csv", f"{HEADER}\nx,1,,,,,,,,,,,1\n", "row 1: epoch is 'x', expected a whole number"),
+        ("metrics.csv", f"{HEADER}\n1,x,,,,,,,,,,,1\n", "row 1: train_loss is 'x', expected a number"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_was_got(trained, tmp_path, name, content, message):
+    folder = shutil.copytree(trained[0].folder, tmp_path / "run")
+    (folder / name).write_text(content if name.endswith("csv") else json.dumps(content))
+    with pytest.raises(RunError, match=f"{name}: cannot be read .*{message}.*train the run again"):
+        read_run(folder)
+
+
+def table(run, name):
+    with open(run.folder / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_weights_of_the_clips_are_those_of_the_loaded_encoder_and_sum_to_one(trained):
+    run, path = trained
+    rows, model = table(run, "contributions.csv"), run.load_model()
+    with FeatureCache(path) as cache:
+        for index, sample in enumerate(cache.samples):
+            weights = [float(row["weight"]) for row in rows if row["sample_id"] == sample.sample_id]
+            features, count = torch.from_numpy(cache.features(index))[None], torch.tensor([len(cache.features(index))])
+            with torch.no_grad():
+                expected = model.encoder.contributions(model.seen(features, count), count)[0]
+            assert len(weights) == count and sum(weights) == pytest.approx(1, abs=1e-6)
+            np.testing.assert_allclose(weights, expected, atol=1e-6)
+    assert [row["clip"] for row in rows[:2]] == ["0", "1"]
+
+
+def test_the_weights_of_the_clips_at_every_word_sum_to_one(trained):
+    run, path = trained
+    rows = table(run, "caption_attention.csv")
+    with FeatureCache(path) as cache:
+        clips = {sample.sample_id: len(cache.features(index)) for index, sample in enumerate(cache.samples)}
+    words = 0
+    for sample in run.predictions:
+        if sample["split"] == "test":
+            for place, word in enumerate(sample["predicted_caption"].split()):
+                mine = [
+                    row
+                    for row in rows
+                    if (row["sample_id"], row["word_number"], row["word"]) == (sample["sample_id"], str(place), word)
+                ]
+                assert [int(row["clip"]) for row in mine] == list(range(clips[sample["sample_id"]]))
+                assert sum(float(row["weight"]) for row in mine) == pytest.approx(1, abs=1e-5)
+                words += len(mine)
+    assert words == len(rows) > 0
+
+
+@pytest.mark.parametrize("encoder", ["average", "lstm", "gru", "attention", "transformer", "frugal"])
+@pytest.mark.parametrize("literal", [False, True])
+def test_a_model_of_any_encoder_is_read_back(tmp_path, monkeypatch, encoder, literal):
+    if encoder == "frugal":
+        monkeypatch.setattr("aqa_heads.networks.model.FRUGAL_HIDDEN", 1)
+    monkeypatch.setattr("aqa_heads.settings.training.LITERAL_S3D_DIM", 12)
+    path = write_synthetic_cache(tmp_path / "feats.h5", backbone="s3d", dim=5)
+    with small_models():
+        run = train(TrainingConfig(
+            path, "2", encoder="lstm" if encoder == "frugal" else encoder, literal=literal, epochs=1, tasks=("score", "classes"),
+            out=tmp_path, device="cpu",
+        ))  # fmt: skip
+        with FeatureCache(path) as cache:
+            clips = {s.sample_id: torch.from_numpy(cache.features(i)) for i, s in enumerate(cache.samples)}
+        model = run.load_model()
+    assert not model.training and (model.projection is not None) == literal
+    assert (type(model.encoder).__name__ == "FrugalLstmEncoder") == (encoder == "frugal")
+    for row in run.predictions:
+        made = predict(model, [clips[row["sample_id"]]])
+        assert made.score[0] == pytest.approx(float(row["predicted_score"]), rel=1e-5)
+        assert made.classes["position"] == [row["predicted_class_position"]]

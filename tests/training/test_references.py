@@ -1,0 +1,121 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.svm import SVR
+
+from aqa_heads.errors import TrainingError
+from aqa_heads.training.references import fit_reference
+
+REFERENCES = ("ridge", "c3d-svr")
+
+
+def data(samples, dim, noise=0.1, seed=0):
+    generator = np.random.default_rng(seed)
+    features = generator.normal(3, 2, (samples, dim)).astype(np.float32)
+    scores = 60 + features @ generator.normal(size=dim) + noise * generator.normal(size=samples)
+    return features, scores
+
+
+def none(samples):
+    return [None] * samples
+
+
+@pytest.mark.parametrize("samples, dim", [(60, 4), (30, 50)])
+def test_ridge_is_scikit_learns_with_the_chosen_alpha(samples, dim):
+    features, scores = data(samples, dim)
+    found = fit_reference("ridge", features, scores, none(samples), 0)
+    plain = Ridge(alpha=found.chosen["alpha"]).fit(features.astype(np.float64), scores)
+    np.testing.assert_allclose(found.weights, plain.coef_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.predict(features), plain.predict(features), rtol=1e-9)
+
+
+@pytest.mark.parametrize("samples, dim", [(60, 4), (30, 50)])
+def test_svr_is_scikit_learns_with_the_chosen_cost(samples, dim):
+    features, scores = data(samples, dim, noise=5)
+    found = fit_reference("c3d-svr", features, scores, none(samples), 0)
+    plain = SVR(kernel="linear", C=found.chosen["C"], epsilon=0.1 * scores.std(), tol=1e-8)
+    plain.fit(features.astype(np.float64), scores)
+    difference = found.predict(features) - plain.predict(features)
+    assert np.abs(difference).max() < 0.01 * scores.std()
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_linear_truth_is_found_and_noise_is_not(name):
+    features, scores = data(200, 5)
+    found = fit_reference(name, features[:150], scores[:150], none(150), 0)
+    assert np.corrcoef(found.predict(features[150:]), scores[150:])[0, 1] > 0.99
+    noise = np.random.default_rng(1).normal(60, 10, 40)
+    found = fit_reference(name, data(40, 500)[0], noise, none(40), 0)
+    assert found.predict(data(300, 500, seed=2)[0]).std() < 0.5 * noise.std()
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("samples", range(2, 12))
+def test_few_samples_are_fitted_and_it_is_said_how(name, samples):
+    features, scores = data(samples, 20)
+    found = fit_reference(name, features, scores, none(samples), 0)
+    assert found.predict(features).shape == (samples,) and np.isfinite(found.predict(features)).all()
+    assert ("too few" in found.note) == (samples < 10) and len(found.chosen) == 1
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_groups_are_held_out_whole(name):
+    # Within a group the features tell the group and its score apart from nothing else: a sample left out alone is
+    # predicted by its neighbours, a group left out is not.
+    generator = np.random.default_rng(0)
+    groups = [f"event {number // 8}" for number in range(80)]
+    centres, levels = generator.normal(size=(10, 60)), generator.normal(0, 10, 10)
+    features = np.repeat(centres, 8, 0) + 0.1 * generator.normal(size=(80, 60))
+    scores = 60 + np.repeat(levels, 8) + 0.5 * generator.normal(size=80)
+    grouped, single = (
+        fit_reference(name, features.astype(np.float32), scores, which, 0) for which in (groups, none(80))
+    )
+    strength = [max(found.chosen.get("alpha", 0), 1 / found.chosen.get("C", np.inf)) for found in (grouped, single)]
+    assert strength[0] > 10 * strength[1]
+    assert "whole groups held out" in grouped.note and "group" not in single.note
+    two = fit_reference(name, features.astype(np.float32), scores, ["a", "b"] * 40, 0)
+    assert "2 folds" in two.note
+    one_lacks = fit_reference(name, features.astype(np.float32), scores, [None, *groups[1:]], 0)
+    assert one_lacks.note == single.note
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_constants_give_the_mean_score(name):
+    features, scores = data(20, 3)
+    for given, truth, same in (
+        (np.ones((20, 3), np.float32), scores, "features"),
+        (features, np.full(20, 7.0), "scores"),
+    ):
+        found = fit_reference(name, given, truth, none(20), 0)
+        np.testing.assert_allclose(found.predict(given), truth.mean())
+        assert found.chosen == {} and found.note == f"constant: all training samples have the same {same}"
+    features[:, 1] = 5
+    assert fit_reference(name, features, scores, none(20), 0).weights[1] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_same_input_gives_the_same_bits(name):
+    features, scores = data(30, 40, noise=5)
+    first, second = (fit_reference(name, features, scores, none(30), 5) for _ in range(2))
+    assert np.array_equal(first.weights, second.weights) and (first.bias, first.chosen) == (second.bias, second.chosen)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_units_of_features_and_scores_do_not_matter(name):
+    features, scores = data(30, 40, noise=5)
+    one = fit_reference(name, features, scores, none(30), 0).predict(features)
+    other = fit_reference(name, features * 1024, scores / 8, none(30), 0).predict(features * 1024)
+    np.testing.assert_allclose(one, 8 * other, rtol=1e-6)
+
+
+def test_one_sample_is_one_message():
+    with pytest.raises(TrainingError, match="ridge needs at least 2 training samples with a score, got 1"):
+        fit_reference("ridge", np.ones((1, 3), np.float32), np.ones(1), [None], 0)
+
+
+def test_scikit_learn_is_loaded_only_when_it_is_used():
+    code = "import sys, aqa_heads.training.references; print('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
