@@ -247,7 +247,7 @@ def write_annotations(videos: Path, rows) -> None:
 
 
 def random_weights(output: Path, backbone: str) -> Path:
-    from aqa_cache.extraction.loading import random_weights_path
+    from aqa_cache.weights.random_weights import random_weights_path
 
     return random_weights_path(output, backbone)
 

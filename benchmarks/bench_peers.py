@@ -22,10 +22,11 @@ from results import write_section
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import Preprocessing
-from aqa_cache.extraction.loading import load_backbone, random_weights_path
+from aqa_cache.extraction.loading import load_backbone
 from aqa_cache.extraction.run import ExtractionConfig
 from aqa_cache.extraction.throughput import extraction_rate, write_video
 from aqa_cache.machine.devices import pick_device
+from aqa_cache.weights.random_weights import random_weights_path
 
 # Sums in another order, in float32; other work would differ far more.
 MAX_RELATIVE_DIFFERENCE = 1e-3

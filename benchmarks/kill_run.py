@@ -24,8 +24,8 @@ from results import write_section
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.clips.views import parse_views
 from aqa_cache.extraction import part_writer, publishing
-from aqa_cache.extraction.loading import random_weights_path
 from aqa_cache.extraction.run import ExtractionConfig, extract
+from aqa_cache.weights.random_weights import random_weights_path
 
 VIDEOS, SAMPLES_PER_VIDEO, FRAMES = 10, 4, 160
 CONFIG = ExtractionConfig(backbone="s3d", weights="random", size=64, batch_size=4, workers=2, views=parse_views("flip"))

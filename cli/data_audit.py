@@ -69,7 +69,7 @@ def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], dic
     if source.suffix.lower() not in (".h5", ".hdf5"):
         raise AqaError(f"{source}: expected a feature cache (.h5) or an annotations table (.csv), by the name's ending")
     from aqa_cache.cache_file.reader import FeatureCache
-    from aqa_heads.evaluation.audit import frames_of_features
+    from aqa_heads.data.leaks import frames_of_features
 
     with FeatureCache(source) as cache:
         samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]

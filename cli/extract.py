@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from aqa_cache.backbones.names import BACKBONE_NAMES
-from aqa_cache.extraction.configuration import DECODE_TIMEOUT, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
+from aqa_cache.extraction.configuration import ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
+from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import dtype_option
 

@@ -48,7 +48,7 @@ def videos(tmp_path_factory):
 @pytest.fixture
 def output(tmp_path, random_s3d):
     """A place for a cache with the random weights already beside it, so that they are made once for all tests."""
-    from aqa_cache.extraction.loading import random_weights_path
+    from aqa_cache.weights.random_weights import random_weights_path
 
     random_weights_path(tmp_path / "feats.h5", "s3d").symlink_to(random_s3d)
     return tmp_path / "feats.h5"

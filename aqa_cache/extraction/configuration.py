@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError
+from ..video.decoding import DECODE_TIMEOUT
 from .shards import Shard
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
@@ -12,7 +13,6 @@ DTYPES = ("auto", "float16", "float32")
 PREPROCESS = ("weights", "mtl-aqa")
 VERIFY = ("stat", "sha256")
 ON_ERROR = ("skip", "stop")
-DECODE_TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)

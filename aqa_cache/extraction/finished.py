@@ -9,7 +9,8 @@ from ..annotations import Sample
 from ..cache_file.meaning import Meaning
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import CacheError
-from .sources import Source, video_stamp
+from ..video.decoding import video_stamp
+from .sources import Source
 
 NOT_EXTRACTED = "not extracted yet; run the same aqa-extract command again"
 _OPEN_FILES, _AWAY = 64, (0, 0)

@@ -79,8 +79,3 @@ def _say_other_input(
 
 def _clip_rule(config: ExtractionConfig) -> dict:
     return {**config.clip_rule.record(), "stream": config.stream}
-
-
-def random_weights_path(output: Path, backbone: str) -> Path:
-    """Where the random weights of a cache lie: beside it."""
-    return output.with_name(f"{output.stem}.random-{backbone}.safetensors")

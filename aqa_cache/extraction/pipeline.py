@@ -21,11 +21,10 @@ from ..cache_file.reader import ClipFeatures, Record
 from ..clips.assembler import Clip
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
+from ..video.decoding import DECODE_TIMEOUT, video_stamp
 from ..video.reader import Outcome, VideoReader
 from ..video.threads import Decoders, default_workers
 from .collected import Collected
-from .configuration import DECODE_TIMEOUT
-from .sources import video_stamp
 
 # What is decoded at each turn on a CPU: more turns mean more waiting at their ends.
 _BATCHES_AHEAD, _CLIPS_AHEAD = 4, 2

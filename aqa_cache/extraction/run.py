@@ -18,11 +18,11 @@ from ..cache_file.reader import check_cache
 from ..disk.atomic import check_target
 from ..disk.tensor_file import sha256_of
 from ..errors import CacheError
-from ..weights.random_weights import RANDOM
+from ..weights.random_weights import RANDOM, random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
 from .garbage import no_collection
-from .loading import load_model, random_weights_path
+from .loading import load_model
 from .numerics import mixed, numerics_of
 from .part_writer import PartWriter
 from .parts import Parts

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..annotations import Sample
 from ..errors import AqaError
-from .sources import Source, video_stamp
+from ..video.decoding import video_stamp
+from .sources import Source
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Which samples to extract: from an annotations table, or one whole video each."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +23,6 @@ class Source:
 
     def path(self, sample: Sample) -> Path:
         return self.folder / sample.video
-
-
-def video_stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of modification in nanoseconds, by which a changed video is known; zeros if it is not there.
-
-    Of a folder of frames: the sum of the sizes of its files, and the latest time.
-    """
-    try:
-        stat = path.stat()
-        if not path.is_dir():
-            return stat.st_size, stat.st_mtime_ns
-        with os.scandir(path) as entries:
-            stats = [entry.stat() for entry in entries]
-        return sum(one.st_size for one in stats), max([stat.st_mtime_ns, *(one.st_mtime_ns for one in stats)])
-    except OSError:
-        return 0, 0
 
 
 def find_samples(videos: str | Path, annotations: str | Path | None = None) -> Source:

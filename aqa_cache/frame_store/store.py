@@ -31,9 +31,7 @@ from ..clips.views import PLAIN, View
 from ..disk.atomic import check_target, replacing
 from ..disk.locks import FileLock
 from ..errors import AqaError, CacheError, VideoError, first_line, some
-from ..extraction.configuration import DECODE_TIMEOUT
-from ..extraction.sources import video_stamp
-from ..video.decoding import is_video
+from ..video.decoding import DECODE_TIMEOUT, is_video, video_stamp
 from ..video.reader import VideoReader
 from ..video.threads import Decoders, default_workers
 

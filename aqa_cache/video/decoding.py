@@ -5,6 +5,7 @@ A frame's number is its place in presentation order among the frames that are re
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ VIDEO_SUFFIXES = frozenset(
         ".3gp",
     ]
 )
+DECODE_TIMEOUT = 600.0  # seconds without a new frame after which a video is given up
 MIN_JUMP = 32  # frames; where fewer are left out, finding them costs about as much as decoding them
 
 
@@ -397,3 +399,19 @@ def _is_cover_art(video) -> bool:
     import av
 
     return bool(video.disposition & av.stream.Disposition.attached_pic)
+
+
+def video_stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of modification in nanoseconds, by which a changed video is known; zeros if it is not there.
+
+    Of a folder of frames: the sum of the sizes of its files, and the latest time.
+    """
+    try:
+        stat = path.stat()
+        if not path.is_dir():
+            return stat.st_size, stat.st_mtime_ns
+        with os.scandir(path) as entries:
+            stats = [entry.stat() for entry in entries]
+        return sum(one.st_size for one in stats), max([stat.st_mtime_ns, *(one.st_mtime_ns for one in stats)])
+    except OSError:
+        return 0, 0

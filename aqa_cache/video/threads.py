@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from ..clips.assembler import Clip
 from ..clips.preprocess import FramePreparer, Preprocessing
-from ..extraction.configuration import DECODE_TIMEOUT
 from ..machine.cores import available_cores
+from .decoding import DECODE_TIMEOUT
 from .reader import Outcome, VideoReader
 
 MAX_WORKERS = 32

@@ -14,6 +14,11 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
+def random_weights_path(output: Path, backbone: str) -> Path:
+    """Where the random weights of a cache lie: beside it."""
+    return output.with_name(f"{output.stem}.random-{backbone}.safetensors")
+
+
 def make_random_weights(backbone: Backbone, path: Path, seed: int = 0) -> None:
     """Make and save random weights that still carry signal.
 

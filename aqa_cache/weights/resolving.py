@@ -4,7 +4,7 @@ Nothing is unpickled but tensors, nothing is downloaded without being said, and 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,32 @@ class Weights:
     def random(self) -> bool:
         """Whether nothing but a fine-tuning, if anything, was learned from any video."""
         return self.origin.startswith(RANDOM)
+
+    def fine_tuned(
+        self,
+        backbone: str,
+        preprocessing: Preprocessing,
+        clip_rule: dict,
+        trained_on: Iterable[str],
+        chosen_on: Iterable[str],
+    ) -> TunedBackbone:
+        """The record of a fine-tuning that started from these: what they had learned from is known of the result too.
+
+        Args:
+            backbone, preprocessing, clip_rule: as in `TunedBackbone`.
+            trained_on: sample_ids that it was fine-tuned on; chosen_on: that an epoch of it was chosen on.
+        """
+        before = self.learned or {"trained_on": (), "chosen_on": ()}
+        return TunedBackbone(
+            backbone,
+            preprocessing,
+            clip_rule,
+            self.name,
+            self.sha256,
+            self.origin,
+            tuple(sorted({*before["trained_on"], *trained_on})),
+            tuple(sorted({*before["chosen_on"], *chosen_on})),
+        )
 
 
 def resolve_weights(

@@ -7,9 +7,8 @@ from ..backbones.registry import BACKBONES
 from ..cache_file.meaning import Meaning
 from ..disk.tensor_file import sha256_of
 from ..errors import CacheError, WeightsError
-from ..extraction.loading import random_weights_path
 from .published import WEIGHTS
-from .random_weights import RANDOM
+from .random_weights import RANDOM, random_weights_path
 from .resolving import Weights, resolve_weights
 from .tuned import FILE
 

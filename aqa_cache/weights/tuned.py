@@ -1,10 +1,8 @@
 """A fine-tuned backbone in its run's folder: the weights, and with them what input they were trained on."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -14,9 +12,6 @@ from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
 from ..disk.tensor_file import write_tensors
 from ..errors import AqaError, WeightsError, first_line
-
-if TYPE_CHECKING:
-    from .resolving import Weights
 
 FILE = "backbone.safetensors"
 
@@ -50,29 +45,6 @@ class TunedBackbone:
 
     def __post_init__(self):
         object.__setattr__(self, "origin", self.origin or self.started_from)
-
-    @classmethod
-    def after(
-        cls,
-        weights: "Weights",
-        backbone: str,
-        preprocessing: Preprocessing,
-        clip_rule: dict,
-        trained_on: Iterable[str],
-        chosen_on: Iterable[str],
-    ) -> "TunedBackbone":
-        """The record of a fine-tuning that started from `weights`: what they had learned from is known of the result too."""
-        before = weights.learned or {"trained_on": (), "chosen_on": ()}
-        return cls(
-            backbone,
-            preprocessing,
-            clip_rule,
-            weights.name,
-            weights.sha256,
-            weights.origin,
-            tuple(sorted({*before["trained_on"], *trained_on})),
-            tuple(sorted({*before["chosen_on"], *chosen_on})),
-        )
 
     @property
     def learned(self) -> dict:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aqa_cache.annotations import SPLITS, Sample
+from aqa_cache.cache_file.reader import FeatureCache
 
 TEST_COPY = "@test"  # ends the sample_id of a test row whose action is also a training row (`aqa-data mtl-aqa`)
 
@@ -180,3 +181,25 @@ def _leak(
         why,
         int(common) if math.isfinite(common) else None,
     )
+
+
+def frames_of_features(cache: FeatureCache, plain: bool = False) -> dict[str, tuple[int, int]]:
+    """First frame, and frame behind the last, that a sample's features were made of, where both are known.
+
+    Args:
+        plain: those of the plain view; else of any view.
+    """
+    rule = cache.meaning.clip_rule
+    if not rule.get("clip_len"):
+        return {}
+    length = (rule["clip_len"] - 1) * (rule.get("frame_step") or 1) + 1
+    found = {}
+    for index, sample in enumerate(cache.samples):
+        views = cache.record(index).views[: 1 if plain else None]
+        first = [view.first_frame for view in views if view is not None]
+        if first and min(frames.min() for frames in first) >= 0:
+            found[sample.sample_id] = (
+                int(min(frames.min() for frames in first)),
+                int(max(frames.max() for frames in first)) + length,
+            )
+    return found

@@ -77,7 +77,7 @@ def choose_split(
         folds: how many to make, `official` for those of the column fold, or None for the annotations' split.
         scored: whether a sample has a final score that can be trained on.
         frames: `[start, end)` in the video that the features were made of, by sample_id, where that is known
-            (`audit.frames_of_features`); else what is annotated. A sample without frames is its whole video.
+            (`leaks.frames_of_features`); else what is annotated. A sample without frames is its whole video.
 
     Raises:
         TrainingError: nobody to train with, fewer than `FEWEST_VALIDATED` labelled samples to validate with or two to

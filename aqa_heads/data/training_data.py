@@ -16,10 +16,10 @@ from aqa_cache.machine.devices import available_memory, pick_device
 
 from ..captions.vocabulary import EOS, RESERVED, Vocabulary
 from ..errors import TrainingError
-from ..evaluation.audit import frames_of_features
 from ..settings.experiments import TASKS
 from ..settings.training import ALL_VIEWS, TrainingConfig
 from .feature_views import Views
+from .leaks import frames_of_features
 from .splits import SplitChoice, choose_split
 
 NO_CLASS = -1

@@ -13,16 +13,17 @@ from aqa_cache.backbones.inference import MIN_COSINE, Parity
 from aqa_cache.backbones.registry import get_backbone
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import Preprocessing
-from aqa_cache.extraction.configuration import DECODE_TIMEOUT
 from aqa_cache.frame_store.store import FrameStore, prepare_frames
 from aqa_cache.machine.devices import pick_device
+from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cache.weights.resolving import Weights, load_weights
 from aqa_cache.weights.starting import starting_weights
-from aqa_cache.weights.tuned import TunedBackbone, write_tuned_backbone
+from aqa_cache.weights.tuned import write_tuned_backbone
 
+from ..data.leaks import frames_of_features
 from ..data.training_data import TrainingData, read_training_data, usable_tasks
 from ..errors import DivergedError, TrainingError
-from ..evaluation.audit import Audit, frames_of_features
+from ..evaluation.audit import Audit
 from ..evaluation.predictions import caption_loss_per_token
 from ..networks.model import AqaModel
 from ..runs.folder import Work, hidden_folder, new_run_folder
@@ -366,9 +367,7 @@ def _write(
     task.listener.on_stage("writing")
     # Without validation, no epoch was chosen.
     trained_on, chosen_on = ([sample.sample_id for sample in split.samples] for split in (data.train, data.val))
-    tuned = TunedBackbone.after(
-        task.weights, meaning.backbone, task.preprocessing, meaning.clip_rule, trained_on, chosen_on
-    )
+    tuned = task.weights.fine_tuned(meaning.backbone, task.preprocessing, meaning.clip_rule, trained_on, chosen_on)
     write_tuned_backbone(path, tuner.backbone, tuned)
     tables = result_tables(data, predictions)
     write_run(path, made.record, epochs, tables, summary, data.vocabulary, model)

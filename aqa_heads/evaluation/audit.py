@@ -27,7 +27,7 @@ from .floors import judge_ceiling, score_floors
 from .spoken_numbers import numbers_in
 
 if TYPE_CHECKING:
-    from aqa_cache.cache_file.reader import FeatureCache
+    pass
 
 # A difference in the score that rounding to 0.1 points leaves.
 TOLERANCE = 0.05
@@ -201,28 +201,6 @@ def audit(
         missing=_missing(sides if used else {"unused": samples}),
         tuned_validation=[leak.sample_id for leak in by_backbone if leak.split == "val"],
     )
-
-
-def frames_of_features(cache: "FeatureCache", plain: bool = False) -> dict[str, tuple[int, int]]:
-    """First frame, and frame behind the last, that a sample's features were made of, where both are known.
-
-    Args:
-        plain: those of the plain view; else of any view.
-    """
-    rule = cache.meaning.clip_rule
-    if not rule.get("clip_len"):
-        return {}
-    length = (rule["clip_len"] - 1) * (rule.get("frame_step") or 1) + 1
-    found = {}
-    for index, sample in enumerate(cache.samples):
-        views = cache.record(index).views[: 1 if plain else None]
-        first = [view.first_frame for view in views if view is not None]
-        if first and min(frames.min() for frames in first) >= 0:
-            found[sample.sample_id] = (
-                int(min(frames.min() for frames in first)),
-                int(max(frames.max() for frames in first)) + length,
-            )
-    return found
 
 
 def _groups(samples: Iterable[Sample]) -> Counter:

@@ -9,10 +9,10 @@ from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.machine.devices import pick_device
 
 from ..captions.caption_metrics import why_no_caption_metrics
-from ..data.leaks import OF_BACKBONE
+from ..data.leaks import OF_BACKBONE, frames_of_features
 from ..data.training_data import TrainingData, read_training_data, usable_tasks
 from ..errors import TrainingError
-from ..evaluation.audit import Audit, audit, frames_of_features
+from ..evaluation.audit import Audit, audit
 from ..evaluation.predictions import Predictions, caption_loss_per_token, predict
 from ..networks.model import AqaModel
 from ..runs.folder import new_run_folder

@@ -11,9 +11,10 @@ from aqa_cache.clips.preprocess import FramePreparer, Preprocessing
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.clips.views import parse_views
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction.loading import load_backbone, random_weights_path
+from aqa_cache.extraction.loading import load_backbone
 from aqa_cache.extraction.run import extract
 from aqa_cache.video.reader import VideoReader
+from aqa_cache.weights.random_weights import random_weights_path
 
 WHOLE = Preprocessing(resize=(64, 64), crop=64, mean=(0, 0, 0), std=(1, 1, 1))
 

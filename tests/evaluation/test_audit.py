@@ -9,7 +9,8 @@ from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.datasets.mtl_aqa import convert, find_release
-from aqa_heads.evaluation.audit import audit, frames_of_features
+from aqa_heads.data.leaks import frames_of_features
+from aqa_heads.evaluation.audit import audit
 from aqa_heads.evaluation.floors import judge_ceiling, score_floors
 
 

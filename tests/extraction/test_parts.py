@@ -21,11 +21,11 @@ from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction import part_writer
-from aqa_cache.extraction.loading import random_weights_path
 from aqa_cache.extraction.parts import Parts, folder_of
 from aqa_cache.extraction.publishing import merge
 from aqa_cache.extraction.run import extract
 from aqa_cache.extraction.shards import Shard
+from aqa_cache.weights.random_weights import random_weights_path
 from aqa_cli.data import data
 from aqa_cli.extract import main as aqa_extract
 

@@ -13,10 +13,11 @@ from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import MTL_AQA, FramePreparer, normalise
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction.loading import load_backbone, random_weights_path
+from aqa_cache.extraction.loading import load_backbone
 from aqa_cache.extraction.run import ExtractionConfig, extract
 from aqa_cache.video.decoding import decode
 from aqa_cache.video.reader import VideoReader
+from aqa_cache.weights.random_weights import random_weights_path
 from aqa_cli.extract import main as aqa_extract
 
 

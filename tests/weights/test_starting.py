@@ -10,8 +10,8 @@ from aqa_cache.clips.preprocess import MTL_AQA
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.disk.tensor_file import sha256_of
 from aqa_cache.errors import CacheError, WeightsError
-from aqa_cache.extraction.loading import random_weights_path
 from aqa_cache.weights.published import WEIGHTS
+from aqa_cache.weights.random_weights import random_weights_path
 from aqa_cache.weights.starting import starting_weights
 from aqa_cache.weights.tuned import TunedBackbone, write_tuned_backbone
 

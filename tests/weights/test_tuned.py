@@ -100,14 +100,14 @@ def test_what_was_learned_before_is_known_of_the_next_backbone(run, tmp_path):
     assert weights.random and weights.learned == {
         "started_from": "random (seed 0)", "origin": "random (seed 0)", "trained_on": ["a", "b"], "chosen_on": ["c"],
     }  # fmt: skip
-    after = TunedBackbone.after(weights, "s3d", RECORD.preprocessing, RECORD.clip_rule, ["d", "b"], ["a"])
+    after = weights.fine_tuned("s3d", RECORD.preprocessing, RECORD.clip_rule, ["d", "b"], ["a"])
     assert (after.started_from, after.started_sha256, after.origin) == ("exp2", weights.sha256, "random (seed 0)")
     assert (after.trained_on, after.chosen_on) == (("a", "b", "d"), ("a", "c"))
     write_tuned_backbone(tmp_path, nn.Linear(1, 1), after)
     assert read_tuned_backbone(tmp_path) == after
     plain = Weights("s3d-kinetics400", tmp_path, "ef" * 32, MTL_AQA)
     assert not plain.random and plain.learned == {}
-    first = TunedBackbone.after(plain, "s3d", RECORD.preprocessing, RECORD.clip_rule, ["d"], [])
+    first = plain.fine_tuned("s3d", RECORD.preprocessing, RECORD.clip_rule, ["d"], [])
     assert (first.started_from, first.origin) == ("s3d-kinetics400", "s3d-kinetics400")
     assert (first.trained_on, first.chosen_on) == (("d",), ())
 
