@@ -1,6 +1,8 @@
-"""Video to clip features on disk: decode, clips, backbones, weights, and the cache file. Knows no losses and no heads.
+"""Video to clip features on disk: decode, clips, backbones, weights, and the cache file. Knows no losses and
+no heads.
 
-Importing this package is cheap: torch, torchvision and PyAV are imported by what needs them, when it is first used.
+Importing this package is cheap: torch, torchvision and PyAV are imported by what needs them, when it is first
+used.
 """
 
 import importlib

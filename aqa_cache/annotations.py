@@ -20,8 +20,17 @@ CLASS_PREFIX = "class_"
 
 _JUDGE = re.compile(r"judge_([1-9][0-9]*)$")
 _PLAIN_COLUMNS = (
-    "sample_id", "video", "start_frame", "end_frame", "split", "group", "fold", "final_score", "difficulty", "caption",
-)  # fmt: skip
+    "sample_id",
+    "video",
+    "start_frame",
+    "end_frame",
+    "split",
+    "group",
+    "fold",
+    "final_score",
+    "difficulty",
+    "caption",
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class Sample:
         fold: an official fold's name.
         final_score: in points.
         difficulty: the factor by which the execution score is multiplied.
-        judges: the marks, in the order of the columns `judge_1` …; NaN where a judge gave none. Empty: not known.
+        judges: the marks, in the order of the columns `judge_1` …; NaN where a judge gave none. Empty: not
+            known.
         classes: class name by column name without the prefix `class_`; a missing label has no entry.
         caption: what a commentator said, words separated by spaces.
         extra: columns this project gives no meaning to, kept as they are.
@@ -70,7 +80,8 @@ def read_annotations(path: str | Path) -> list[Sample]:
         path: a CSV file, UTF-8, comma-separated, with a header.
 
     Raises:
-        AnnotationError: every mistake in the table at once, each with its line number (at most twenty are written out).
+        AnnotationError: every mistake in the table at once, each with its line number (at most twenty are
+            written out).
     """
     path = Path(path)
     try:
@@ -82,7 +93,9 @@ def read_annotations(path: str | Path) -> list[Sample]:
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path}: is not UTF-8 text (byte {error.start}); save it as CSV UTF-8") from None
+        raise AnnotationError(
+            f"{path}: is not UTF-8 text (byte {error.start}); save it as CSV UTF-8"
+        ) from None
     except csv.Error as error:
         raise AnnotationError(f"{path}: is not a valid CSV file: {error}") from None
     _check_header(path, header)
@@ -95,7 +108,8 @@ def read_annotations(path: str | Path) -> list[Sample]:
             sample = _parse_row(header, cells)
             if sample.sample_id in seen:
                 raise ValueError(
-                    f"sample_id {sample.sample_id!r} is already on line {seen[sample.sample_id]}; make it unique"
+                    f"sample_id {sample.sample_id!r} is already on line {seen[sample.sample_id]}; make it"
+                    " unique"
                 )
             seen[sample.sample_id] = line
             samples.append(sample)
@@ -103,7 +117,9 @@ def read_annotations(path: str | Path) -> list[Sample]:
             mistakes.append(f"line {line}: {error}")
     if mistakes:
         more = f"\n  … and {len(mistakes) - 20} more" if len(mistakes) > 20 else ""
-        raise AnnotationError(f"{path}: {len(mistakes)} unusable row(s):\n  " + "\n  ".join(mistakes[:20]) + more)
+        raise AnnotationError(
+            f"{path}: {len(mistakes)} unusable row(s):\n  " + "\n  ".join(mistakes[:20]) + more
+        )
     return samples
 
 
@@ -118,7 +134,9 @@ def write_annotations(path: str | Path, samples: Iterable[Sample]) -> None:
 
 
 def to_columns(samples: Sequence[Sample]) -> dict[str, list[str]]:
-    """The samples as text, column by column, columns that nobody uses left out; '' where a value is missing."""
+    """The samples as text, column by column, columns that nobody uses left out; '' where a value is
+    missing.
+    """
 
     def cell(value) -> str:
         if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -162,7 +180,9 @@ def extra_columns(samples: Iterable[Sample]) -> list[str]:
 
 
 def _without_empty_columns(header: list[str], rows: list[tuple[int, list[str]]]) -> tuple[list[str], list]:
-    """Spreadsheets leave columns without name and content behind; those that have content keep their empty name."""
+    """Spreadsheets leave columns without name and content behind; those that have content keep their empty
+    name.
+    """
     empty = {
         place
         for place, name in enumerate(header)
@@ -189,12 +209,16 @@ def _check_header(path: Path, header: list[str]) -> None:
                 f"{path}: column {header.index(name) + 1} has no name but has content; name it, or delete it"
             )
         if name == CLASS_PREFIX or "\0" in name:
-            raise AnnotationError(f"{path}: column {name!r} has no usable name; name the class after {CLASS_PREFIX!r}")
+            raise AnnotationError(
+                f"{path}: column {name!r} has no usable name; name the class after {CLASS_PREFIX!r}"
+            )
         if header.count(name) > 1:
             raise AnnotationError(f"{path}: column {name!r} appears {header.count(name)} times; keep one")
     judges = sorted(int(match[1]) for name in header if (match := _JUDGE.match(name)))
     if judges != list(range(1, len(judges) + 1)):
-        raise AnnotationError(f"{path}: judge columns must be judge_1, judge_2, … without a gap, got {judges}")
+        raise AnnotationError(
+            f"{path}: judge columns must be judge_1, judge_2, … without a gap, got {judges}"
+        )
 
 
 def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
@@ -206,13 +230,17 @@ def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
             raise ValueError(f"{name} is empty")
     start, end = _integer(row, "start_frame"), _integer(row, "end_frame")
     if start is not None and end is not None and end <= start:
-        raise ValueError(f"end_frame {end} must be greater than start_frame {start} (frames [start, end), 0-based)")
+        raise ValueError(
+            f"end_frame {end} must be greater than start_frame {start} (frames [start, end), 0-based)"
+        )
     split = row.get("split") or None
     if split is not None and split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; use one of {', '.join(SPLITS)}, or leave it empty")
     difficulty = _number(row, "difficulty")
     if difficulty is not None and difficulty <= 0:
-        raise ValueError(f"difficulty is {difficulty}, it must be greater than 0; leave it empty if there is none")
+        raise ValueError(
+            f"difficulty is {difficulty}, it must be greater than 0; leave it empty if there is none"
+        )
     judge_columns, class_columns, other_columns = _kinds(tuple(header))
     judges = tuple(math.nan if (mark := _number(row, name)) is None else mark for name in judge_columns)
     return Sample(
@@ -235,7 +263,9 @@ def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
 @functools.lru_cache(maxsize=8)
 def _kinds(header: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
     """The columns of judges in their order, of classes, and those without a meaning here."""
-    judges = sorted((name for name in header if _JUDGE.match(name)), key=lambda name: int(_JUDGE.match(name)[1]))
+    judges = sorted(
+        (name for name in header if _JUDGE.match(name)), key=lambda name: int(_JUDGE.match(name)[1])
+    )
     classes = [name for name in header if name.startswith(CLASS_PREFIX)]
     return judges, classes, [name for name in header if name not in {*_PLAIN_COLUMNS, *judges, *classes}]
 

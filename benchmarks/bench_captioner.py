@@ -1,4 +1,5 @@
-"""A captioner's training step against the original's loop over words and against the machine's matrix products, into RESULTS.md.
+"""A captioner's training step against the original's loop over words and against the machine's matrix
+products, into RESULTS.md.
 
 python benchmarks/bench_captioner.py
 """
@@ -38,14 +39,17 @@ class Captions:
 
     @classmethod
     def of(cls, batch: int, sizes: Sizes) -> "Captions":
-        # MTL-AQA's: mean 77, 95 % below 120, 250 of 1,412 longer than the 100 slots. Quantiles, so that a batch of 3 is typical.
+        # MTL-AQA's: mean 77, 95 % below 120, 250 of 1,412 longer than the 100 slots. Quantiles, so that a
+        # batch of 3 is typical.
         lengths = [NormalDist(77, 26).inv_cdf((number + 0.5) / batch) for number in range(batch)]
         lengths = torch.tensor(lengths).round().clamp(4, STEPS).long()
         real = torch.arange(STEPS) < lengths.unsqueeze(1)
         generator = torch.Generator().manual_seed(0)
         # As often as words of a language are, by their rank.
         frequency = 1 / torch.arange(1.0, sizes.words - 2)
-        following = 3 + torch.multinomial(frequency, batch * STEPS, True, generator=generator).view(batch, STEPS)
+        following = 3 + torch.multinomial(frequency, batch * STEPS, True, generator=generator).view(
+            batch, STEPS
+        )
         following = following * real * (torch.arange(STEPS) < lengths.unsqueeze(1) - 1)
         heard = torch.cat([torch.full((batch, 1), SOS), following[:, :-1]], 1)
         return cls(torch.randn(batch, CLIPS, sizes.dim, generator=generator), heard, following, lengths)
@@ -64,7 +68,9 @@ def ours(captioner: Captioner, captions: Captions) -> torch.Tensor:
 
 
 def word_loop(captioner: Captioner, captions: Captions) -> torch.Tensor:
-    """The original's way with the same modules: PyTorch's own RNNs, a word at a time, and the probabilities of all words."""
+    """The original's way with the same modules: PyTorch's own RNNs, a word at a time, and the probabilities
+    of all words.
+    """
     rnn1, rnn2 = captioner.rnn1.rnns[0], captioner.rnn2.rnns[0]
     batch = len(captions.features)
     seen, state1 = rnn1(captions.features.transpose(0, 1))
@@ -81,7 +87,9 @@ def word_loop(captioner: Captioner, captions: Captions) -> torch.Tensor:
 
 
 def flops(captioner: Captioner, captions: Captions) -> int:
-    """Of the matrix products that a step cannot do without: forward, and twice that backward, but no gradient of features."""
+    """Of the matrix products that a step cannot do without: forward, and twice that backward, but no gradient
+    of features.
+    """
     rows, words = int(captions.lengths.sum()) + CLIPS * len(captions.lengths), int(captions.lengths.sum())
     # Product by product: rows, inputs, outputs, how often (forward, for the weight, for the input).
     products = []
@@ -123,12 +131,21 @@ def check(captioner: Captioner, captions: Captions) -> None:
 def measure(rnn: str, sizes: Sizes, rounds: int) -> list[dict]:
     """One row per way and batch: the least seconds of all rounds, which were taken in turn."""
     torch.manual_seed(0)
-    captioner = Captioner(sizes.dim, sizes.words, rnn, LAYERS, "none", hidden=sizes.hidden, word_dim=sizes.hidden)
+    captioner = Captioner(
+        sizes.dim, sizes.words, rnn, LAYERS, "none", hidden=sizes.hidden, word_dim=sizes.hidden
+    )
     small, large = Captions.of(LOOP_BATCH, sizes), Captions.of(LARGE_BATCH, sizes)
     check(captioner, small)
     ways = [("word loop", word_loop, small, 1), ("ours", ours, small, 5), ("ours", ours, large, 3)]
     rows = [
-        {"rnn": rnn, "way": way, "captions": captions, "flops": flops(captioner, captions), "seconds": [], "gemm": 0.0}
+        {
+            "rnn": rnn,
+            "way": way,
+            "captions": captions,
+            "flops": flops(captioner, captions),
+            "seconds": [],
+            "gemm": 0.0,
+        }
         for way, _, captions, _ in ways
     ]
     for number in range(rounds):
@@ -136,14 +153,20 @@ def measure(rnn: str, sizes: Sizes, rounds: int) -> list[dict]:
         for row, (_, step, captions, repeats) in zip(rows, ways, strict=True):
             row["seconds"] += [seconds(captioner, step, captions) for _ in range(repeats)]
             row["gemm"] = max(row["gemm"], gemm)
-        print(f"{rnn}, round {number + 1} of {rounds}: " + ", ".join(f"{min(row['seconds']):.2f} s" for row in rows))
+        print(
+            f"{rnn}, round {number + 1} of {rounds}: "
+            + ", ".join(f"{min(row['seconds']):.2f} s" for row in rows)
+        )
     return rows
 
 
 def table(rows: list[dict]) -> list[str]:
     gemm = max(row["gemm"] for row in rows)
     lines = [
-        "| RNN | step | batch | seconds a step | seconds a sample | speed, of the loop's | GFLOP a step | of the matrix-product bound |",
+        (
+            "| RNN | step | batch | seconds a step | seconds a sample | speed, of the loop's | GFLOP a step |"
+            " of the matrix-product bound |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     loop = {}
@@ -162,11 +185,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rnns", default="gru,lstm")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, taken in turn")
-    parser.add_argument("--quick", action="store_true", help="a small captioner, once; prints, and writes nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small captioner, once; prints, and writes nothing"
+    )
     options = parser.parse_args()
     sizes = Sizes(256, 32, 300) if options.quick else Sizes()
     rows = [
-        row for rnn in options.rnns.split(",") for row in measure(rnn, sizes, 1 if options.quick else options.rounds)
+        row
+        for rnn in options.rnns.split(",")
+        for row in measure(rnn, sizes, 1 if options.quick else options.rounds)
     ]
     lines = table(rows)
     if options.quick:
@@ -174,24 +201,37 @@ def main() -> None:
         return
     huge = os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"
     means = ", ".join(
-        f"{row['captions'].lengths.float().mean():.1f} at batch {len(row['captions'].lengths)}" for row in rows[1:3]
+        f"{row['captions'].lengths.float().mean():.1f} at batch {len(row['captions'].lengths)}"
+        for row in rows[1:3]
+    )
+    memory = (
+        "huge pages, as the commands ask for"
+        if huge
+        else "pages as torch has them by default; the commands ask for huge ones, which also speeds up the"
+        " loop (`THP_MEM_ALLOC_ENABLE=1`)"
     )
     text = [
-        f"One training step of the captioner of the baseline: forward, loss and backward, not the optimiser. {sizes.dim} features, "
-        f"{CLIPS} clips, hidden {sizes.hidden}, {sizes.words} words, {LAYERS} layers, captions of {means} words with the `<eos>`. The "
-        f"word loop is the original's: {STEPS} calls of PyTorch's own RNNs for every batch, on zero frames, with the probabilities of "
-        "all words kept; same modules, threads and process, and the same loss, which is asserted. Bound: the matrix products that a "
-        "step needs, counted, at the rate of a square product of 2048 in the same run "
-        f"({max(row['gemm'] for row in rows):.0f} GFLOP/s). The least time of {options.rounds} rounds in turn, since this machine is "
-        f"shared. Memory in {'huge pages, as the commands ask for' if huge else 'pages as torch has them by default'}"
-        f"{'' if huge else '; the commands ask for huge ones, which also speeds up the loop (`THP_MEM_ALLOC_ENABLE=1`)'}. PyTorch's LSTM "
-        "lays its weights out anew at every call, which is most of what that loop costs.",
+        (
+            "One training step of the captioner of the baseline: forward, loss and backward, not the"
+            f" optimiser. {sizes.dim} features, {CLIPS} clips, hidden {sizes.hidden}, {sizes.words} words,"
+            f" {LAYERS} layers, captions of {means} words with the `<eos>`. The word loop is the original's:"
+            f" {STEPS} calls of PyTorch's own RNNs for every batch, on zero frames, with the probabilities of"
+            " all words kept; same modules, threads and process, and the same loss, which is asserted."
+            " Bound: the matrix products that a step needs, counted, at the rate of a square product of 2048"
+            f" in the same run ({max(row['gemm'] for row in rows):.0f} GFLOP/s). The least time of"
+            f" {options.rounds} rounds in turn, since this machine is shared. Memory in"
+            f" {memory}."
+            " PyTorch's LSTM lays its weights out anew at every call, which is most of what that loop costs."
+        ),
         "",
         *lines,
     ]
     threads = torch.get_num_threads()
     environment = "THP_MEM_ALLOC_ENABLE=1 " if huge else ""
-    command = f"{environment}OMP_NUM_THREADS={threads} python benchmarks/bench_captioner.py --rnns {options.rnns} --rounds {options.rounds}"
+    command = (
+        f"{environment}OMP_NUM_THREADS={threads} python benchmarks/bench_captioner.py --rnns {options.rnns}"
+        f" --rounds {options.rounds}"
+    )
     name = f"captioner {threads} threads" + (" huge pages" if huge else "")
     write_section(name, "A captioner's training step" + (", huge pages" if huge else ""), command, text)
     print("\n".join(lines))

@@ -1,11 +1,13 @@
-"""How far features from random weights see quality, on synthetic dives of the paper's size (140 + 50), over several data seeds.
+"""How far features from random weights see quality, on synthetic dives of the paper's size (140 + 50), over
+several data seeds.
 
     python benchmarks/bench_demo_signal.py --seeds 5
 
-Per seed: render as `aqa-demo --full` does, extract C3D features, train the baseline for 100 epochs in steps of 3 dives, and compare
-the test Spearman after the last epoch with two floors that never saw the video. The training mean ranks nothing; its Spearman is not
-defined and counts as 0. The captioner shares no weight with score and classes, so the baseline is trained without it: the score
-comes out the same to the bit (`test_the_captioner_leaves_score_and_classes_as_they_are`).
+Per seed: render as `aqa-demo --full` does, extract C3D features, train the baseline for 100 epochs in steps
+of 3 dives, and compare the test Spearman after the last epoch with two floors that never saw the video. The
+training mean ranks nothing; its Spearman is not defined and counts as 0. The captioner shares no weight with
+score and classes, so the baseline is trained without it: the score comes out the same to the bit
+(`test_the_captioner_leaves_score_and_classes_as_they_are`).
 """
 
 import argparse
@@ -29,15 +31,23 @@ def run(seed: int, work: Path, backbone: str) -> dict:
     folder = work / f"seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     render_broadcasts(
-        folder / "videos", train_dives=FULL.train_dives, test_dives=FULL.test_dives, events=FULL.events, seed=seed
+        folder / "videos",
+        train_dives=FULL.train_dives,
+        test_dives=FULL.test_dives,
+        events=FULL.events,
+        seed=seed,
     )
     rule = ClipRule(window=MTL_AQA_WINDOW)
     config = ExtractionConfig(backbone, "random", "mtl-aqa", size=FRAME_SIZE, clip_rule=rule)
     extract(folder / "videos", folder / f"feats-{backbone}.h5", config)
     training = TrainingConfig(
-        folder / f"feats-{backbone}.h5", tasks=("score", "classes"), epochs=FULL.epochs, batch_size=FULL.batch_size, seed=seed,
+        folder / f"feats-{backbone}.h5",
+        tasks=("score", "classes"),
+        epochs=FULL.epochs,
+        batch_size=FULL.batch_size,
+        seed=seed,
         out=folder / "runs",
-    )  # fmt: skip
+    )
     done = training.run_folder(backbone)
     result = read_run(done) if done.exists() else train(training)
     with FeatureCache(training.features) as cache:
@@ -46,12 +56,14 @@ def run(seed: int, work: Path, backbone: str) -> dict:
     found = (config["epochs"], config["batch_size"], config["seed"], config["features"]["fingerprint"])
     if asked != found:
         raise SystemExit(
-            f"{done}: was trained otherwise (epochs, batch size, seed, features: {found}, not {asked}); delete it"
+            f"{done}: was trained otherwise (epochs, batch size, seed, features: {found}, not {asked});"
+            " delete it"
         )
     floors = result.summary["floors"]
     return {
         "seed": seed,
-        "baseline": result.summary["spearman"] or 0.0,  # not defined where all predictions are equal: ranks nothing
+        # not defined where all predictions are equal: ranks nothing
+        "baseline": result.summary["spearman"] or 0.0,
         "difficulty": floors["difficulty"]["spearman"],
         "relative_l2": result.summary["relative_l2"],
         "mean_l2": floors["training_mean"]["relative_l2"],
@@ -92,14 +104,21 @@ def main() -> None:
         for name in ("baseline", "difficulty", "relative_l2", "mean_l2", "difficulty_l2")
     }
     lines = [
-        f"Baseline on {options.backbone.upper()} features from random weights, {FULL.train_dives} + {FULL.test_dives} synthetic dives, "
-        f"{FULL.epochs} epochs, batch {FULL.batch_size}, {len(results)} data seeds: dives, judges and training drawn anew, the "
-        "backbone's random weights the same, so the intervals do not cover their draw.",
+        (
+            f"Baseline on {options.backbone.upper()} features from random weights, {FULL.train_dives} +"
+            f" {FULL.test_dives} synthetic dives, {FULL.epochs} epochs, batch {FULL.batch_size},"
+            f" {len(results)} data seeds: dives, judges and training drawn anew, the backbone's random"
+            " weights the same, so the intervals do not cover their draw."
+        ),
         "",
-        "| data seed | baseline ρ | difficulty alone ρ | baseline R-l2 | difficulty alone R-l2 | training mean R-l2 |",
+        (
+            "| data seed | baseline ρ | difficulty alone ρ | baseline R-l2 | difficulty alone R-l2 | training"
+            " mean R-l2 |"
+        ),
         "|---|---|---|---|---|---|",
         *(
-            f"| {r['seed']} | {r['baseline']:.3f} | {r['difficulty']:.3f} | {r['relative_l2']:.2f} | {r['difficulty_l2']:.2f} | {r['mean_l2']:.2f} |"
+            f"| {r['seed']} | {r['baseline']:.3f} | {r['difficulty']:.3f} | {r['relative_l2']:.2f} |"
+            f" {r['difficulty_l2']:.2f} | {r['mean_l2']:.2f} |"
             for r in results
         ),
         "",
@@ -108,13 +127,17 @@ def main() -> None:
         f"- to the training mean (Spearman not defined, counted as 0): {paired(column['baseline'])}",
         f"- to difficulty alone: {paired(column['baseline'] - column['difficulty'])}",
         "",
-        f"In relative L2 (less is better): to the training mean {paired(column['relative_l2'] - column['mean_l2'])}, to difficulty "
-        f"alone {paired(column['relative_l2'] - column['difficulty_l2'])}.",
+        (
+            "In relative L2 (less is better): to the training mean"
+            f" {paired(column['relative_l2'] - column['mean_l2'])}, to difficulty alone"
+            f" {paired(column['relative_l2'] - column['difficulty_l2'])}."
+        ),
     ]
     columns = results[0]["accuracy"]
     lines += ["", "| class | accuracy | majority class |", "|---|---|---|"]
     lines += [
-        f"| {name} | {np.mean([r['accuracy'][name] for r in results]):.1%} | {np.mean([r['majority'][name] for r in results]):.1%} |"
+        f"| {name} | {np.mean([r['accuracy'][name] for r in results]):.1%} |"
+        f" {np.mean([r['majority'][name] for r in results]):.1%} |"
         for name in columns
     ]
     command = f"python benchmarks/bench_demo_signal.py --seeds {options.seeds} --backbone {options.backbone}"

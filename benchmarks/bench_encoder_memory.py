@@ -1,13 +1,16 @@
-"""The 8192 wide LSTM encoder of Exp 7: peak memory and time of real steps, and its deviation from plain Adam, into RESULTS.md.
+"""The 8192 wide LSTM encoder of Exp 7: peak memory and time of real steps, and its deviation from plain Adam,
+into RESULTS.md.
 
     python benchmarks/bench_encoder_memory.py
     python benchmarks/bench_encoder_memory.py --only deviation --deviation-steps 300
 
-- memory: construction, initialisation, training steps and evaluation, each size in a process of its own, together with
-  what trains beside it: fc6, the heads, and the captioner of 17 M parameters with plain Adam. Peak: of the whole
-  process on the CPU, of the allocated tensors on a GPU. Beside it the default size with plain Adam.
+- memory: construction, initialisation, training steps and evaluation, each size in a process of its own,
+  together with what trains beside it: fc6, the heads, and the captioner of 17 M parameters with plain Adam.
+  Peak: of the whole process on the CPU, of the allocated tensors on a GPU. Beside it the default size with
+  plain Adam.
 - orthogonal: time and memory of the orthogonal initialisation, here and in torch.
-- deviation: the same training with `torch.nn.LSTM` and `torch.optim.Adam`, and with the frugal encoder and optimiser.
+- deviation: the same training with `torch.nn.LSTM` and `torch.optim.Adam`, and with the frugal encoder and
+  optimiser.
 """
 
 import argparse
@@ -46,33 +49,46 @@ def main() -> None:
         return print(json.dumps((initialise if "way" in arguments else measure)(**arguments)))
     asked = options.only.split(",")
     if unknown := set(asked) - sections.keys():
-        raise SystemExit(f"--only: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(sections)}")
+        raise SystemExit(
+            f"--only: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(sections)}"
+        )
     for name in asked:
         title, arguments, lines = sections[name](options)
-        command = f"python benchmarks/bench_encoder_memory.py --only {name} --device {options.device} {arguments}"
+        command = (
+            f"python benchmarks/bench_encoder_memory.py --only {name} --device {options.device} {arguments}"
+        )
         write_section(f"encoder {name} {options.device}", f"{title}, {options.device}", command, lines)
 
 
 def bench_memory(options: argparse.Namespace) -> tuple[str, str, list[str]]:
     lines = [
-        f"{CLIPS} clips of {DIM} values, beside it fc6, heads and the captioner of Exp 7; {options.steps} training steps each, in a "
-        f"process of its own. Limit: {gib(LIMIT)}. The file holds weights and optimiser state.",
+        (
+            f"{CLIPS} clips of {DIM} values, beside it fc6, heads and the captioner of Exp 7; {options.steps}"
+            f" training steps each, in a process of its own. Limit: {gib(LIMIT)}. The file holds weights and"
+            " optimiser state."
+        ),
         "",
-        "| encoder | parameters | batch | peak | peak until the first step | after saving and loading | initialisation | a step | evaluating "
-        "16 samples | saving | loading |",
+        (
+            "| encoder | parameters | batch | peak | peak until the first step | after saving and loading |"
+            " initialisation | a step | evaluating 16 samples | saving | loading |"
+        ),
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for hidden in (LITERAL, DEFAULT):
         for batch in map(int, options.batches.split(",")):
             row = in_process(
-                hidden=hidden, batch=batch, steps=options.steps, device=options.device, scratch=options.scratch
+                hidden=hidden,
+                batch=batch,
+                steps=options.steps,
+                device=options.device,
+                scratch=options.scratch,
             )
             name = f"{hidden} wide, " + ("frugal" if hidden == LITERAL else "plain Adam (default)")
             file = [f"{row[key]:.1f} s" if key in row else "–" for key in ("saving", "loading")]
             lines.append(
-                f"| {name} | {row['parameters']:,} | {batch} | {gib(row['peak'])} | {gib(row['built_peak'])} "
-                f"| {gib(row['file_peak']) if 'file_peak' in row else '–'} | {row['init']:.1f} s | {row['step']:.2f} s "
-                f"| {row['evaluating']:.2f} s | {' | '.join(file)} |"
+                f"| {name} | {row['parameters']:,} | {batch} | {gib(row['peak'])} | {gib(row['built_peak'])}"
+                f" | {gib(row['file_peak']) if 'file_peak' in row else '–'} | {row['init']:.1f} s |"
+                f" {row['step']:.2f} s | {row['evaluating']:.2f} s | {' | '.join(file)} |"
             )
             print(lines[-1], flush=True)
     return "Exp 7's encoder in memory", f"--batches {options.batches} --steps {options.steps}", lines
@@ -81,16 +97,18 @@ def bench_memory(options: argparse.Namespace) -> tuple[str, str, list[str]]:
 def in_process(**arguments) -> dict:
     """What `measure`, or `initialise`, returns in a fresh process."""
     command = [sys.executable, __file__, "--process", json.dumps(arguments)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    return json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    )
 
 
 def measure(hidden: int, batch: int, steps: int, device: str, scratch: str | None) -> dict:
     """Real steps of Exp 7 in this process.
 
     Returns:
-        seconds of `init` (construction and initialisation of the encoder), of a `step` (median), of `evaluating` 16
-        samples, of `saving` and `loading` the encoder with its state; bytes of `built_peak`, before the first step,
-        `peak`, after evaluation, and `file_peak`, after loading.
+        seconds of `init` (construction and initialisation of the encoder), of a `step` (median), of
+        `evaluating` 16 samples, of `saving` and `loading` the encoder with its state; bytes of `built_peak`,
+        before the first step, `peak`, after evaluation, and `file_peak`, after loading.
     """
     import torch
 
@@ -126,7 +144,11 @@ def measure(hidden: int, batch: int, steps: int, device: str, scratch: str | Non
             optimiser.step()
         finish(device)
         seconds.append(time.perf_counter() - started)
-        print(f"{hidden} wide, batch {batch}: step {number + 1} took {seconds[-1]:.2f} s", file=sys.stderr, flush=True)
+        print(
+            f"{hidden} wide, batch {batch}: step {number + 1} took {seconds[-1]:.2f} s",
+            file=sys.stderr,
+            flush=True,
+        )
     row["step"] = statistics.median(seconds[1:] or seconds)
     model.eval()
     started = time.perf_counter()
@@ -165,8 +187,11 @@ def loss_of(model, features):
 def bench_orthogonal(options: argparse.Namespace) -> tuple[str, str, list[str]]:
     shape = [options.rows, options.rows // 4]
     lines = [
-        f"A matrix of {shape[0]} x {shape[1]} ({gib(4 * shape[0] * shape[1])}), from the same random numbers; both give the same matrix. "
-        "Memory: the process's peak above what it held with the empty matrix filled.",
+        (
+            f"A matrix of {shape[0]} x {shape[1]} ({gib(4 * shape[0] * shape[1])}), from the same random"
+            " numbers; both give the same matrix. Memory: the process's peak above what it held with the"
+            " empty matrix filled."
+        ),
         "",
         "| | seconds | memory beside the matrix | max. of WᵀW - 1 |",
         "|---|---|---|---|",
@@ -206,11 +231,18 @@ def bench_deviation(options: argparse.Namespace) -> tuple[str, str, list[str]]:
     }
     runs = {name: train(exact, steps, options.device) for name, exact in ways.items()}
     lines = [
-        f"Hidden size 512, two layers, {DIM}-d features of {DIVES} generated dives of {CLIPS} clips, a linear score head with the original's "
-        f"loss; learning rate 1e-4, batch 3, {steps} steps, dropout 0.2, the same weights, batches and dropout at the start. Deviation "
-        f"of the encoder's weights: ‖w - w_plain‖ / ‖w_plain - w_start‖. Loss: mean of the last {TAIL} steps. Spearman on {KEPT} other dives.",
+        (
+            f"Hidden size 512, two layers, {DIM}-d features of {DIVES} generated dives of {CLIPS} clips, a"
+            f" linear score head with the original's loss; learning rate 1e-4, batch 3, {steps} steps,"
+            " dropout 0.2, the same weights, batches and dropout at the start. Deviation of the encoder's"
+            f" weights: ‖w - w_plain‖ / ‖w_plain - w_start‖. Loss: mean of the last {TAIL} steps. Spearman on"
+            f" {KEPT} other dives."
+        ),
         "",
-        "| | weights after 10 steps | after 100 | at the end | mean difference of a step's loss, relative | loss | Spearman |",
+        (
+            "| | weights after 10 steps | after 100 | at the end | mean difference of a step's loss, relative"
+            " | loss | Spearman |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     plain = runs[next(iter(ways))]
@@ -218,7 +250,8 @@ def bench_deviation(options: argparse.Namespace) -> tuple[str, str, list[str]]:
         differences = [abs(a - b) for a, b in zip(run["losses"], plain["losses"], strict=True)]
         relative = statistics.mean(differences) / statistics.mean(plain["losses"])
         deviations = [
-            deviation(run["weights"][at], plain["weights"][at], plain["weights"][0]) for at in (10, 100, steps)
+            deviation(run["weights"][at], plain["weights"][at], plain["weights"][0])
+            for at in (10, 100, steps)
         ]
         lines.append(
             f"| {name} | {' | '.join(f'{value:.2%}' for value in deviations)} | {relative:.2%} "
@@ -235,8 +268,8 @@ def train(exact: bool | None, steps: int, device: str) -> dict:
         exact: moments of the frugal optimiser; None: torch's LSTM and Adam.
 
     Returns:
-        losses of all steps, `spearman` on dives that were not trained on, and `weights` of the encoder after 0, 10, 100
-        and all steps.
+        losses of all steps, `spearman` on dives that were not trained on, and `weights` of the encoder after
+        0, 10, 100 and all steps.
     """
     import torch
     from scipy.stats import spearmanr
@@ -283,7 +316,9 @@ def train(exact: bool | None, steps: int, device: str) -> dict:
 
 
 def generated_dives():
-    """Features that are mostly zero and never negative, as after a ReLU, and scores / 17 that depend on eight directions in them."""
+    """Features that are mostly zero and never negative, as after a ReLU, and scores / 17 that depend on eight
+    directions in them.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(0)

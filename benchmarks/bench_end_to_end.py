@@ -1,10 +1,13 @@
-"""Training the backbone chunk by chunk: its memory, its gradient and its speed beside plain backpropagation, into RESULTS.md.
+"""Training the backbone chunk by chunk: its memory, its gradient and its speed beside plain backpropagation,
+into RESULTS.md.
 
     python benchmarks/bench_end_to_end.py
     python benchmarks/bench_end_to_end.py --only memory --device cuda
 
-- memory: one sample's forward and backward pass, each case in a process of its own, above what is there at rest.
-- equality: how far the gradient is from that of plain backpropagation, parameter by parameter, in float64 and float32.
+- memory: one sample's forward and backward pass, each case in a process of its own, above what is there at
+  rest.
+- equality: how far the gradient is from that of plain backpropagation, parameter by parameter, in float64 and
+  float32.
 - speed: clips a second of the same pass, for several chunk sizes, beside the machine's matrix products.
 """
 
@@ -70,9 +73,12 @@ class Case:
         if weights is not None:
             backbone.load_state_dict(read_tensors(weights))
         heads = AqaModel(
-            BACKBONES[self.backbone].dim, tasks=("score", "classes"), words=0, score_scale=17.0,
+            BACKBONES[self.backbone].dim,
+            tasks=("score", "classes"),
+            words=0,
+            score_scale=17.0,
             classes={name: [str(number) for number in range(count)] for name, count in CLASSES.items()},
-        )  # fmt: skip
+        )
         modules = nn.ModuleList([backbone, heads]).to(device, dtype)
         prepare(backbone, None)
         return Step(self, modules, frames_of(self.clips, SIZES[self.backbone]), device, dtype)
@@ -86,8 +92,13 @@ class Step:
         self.backbone, self.heads = modules
         # A sample of a split, its features left out.
         self._split = Split(
-            [None], None, torch.tensor([60.0]), np.ones(1), {name: torch.tensor([1]) for name in CLASSES}, [torch.tensor([])]
-        )  # fmt: skip
+            [None],
+            None,
+            torch.tensor([60.0]),
+            np.ones(1),
+            {name: torch.tensor([1]) for name in CLASSES},
+            [torch.tensor([])],
+        )
 
     def load(self, start: int, stop: int) -> torch.Tensor:
         return normalise(self.frames[start:stop].to(self.device), PREPROCESSING, self.dtype)
@@ -98,7 +109,9 @@ class Step:
         if chunk is None:
             self._loss(self.backbone(self.load(0, clips))).backward()
             return
-        recomputed = RecomputedFeatures(self.backbone, self.load, clips, chunk, BACKBONES[self.case.backbone].dim)
+        recomputed = RecomputedFeatures(
+            self.backbone, self.load, clips, chunk, BACKBONES[self.case.backbone].dim
+        )
         features = recomputed.forward()
         self._loss(features).backward()
         recomputed.backward(features.grad)
@@ -106,7 +119,9 @@ class Step:
     def gradient(self, chunk: int | None) -> dict[str, torch.Tensor]:
         self.modules.zero_grad()
         self.backpropagate(chunk)
-        return {name: p.grad.double().cpu() for name, p in self.modules.named_parameters() if p.grad is not None}
+        return {
+            name: p.grad.double().cpu() for name, p in self.modules.named_parameters() if p.grad is not None
+        }
 
     def _loss(self, features: torch.Tensor) -> torch.Tensor:
         return assessment_loss(self.heads, self._split.batch_of([0], [features])).total
@@ -121,26 +136,35 @@ def frames_of(clips: int, size: int) -> torch.Tensor:
 
 def bench_memory(options: argparse.Namespace) -> list[str]:
     lines = [
-        f"One sample of 1 and of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D {SIZES['s3d']} px), random weights, "
-        f"the baseline's heads for score and classes; as many passes as take {PASSED} clips, in a process of its own. Memory above the "
-        "process at rest, which holds weights, gradients, AdamW's state and the frames. "
+        f"One sample of 1 and of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D"
+        f" {SIZES['s3d']} px), random weights, the baseline's heads for score and classes; as many passes as"
+        f" take {PASSED} clips, in a process of its own. Memory above the process at rest, which holds"
+        " weights, gradients, AdamW's state and the frames. "
         + (
-            "On the CPU: the largest resident size (VmHWM, reset) above the one at rest, with no step before, so that nothing of an "
-            "earlier one lies ready; what the system's allocator keeps between tensors is in it and grows with the clips that have passed, which is why all take as "
-            "many. (With two passes in every case, whatever its clips, C3D was at 1.32 x and S3D at 1.15 x.) "
+            "On the CPU: the largest resident size (VmHWM, reset) above the one at rest, with no step before,"
+            " so that nothing of an earlier one lies ready; what the system's allocator keeps between tensors"
+            " is in it and grows with the clips that have passed, which is why all take as many. (With two"
+            " passes in every case, whatever its clips, C3D was at 1.32 x and S3D at 1.15 x.) "
             if options.device == "cpu"
-            else "Of the allocated tensors, after a step of one clip, with which the libraries' own workspaces come. "
+            else (
+                "Of the allocated tensors, after a step of one clip, with which the libraries' own workspaces"
+                " come. "
+            )
         )
         + f"Aim: ours with {options.clips} clips at most {LIMIT} x ours with one.",
         "",
-        f"| backbone | at rest | ours, 1 clip | ours, {options.clips} clips | ratio | plain, 1 clip | plain, {options.clips} clips | ratio |",
+        (
+            f"| backbone | at rest | ours, 1 clip | ours, {options.clips} clips | ratio | plain, 1 clip |"
+            f" plain, {options.clips} clips | ratio |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     for backbone in options.backbones:
         cells, rest = [], 0
         for chunk in (options.chunk, None):
             rows = [
-                in_process(Case(backbone, options.device, clips, chunk)) for clips in (options.chunk, options.clips)
+                in_process(Case(backbone, options.device, clips, chunk))
+                for clips in (options.chunk, options.clips)
             ]
             rest = rows[-1]["rest"]
             one, many = (row["peak"] for row in rows)
@@ -153,7 +177,9 @@ def bench_memory(options: argparse.Namespace) -> list[str]:
 def in_process(case: Case) -> dict:
     """What `measure_memory` returns in a fresh process."""
     command = [sys.executable, __file__, "--process", json.dumps(vars(case))]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    return json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    )
 
 
 def measure_memory(case: Case) -> dict:
@@ -188,12 +214,19 @@ def resident(name: str) -> int:
 
 def bench_equality(options: argparse.Namespace) -> list[str]:
     lines = [
-        f"One sample of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D {SIZES['s3d']} px), random weights as "
-        "`--weights random` makes them, all parameters of backbone and heads. Largest difference: of any element, over the largest "
-        "element of the parameter's plain gradient, of the worst parameter. Relative L2: ‖g - g_plain‖ / ‖g_plain‖ of a parameter. "
-        "The last row of a backbone is plain backpropagation in float32 beside float64: what float32 costs anyhow.",
+        (
+            f"One sample of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D"
+            f" {SIZES['s3d']} px), random weights as `--weights random` makes them, all parameters of"
+            " backbone and heads. Largest difference: of any element, over the largest element of the"
+            " parameter's plain gradient, of the worst parameter. Relative L2: ‖g - g_plain‖ / ‖g_plain‖ of"
+            " a parameter. The last row of a backbone is plain backpropagation in float32 beside float64:"
+            " what float32 costs anyhow."
+        ),
         "",
-        "| backbone | | beside | largest difference | worst relative L2 | of parameter | median relative L2 |",
+        (
+            "| backbone | | beside | largest difference | worst relative L2 | of parameter | median relative"
+            " L2 |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     for backbone in options.backbones:
@@ -231,9 +264,12 @@ def bench_speed(options: argparse.Namespace) -> list[str]:
 
     gemm, _ = gemm_rate(pick_device(options.device), torch.float32)
     lines = [
-        f"One sample of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D {SIZES['s3d']} px), float32: forward, forward "
-        f"again, back, without the optimiser's step; the median of {options.repetitions} after one before. Work: counted by torch, a "
-        f"multiplication and an addition are two. Matrix products here: {gemm:.0f} GFLOP/s.",
+        (
+            f"One sample of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D"
+            f" {SIZES['s3d']} px), float32: forward, forward again, back, without the optimiser's step; the"
+            f" median of {options.repetitions} after one before. Work: counted by torch, a multiplication and"
+            f" an addition are two. Matrix products here: {gemm:.0f} GFLOP/s."
+        ),
         "",
         "| backbone | | clips/s | of plain | GFLOP a clip | of matrix products |",
         "|---|---|---|---|---|---|",
@@ -249,7 +285,8 @@ def bench_speed(options: argparse.Namespace) -> list[str]:
             plain = plain or rate
             name = "plain" if chunk is None else f"ours, chunk {chunk}"
             lines.append(
-                f"| {backbone} | {name} | {rate:.2f} | {rate / plain:.2f} | {work:.0f} | {work * rate / gemm:.2f} |"
+                f"| {backbone} | {name} | {rate:.2f} | {rate / plain:.2f} | {work:.0f} |"
+                f" {work * rate / gemm:.2f} |"
             )
             print(lines[-1], flush=True)
     return lines
@@ -292,9 +329,13 @@ def main() -> None:
     asked, options.backbones = options.only.split(","), options.backbones.split(",")
     for given, known, option in ((asked, SECTIONS, "--only"), (options.backbones, SIZES, "--backbones")):
         if unknown := set(given) - known.keys():
-            parser.error(f"{option}: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(known)}")
+            parser.error(
+                f"{option}: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(known)}"
+            )
     if options.device == "cpu" and "memory" in asked and not Path("/proc/self/clear_refs").exists():
-        parser.error("--only memory on the CPU reads /proc, which only Linux has; use --device cuda, or leave it out")
+        parser.error(
+            "--only memory on the CPU reads /proc, which only Linux has; use --device cuda, or leave it out"
+        )
     for name in asked:
         title, bench = SECTIONS[name]
         lines = bench(options)

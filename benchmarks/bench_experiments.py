@@ -1,4 +1,5 @@
-"""The paper's experiments on synthetic dives at the paper's size: what `aqa-demo --full --seeds 3` found, as a section of RESULTS.md.
+"""The paper's experiments on synthetic dives at the paper's size: what `aqa-demo --full --seeds 3` found, as
+a section of RESULTS.md.
 
 The demo takes its time; this reads the runs that it left behind::
 
@@ -29,20 +30,28 @@ def main(runs: Path, made_by: str, name: str, title: str) -> None:
     seeds = max(len(family.results) for family in families)
     summary = first.summary
     lines = [
-        f"{summary['n_train']:g} training, {summary['n_val']:g} validation and {summary['n_test']:g} test dives of other competitions "
-        f"(those of the first run; other seeds hold out other groups), features of random weights, {seeds} seeds, at most "
-        f"{first.config['epochs']} epochs, protocol {first.config['protocol']}. ρ: mean ± standard deviation over the seeds; the "
-        "interval (95 %) is over the test dives, taken as independent. Difference: ρ minus the baseline's, both resampled on the "
-        "same dives. Captions: nats per token on the test dives, beside the unigram loss.",
+        (
+            f"{summary['n_train']:g} training, {summary['n_val']:g} validation and {summary['n_test']:g} test"
+            " dives of other competitions (those of the first run; other seeds hold out other groups),"
+            f" features of random weights, {seeds} seeds, at most {first.config['epochs']} epochs, protocol"
+            f" {first.config['protocol']}. ρ: mean ± standard deviation over the seeds; the interval (95 %)"
+            " is over the test dives, taken as independent. Difference: ρ minus the baseline's, both"
+            " resampled on the same dives. Captions: nats per token on the test dives, beside the unigram"
+            " loss."
+        ),
         "",
-        "| experiment | test ρ | 95 % interval | difference to baseline | R-l2 | class accuracy | caption loss | unigram | CIDEr | s a run |",
+        (
+            "| experiment | test ρ | 95 % interval | difference to baseline | R-l2 | class accuracy | caption"
+            " loss | unigram | CIDEr | s a run |"
+        ),
         "|---|---|---|---|---|---|---|---|---|---|",
         *(_row(family, families[0]) for family in families),
         "",
         "| without video | test ρ | R-l2 |",
         "|---|---|---|",
         *(
-            f"| {floor_name(key)} | {_number(floor.get('spearman'))} | {_number(floor.get('relative_l2'), 2)} |"
+            f"| {floor_name(key)} | {_number(floor.get('spearman'))} |"
+            f" {_number(floor.get('relative_l2'), 2)} |"
             for key, floor in families[0].floors.items()
         ),
         "",
@@ -65,15 +74,18 @@ def _row(family: Family, baseline: Family) -> str:
         family.label,
         f"{_number(rho)} ± {_number(spread)}",
         "–" if family.interval is None else f"{family.interval[0]:+.3f} to {family.interval[1]:+.3f}",
-        "–" if difference is None or difference.low is None
-        else f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+        (
+            "–"
+            if difference is None or difference.low is None
+            else f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
+        ),
         _number(family.number("relative_l2"), 2),
         f"{100 * np.mean(accuracy):.1f} %" if accuracy else "–",
         _number(family.number("caption_loss_per_token")),
         _number(family.number("unigram_loss")),
         _number(float(np.mean(cider)) if cider else None, 2),
         _number(family.seconds, 0),
-    ]  # fmt: skip
+    ]
     return "| " + " | ".join(cells) + " |"
 
 

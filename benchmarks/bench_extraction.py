@@ -24,29 +24,43 @@ def main() -> None:
     options = parser.parse_args()
     backbones = options.backbones.split(",")
     rounds = [[measure(backbone, options) for backbone in backbones] for _ in range(options.rounds)]
-    rows = [row for number in range(len(backbones)) for row in sorted((one[number] for one in rounds), key=of_bound)]
+    rows = [
+        row
+        for number in range(len(backbones))
+        for row in sorted((one[number] for one in rounds), key=of_bound)
+    ]
     first = rows[0]
     lines = [
-        f"640x360 H.264, clips of 16 frames at {options.size} px that do not overlap, batches of {first['batch_size']}, random weights, "
-        f"{first['workers']} decoding and {first['threads']} compute threads on {first['cores']} cores. GEMM: best square matrix product "
-        "of the same precision in the same process. Bound: what end to end cannot exceed, from decoding and compute alone; compute is "
-        f"that before and after end to end. {options.rounds} rounds in turn; all are shown, by their last ratio, since this machine is "
-        "shared.",
+        (
+            f"640x360 H.264, clips of 16 frames at {options.size} px that do not overlap, batches of"
+            f" {first['batch_size']}, random weights, {first['workers']} decoding and {first['threads']}"
+            f" compute threads on {first['cores']} cores. GEMM: best square matrix product of the same"
+            " precision in the same process. Bound: what end to end cannot exceed, from decoding and compute"
+            f" alone; compute is that before and after end to end. {options.rounds} rounds in turn; all are"
+            " shown, by their last ratio, since this machine is shared."
+        ),
         "",
-        "| backbone | decode only, clips/s | compute, eager reference, clips/s | compute, ours, clips/s | of the reference | GEMM GFLOP/s "
-        "| ours of GEMM | end to end, clips/s | of the bound | limiting | drift | peak memory |",
+        (
+            "| backbone | decode only, clips/s | compute, eager reference, clips/s | compute, ours, clips/s |"
+            " of the reference | GEMM GFLOP/s | ours of GEMM | end to end, clips/s | of the bound | limiting"
+            " | drift | peak memory |"
+        ),
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         lines.append(
-            f"| {row['backbone']} {row['precision']} | {row['decode_clips']:.0f} | {row['eager_clips']:.2f} | {row['compute_clips']:.2f} "
-            f"| {row['compute_of_eager']:.2f} | {row['gemm_gflops']:.0f} | {row['compute_of_gemm']:.2f} | {row['end_to_end_clips']:.2f} "
-            f"| {row['end_to_end_of_bound']:.2f} | {row['limiting']} | {row['drift']:+.0%} | {memory(row)} |"
+            f"| {row['backbone']} {row['precision']} | {row['decode_clips']:.0f} | {row['eager_clips']:.2f} |"
+            f" {row['compute_clips']:.2f} | {row['compute_of_eager']:.2f} | {row['gemm_gflops']:.0f} |"
+            f" {row['compute_of_gemm']:.2f} | {row['end_to_end_clips']:.2f} |"
+            f" {row['end_to_end_of_bound']:.2f} | {row['limiting']} | {row['drift']:+.0%} | {memory(row)} |"
         )
-    lines += [f"\n{warning}" for warning in dict.fromkeys(warning for row in rows for warning in row["warnings"])]
+    lines += [
+        f"\n{warning}" for warning in dict.fromkeys(warning for row in rows for warning in row["warnings"])
+    ]
     command = (
-        f"python benchmarks/bench_extraction.py --backbones {options.backbones} --size {options.size} --seconds {options.seconds:g} "
-        f"--rounds {options.rounds} --device {options.device} --precision {options.precision}"
+        f"python benchmarks/bench_extraction.py --backbones {options.backbones} --size {options.size}"
+        f" --seconds {options.seconds:g} --rounds {options.rounds} --device {options.device} --precision"
+        f" {options.precision}"
     )
     write_section(f"extraction {options.device} {options.precision}", "Extraction", command, lines)
 
@@ -56,9 +70,13 @@ def measure(backbone: str, options: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.json"
         arguments = {
-            "backbone": backbone, "size": options.size, "seconds": options.seconds, "device": options.device,
-            "precision": options.precision, "json": path,
-        }  # fmt: skip
+            "backbone": backbone,
+            "size": options.size,
+            "seconds": options.seconds,
+            "device": options.device,
+            "precision": options.precision,
+            "json": path,
+        }
         words = [str(word) for name, value in arguments.items() for word in (f"--{name}", value)]
         subprocess.run([sys.executable, "-m", "aqa_cli.bench", *words], check=True)
         return json.loads(path.read_text())

@@ -1,4 +1,5 @@
-"""Whole end-to-end runs on synthetic dives: what extraction gives back of their predictions, and Exp 7's memory, into RESULTS.md.
+"""Whole end-to-end runs on synthetic dives: what extraction gives back of their predictions, and Exp 7's
+memory, into RESULTS.md.
 
     python benchmarks/bench_fine_tuning.py
     python benchmarks/bench_fine_tuning.py --only exp7 --device cuda
@@ -28,7 +29,9 @@ def main() -> None:
     parser.add_argument(
         "--vocabulary", help="MTL-AQA's vocab.json for exp7; by default the words of the synthetic captions"
     )
-    parser.add_argument("--folder", help="for videos, features and runs, which stay there; by default a temporary one")
+    parser.add_argument(
+        "--folder", help="for videos, features and runs, which stay there; by default a temporary one"
+    )
     options = parser.parse_args()
     asked = options.only.split(",")
     if unknown := set(asked) - sections.keys():
@@ -38,17 +41,25 @@ def main() -> None:
         render(folder)
         for name in asked:
             title, arguments, lines = sections[name](options, folder)
-            command = f"python benchmarks/bench_fine_tuning.py --only {name} --device {options.device}{arguments}"
-            write_section(f"fine-tuning {name} {options.device}", f"{title}, {options.device}", command, lines)
+            command = (
+                f"python benchmarks/bench_fine_tuning.py --only {name} --device {options.device}{arguments}"
+            )
+            write_section(
+                f"fine-tuning {name} {options.device}", f"{title}, {options.device}", command, lines
+            )
 
 
 def render(folder: Path) -> None:
     from aqa_cache.datasets.synthetic_dives import render_broadcasts
 
-    render_broadcasts(folder / "videos", train_dives=TRAIN, test_dives=TEST, events=EVENTS, size=(320, 180), workers=1)
+    render_broadcasts(
+        folder / "videos", train_dives=TRAIN, test_dives=TEST, events=EVENTS, size=(320, 180), workers=1
+    )
 
 
-def cache_of(folder: Path, backbone: str, device: str, name: str = "", weights: str = "random", dtype="auto") -> Path:
+def cache_of(
+    folder: Path, backbone: str, device: str, name: str = "", weights: str = "random", dtype="auto"
+) -> Path:
     from aqa_cache.clips.rule import ClipRule
     from aqa_cache.extraction.run import ExtractionConfig, extract
 
@@ -69,9 +80,12 @@ def bench_roundtrip(options: argparse.Namespace, folder: Path) -> tuple[str, str
     from aqa_heads import FineTuning, TrainingConfig, fine_tune, predict
 
     lines = [
-        f"{TRAIN} + {TEST} synthetic dives of 6 clips at {FRAME_SIZE} px, random weights, baseline, {options.epochs} epochs in steps of 4, "
-        "float32. Then the backbone's features of all dives by extraction, and the run's heads on them. Deviation: the largest of any "
-        "dive's predicted score, over the standard deviation of the predicted scores. Aim: at most 0.001 from a float32 cache.",
+        (
+            f"{TRAIN} + {TEST} synthetic dives of 6 clips at {FRAME_SIZE} px, random weights, baseline,"
+            f" {options.epochs} epochs in steps of 4, float32. Then the backbone's features of all dives by"
+            " extraction, and the run's heads on them. Deviation: the largest of any dive's predicted score,"
+            " over the standard deviation of the predicted scores. Aim: at most 0.001 from a float32 cache."
+        ),
         "",
         "| backbone | cache | largest deviation / std | Spearman, run's and cache's predictions |",
         "|---|---|---|---|",
@@ -81,22 +95,34 @@ def bench_roundtrip(options: argparse.Namespace, folder: Path) -> tuple[str, str
         tuning = FineTuning(folder / "videos", backbone_lr=1e-5)
         run = fine_tune(
             TrainingConfig(
-                features, "2" if backbone == "s3d" else "baseline", epochs=options.epochs, batch_size=4, tasks=("score", "classes"),
-                validation=0.3, out=folder / "runs", overwrite=True, device=options.device, fine_tuning=tuning,
+                features,
+                "2" if backbone == "s3d" else "baseline",
+                epochs=options.epochs,
+                batch_size=4,
+                tasks=("score", "classes"),
+                validation=0.3,
+                out=folder / "runs",
+                overwrite=True,
+                device=options.device,
+                fine_tuning=tuning,
             ),
-            say=print, on_epoch=print,
-        )  # fmt: skip
+            say=print,
+            on_epoch=print,
+        )
         mine = {row["sample_id"]: float(row["predicted_score"]) for row in run.predictions}
         model = run.load_model()
         for dtype in ("float32", "float16"):
             again = cache_of(folder, backbone, options.device, f"-tuned-{dtype}", str(run.folder), dtype)
             with FeatureCache(again) as cache:
-                said = predict(model, [torch.from_numpy(cache.features(index)) for index in range(len(cache))]).score
+                said = predict(
+                    model, [torch.from_numpy(cache.features(index)) for index in range(len(cache))]
+                ).score
                 true = np.array([mine[sample.sample_id] for sample in cache.samples])
             from scipy.stats import spearmanr
 
             lines.append(
-                f"| {backbone} | {dtype} | {np.abs(said - true).max() / true.std():.1e} | {spearmanr(said, true).statistic:.6f} |"
+                f"| {backbone} | {dtype} | {np.abs(said - true).max() / true.std():.1e} |"
+                f" {spearmanr(said, true).statistic:.6f} |"
             )
             print(lines[-1], flush=True)
     return "Fine-tuned, extracted, predicted", f" --epochs {options.epochs}", lines
@@ -107,9 +133,12 @@ def bench_exp7(options: argparse.Namespace, folder: Path) -> tuple[str, str, lis
 
     features = cache_of(folder, "c3d", options.device)
     lines = [
-        f"`aqa-train --end-to-end --exp 7` as a whole process: C3D at {FRAME_SIZE} px, score, classes and captions, one epoch of {TRAIN} "
-        f"dives of 6 clips, steps of 16 dives, evaluation and all files. Aim: {LIMIT / 2**30:.0f} GiB. Peak: of the process on the CPU, of the "
-        "allocated tensors on a GPU.",
+        (
+            f"`aqa-train --end-to-end --exp 7` as a whole process: C3D at {FRAME_SIZE} px, score, classes and"
+            f" captions, one epoch of {TRAIN} dives of 6 clips, steps of 16 dives, evaluation and all files."
+            f" Aim: {LIMIT / 2**30:.0f} GiB. Peak: of the process on the CPU, of the allocated tensors on a"
+            " GPU."
+        ),
         "",
         "| | clips at a time | parameters | words | peak | seconds |",
         "|---|---|---|---|---|---|",
@@ -119,10 +148,31 @@ def bench_exp7(options: argparse.Namespace, folder: Path) -> tuple[str, str, lis
         ("literal: encoder 8192 wide", 1, ("--literal",)),
     ):
         command = [
-            "aqa-train", "--end-to-end", "--features", features, "--videos", folder / "videos", "--exp", "7", "--batch-size", 16,
-            "--epochs", 1, "--clip-chunk", chunk, "--validation", 0.25, "--no-meteor", "--overwrite", "--device", options.device,
-            "--out", folder / f"exp7-{chunk}", *more, *(("--vocabulary", options.vocabulary) if options.vocabulary else ()),
-        ]  # fmt: skip
+            "aqa-train",
+            "--end-to-end",
+            "--features",
+            features,
+            "--videos",
+            folder / "videos",
+            "--exp",
+            "7",
+            "--batch-size",
+            16,
+            "--epochs",
+            1,
+            "--clip-chunk",
+            chunk,
+            "--validation",
+            0.25,
+            "--no-meteor",
+            "--overwrite",
+            "--device",
+            options.device,
+            "--out",
+            folder / f"exp7-{chunk}",
+            *more,
+            *(("--vocabulary", options.vocabulary) if options.vocabulary else ()),
+        ]
         subprocess.run([Path(sys.executable).parent / command[0], *map(str, command[1:])], check=True)
         run = read_run(next((folder / f"exp7-{chunk}").glob("exp7*")))
         lines.append(

@@ -26,7 +26,15 @@ from results import write_section
 
 from aqa_cache.annotations import FILE_NAME
 
-FRAME_RATE, VIDEO_CLIPS, RESUME_CLIPS, RESUME_VIDEOS, LONG_SAMPLES, SHORTER, CLIP_LEN = 25, 2, 6, 10, 100, 60, 16
+FRAME_RATE, VIDEO_CLIPS, RESUME_CLIPS, RESUME_VIDEOS, LONG_SAMPLES, SHORTER, CLIP_LEN = (
+    25,
+    2,
+    6,
+    10,
+    100,
+    60,
+    16,
+)
 
 
 def main() -> None:
@@ -35,7 +43,10 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(rows), help="any of them, separated by commas")
     parser.add_argument("--backbone", default="s3d")
     parser.add_argument(
-        "--size", type=int, default=32, help="side of the frames in pixels; the start is at the backbone's own"
+        "--size",
+        type=int,
+        default=32,
+        help="side of the frames in pixels; the start is at the backbone's own",
     )
     parser.add_argument("--videos", default="10,100,1000", help="numbers of short videos")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the long video")
@@ -52,7 +63,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-growth-", dir=options.scratch) as folder:
         for name in asked:
             title, arguments, lines = rows[name](Path(folder), options)
-            command = f"python benchmarks/bench_growth.py --only {name} --backbone {options.backbone} {arguments}"
+            command = (
+                f"python benchmarks/bench_growth.py --only {name} --backbone {options.backbone} {arguments}"
+            )
             write_section(f"growth {name}", title, command, lines)
 
 
@@ -72,8 +85,8 @@ def bench_videos(folder: Path, options: argparse.Namespace) -> tuple[str, str, l
         output = folder / f"videos-{count}.h5"
         row = in_process(videos, output, options)
         lines.append(
-            f"| {count:,} | {row['seconds'] / count:.3f} | {row['total_seconds']:.1f} | {mib(row['peak_memory'])} "
-            f"| {mib(output.stat().st_size)} |"
+            f"| {count:,} | {row['seconds'] / count:.3f} | {row['total_seconds']:.1f} |"
+            f" {mib(row['peak_memory'])} | {mib(output.stat().st_size)} |"
         )
         print(lines[-1], flush=True)
     return "Growth: number of videos", f"--size {options.size} --videos {options.videos}", lines
@@ -82,7 +95,10 @@ def bench_videos(folder: Path, options: argparse.Namespace) -> tuple[str, str, l
 def bench_hours(folder: Path, options: argparse.Namespace) -> tuple[str, str, list[str]]:
     frames = round(options.hours * 3600 * FRAME_RATE)
     lines = [
-        f"One video of {options.hours:g} hours ({frames:,} frames of 64x64 at {FRAME_RATE} a second), and its first part, decoded once.",
+        (
+            f"One video of {options.hours:g} hours ({frames:,} frames of 64x64 at {FRAME_RATE} a second), and"
+            " its first part, decoded once."
+        ),
         "",
         "| frames | samples | clips | frames a second | total seconds | peak memory | features |",
         "|---|---|---|---|---|---|---|",
@@ -93,11 +109,14 @@ def bench_hours(folder: Path, options: argparse.Namespace) -> tuple[str, str, li
     whole = frames
     for frames, count in ((whole // SHORTER, 1), (whole, 1), (whole, LONG_SAMPLES)):
         length = frames // count
-        write_annotations(videos, (("long.mp4", number * length, (number + 1) * length) for number in range(count)))
+        write_annotations(
+            videos, (("long.mp4", number * length, (number + 1) * length) for number in range(count))
+        )
         row = in_process(videos, folder / f"long-{frames}-{count}.h5", options)
         lines.append(
-            f"| {frames:,} | {count} | {row['clips']:,} | {frames / row['seconds']:.0f} | {row['total_seconds']:.1f} | {mib(row['peak_memory'])} "
-            f"| {mib(row['clips'] * row['dim'] * 4)} in float32 |"
+            f"| {frames:,} | {count} | {row['clips']:,} | {frames / row['seconds']:.0f} |"
+            f" {row['total_seconds']:.1f} | {mib(row['peak_memory'])} | {mib(row['clips'] * row['dim'] * 4)}"
+            " in float32 |"
         )
         print(lines[-1], flush=True)
     return "Growth: length of a video", f"--size {options.size} --hours {options.hours:g}", lines
@@ -118,11 +137,17 @@ def bench_start(folder: Path, options: argparse.Namespace) -> tuple[str, str, li
         print(f"start: {measured[-1]:.2f} s", flush=True)
     again = measured[1:] or measured
     lines = [
-        "From the start of the process to the features of the first batch, on the CPU, Python and libraries included.",
+        (
+            "From the start of the process to the features of the first batch, on the CPU, Python and"
+            " libraries included."
+        ),
         "",
         "| first start, random weights made | later starts, median | fastest | slowest |",
         "|---|---|---|---|",
-        f"| {measured[0]:.2f} s | {statistics.median(again):.2f} s | {min(again):.2f} s | {max(again):.2f} s |",
+        (
+            f"| {measured[0]:.2f} s | {statistics.median(again):.2f} s | {min(again):.2f} s |"
+            f" {max(again):.2f} s |"
+        ),
     ]
     return "Start", f"--starts {options.starts}", lines
 
@@ -138,24 +163,32 @@ def bench_resume(folder: Path, options: argparse.Namespace) -> tuple[str, str, l
     before = output.stat().st_size
     row = in_process(videos, output, options)
     if row["reused"] != options.finished or row["clips"]:
-        raise SystemExit(f"{row['reused']} of {options.finished} samples were reused, {row['clips']} clips made anew")
+        raise SystemExit(
+            f"{row['reused']} of {options.finished} samples were reused, {row['clips']} clips made anew"
+        )
     scan = row["total_seconds"] - row["model_seconds"]
     lines = [
-        f"A finished cache of {options.finished:,} samples of {RESUME_CLIPS} clips ({mib(before)}), asked for once more: every sample is "
-        "checked against its annotations and its video.",
+        (
+            f"A finished cache of {options.finished:,} samples of {RESUME_CLIPS} clips ({mib(before)}), asked"
+            " for once more: every sample is checked against its annotations and its video."
+        ),
         "",
         "| samples | seconds until `extract` returns | without loading the model | a sample | peak memory |",
         "|---|---|---|---|---|",
-        f"| {options.finished:,} | {row['total_seconds']:.1f} | {scan:.1f} | {1e6 * scan / options.finished:.0f} µs "
-        f"| {mib(row['peak_memory'])} |",
+        (
+            f"| {options.finished:,} | {row['total_seconds']:.1f} | {scan:.1f} |"
+            f" {1e6 * scan / options.finished:.0f} µs | {mib(row['peak_memory'])} |"
+        ),
     ]
     return "Resume", f"--size {options.size} --finished {options.finished}", lines
 
 
 def multiply(videos: Path, output: Path, count: int) -> None:
-    """Turn a cache into one of `count` samples, each a copy of one that is in it, and its annotations likewise.
+    """Turn a cache into one of `count` samples, each a copy of one that is in it, and its annotations
+    likewise.
 
-    It is written from real records, so that all that a resumed extraction looks at is as an extraction leaves it.
+    It is written from real records, so that all that a resumed extraction looks at is as an extraction leaves
+    it.
     """
     from aqa_cache.cache_file.reader import FeatureCache
     from aqa_cache.cache_file.writer import write_cache
@@ -180,19 +213,26 @@ def multiply(videos: Path, output: Path, count: int) -> None:
 def in_process(videos: Path, output: Path, options: argparse.Namespace, **changes) -> dict:
     """What `measure` returns in a fresh process."""
     arguments = {
-        "videos": str(videos), "output": str(output), "backbone": options.backbone, "size": options.size,
-        "started": time.time(), **changes,
-    }  # fmt: skip
+        "videos": str(videos),
+        "output": str(output),
+        "backbone": options.backbone,
+        "size": options.size,
+        "started": time.time(),
+        **changes,
+    }
     command = [sys.executable, __file__, "--process", json.dumps(arguments)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    return json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    )
 
 
 def measure(videos: str, output: str, backbone: str, size: int | None, started: float) -> dict:
     """One extraction on the CPU in this process.
 
     Returns:
-        total_seconds of `extract`, loading_seconds of them until decoding began, seconds: the rest; first_features_seconds from
-        `started` to the end of the first batch; peak_memory in bytes; model_seconds of loading the model once more.
+        total_seconds of `extract`, loading_seconds of them until decoding began, seconds: the rest;
+        first_features_seconds from `started` to the end of the first batch; peak_memory in bytes;
+        model_seconds of loading the model once more.
     """
     from aqa_cache.extraction.loading import load_model, random_weights_path
     from aqa_cache.extraction.run import ExtractionConfig, extract
@@ -239,7 +279,9 @@ def write_small_video(path: Path, frames: int) -> Path:
 
 
 def write_annotations(videos: Path, rows) -> None:
-    """An annotations table of numbered samples: video, first frame, frame behind the last; empty for a whole video."""
+    """An annotations table of numbered samples: video, first frame, frame behind the last; empty for a whole
+    video.
+    """
     with open(videos / FILE_NAME, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["sample_id", "video", "start_frame", "end_frame"])

@@ -1,11 +1,13 @@
-"""Extraction as peers write it, against `extract`, on the same videos, weights and clips in one run, into RESULTS.md.
+"""Extraction as peers write it, against `extract`, on the same videos, weights and clips in one run, into
+RESULTS.md.
 
     python benchmarks/bench_peers.py --backbone c3d --videos 6
 
-The peers' way is common to the published extractors that were read (v-iashin/video_features, mmaction2's clip extraction in
-long-video mode): one video at a time, decoded as a whole into memory, `frame.to_ndarray(format="rgb24")` for every frame, which sets
-up a new conversion each time, Pillow's resize, one clip a batch, the network as published (contiguous, batch norm not folded), and
-nothing side by side. Its features must be ours, or the comparison stops.
+The peers' way is common to the published extractors that were read (v-iashin/video_features, mmaction2's clip
+extraction in long-video mode): one video at a time, decoded as a whole into memory,
+`frame.to_ndarray(format="rgb24")` for every frame, which sets up a new conversion each time, Pillow's resize,
+one clip a batch, the network as published (contiguous, batch norm not folded), and nothing side by side. Its
+features must be ours, or the comparison stops.
 """
 
 import argparse
@@ -43,7 +45,12 @@ def main() -> None:
     options = parser.parse_args()
     # mtl-aqa: resized by Pillow, so that both ways see the same pixels.
     config = ExtractionConfig(
-        options.backbone, "random", "mtl-aqa", device=options.device, precision=options.precision, dtype="float32"
+        options.backbone,
+        "random",
+        "mtl-aqa",
+        device=options.device,
+        precision=options.precision,
+        dtype="float32",
     )
     rates: dict[str, list[float]] = {"peers": [], "ours": []}
     with tempfile.TemporaryDirectory(prefix="bench-peers-") as temporary:
@@ -65,20 +72,31 @@ def main() -> None:
         difference, clips = compare(output, made)
     if difference > MAX_RELATIVE_DIFFERENCE and options.precision == "fp32":
         raise SystemExit(
-            f"features differ by {difference:.2g} (relative, largest clip), so the two ways do not do the same work"
+            f"features differ by {difference:.2g} (relative, largest clip), so the two ways do not do the"
+            " same work"
         )
     peers, ours = (statistics.median(rates[name]) for name in ("peers", "ours"))
     lines = [
-        f"{options.videos} videos of {options.frames} frames, 640x360 H.264, {clips} clips of 16 frames at 112 px, random weights; "
-        f"both from the loaded model to the written features, medians of {options.rounds} rounds in turn.",
+        (
+            f"{options.videos} videos of {options.frames} frames, 640x360 H.264, {clips} clips of 16 frames"
+            " at 112 px, random weights; both from the loaded model to the written features, medians of"
+            f" {options.rounds} rounds in turn."
+        ),
         "",
-        "| backbone | peers' way, fp32, clips/s | ours, clips/s | ratio | largest relative difference of a clip's feature |",
+        (
+            "| backbone | peers' way, fp32, clips/s | ours, clips/s | ratio | largest relative difference of"
+            " a clip's feature |"
+        ),
         "|---|---|---|---|---|",
-        f"| {options.backbone} {options.precision} | {peers:.2f} | {ours:.2f} | {ours / peers:.2f} | {difference:.1e} |",
+        (
+            f"| {options.backbone} {options.precision} | {peers:.2f} | {ours:.2f} | {ours / peers:.2f} |"
+            f" {difference:.1e} |"
+        ),
     ]
     command = (
-        f"python benchmarks/bench_peers.py --backbone {options.backbone} --videos {options.videos} --frames {options.frames} "
-        f"--rounds {options.rounds} --device {options.device} --precision {options.precision}"
+        f"python benchmarks/bench_peers.py --backbone {options.backbone} --videos {options.videos} --frames"
+        f" {options.frames} --rounds {options.rounds} --device {options.device} --precision"
+        f" {options.precision}"
     )
     name = f"peers {options.backbone} {options.device} {options.precision}"
     write_section(name, f"Beside the peers' way, {options.backbone}", command, lines)
@@ -90,7 +108,8 @@ def peers_rate(videos: Path, made: Path, config: ExtractionConfig, weights: Path
     module, _, preprocessing = load_backbone(config, weights)
     module.eval().to(device)
     mean, std = (
-        torch.tensor(values, device=device)[:, None, None, None] for values in (preprocessing.mean, preprocessing.std)
+        torch.tensor(values, device=device)[:, None, None, None]
+        for values in (preprocessing.mean, preprocessing.std)
     )
     started, clips = time.perf_counter(), 0
     for video in sorted(videos.iterdir()):

@@ -1,4 +1,5 @@
-"""Decoding a few short samples of a long broadcast: every frame, against jumping over what no sample needs; into RESULTS.md.
+"""Decoding a few short samples of a long broadcast: every frame, against jumping over what no sample needs;
+into RESULTS.md.
 
 python benchmarks/bench_seeking.py --minutes 30 --samples 20
 """
@@ -18,7 +19,9 @@ WINDOW = 103  # frames of an MTL-AQA sample
 
 
 def write_broadcast(path: Path, minutes: float) -> tuple[int, int]:
-    """Repeat the packets of a short generated video until they are a broadcast; returns its frames and keyframes."""
+    """Repeat the packets of a short generated video until they are a broadcast; returns its frames and
+    keyframes.
+    """
     import av
 
     with tempfile.TemporaryDirectory() as folder:
@@ -33,7 +36,11 @@ def write_broadcast(path: Path, minutes: float) -> tuple[int, int]:
             for repeat in range(repeats):
                 for packet in packets:
                     copy = av.Packet(bytes(packet))
-                    copy.stream, copy.time_base, copy.is_keyframe = stream, packet.time_base, packet.is_keyframe
+                    copy.stream, copy.time_base, copy.is_keyframe = (
+                        stream,
+                        packet.time_base,
+                        packet.is_keyframe,
+                    )
                     copy.pts, copy.dts = packet.pts + repeat * length, packet.dts + repeat * length
                     output.mux(copy)
     return repeats * VIDEO_FRAMES, repeats * sum(packet.is_keyframe for packet in packets)
@@ -79,8 +86,11 @@ def main() -> None:
         demux = time.perf_counter() - started
         size = path.stat().st_size / 2**20
     lines = [
-        f"640x360 H.264, {frames} frames ({size:.0f} MiB), {keyframes} keyframes; {options.samples} samples of {WINDOW} frames "
-        f"({options.samples * WINDOW / frames:.1%} of it), one thread, wanted frames as RGB. The same pixels both ways.",
+        (
+            f"640x360 H.264, {frames} frames ({size:.0f} MiB), {keyframes} keyframes; {options.samples}"
+            f" samples of {WINDOW} frames ({options.samples * WINDOW / frames:.1%} of it), one thread, wanted"
+            " frames as RGB. The same pixels both ways."
+        ),
         "",
         "| way | seconds | of decoding every frame |",
         "|---|---|---|",

@@ -1,15 +1,16 @@
-"""Whether the defaults lose to a ridge regression where data are few: 200 to 300 samples of 2,048-d clip features.
+"""Whether the defaults lose to a ridge regression where data are few: 200 to 300 samples of 2,048-d clip
+features.
 
     python benchmarks/bench_small_data.py --seeds 5
 
-Made-up regression problems in the likeness of cached features: a score that depends on a few factors; clip features that hold
-these factors as a small part of their variance, beside what a sample's clips share, what is each clip's own, and white noise.
-The shared and the own part have a spectrum that falls with a power of the direction's number, and the factors' directions
-overlap with its strongest ones.
+Made-up regression problems in the likeness of cached features: a score that depends on a few factors; clip
+features that hold these factors as a small part of their variance, beside what a sample's clips share, what
+is each clip's own, and white noise. The shared and the own part have a spectrum that falls with a power of
+the direction's number, and the factors' directions overlap with its strongest ones.
 
-Each problem and seed is a feature cache on which `aqa_heads.training.run.train` does four runs: the baseline as it is by default,
-the baseline without its ridge start, ridge on the samples that both take their steps on, and ridge on all training samples, those
-that the others hold out for validation included.
+Each problem and seed is a feature cache on which `aqa_heads.training.run.train` does four runs: the baseline
+as it is by default, the baseline without its ridge start, ridge on the samples that both take their steps on,
+and ridge on all training samples, those that the others hold out for validation included.
 """
 
 import tempfile
@@ -86,7 +87,9 @@ PROBLEMS = (
 
 
 def draw(problem: Problem, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Clip features `(clips, dim)` float32 and scores in points, first the training samples, then the test samples."""
+    """Clip features `(clips, dim)` float32 and scores in points, first the training samples, then the test
+    samples.
+    """
     rng = np.random.default_rng([seed, *map(ord, problem.name)])
     samples, dim, factors = problem.train + TEST_SAMPLES, problem.dim, problem.factors
     directions = np.linalg.qr(rng.standard_normal((dim, RANK + factors)))[0].T * np.sqrt(dim)
@@ -107,7 +110,9 @@ def draw(problem: Problem, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
     shared = values @ signal * np.sqrt(problem.signal)
     shared += rng.standard_normal((samples, RANK)) @ nuisance * np.sqrt(SHARED * rest)
     clips = []
-    for sample, count in zip(shared, rng.integers(problem.clips[0], problem.clips[1] + 1, samples), strict=True):
+    for sample, count in zip(
+        shared, rng.integers(problem.clips[0], problem.clips[1] + 1, samples), strict=True
+    ):
         own = rng.standard_normal((count, RANK)) @ nuisance * np.sqrt(OWN * rest)
         white = rng.standard_normal((count, dim)) * np.sqrt(WHITE * rest)
         features = sample + own + white
@@ -116,14 +121,22 @@ def draw(problem: Problem, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def write_features(path: Path, problem: Problem, seed: int) -> Path:
-    """A cache of the problem: whole groups can be held out, and no group of the test samples is one of training samples."""
+    """A cache of the problem: whole groups can be held out, and no group of the test samples is one of
+    training samples.
+    """
     records = []
     for index, (features, score) in enumerate(zip(*draw(problem, seed), strict=True)):
         split = "train" if index < problem.train else "test"
         frames = np.arange(len(features)) * 16
         sample = Sample(
-            f"s{index:03d}", f"s{index:03d}.mp4", 0, len(features) * 16, split, f"{split}-{index % GROUPS}", final_score=float(score)
-        )  # fmt: skip
+            f"s{index:03d}",
+            f"s{index:03d}.mp4",
+            0,
+            len(features) * 16,
+            split,
+            f"{split}-{index % GROUPS}",
+            final_score=float(score),
+        )
         records.append(Record(sample, [ClipFeatures(features, frames, frames / 25)]))
     meaning = Meaning("generated", problem.name, problem.dim, "generated", "", {}, {})
     write_cache(path, records, meaning, views=["plain"], dtype="float32")
@@ -131,7 +144,9 @@ def write_features(path: Path, problem: Problem, seed: int) -> Path:
 
 
 def train_all(problem: Problem, seed: int, threads: int | None) -> dict[str, float]:
-    """Test Spearman of each of `RUNS` on one problem with one seed, and the epoch that was chosen of the baseline."""
+    """Test Spearman of each of `RUNS` on one problem with one seed, and the epoch that was chosen of the
+    baseline.
+    """
     found, trained_on = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         features = write_features(Path(folder, "features.h5"), problem, seed)
@@ -145,7 +160,9 @@ def train_all(problem: Problem, seed: int, threads: int | None) -> dict[str, flo
                 found["epoch"] = run.summary["chosen"]["assessment"]["epoch"]
     everyone = trained_on.pop("ridge, all samples")
     assert len(everyone) == problem.train, "ridge on all samples lacks some"
-    assert all(samples == trained_on["ridge"] < everyone for samples in trained_on.values()), "not the same samples"
+    assert all(samples == trained_on["ridge"] < everyone for samples in trained_on.values()), (
+        "not the same samples"
+    )
     return found
 
 
@@ -160,18 +177,27 @@ def interval(differences: np.ndarray) -> str:
 
 @click.command()
 @click.option(
-    "--seeds", type=click.IntRange(1), default=5, show_default=True, help="Of each problem, from the first on."
+    "--seeds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Of each problem, from the first on.",
 )
 @click.option(
-    "--first-seed", type=click.IntRange(0), default=100, show_default=True,
+    "--first-seed",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
     help="The defaults were found on low ones; these are new to them.",
-)  # fmt: skip
+)
 @click.option(
     "--problems", type=click.IntRange(0, len(PROBLEMS) - 1), multiple=True, help="Only these; writes nothing."
 )
 @click.option("--threads", type=click.IntRange(1), help="[default: all cores]")
 def main(seeds: int, first_seed: int, problems: tuple[int, ...], threads: int | None) -> None:
-    """Test Spearman of the baseline, with and without its ridge start, beside ridge: few samples, made-up problems."""
+    """Test Spearman of the baseline, with and without its ridge start, beside ridge: few samples, made-up
+    problems.
+    """
     if threads:
         torch.set_num_threads(threads)
     chosen = [PROBLEMS[number] for number in problems] or PROBLEMS
@@ -187,11 +213,16 @@ def main(seeds: int, first_seed: int, problems: tuple[int, ...], threads: int | 
     rest = [
         _row("mean", everything),
         "",
-        f"Mean differences of test Spearman and their 95 % intervals over {len(chosen)} problems x {seeds} seeds, taken as "
-        "independent:",
+        (
+            f"Mean differences of test Spearman and their 95 % intervals over {len(chosen)} problems x"
+            f" {seeds} seeds, taken as independent:"
+        ),
         "",
-        *(f"- {network} − {ridge}: {interval(_differences(everything, network, ridge))}" for network, ridge in DIFFERENCES),
-    ]  # fmt: skip
+        *(
+            f"- {network} − {ridge}: {interval(_differences(everything, network, ridge))}"
+            for network, ridge in DIFFERENCES
+        ),
+    ]
     click.echo("\n".join(rest))
     if not problems:
         command = f"python benchmarks/bench_small_data.py --seeds {seeds} --first-seed {first_seed}"
@@ -212,10 +243,10 @@ def _differences(found: list[dict[str, float]], network: str, ridge: str) -> np.
 
 
 _SETTING = (
-    f"200 to 300 training samples of 1 to 12 clips of {Problem.dim} generated values, in {GROUPS} groups; scores alone, otherwise the "
-    f"defaults of `aqa-train`. Spearman on {TEST_SAMPLES} test samples of other groups, means over the seeds. The baselines and ridge "
-    "train on the same samples, with whole groups held out of them; ridge on all samples has these too. Epoch 0 is the state "
-    "before the first step."
+    f"200 to 300 training samples of 1 to 12 clips of {Problem.dim} generated values, in {GROUPS} groups;"
+    f" scores alone, otherwise the defaults of `aqa-train`. Spearman on {TEST_SAMPLES} test samples of other"
+    " groups, means over the seeds. The baselines and ridge train on the same samples, with whole groups"
+    " held out of them; ridge on all samples has these too. Epoch 0 is the state before the first step."
 )
 
 

@@ -1,4 +1,6 @@
-"""How long the paper's eight experiments take on cached features of realistic size, all tasks and scores and classes alone."""
+"""How long the paper's eight experiments take on cached features of realistic size, all tasks and scores and
+classes alone.
+"""
 
 import tempfile
 from pathlib import Path
@@ -26,7 +28,9 @@ CLASSES = {"position": 3, "armstand": 2, "rotation_type": 4, "somersaults": 10, 
 
 
 def write_features(path: Path, backbone: str, seed: int = 0) -> Path:
-    """A cache of generated features and labels with the sizes of the paper's training set; there is nothing to learn."""
+    """A cache of generated features and labels with the sizes of the paper's training set; there is nothing
+    to learn.
+    """
     generator = np.random.default_rng(seed)
     words = np.array([f"w{number}" for number in range(WORDS)])
     likely = 1 / np.arange(1, WORDS + 1)
@@ -40,10 +44,17 @@ def write_features(path: Path, backbone: str, seed: int = 0) -> Path:
         for place, word in enumerate(own):
             caption[place % length] = words[word]
         sample = Sample(
-            f"dive{index:03d}", "broadcast.mp4", 300 * index, 300 * index + 103, "train", f"event{index % 5}",
-            final_score=float(generator.normal(67, 17)), difficulty=3.0,
-            classes={name: str(generator.integers(number)) for name, number in CLASSES.items()}, caption=" ".join(caption),
-        )  # fmt: skip
+            f"dive{index:03d}",
+            "broadcast.mp4",
+            300 * index,
+            300 * index + 103,
+            "train",
+            f"event{index % 5}",
+            final_score=float(generator.normal(67, 17)),
+            difficulty=3.0,
+            classes={name: str(generator.integers(number)) for name, number in CLASSES.items()},
+            caption=" ".join(caption),
+        )
         features = np.abs(generator.normal(size=(CLIPS, DIMS[backbone]))).astype(np.float32)
         times = np.arange(CLIPS) * 16 + 300 * index
         records.append(Record(sample, [ClipFeatures(features, times, times / 25)]))
@@ -69,7 +80,9 @@ def seconds_per_epoch(features: Path, name: str, epochs: int, out: Path, **optio
 @click.option("--threads", type=int, help="[default: all cores]")
 @click.option("--experiments", default=",".join(EXPERIMENTS), show_default=True)
 def main(epochs: int, batch_sizes: str, device: str, threads: int | None, experiments: str) -> None:
-    """Time the eight experiments with all tasks, the scores and classes alone in full, and features read from the file."""
+    """Time the eight experiments with all tasks, the scores and classes alone in full, and features read from
+    the file.
+    """
     if threads:
         torch.set_num_threads(threads)
     names, sizes = experiments.split(","), [int(size) for size in batch_sizes.split(",")]
@@ -83,9 +96,13 @@ def main(epochs: int, batch_sizes: str, device: str, threads: int | None, experi
                 each, rest = seconds_per_epoch(caches["c3d"], name, epochs, batch_size=size, **options)
                 total[size] += PAPERS_EPOCHS * each + rest
                 cell[size, name] = each
-                click.echo(f"batch {size}, {EXPERIMENTS[name].title}: {each:.2f} s an epoch, {rest:.1f} s besides")
+                click.echo(
+                    f"batch {size}, {EXPERIMENTS[name].title}: {each:.2f} s an epoch, {rest:.1f} s besides"
+                )
         alone = {"tasks": ("score", "classes"), "batch_size": 16, **options}
-        run = train(TrainingConfig(caches["c3d"], protocol="paper", epochs=PAPERS_EPOCHS, overwrite=True, **alone))
+        run = train(
+            TrainingConfig(caches["c3d"], protocol="paper", epochs=PAPERS_EPOCHS, overwrite=True, **alone)
+        )
         in_memory = run.summary["seconds"]["total"]
         share, targets.MEMORY_SHARE = targets.MEMORY_SHARE, 0.0
         streamed, _ = seconds_per_epoch(caches["c3d"], "baseline", epochs, **alone)
@@ -93,20 +110,37 @@ def main(epochs: int, batch_sizes: str, device: str, threads: int | None, experi
         held, _ = seconds_per_epoch(caches["c3d"], "baseline", epochs, **alone)
     head = " | ".join(f"batch {size}, s an epoch" for size in sizes)
     lines = [
-        f"{DIVES} training dives of {CLIPS} clips of 8192 generated values, captions of {MEAN_WORDS} words on average out of {WORDS:,}, "
-        f"full-size models, default settings. Medians of {epochs - 1} epochs after the first; the hours of {PAPERS_EPOCHS} epochs "
-        "are these times a hundred, plus what a run takes besides.",
+        (
+            f"{DIVES} training dives of {CLIPS} clips of 8192 generated values, captions of {MEAN_WORDS}"
+            f" words on average out of {WORDS:,}, full-size models, default settings. Medians of {epochs - 1}"
+            f" epochs after the first; the hours of {PAPERS_EPOCHS} epochs are these times a hundred, plus"
+            " what a run takes besides."
+        ),
         "",
         f"| experiment | {head} |",
         "|---|" + "---|" * len(sizes),
-        *(f"| {EXPERIMENTS[n].title} | {' | '.join(f'{cell[size, n]:.2f}' for size in sizes)} |" for n in names),
-        f"| all of these, {PAPERS_EPOCHS} epochs | {' | '.join(f'{total[size] / 3600:.2f} h' for size in sizes)} |",
+        *(
+            f"| {EXPERIMENTS[n].title} | {' | '.join(f'{cell[size, n]:.2f}' for size in sizes)} |"
+            for n in names
+        ),
+        (
+            f"| all of these, {PAPERS_EPOCHS} epochs |"
+            f" {' | '.join(f'{total[size] / 3600:.2f} h' for size in sizes)} |"
+        ),
         "",
-        f"- scores and classes alone (`--tasks score,classes`), batch 16, {PAPERS_EPOCHS} epochs in full: {in_memory:.0f} s",
-        f"- the same, an epoch: {held:.2f} s with features in memory, {streamed:.2f} s with features read from the file in every step",
+        (
+            f"- scores and classes alone (`--tasks score,classes`), batch 16, {PAPERS_EPOCHS} epochs in full:"
+            f" {in_memory:.0f} s"
+        ),
+        (
+            f"- the same, an epoch: {held:.2f} s with features in memory, {streamed:.2f} s with features read"
+            " from the file in every step"
+        ),
     ]
     where = pick_device(device).type
-    command = f"python benchmarks/bench_train.py --epochs {epochs} --batch-sizes {batch_sizes} --device {device}"
+    command = (
+        f"python benchmarks/bench_train.py --epochs {epochs} --batch-sizes {batch_sizes} --device {device}"
+    )
     if threads:
         command += f" --threads {threads}"
     write_section(f"train {where} batch {batch_sizes}", "Training the eight experiments", command, lines)

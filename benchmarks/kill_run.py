@@ -1,4 +1,5 @@
-"""Kill an extraction at random moments, resume it each time, and compare with one that was never stopped, bit for bit.
+"""Kill an extraction at random moments, resume it each time, and compare with one that was never stopped, bit
+for bit.
 
 python benchmarks/kill_run.py --kills 100
 """
@@ -28,7 +29,9 @@ from aqa_cache.extraction.run import ExtractionConfig, extract
 from aqa_cache.weights.random_weights import random_weights_path
 
 VIDEOS, SAMPLES_PER_VIDEO, FRAMES = 10, 4, 160
-CONFIG = ExtractionConfig(backbone="s3d", weights="random", size=64, batch_size=4, workers=2, views=parse_views("flip"))
+CONFIG = ExtractionConfig(
+    backbone="s3d", weights="random", size=64, batch_size=4, workers=2, views=parse_views("flip")
+)
 # Small parts, so that some are saved between two kills.
 part_writer.PART_SAMPLES, part_writer.PART_SECONDS = 3, 0.3
 
@@ -44,14 +47,21 @@ def main() -> None:
     print(json.dumps(report))
     if not options.no_results:
         lines = [
-            f"{report['kills']} kills (SIGKILL) over {report['cycles']} extractions of {report['samples']} samples, "
-            f"{report['publishing']} of them while publishing; every second extraction adds to a cache that was there before. Each was "
-            "resumed until it was done.",
+            (
+                f"{report['kills']} kills (SIGKILL) over {report['cycles']} extractions of"
+                f" {report['samples']} samples, {report['publishing']} of them while publishing; every second"
+                " extraction adds to a cache that was there before. Each was resumed until it was done."
+            ),
             "",
-            f"- after each kill: the published cache whole and readable in {report['kills']} of {report['kills']} "
-            f"({report['old']} times the old one, {report['new']} times the new one, {report['none']} times none had been published yet)",
-            f"- every dataset and attribute equal to those of an uninterrupted run, bit for bit: {report['equal']} of "
-            f"{report['cycles']} extractions",
+            (
+                f"- after each kill: the published cache whole and readable in {report['kills']} of"
+                f" {report['kills']} ({report['old']} times the old one, {report['new']} times the new one,"
+                f" {report['none']} times none had been published yet)"
+            ),
+            (
+                "- every dataset and attribute equal to those of an uninterrupted run, bit for bit:"
+                f" {report['equal']} of {report['cycles']} extractions"
+            ),
             f"- left behind beside the cache: {report['litter'] or 'nothing'}",
         ]
         command = f"python benchmarks/kill_run.py --kills {options.kills} --seed {options.seed}"
@@ -99,7 +109,9 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict:
             delay = rng.uniform(0, publishing) if while_publishing else rng.uniform(0, whole / 3)
             mark = "p" if while_publishing else "cp"
             last = report["kills"] >= kills
-            ended = in_child(lambda tell, output=output: reported(videos, output, tell), "" if last else mark, delay)
+            ended = in_child(
+                lambda tell, output=output: reported(videos, output, tell), "" if last else mark, delay
+            )
             if ended:
                 break
             report["kills"] += 1
@@ -199,7 +211,9 @@ def write_videos(folder: Path) -> None:
             container.mux(stream.encode(None))
         length = FRAMES // SAMPLES_PER_VIDEO
         samples += [
-            Sample(f"{video}-{part}", f"{video}.mp4", part * length, (part + 1) * length, final_score=float(part))
+            Sample(
+                f"{video}-{part}", f"{video}.mp4", part * length, (part + 1) * length, final_score=float(part)
+            )
             for part in range(SAMPLES_PER_VIDEO)
         ]
     write_annotations(folder / "annotations.csv", samples)

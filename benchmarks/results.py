@@ -1,4 +1,6 @@
-"""RESULTS.md: one section per benchmark, each written by the script that measured it, so that no number is typed by hand."""
+"""RESULTS.md: one section per benchmark, each written by the script that measured it, so that no number is
+typed by hand.
+"""
 
 import platform
 import re
@@ -7,8 +9,8 @@ from pathlib import Path
 
 PATH = Path(__file__).with_name("RESULTS.md")
 _HEAD = (
-    "# Results\n\nEvery section is written by the command it names; what is not here was not measured. Machines here are shared, "
-    "so absolute times are noisy and ratios are what to read.\n"
+    "# Results\n\nEvery section is written by the command it names; what is not here was not measured."
+    " Machines here are shared, so absolute times are noisy and ratios are what to read.\n"
 )
 
 
@@ -35,4 +37,7 @@ def machine() -> str:
     from aqa_cache.machine.devices import device_name
 
     threads, device = torch.get_num_threads(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return f"{device_name(device)}, {threads} threads, torch {torch.__version__}, Python {platform.python_version()}"
+    return (
+        f"{device_name(device)}, {threads} threads, torch {torch.__version__}, Python"
+        f" {platform.python_version()}"
+    )

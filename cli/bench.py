@@ -18,7 +18,11 @@ _DRIFT = 0.1
 
 @click.command(epilog="Example: aqa-bench --backbone c3d --seconds 10 --json bench.json")
 @click.option(
-    "--backbone", type=click.Choice(BACKBONE_NAMES), default="s3d", show_default=True, help="Network to measure."
+    "--backbone",
+    type=click.Choice(BACKBONE_NAMES),
+    default="s3d",
+    show_default=True,
+    help="Network to measure.",
 )
 @click.option("--size", type=int, help="Side of the frames in pixels; by default what aqa-extract takes.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
@@ -29,8 +33,12 @@ _DRIFT = 0.1
     show_default=True,
     help="Of the arithmetic.",
 )
-@click.option("--batch-size", type=click.IntRange(1), help="Clips in a batch; by default what aqa-extract takes.")
-@click.option("--workers", type=click.IntRange(1), help="Decoding threads; by default what aqa-extract takes.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Clips in a batch; by default what aqa-extract takes."
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Decoding threads; by default what aqa-extract takes."
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0, min_open=True),
@@ -39,14 +47,19 @@ _DRIFT = 0.1
     help="Time for each measurement.",
 )
 @click.option(
-    "--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write the figures to a file as well."
+    "--json",
+    "json_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the figures to a file as well.",
 )
 @handle_errors
 def main(json_path, seconds, **options):
-    """Measure extraction on this machine: decoding, the backbone, and both together, on a generated 640x360 H.264 video.
+    """Measure extraction on this machine: decoding, the backbone, and both together, on a generated 640x360
+    H.264 video.
 
-    Beside every rate stands what the machine could do: its matrix-product rate (GEMM), measured in the same run with the same
-    precision and threads. Weights are random; speed does not depend on them.
+    Beside every rate stands what the machine could do: its matrix-product rate (GEMM), measured in the same
+    run with the same precision and threads. Weights are random; speed does not depend on them.
     """
     from aqa_cache.disk.atomic import check_target, replacing
     from aqa_cache.extraction.configuration import ExtractionConfig
@@ -82,7 +95,8 @@ def _print(result) -> None:
     from rich.table import Table
 
     table = Table(
-        title=f"{result.backbone} at {result.size} px, {result.precision}, {result.device}", title_justify="left"
+        title=f"{result.backbone} at {result.size} px, {result.precision}, {result.device}",
+        title_justify="left",
     )
     table.add_column("measured")
     table.add_column("rate", justify="right")
@@ -100,7 +114,8 @@ def _print(result) -> None:
     table.add_row(
         "compute, ours",
         _rate(result.compute_clips),
-        f"{result.compute_of_gemm:.0%} of the GEMM ceiling, {result.compute_of_eager:.2f} times the reference",
+        f"{result.compute_of_gemm:.0%} of the GEMM ceiling, {result.compute_of_eager:.2f} times the"
+        " reference",
     )
     table.add_row(
         "end to end",
@@ -116,13 +131,14 @@ def _print(result) -> None:
     console.print(table)
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items() if version)
     click.echo(
-        f"Batches of {result.batch_size}, {_counted(result.threads, 'compute thread')} on {_counted(result.cores, 'core')}, "
-        f"{result.end_to_end_count} clips end to end. {versions}."
+        f"Batches of {result.batch_size}, {_counted(result.threads, 'compute thread')} on"
+        f" {_counted(result.cores, 'core')}, {result.end_to_end_count} clips end to end. {versions}."
     )
     if abs(result.drift) > _DRIFT:
         say(
-            f"The machine became {abs(result.drift):.0%} {'faster' if result.drift > 0 else 'slower'} while it was measured; ratios "
-            "are uncertain by as much. Measure again with more --seconds, or when it has nothing else to do."
+            f"The machine became {abs(result.drift):.0%} {'faster' if result.drift > 0 else 'slower'} while"
+            " it was measured; ratios are uncertain by as much. Measure again with more --seconds, or when"
+            " it has nothing else to do."
         )
     for warning in result.warnings:
         say(f"Warning: {warning}")

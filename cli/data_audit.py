@@ -22,22 +22,31 @@ _WIDTH_WITHOUT_TERMINAL = 100
 
 @click.command(epilog="\b\nExample:\n  aqa-data audit feats.h5")
 @click.argument("source", metavar="FEATS.h5|annotations.csv", type=click.Path(path_type=Path))
-@click.option("--fold", metavar="NAME", help="Audit with this fold as the test split and all others as training.")
 @click.option(
-    "--json", "output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write everything that was found, with every sample's name, as JSON; - writes it to the terminal instead.",
-)  # fmt: skip
+    "--fold", metavar="NAME", help="Audit with this fold as the test split and all others as training."
+)
+@click.option(
+    "--json",
+    "output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=(
+        "Also write everything that was found, with every sample's name, as JSON; - writes it to the terminal"
+        " instead."
+    ),
+)
 @handle_errors
 def audit(source, fold, output):
     """Find what would make a result mean less than it seems.
 
-    Found are samples on both sides of the split, by their id and by frames of a video that they share, and test samples
-    that a fine-tuned backbone has learned from: a leak, which aqa-train refuses. Said are groups (competitions, persons) on both sides, what predictions without any video reach
-    (floors) and what one judge does (ceiling), scores that contradict difficulty and marks, captions that state the
-    score, and missing labels. docs/evaluation.md explains each.
+    Found are samples on both sides of the split, by their id and by frames of a video that they share, and
+    test samples that a fine-tuned backbone has learned from: a leak, which aqa-train refuses. Said are groups
+    (competitions, persons) on both sides, what predictions without any video reach (floors) and what one
+    judge does (ceiling), scores that contradict difficulty and marks, captions that state the score, and
+    missing labels. docs/evaluation.md explains each.
 
-    Of a cache, the frames that its features were really made of are compared, and samples without features are left
-    out; of a table, the annotated frames.
+    Of a cache, the frames that its features were really made of are compared, and samples without features
+    are left out; of a table, the annotated frames.
 
     Exit code: 0 no leak; 1 a leak was found; 2 the file cannot be audited.
     """
@@ -61,13 +70,17 @@ def audit(source, fold, output):
 
 
 def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], dict | None, list[str]]:
-    """Samples, the frames their features were made of where that is known, what the backbone was fine-tuned on, and what to say."""
+    """Samples, the frames their features were made of where that is known, what the backbone was fine-tuned
+    on, and what to say.
+    """
     from aqa_cache.annotations import read_annotations
 
     if source.suffix.lower() == ".csv":
         return read_annotations(source), {}, None, []
     if source.suffix.lower() not in (".h5", ".hdf5"):
-        raise AqaError(f"{source}: expected a feature cache (.h5) or an annotations table (.csv), by the name's ending")
+        raise AqaError(
+            f"{source}: expected a feature cache (.h5) or an annotations table (.csv), by the name's ending"
+        )
     from aqa_cache.cache_file.reader import FeatureCache
     from aqa_heads.data.leaks import frames_of_features
 
@@ -79,11 +92,15 @@ def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], dic
     notes = [f"{failed:,} sample(s) without features are left out, as in training."] if failed else []
     if len(frames) < len(samples):
         unknown = len(samples) - len(frames)
-        notes.append(f"Which frames made the features of {unknown:,} sample(s) is not recorded: their annotated frames are used.")  # fmt: skip
+        notes.append(
+            f"Which frames made the features of {unknown:,} sample(s) is not recorded: their annotated frames"
+            " are used."
+        )
     if tuned := meaning.tuned:
         notes.append(
-            f"The backbone was fine-tuned in {meaning.weights}, on {len(tuned['trained_on']):,} samples, an epoch of it chosen on "
-            f"{len(tuned['chosen_on']):,}: looked for among the test samples by sample_id."
+            f"The backbone was fine-tuned in {meaning.weights}, on {len(tuned['trained_on']):,} samples, an"
+            f" epoch of it chosen on {len(tuned['chosen_on']):,}: looked for among the test samples by"
+            " sample_id."
         )
     return samples, frames, meaning.tuned, notes
 
@@ -100,14 +117,18 @@ def _without_split(samples: list["Sample"]) -> str:
     folds = sorted({sample.fold for sample in samples if sample.fold})
     if folds:
         return f"No sample has a split, but there are folds: audit each with --fold ({', '.join(folds)})."
-    return "No sample has a split, so there are no two sides to compare; fill in the column split (train, test)."
+    return (
+        "No sample has a split, so there are no two sides to compare; fill in the column split (train, test)."
+    )
 
 
 def _write(output: Path, text: str) -> None:
     from aqa_cache.disk.atomic import replacing
 
     if not output.absolute().parent.is_dir():
-        raise AqaError(f"{output}: there is no folder {output.parent}; create it, or give another name with --json")
+        raise AqaError(
+            f"{output}: there is no folder {output.parent}; create it, or give another name with --json"
+        )
     with replacing(output) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
 
@@ -137,9 +158,12 @@ def _print(source: Path, found: "Audit", notes: list[str]) -> None:
         _print_floors(console, found)
     if found.leaks:
         console.print(
-            f"\n{source}: LEAK. aqa-train refuses this split; with --allow-leak it trains and marks every number.",
-            style="bold red", markup=False, soft_wrap=True,
-        )  # fmt: skip
+            f"\n{source}: LEAK. aqa-train refuses this split; with --allow-leak it trains and marks every"
+            " number.",
+            style="bold red",
+            markup=False,
+            soft_wrap=True,
+        )
     elif found.samples["test"] and found.samples["train"] + found.samples["val"]:
         console.print(f"\n{source}: no leak.", markup=False, soft_wrap=True)
 
@@ -158,10 +182,12 @@ def _print_floors(console: "Console", found: "Audit") -> None:
         unseen = f" ({floor['n_unseen']:,} not seen)" if floor.get("n_unseen") else ""
         table.add_row(
             name.replace("_", " ") + unseen,
-            *(f"{floor[key]:.{digits}f}" if floor[key] == floor[key] else "-"
-              for key, digits in (("spearman", 3), ("relative_l2", 3), ("mae", 2))),
+            *(
+                f"{floor[key]:.{digits}f}" if floor[key] == floor[key] else "-"
+                for key, digits in (("spearman", 3), ("relative_l2", 3), ("mae", 2))
+            ),
             f"{floor['n']:,}",
-        )  # fmt: skip
+        )
     console.print()
     console.print(table)
     if None in found.floors.values():

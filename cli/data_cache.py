@@ -18,13 +18,16 @@ _WIDTH_WITHOUT_TERMINAL = 160
 
 @click.command(epilog="\b\nExample:\n  aqa-data show feats.h5")
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
-@click.option("--all", "everything", is_flag=True, help=f"List every failure and class, not the first {_SHOWN}.")
+@click.option(
+    "--all", "everything", is_flag=True, help=f"List every failure and class, not the first {_SHOWN}."
+)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object, with everything in it.")
 @handle_errors
 def show(features, everything, as_json):
     """Show what is inside a feature cache.
 
-    That is what made its features, how many there are, of which samples, and which samples failed and why. Annotations and index are read, features are not; aqa-data verify reads those too.
+    That is what made its features, how many there are, of which samples, and which samples failed and why.
+    Annotations and index are read, features are not; aqa-data verify reads those too.
     """
     from rich.console import Console
 
@@ -54,9 +57,10 @@ def verify(features):
 
     All of it is read once, a block at a time, so that large files need little memory.
 
-    Checked are the checksum of every dataset, that the fingerprint follows from the attributes, that the index gives
-    every feature row to one sample, that annotations are what their columns admit, and that all features are finite.
-    Damage to text that nothing depends on, such as the name of the weights, cannot be seen.
+    Checked are the checksum of every dataset, that the fingerprint follows from the attributes, that the
+    index gives every feature row to one sample, that annotations are what their columns admit, and that all
+    features are finite. Damage to text that nothing depends on, such as the name of the weights, cannot be
+    seen.
 
     Exit code: 0 whole; 1 there are problems, one line each; 2 there is no such file.
     """
@@ -71,7 +75,10 @@ def verify(features):
         found = verify_cache(features, lambda done, total: bar.update(task, completed=done, total=total))
     size = f"{found.samples:,} samples, {found.clips:,} clips of {found.dim:,} values"
     if not found.problems:
-        click.echo(f"{features} is whole: {size}; checksums, fingerprint, index, annotations and finiteness are right.")
+        click.echo(
+            f"{features} is whole: {size}; checksums, fingerprint, index, annotations and finiteness are"
+            " right."
+        )
         return
     for problem in found.problems:
         click.echo(problem)
@@ -100,12 +107,16 @@ def _show_provenance(console: "Console", inside: dict) -> None:
 
 def _tuned(tuned: dict) -> str:
     origin = f" (which began as {tuned['origin']})" if tuned["origin"] != tuned["started_from"] else ""
-    return f"from {tuned['started_from']}{origin}, on {len(tuned['trained_on']):,} samples, chosen on {len(tuned['chosen_on']):,}"
+    return (
+        f"from {tuned['started_from']}{origin}, on {len(tuned['trained_on']):,} samples, chosen on"
+        f" {len(tuned['chosen_on']):,}"
+    )
 
 
 def _show_samples(console: "Console", inside: dict) -> None:
     console.print(
-        f"\n{inside['samples']:,} samples, {inside['samples'] - inside['failed']:,} with features, {inside['failed']:,} failed",
+        f"\n{inside['samples']:,} samples, {inside['samples'] - inside['failed']:,} with features,"
+        f" {inside['failed']:,} failed",
         markup=False,
     )
     views = [
@@ -118,9 +129,8 @@ def _show_samples(console: "Console", inside: dict) -> None:
     names = [name for name in inside["splits"][0] if name != "split"]
     titles = ["split", *(name.replace("_", " ") for name in names)]
     splits = [
-        [entry["split"] or "(none)", *(f"{entry[name]:,}" for name in names)]
-        for entry in inside["splits"]
-    ]  # fmt: skip
+        [entry["split"] or "(none)", *(f"{entry[name]:,}" for name in names)] for entry in inside["splits"]
+    ]
     console.print()
     _print_table(console, titles, splits)
 
@@ -128,7 +138,9 @@ def _show_samples(console: "Console", inside: dict) -> None:
 def _show_labels(console: "Console", inside: dict, limit: int | None) -> None:
     rows = []
     if score := inside["final_score"]:
-        rows.append(["final_score", f"{score['min']:g} to {score['max']:g}, {score['mean']:.2f} ± {score['std']:.2f}"])
+        rows.append(
+            ["final_score", f"{score['min']:g} to {score['max']:g}, {score['mean']:.2f} ± {score['std']:.2f}"]
+        )
     for name, tally in inside["classes"].items():
         listed = [f"{label} {count:,}" for label, count in tally.items()]
         more = f" and {len(listed) - limit} more" if limit is not None and len(listed) > limit else ""
@@ -170,7 +182,10 @@ def _print_table(console: "Console", titles: list[str], rows: list[list[str]]) -
 
 
 def _record(record: dict) -> str:
-    return ", ".join(f"{name} {_value(value)}" for name, value in record.items() if value is not None) or "not known"
+    return (
+        ", ".join(f"{name} {_value(value)}" for name, value in record.items() if value is not None)
+        or "not known"
+    )
 
 
 def _value(value) -> str:

@@ -10,26 +10,44 @@ from aqa_cli.errors import handle_errors
 
 @click.command(
     "import-features",
-    epilog="\b\nExample:\n  aqa-data import-features i3d/ feats.h5 --annotations annotations.csv --backbone i3d",
+    epilog=(
+        "\b\nExample:\n  aqa-data import-features i3d/ feats.h5 --annotations annotations.csv --backbone i3d"
+    ),
 )
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
 @click.argument("output", metavar="FEATS.h5", type=click.Path(path_type=Path))
-@click.option("--annotations", required=True, type=click.Path(path_type=Path), help="Annotations table of the samples.")
-@click.option("--backbone", required=True, metavar="NAME", help="What made the features, such as i3d or videomae-b.")
+@click.option(
+    "--annotations", required=True, type=click.Path(path_type=Path), help="Annotations table of the samples."
+)
+@click.option(
+    "--backbone", required=True, metavar="NAME", help="What made the features, such as i3d or videomae-b."
+)
 @click.option("--clip-len", type=int, help="Frames in a clip, if known.")
 @click.option(
-    "--clip-stride", type=int,
-    help="Frames from clip to clip, if known; clip K then begins at start_frame + K strides. Otherwise no clip has a frame number.",
-)  # fmt: skip
+    "--clip-stride",
+    type=int,
+    help=(
+        "Frames from clip to clip, if known; clip K then begins at start_frame + K strides. Otherwise no clip"
+        " has a frame number."
+    ),
+)
 @click.option(
-    "--view", "views", multiple=True, metavar="NAME",
+    "--view",
+    "views",
+    multiple=True,
+    metavar="NAME",
     help="Also read SAMPLE_ID@NAME as a view of the sample, such as flip. May be given several times.",
-)  # fmt: skip
+)
 @click.option(
-    "--dtype", type=click.Choice(["auto", "float16", "float32"]), default="auto", show_default=True,
+    "--dtype",
+    type=click.Choice(["auto", "float16", "float32"]),
+    default="auto",
+    show_default=True,
     help="Of the stored features. auto changes none: float16 if it holds every value exactly.",
-)  # fmt: skip
-@click.option("--allow-missing", is_flag=True, help="Write samples without features as failed; the exit code is 1.")
+)
+@click.option(
+    "--allow-missing", is_flag=True, help="Write samples without features as failed; the exit code is 1."
+)
 @click.option("--ignore-surplus", is_flag=True, help="Leave out features that belong to no sample.")
 @click.option("--force", is_flag=True, help="Overwrite FEATS.h5.")
 @handle_errors
@@ -37,11 +55,12 @@ def import_features(source, output, annotations, **options):
     """Make a feature cache of features you have.
 
     SRC is a folder with one .npy, .npz or .pt file per sample, named SAMPLE_ID.npy (a / in the sample_id is a
-    subfolder), or an HDF5 file with one dataset per sample. Each holds floating-point numbers of shape (clips, dim), or
-    (dim,) for one clip. Any dim will do if all have the same; samples may have any number of clips.
+    subfolder), or an HDF5 file with one dataset per sample. Each holds floating-point numbers of shape
+    (clips, dim), or (dim,) for one clip. Any dim will do if all have the same; samples may have any number of
+    clips.
 
-    What the files do not say is recorded as not known. Features of another --backbone, dim or clip rule get another
-    fingerprint, which is all that tells them apart later, so name what really made them.
+    What the files do not say is recorded as not known. Features of another --backbone, dim or clip rule get
+    another fingerprint, which is all that tells them apart later, so name what really made them.
 
     Exit code: 0 done; 1 done, but samples without features are written as failed; 2 nothing is written.
     """
@@ -54,8 +73,9 @@ def import_features(source, output, annotations, **options):
     with console.status(f"Reading {source} …"):
         done = feature_import.import_features(source, output, annotations, **options)
     click.echo(
-        f"Wrote {done.path}: {done.samples - len(done.missing):,} of {done.samples:,} samples with features, {done.clips:,} clips of "
-        f"{done.meaning.dim:,} values ({done.meaning.backbone}, {done.dtype}), fingerprint {done.meaning.fingerprint[:12]}…"
+        f"Wrote {done.path}: {done.samples - len(done.missing):,} of {done.samples:,} samples with features,"
+        f" {done.clips:,} clips of {done.meaning.dim:,} values ({done.meaning.backbone}, {done.dtype}),"
+        f" fingerprint {done.meaning.fingerprint[:12]}…"
     )
     if done.rounded:
         click.echo("Some values were float64 and are rounded to float32.", err=True)
@@ -70,16 +90,18 @@ def import_features(source, output, annotations, **options):
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
-    "--force", is_flag=True,
+    "--force",
+    is_flag=True,
     help="Write into DIR though it is not empty. Files of the same names are replaced, others stay.",
-)  # fmt: skip
+)
 @handle_errors
 def export(features, folder, force):
     """Write the features of a cache as .npy files.
 
     DIR gets SAMPLE_ID.npy of shape (clips, dim) for every sample (a / in the sample_id makes a subfolder),
-    SAMPLE_ID@VIEW.npy for every further view, annotations.csv, and provenance.json, which says what made the features.
-    The values are those of the cache to the bit. aqa-data import-features reads all of it back but the provenance.
+    SAMPLE_ID@VIEW.npy for every further view, annotations.csv, and provenance.json, which says what made the
+    features. The values are those of the cache to the bit. aqa-data import-features reads all of it back but
+    the provenance.
     """
     from rich.console import Console
 
@@ -91,7 +113,7 @@ def export(features, folder, force):
     click.echo(f"Wrote {done.folder}: {done.files:,} arrays ({done.dtype}), annotations.csv, provenance.json")
     if done.failed:
         click.echo(
-            f"{len(done.failed)} sample(s) have no features, so no file: {some(done.failed)}. To read DIR back, "
-            "aqa-data import-features needs --allow-missing.",
+            f"{len(done.failed)} sample(s) have no features, so no file: {some(done.failed)}. To read DIR"
+            " back, aqa-data import-features needs --allow-missing.",
             err=True,
         )

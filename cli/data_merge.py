@@ -13,13 +13,15 @@ from aqa_cli.progress import say, say_failures
 @click.command(epilog="\b\nExample:\n  aqa-data merge feats.h5")
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
 @dtype_option
-@click.option("--allow-mixed", is_flag=True, help="Accept parts made with different devices, precisions or libraries.")
+@click.option(
+    "--allow-mixed", is_flag=True, help="Accept parts made with different devices, precisions or libraries."
+)
 @handle_errors
 def merge(features, dtype, allow_mixed):
     """Publish the parts of an extraction whose processes have ended.
 
-    The last shard of an extraction publishes by itself; this is for one that was lost. Samples that nobody has extracted
-    are in the file with that as the reason; running aqa-extract again adds them.
+    The last shard of an extraction publishes by itself; this is for one that was lost. Samples that nobody
+    has extracted are in the file with that as the reason; running aqa-extract again adds them.
 
     Exit code: 0 all samples have features; 1 some have none, each is listed; 2 nothing is written.
     """
@@ -32,5 +34,7 @@ def merge(features, dtype, allow_mixed):
     click.echo(f"{features}: {published.samples - without} of {published.samples} samples have features.")
     say_failures(published.failures)
     if published.missing:
-        say(f"{len(published.missing)} sample(s) have not been extracted yet: run aqa-extract again to go on.")
+        say(
+            f"{len(published.missing)} sample(s) have not been extracted yet: run aqa-extract again to go on."
+        )
     sys.exit(1 if without else 0)

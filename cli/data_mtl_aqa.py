@@ -17,53 +17,77 @@ from aqa_cache.errors import AqaError
 from aqa_cli.errors import handle_errors
 
 
-@click.command("mtl-aqa", epilog="\b\nExample:\n  aqa-data mtl-aqa MTL-AQA --videos videos -o videos/annotations.csv")
+@click.command(
+    "mtl-aqa", epilog="\b\nExample:\n  aqa-data mtl-aqa MTL-AQA --videos videos -o videos/annotations.csv"
+)
 @click.argument("release", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "-o", "--output", default=FILE_NAME, show_default=True, type=click.Path(dir_okay=False, path_type=Path),
+    "-o",
+    "--output",
+    default=FILE_NAME,
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
     help="The table to write.",
-)  # fmt: skip
+)
 @click.option("--force", is_flag=True, help="Overwrite the table if it exists.")
 @click.option(
-    "--subset", metavar="NAME",
-    help="Train on one of the release's smaller training sets only, such as size_140 (143 dives of video 01). Test on "
-    "the official test dives that it does not contain (for size_140: 317 of 353).",
-)  # fmt: skip
+    "--subset",
+    metavar="NAME",
+    help=(
+        "Train on one of the release's smaller training sets only, such as size_140 (143 dives of video 01)."
+        " Test on the official test dives that it does not contain (for size_140: 317 of 353)."
+    ),
+)
 @click.option(
-    "--paper-test", is_flag=True,
-    help="With --subset: test on all 353 official test dives, although some are trained on (for size_140: 36). Such a "
-    "dive is two rows; its test row's sample_id ends in '@test' and its column 'leak' says so.",
-)  # fmt: skip
+    "--paper-test",
+    is_flag=True,
+    help=(
+        "With --subset: test on all 353 official test dives, although some are trained on (for size_140: 36)."
+        " Such a dive is two rows; its test row's sample_id ends in '@test' and its column 'leak' says so."
+    ),
+)
 @click.option(
-    "--video-pattern", metavar="NAME", default=mtl_aqa.VIDEO_PATTERN, show_default=True,
+    "--video-pattern",
+    metavar="NAME",
+    default=mtl_aqa.VIDEO_PATTERN,
+    show_default=True,
     help="The name of a video, relative to the folder of videos, from its number.",
-)  # fmt: skip
+)
 @click.option(
-    "--videos", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Check the videos in this folder: which are missing, not at 25 frames per second, or too short. 01.mp4 may "
-    "also be 01.mkv, 1.webm, … or a folder of frames (01/000001.jpg); the table then names what is there.",
-)  # fmt: skip
+    "--videos",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help=(
+        "Check the videos in this folder: which are missing, not at 25 frames per second, or too short."
+        " 01.mp4 may also be 01.mkv, 1.webm, … or a folder of frames (01/000001.jpg); the table then names"
+        " what is there."
+    ),
+)
 @handle_errors
 def mtl_aqa_command(release, output, force, subset, paper_test, video_pattern, videos):
     """Convert the MTL-AQA release in DIR: 1,412 dives of 15 broadcasts, 1,059 to train on and 353 to test on.
 
     DIR is a clone of https://github.com/ParitoshParmar/MTL-AQA or a part of it that holds
-    Ready_2_Use/MTL-AQA_split_0_data. Its data have no licence: do not pass the table on. The videos are on YouTube
-    (Video_List.xlsx) and have to be fetched by yourself.
+    Ready_2_Use/MTL-AQA_split_0_data. Its data have no licence: do not pass the table on. The videos are on
+    YouTube (Video_List.xlsx) and have to be fetched by yourself.
 
-    The 50 test dives that Ballari et al. speak of were never published; --subset size_140 --paper-test gives the 353
-    that their logs fit.
+    The 50 test dives that Ballari et al. speak of were never published; --subset size_140 --paper-test gives
+    the 353 that their logs fit.
 
     Judges' marks are in Raw_Annotations/*.xlsx; reading them needs openpyxl, without it they stay empty.
 
     Exit code: 0 done; 1 the table is written, but --videos found something to mend; 2 nothing is written.
     """
     if paper_test and subset is None:
-        raise click.UsageError("--paper-test needs --subset: with the full training set, no test dive is trained on.")
+        raise click.UsageError(
+            "--paper-test needs --subset: with the full training set, no test dive is trained on."
+        )
     if output.exists() and not force:
         raise AqaError(f"{output} exists already; give another name with -o, or --force to overwrite it")
     if not output.parent.is_dir():
-        raise AqaError(f"{output}: there is no folder {output.parent}; create it, or give another name with -o")
+        raise AqaError(
+            f"{output}: there is no folder {output.parent}; create it, or give another name with -o"
+        )
 
     console = Console(highlight=False, soft_wrap=True)
     found = mtl_aqa.find_release(release)
@@ -89,7 +113,9 @@ def _print_summary(console: Console, samples: list[Sample]) -> None:
     for title in ("split", "samples", "groups", "final_score", "captions", "judged", "leak"):
         counts.add_column(title, justify="left" if title == "split" else "right")
     splits = [
-        *dict.fromkeys(sample.split for sample in sorted(samples, key=lambda sample: sample.split != "train")),
+        *dict.fromkeys(
+            sample.split for sample in sorted(samples, key=lambda sample: sample.split != "train")
+        ),
         "all",
     ]
     for split in splits:
@@ -116,7 +142,8 @@ def _print_summary(console: Console, samples: list[Sample]) -> None:
     console.print(labels)
     if words := [len(sample.caption.split()) for sample in samples if sample.caption]:
         console.print(
-            f"\nCaptions have {min(words)} to {max(words)} words, {statistics.median(words):.0f} in the middle."
+            f"\nCaptions have {min(words)} to {max(words)} words, {statistics.median(words):.0f} in the"
+            " middle."
         )
     console.print()
 
@@ -127,9 +154,13 @@ def _report_videos(console: Console, check: VideoCheck, folder: Path, videos: in
         return
     if check.missing:
         click.echo(
-            f"\n{len(check.missing)} of {videos} videos are missing in {folder}:\n  " + "\n  ".join(check.missing),
+            f"\n{len(check.missing)} of {videos} videos are missing in {folder}:\n  "
+            + "\n  ".join(check.missing),
             err=True,
         )
     if check.unfit:
-        click.echo(f"\n{len(check.unfit)} problem(s) with videos in {folder}:\n  " + "\n  ".join(check.unfit), err=True)
+        click.echo(
+            f"\n{len(check.unfit)} problem(s) with videos in {folder}:\n  " + "\n  ".join(check.unfit),
+            err=True,
+        )
     sys.exit(1)

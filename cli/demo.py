@@ -35,37 +35,64 @@ class Plan:
 
 DEFAULT = Plan(48, 24, 6, epochs=12, batch_size=8, backbones=dict.fromkeys([*EXPERIMENTS, "ridge"], "s3d"))
 FULL = Plan(
-    140, 50, 10, epochs=100, batch_size=16,
+    140,
+    50,
+    10,
+    epochs=100,
+    batch_size=16,
     backbones={name: row.backbone for name, row in EXPERIMENTS.items()} | {"ridge": "c3d"},
-)  # fmt: skip
+)
 
 
 @click.command(epilog="Example: aqa-demo --out aqa-demo --epochs 5")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("aqa-demo"), show_default=True, help="Folder for everything."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("aqa-demo"),
+    show_default=True,
+    help="Folder for everything.",
 )
 @click.option(
     "--full",
     is_flag=True,
-    help="The paper's sizes: 140 + 50 dives, C3D where Table 1 says so, up to 100 epochs. An hour or more on a CPU.",
+    help=(
+        "The paper's sizes: 140 + 50 dives, C3D where Table 1 says so, up to 100 epochs. An hour or more on a"
+        " CPU."
+    ),
 )
 @click.option("--epochs", type=click.IntRange(1), help="Other than the default.")
-@click.option("--batch-size", type=click.IntRange(1), help="Samples per training step, other than the default.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the dives and of the training."
+    "--batch-size", type=click.IntRange(1), help="Samples per training step, other than the default."
 )
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings per experiment.")
 @click.option(
-    "--weights", multiple=True, metavar="NAME|PATH|published", default=("random",), show_default=True,
-    help="Backbone weights: published names or paths, given once per backbone, or 'published' to download them.",
-)  # fmt: skip
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Of the dives and of the training.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings per experiment."
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="NAME|PATH|published",
+    default=("random",),
+    show_default=True,
+    help=(
+        "Backbone weights: published names or paths, given once per backbone, or 'published' to download"
+        " them."
+    ),
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @handle_errors
 def main(out, full, epochs, batch_size, seed, seeds, weights, device):
-    """Render synthetic dives as video, extract features, run all eight experiments of the paper, and write a report.
+    """Render synthetic dives as video, extract features, run all eight experiments of the paper, and write a
+    report.
 
-    The dives are judged by what can be seen in them, so there is something to learn, but nothing here was filmed: the numbers
-    show that the tool works, not how well anybody dives.
+    The dives are judged by what can be seen in them, so there is something to learn, but nothing here was
+    filmed: the numbers show that the tool works, not how well anybody dives.
     """
     from aqa_cache.datasets.synthetic_dives import render_broadcasts
     from aqa_cache.weights.resolving import choose_for
@@ -82,49 +109,73 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
         ) from None
 
     for backbone in dict.fromkeys(plan.backbones.values()):
-        choose_for(backbone, weights)  # a mistake in --weights is better said before the rendering than after it
+        # a mistake in --weights is better said before the rendering than after it
+        choose_for(backbone, weights)
 
-    say(f"1/4  Rendering {plan.train_dives + plan.test_dives} dives in {plan.events} broadcasts to {out / 'videos'}")
+    say(
+        f"1/4  Rendering {plan.train_dives + plan.test_dives} dives in {plan.events} broadcasts to"
+        f" {out / 'videos'}"
+    )
     render_broadcasts(
-        out / "videos", train_dives=plan.train_dives, test_dives=plan.test_dives, events=plan.events, seed=seed
+        out / "videos",
+        train_dives=plan.train_dives,
+        test_dives=plan.test_dives,
+        events=plan.events,
+        seed=seed,
     )
     caches = {backbone: out / f"feats-{backbone}.h5" for backbone in dict.fromkeys(plan.backbones.values())}
     for backbone, cache in caches.items():
         say(f"2/4  Extracting {backbone.upper()} features at {FRAME_SIZE} px to {cache}")
         _extract(out / "videos", cache, backbone, weights, device)
     say(
-        f"3/4  Training {len(plan.backbones)} experiments, at most {plan.epochs} epochs each, {plan.batch_size} dives per step"
+        f"3/4  Training {len(plan.backbones)} experiments, at most {plan.epochs} epochs each,"
+        f" {plan.batch_size} dives per step"
     )
     configs = [
         TrainingConfig(
-            caches[backbone], name, epochs=plan.epochs, batch_size=plan.batch_size, seed=seed + number, device=device,
+            caches[backbone],
+            name,
+            epochs=plan.epochs,
+            batch_size=plan.batch_size,
+            seed=seed + number,
+            device=device,
             meteor=full,
-            out=out / "runs", overwrite=True,
+            out=out / "runs",
+            overwrite=True,
         )
         for name, backbone in plan.backbones.items()
         for number in range(seeds)
-    ]  # fmt: skip
+    ]
     runs = train_runs(configs)
     say("4/4  Writing the report")
     report = write_report(
-        [run.folder for run in runs], out / "report.html", "Eight experiments on synthetic dives", _preface(plan, runs)
+        [run.folder for run in runs],
+        out / "report.html",
+        "Eight experiments on synthetic dives",
+        _preface(plan, runs),
     )
     say(f"Done in {_minutes(time.monotonic() - started)}. Open {report}")
 
 
 def _preface(plan: Plan, runs) -> list[str]:
     paragraphs = [
-        f"{plan.train_dives} dives to train on and {plan.test_dives} to test, of other competitions, rendered as video and judged by "
-        "seven synthetic judges who saw only the faults that the picture shows. Nothing here was filmed.",
-        f"Every row was trained for at most {plan.epochs} epochs in steps of {plan.batch_size} dives, on features of clips of 16 "
-        f"frames at {FRAME_SIZE} px. Of the training dives, {runs[0].summary['n_val']} of other competitions chose the epoch; the "
-        "test dives were looked at once.",
+        (
+            f"{plan.train_dives} dives to train on and {plan.test_dives} to test, of other competitions,"
+            " rendered as video and judged by seven synthetic judges who saw only the faults that the"
+            " picture shows. Nothing here was filmed."
+        ),
+        (
+            f"Every row was trained for at most {plan.epochs} epochs in steps of {plan.batch_size} dives, on"
+            f" features of clips of 16 frames at {FRAME_SIZE} px. Of the training dives,"
+            f" {runs[0].summary['n_val']} of other competitions chose the epoch; the test dives were looked"
+            " at once."
+        ),
     ]
     if plan.backbones != FULL.backbones:
         paragraphs.append(
-            f"The short form of the demonstration: all rows use S3D features, also those for which Table 1 says C3D, and train for "
-            f"at most {plan.epochs} epochs where the paper has {FULL.epochs}. aqa-demo --full has the paper's sizes, and takes an hour "
-            "or more on a CPU."
+            "The short form of the demonstration: all rows use S3D features, also those for which Table 1"
+            f" says C3D, and train for at most {plan.epochs} epochs where the paper has {FULL.epochs}."
+            " aqa-demo --full has the paper's sizes, and takes an hour or more on a CPU."
         )
     if any(run.config["features"]["weights_random"] for run in runs):
         paragraphs.append(

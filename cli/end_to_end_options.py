@@ -13,55 +13,85 @@ from aqa_heads.settings.fine_tuning import (
     NO_AUGMENT,
     PRECISIONS,
     FineTuning,
-)  # fmt: skip
+)
 
 from .torchrun import let_the_first_speak, rank
 
 _OPTIONS = (
-    click.option("--end-to-end", is_flag=True, help="Train the backbone too; needs --videos, and a GPU for all but small data."),
+    click.option(
+        "--end-to-end",
+        is_flag=True,
+        help="Train the backbone too; needs --videos, and a GPU for all but small data.",
+    ),
     click.option("--videos", type=click.Path(path_type=Path), help="The folder that aqa-extract was given."),
     click.option(
-        "--weights", metavar="NAME|PATH|RUN|random",
+        "--weights",
+        metavar="NAME|PATH|RUN|random",
         help="Where the backbone starts.  [default: the weights that made the features]",
     ),
     click.option(
-        "--warm-start", type=click.Path(path_type=Path), metavar="RUN",
+        "--warm-start",
+        type=click.Path(path_type=Path),
+        metavar="RUN",
         help="Take encoder, heads and captioner from a run on the same cached features.",
     ),
     click.option(
-        "--backbone-lr", type=click.FloatRange(0, min_open=True),
+        "--backbone-lr",
+        type=click.FloatRange(0, min_open=True),
         help=f"Learning rate of the backbone.  [default: {BACKBONE_LR:g}; literal: {LITERAL_BACKBONE_LR:g}]",
     ),
     click.option("--freeze-until", metavar="LAYER", help="Layers before this one keep their weights."),
     click.option(
-        "--augment", metavar="flip,jitter=N", help=f"Drawn for every sample and epoch, or {NO_AUGMENT}.  [default: {AUGMENT}]"
+        "--augment",
+        metavar="flip,jitter=N",
+        help=f"Drawn for every sample and epoch, or {NO_AUGMENT}.  [default: {AUGMENT}]",
     ),
     click.option(
-        "--batch-norm", type=click.Choice(BATCH_NORMS),
+        "--batch-norm",
+        type=click.Choice(BATCH_NORMS),
         help="Statistics that came with the weights, or of each chunk of clips.  [default: frozen]",
     ),
     click.option(
-        "--clip-chunk", type=click.IntRange(1),
-        help="Clips in the backbone at a time; more take more memory.  "
-        f"[default: {CLIP_CHUNKS['cpu']}; on a GPU {CLIP_CHUNKS['cuda']}]",
+        "--clip-chunk",
+        type=click.IntRange(1),
+        help=(
+            "Clips in the backbone at a time; more take more memory.  "
+            f"[default: {CLIP_CHUNKS['cpu']}; on a GPU {CLIP_CHUNKS['cuda']}]"
+        ),
     ),
     click.option(
-        "--precision", type=click.Choice(PRECISIONS), help="Arithmetic of the backbone in training.  [default: fp32]"
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        help="Arithmetic of the backbone in training.  [default: fp32]",
     ),
     click.option(
-        "--frames", type=click.Path(path_type=Path), metavar="FILE",
+        "--frames",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
         help="Where decoded frames are kept for the next run.  [default: feats.frames.h5 for feats.h5]",
     ),
     click.option("--workers", type=click.IntRange(1), help="Decoding threads.  [default: all cores]"),
     click.option(
-        "--decode-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+        "--decode-timeout",
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
         help="Give a video up when no new frame comes for so long.  [default: 600]",
     ),
-)  # fmt: skip
+)
 _NAMES = (
-    "videos", "weights", "warm_start", "backbone_lr", "freeze_until", "augment", "batch_norm", "clip_chunk", "precision", "frames",
-    "workers", "decode_timeout",
-)  # fmt: skip
+    "videos",
+    "weights",
+    "warm_start",
+    "backbone_lr",
+    "freeze_until",
+    "augment",
+    "batch_norm",
+    "clip_chunk",
+    "precision",
+    "frames",
+    "workers",
+    "decode_timeout",
+)
 
 
 def end_to_end_options(command):
@@ -77,7 +107,9 @@ class EndToEndCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {"Options": [], "End to end": []}
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is not None:
-                groups["End to end" if parameter.name in ("end_to_end", *_NAMES) else "Options"].append(record)
+                groups["End to end" if parameter.name in ("end_to_end", *_NAMES) else "Options"].append(
+                    record
+                )
         for heading, records in groups.items():
             with formatter.section(heading):
                 formatter.write_dl(records)

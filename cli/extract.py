@@ -48,11 +48,16 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @click.option(
     "--weights",
     metavar="NAME|PATH|RUN|random",
-    help="Backbone weights; the default are published ones, downloaded at first use. RUN: the folder of a run of aqa-train "
-    "--end-to-end, which also says which backbone, size and clips, where they are not given here.",
+    help=(
+        "Backbone weights; the default are published ones, downloaded at first use. RUN: the folder of a run"
+        " of aqa-train --end-to-end, which also says which backbone, size and clips, where they are not given"
+        " here."
+    ),
 )
 @click.option(
-    "--annotations", type=click.Path(path_type=Path), help="Annotations table, if it is not VIDEOS/annotations.csv."
+    "--annotations",
+    type=click.Path(path_type=Path),
+    help="Annotations table, if it is not VIDEOS/annotations.csv.",
 )
 @click.option(
     "--window",
@@ -76,11 +81,16 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     show_default=True,
     help="Resize and normalise as in the weights' training, or as MTL-AQA did.",
 )
-@click.option("--size", type=int, help="Side of the frames in pixels; by default what the weights were trained on.")
+@click.option(
+    "--size", type=int, help="Side of the frames in pixels; by default what the weights were trained on."
+)
 @click.option(
     "--views",
     metavar="flip,jitter=N",
-    help="Also mirrored, and shifted by up to N frames; training then draws from all of them (MTL-AQA: flip,jitter=3).",
+    help=(
+        "Also mirrored, and shifted by up to N frames; training then draws from all of them (MTL-AQA:"
+        " flip,jitter=3)."
+    ),
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option(
@@ -91,7 +101,9 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     help="Arithmetic of the backbone; a lower one is checked against fp32 first.",
 )
 @click.option(
-    "--compile", is_flag=True, help="Run the backbone through torch.compile, checked against the plain one first."
+    "--compile",
+    is_flag=True,
+    help="Run the backbone through torch.compile, checked against the plain one first.",
 )
 @click.option(
     "--deterministic", is_flag=True, help="On a GPU: only deterministic algorithms of cuDNN, somewhat slower."
@@ -101,7 +113,9 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     type=click.IntRange(1),
     help="Clips in a batch; by default 8 on a CPU, on a GPU the largest of 64, 32, … that its memory holds.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Decoding threads; by default as many as cores, at most 32.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Decoding threads; by default as many as cores, at most 32."
+)
 @click.option("--stream", type=int, help="Index of the video stream; by default the best one.")
 @click.option(
     "--decode-timeout",
@@ -122,29 +136,38 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @click.option(
     "--shard",
     metavar="I/N",
-    help="Do shard I of N, in as many processes; by default what torchrun or a Slurm array says, else everything.",
+    help=(
+        "Do shard I of N, in as many processes; by default what torchrun or a Slurm array says, else"
+        " everything."
+    ),
 )
 @click.option(
     "--verify",
     type=click.Choice(VERIFY),
     default="stat",
     show_default=True,
-    help="When going on, how a changed video is known: by size and date, or by content, which reads each video once more.",
+    help=(
+        "When going on, how a changed video is known: by size and date, or by content, which reads each video"
+        " once more."
+    ),
 )
 @click.option("--prune", is_flag=True, help="When going on: drop samples that are no longer asked for.")
-@click.option("--allow-mixed", is_flag=True, help="When going on: accept another device, precision or library version.")
+@click.option(
+    "--allow-mixed", is_flag=True, help="When going on: accept another device, precision or library version."
+)
 @handle_errors
 def main(videos, output, annotations, views, shard, **options):
     """Put the clips of VIDEOS through a backbone, once, and keep the features in FEATS.h5.
 
-    VIDEOS is a folder of videos (an annotations.csv in it is found by itself), one video, or a folder of folders with one image
-    per frame. Without annotations every video is one sample. Running again goes on where it stopped: finished samples are kept,
-    new and changed videos are added. Ctrl-C publishes what is done.
+    VIDEOS is a folder of videos (an annotations.csv in it is found by itself), one video, or a folder of
+    folders with one image per frame. Without annotations every video is one sample. Running again goes on
+    where it stopped: finished samples are kept, new and changed videos are added. Ctrl-C publishes what is
+    done.
 
     docs/extraction.md has the details of long runs, many processes, views and precision.
 
-    Exit code: 0 all samples have features; 1 some failed, each is listed; 2 nothing could be done as asked; 130 interrupted, 143
-    ended by SIGTERM.
+    Exit code: 0 all samples have features; 1 some failed, each is listed; 2 nothing could be done as asked;
+    130 interrupted, 143 ended by SIGTERM.
     """
     from aqa_cache.clips.views import parse_views
     from aqa_cache.extraction.run import ExtractionConfig, extract
@@ -166,7 +189,9 @@ def main(videos, output, annotations, views, shard, **options):
             stop_on_signals(stop, "the batch in flight is finished, and what is done is published."),
             extraction_progress() as progress,
         ):
-            result = extract(videos, output, config, annotations=annotations, progress=progress, say=say, stop=stop)
+            result = extract(
+                videos, output, config, annotations=annotations, progress=progress, say=say, stop=stop
+            )
     except KeyboardInterrupt:
         say("Stopped at once. Finished samples are kept in parts; run the same command again to go on.")
         sys.exit(stop.exit_code or 130)
@@ -176,7 +201,8 @@ def main(videos, output, annotations, views, shard, **options):
         say(f"{result.missing} sample(s) have not been extracted yet: run the same command again to go on.")
     if result.stopped and stop.is_set():
         sys.exit(stop.exit_code)
-    # What failed in a shard is told again by the one that publishes; a launcher stops all the others at the first that fails.
+    # What failed in a shard is told again by the one that publishes; a launcher stops all the others at the
+    # first that fails.
     sys.exit(1 if result.dtype and (result.failures or result.missing) else 0)
 
 
@@ -199,7 +225,9 @@ def _as_fine_tuned(tuned, weights: str, options: dict) -> dict:
     if given & _EXCLUSIVE:
         given |= _EXCLUSIVE
     taken = {name: value for name, value in run.items() if name not in given}
-    said = [f"--{name.replace('_', '-')} {_as_given(value)}" for name, value in taken.items() if value is not None]
+    said = [
+        f"--{name.replace('_', '-')} {_as_given(value)}" for name, value in taken.items() if value is not None
+    ]
     if said:
         say(f"Not given, so as in the fine-tuning of {weights}: {' '.join(said)}")
     return options | taken
@@ -223,10 +251,14 @@ def _summary(result, config) -> None:
         table.add_row("samples", f"{result.samples}{shard}{earlier}")
         unavailable = len(result.failures) + result.missing
         if unavailable:
-            table.add_row("without features", f"{len(result.failures)} failed, {result.missing} not extracted yet")
+            table.add_row(
+                "without features", f"{len(result.failures)} failed, {result.missing} not extracted yet"
+            )
     seconds = result.seconds - result.loading_seconds
     rate = f" ({result.clips / seconds:.1f} a second)" if result.clips else ""
-    table.add_row("clips", f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading")
+    table.add_row(
+        "clips", f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading"
+    )
     stored = f", {result.dtype}" if result.dtype else ""
     table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per clip{stored}")
     table.add_row("weights", f"{result.meaning.weights}, SHA-256 {result.meaning.weights_sha256[:12]}…")

@@ -43,9 +43,15 @@ def extraction_progress() -> Iterator[Callable]:
         yield _Lines()
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("extracting", total=None, rate="")
 
@@ -70,6 +76,7 @@ class _Lines:
         self._told = now
         rate = state.clips / (now - self._started)
         say(
-            f"{state.samples:,} of {state.samples_total:,} samples, {state.clips:,} of {state.clips_total:,} clips, {rate:.1f} clips/s, "
-            f"{(state.clips_total - state.clips) / max(rate, 1e-9) / 60:.0f} min to go"
+            f"{state.samples:,} of {state.samples_total:,} samples, {state.clips:,} of {state.clips_total:,}"
+            f" clips, {rate:.1f} clips/s, {(state.clips_total - state.clips) / max(rate, 1e-9) / 60:.0f} min"
+            " to go"
         )

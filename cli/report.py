@@ -28,10 +28,11 @@ Example:
 def main(runs: tuple[Path, ...], output: Path, title: str | None, force: bool) -> None:
     """Write the results of RUNS as one HTML page.
 
-    RUNS are run folders that aqa-train finished, or folders that hold run folders. Runs that differ only in seed or fold
-    are one row. The page shows the paper's Table 1 with results, floors and intervals, what differs by more than noise,
-    curves, predicted beside true scores, groups, classes, captions, the audit, and where the numbers come from. It needs
-    no network. Figures (PNG) and numbers (CSV) lie in a folder beside it (report_files/ for report.html).
+    RUNS are run folders that aqa-train finished, or folders that hold run folders. Runs that differ only in
+    seed or fold are one row. The page shows the paper's Table 1 with results, floors and intervals, what
+    differs by more than noise, curves, predicted beside true scores, groups, classes, captions, the audit,
+    and where the numbers come from. It needs no network. Figures (PNG) and numbers (CSV) lie in a folder
+    beside it (report_files/ for report.html).
     """
     from aqa_heads.report.writing import files_folder, write_report
 

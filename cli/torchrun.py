@@ -34,7 +34,9 @@ def said_by_the_first() -> Iterator[None]:
 
 
 def let_the_first_speak() -> None:
-    """Wait to be ended: torchrun ends all processes when one of them has failed, also a first one that has not said yet why."""
+    """Wait to be ended: torchrun ends all processes when one of them has failed, also a first one that has
+    not said yet why.
+    """
     time.sleep(_PATIENCE)
 
 

@@ -12,7 +12,14 @@ import click
 
 from aqa_heads.errors import TrainingError
 from aqa_heads.settings.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
-from aqa_heads.settings.training import DIFFICULTIES, NETWORK_ONLY, OFFICIAL_FOLDS, PROTOCOLS, VIEWS, TrainingConfig
+from aqa_heads.settings.training import (
+    DIFFICULTIES,
+    NETWORK_ONLY,
+    OFFICIAL_FOLDS,
+    PROTOCOLS,
+    VIEWS,
+    TrainingConfig,
+)
 
 from .end_to_end_options import EndToEndCommand, end_to_end_options, fine_tuning_of
 from .errors import handle_errors
@@ -39,65 +46,117 @@ def _positive(kind: type):
       aqa-train --features feats.h5 --exp baseline --end-to-end --videos videos/""",
 )
 @click.option(
-    "--features", required=True, type=click.Path(path_type=Path), help="Feature cache, written by aqa-extract."
+    "--features",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Feature cache, written by aqa-extract.",
 )
 @click.option(
-    "--exp", "experiments", default=_DEFAULT.experiment, show_default=True, metavar="NAME[,NAME…]",
-    help=f"Rows of the paper's Table 1 ({', '.join(EXPERIMENTS)}), or all of them; references: {', '.join(REFERENCES)}.",
-)  # fmt: skip
+    "--exp",
+    "experiments",
+    default=_DEFAULT.experiment,
+    show_default=True,
+    metavar="NAME[,NAME…]",
+    help=(
+        f"Rows of the paper's Table 1 ({', '.join(EXPERIMENTS)}), or all of them; references:"
+        f" {', '.join(REFERENCES)}."
+    ),
+)
 @click.option(
-    "--literal", is_flag=True,
-    help="The row exactly as the original: its widths, projections, plain stacks, raw features, score/17, Adam 1e-4, steps of 3.",
-)  # fmt: skip
-@click.option("--encoder", type=click.Choice(ENCODERS), help="From clips to one feature.  [default: the row's]")
+    "--literal",
+    is_flag=True,
+    help=(
+        "The row exactly as the original: its widths, projections, plain stacks, raw features, score/17, Adam"
+        " 1e-4, steps of 3."
+    ),
+)
 @click.option(
-    "--encoder-hidden", type=_positive(int), help="Width of the encoder.  [default: lstm, gru 1024; attention 256; …]"
+    "--encoder", type=click.Choice(ENCODERS), help="From clips to one feature.  [default: the row's]"
+)
+@click.option(
+    "--encoder-hidden",
+    type=_positive(int),
+    help="Width of the encoder.  [default: lstm, gru 1024; attention 256; …]",
 )
 @click.option("--encoder-layers", type=_positive(int), help="Depth of the encoder.  [default: 2]")
 @click.option(
-    "--pretrain-epochs", type=click.IntRange(0), default=_DEFAULT.pretrain_epochs, show_default=True,
+    "--pretrain-epochs",
+    type=click.IntRange(0),
+    default=_DEFAULT.pretrain_epochs,
+    show_default=True,
     help="Of an lstm or gru encoder as an autoencoder of the clip features, before training.",
-)  # fmt: skip
+)
 @click.option("--rnn", type=click.Choice(RNNS), help="Cell of the captioner.  [default: the row's]")
 @click.option("--layers", type=_positive(int), help="Stacked cells of the captioner.  [default: the row's]")
 @click.option(
-    "--attention", type=click.Choice(ATTENTIONS),
-    help="linear is the paper's projection; additive and dot weigh the clips at every word.  [default: the row's]",
-)  # fmt: skip
+    "--attention",
+    type=click.Choice(ATTENTIONS),
+    help=(
+        "linear is the paper's projection; additive and dot weigh the clips at every word.  [default: the"
+        " row's]"
+    ),
+)
 @click.option(
-    "--residual/--no-residual", default=None,
+    "--residual/--no-residual",
+    default=None,
     help="Connections around the captioner's cells.  [default: where there are more than two]",
-)  # fmt: skip
+)
 @click.option("--tasks", default=",".join(TASKS), show_default=True, help="Any of them, separated by commas.")
 @click.option(
-    "--difficulty", type=click.Choice(DIFFICULTIES), default=_DEFAULT.difficulty, show_default=True,
-    help="ignore: predict the final score. multiply: predict the execution, multiply by the known difficulty.",
-)  # fmt: skip
+    "--difficulty",
+    type=click.Choice(DIFFICULTIES),
+    default=_DEFAULT.difficulty,
+    show_default=True,
+    help=(
+        "ignore: predict the final score. multiply: predict the execution, multiply by the known difficulty."
+    ),
+)
 @click.option(
-    "--protocol", type=click.Choice(PROTOCOLS), default=_DEFAULT.protocol, show_default=True,
-    help="honest: best epoch by held-out training groups, test once. paper: test every epoch, report the last.",
-)  # fmt: skip
+    "--protocol",
+    type=click.Choice(PROTOCOLS),
+    default=_DEFAULT.protocol,
+    show_default=True,
+    help=(
+        "honest: best epoch by held-out training groups, test once. paper: test every epoch, report the last."
+    ),
+)
 @click.option(
-    "--validation", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=_DEFAULT.validation,
-    show_default=True, help="Share of the training samples held out.",
-)  # fmt: skip
+    "--validation",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=_DEFAULT.validation,
+    show_default=True,
+    help="Share of the training samples held out.",
+)
 @click.option(
-    "--folds", metavar=f"K|{OFFICIAL_FOLDS}",
+    "--folds",
+    metavar=f"K|{OFFICIAL_FOLDS}",
     help="Cross-validation: K folds of whole groups, or the annotations' column fold; each is a run.",
-)  # fmt: skip
+)
 @click.option(
-    "--seeds", "seed_count", type=click.IntRange(1), default=1, show_default=True,
+    "--seeds",
+    "seed_count",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
     help="Runs per experiment, with seeds SEED, SEED+1, …",
-)  # fmt: skip
+)
 @click.option(
-    "--seed", type=click.IntRange(0), default=_DEFAULT.seed, show_default=True,
+    "--seed",
+    type=click.IntRange(0),
+    default=_DEFAULT.seed,
+    show_default=True,
     help="Of weights, dropout, order and held-out groups.",
-)  # fmt: skip
-@click.option("--epochs", type=_positive(int), default=_DEFAULT.epochs, show_default=True, help="Epochs at most.")
+)
 @click.option(
-    "--patience", type=_positive(int), default=_DEFAULT.patience, show_default=True,
+    "--epochs", type=_positive(int), default=_DEFAULT.epochs, show_default=True, help="Epochs at most."
+)
+@click.option(
+    "--patience",
+    type=_positive(int),
+    default=_DEFAULT.patience,
+    show_default=True,
     help="Epochs without improvement on the held-out samples before training ends.",
-)  # fmt: skip
+)
 @click.option("--batch-size", type=_positive(int), help="Samples per step.  [default: 16; literal: 3]")
 @click.option("--lr", type=_positive(float), help=f"Learning rate.  [default: {_DEFAULT.lr:g}]")
 @click.option(
@@ -106,72 +165,108 @@ def _positive(kind: type):
     help=f"Learning rate of the captioner.  [default: {_DEFAULT.caption_lr:g}; literal: 1e-4]",
 )
 @click.option(
-    "--weight-decay", type=click.FloatRange(0), help=f"Of AdamW.  [default: {_DEFAULT.weight_decay:g}; literal: 0]"
+    "--weight-decay",
+    type=click.FloatRange(0),
+    help=f"Of AdamW.  [default: {_DEFAULT.weight_decay:g}; literal: 0]",
 )
 @click.option(
-    "--dropout", type=click.FloatRange(0, 1, max_open=True),
+    "--dropout",
+    type=click.FloatRange(0, 1, max_open=True),
     help=f"Before and after fc6.  [default: {_DEFAULT.dropout:g}; literal: 0]",
-)  # fmt: skip
-@click.option(
-    "--ridge-start/--no-ridge-start", default=None,
-    help="A linear path to the score beside fc6, started from ridge regression.  [default: yes; literal: no]",
-)  # fmt: skip
-@click.option(
-    "--score-scale", type=_positive(float),
-    help="Points per unit of the score head.  [default: std of training; literal: 17]",
-)  # fmt: skip
-@click.option(
-    "--centre/--no-centre", default=None, help="Learn the score above the training mean.  [default: yes; literal: no]"
 )
 @click.option(
-    "--standardise/--no-standardise", default=None,
+    "--ridge-start/--no-ridge-start",
+    default=None,
+    help="A linear path to the score beside fc6, started from ridge regression.  [default: yes; literal: no]",
+)
+@click.option(
+    "--score-scale",
+    type=_positive(float),
+    help="Points per unit of the score head.  [default: std of training; literal: 17]",
+)
+@click.option(
+    "--centre/--no-centre",
+    default=None,
+    help="Learn the score above the training mean.  [default: yes; literal: no]",
+)
+@click.option(
+    "--standardise/--no-standardise",
+    default=None,
     help="Scale features by training statistics.  [default: yes; literal: no]",
-)  # fmt: skip
+)
 @click.option(
-    "--views", type=click.Choice(VIEWS), default=_DEFAULT.views, show_default=True,
-    help="Of each training sample, where the cache holds several: draw one anew in every epoch, or keep to the plain one.",
-)  # fmt: skip
+    "--views",
+    type=click.Choice(VIEWS),
+    default=_DEFAULT.views,
+    show_default=True,
+    help=(
+        "Of each training sample, where the cache holds several: draw one anew in every epoch, or keep to the"
+        " plain one."
+    ),
+)
 @click.option(
-    "--vocabulary", type=click.Path(path_type=Path),
+    "--vocabulary",
+    type=click.Path(path_type=Path),
     help="MTL-AQA's vocab.json, as in the paper.  [default: the words of the training captions]",
-)  # fmt: skip
+)
 @click.option(
-    "--beam", type=_positive(int), default=_DEFAULT.beam, show_default=True,
+    "--beam",
+    type=_positive(int),
+    default=_DEFAULT.beam,
+    show_default=True,
     help="Captions kept at every word; 1 is greedy.",
-)  # fmt: skip
+)
 @click.option(
-    "--meteor/--no-meteor", default=True, show_default=True, help="Of captions, where Java is installed; 10 s a run."
+    "--meteor/--no-meteor",
+    default=True,
+    show_default=True,
+    help="Of captions, where Java is installed; 10 s a run.",
 )
 @click.option(
     "--allow-leak", is_flag=True, help="Train although test samples are training samples; marks every number."
 )
 @click.option("--device", default=_DEFAULT.device, show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option(
-    "--threads", type=_positive(int), help="Of the CPU; 1 is fastest where other programs run.  [default: all cores]"
+    "--threads",
+    type=_positive(int),
+    help="Of the CPU; 1 is fastest where other programs run.  [default: all cores]",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=_DEFAULT.out, show_default=True, help="Folder of run folders."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=_DEFAULT.out,
+    show_default=True,
+    help="Folder of run folders.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace runs of the same name.")
-@click.option("--resume", is_flag=True, help="Go on with interrupted runs of the same name; finished ones stay.")
 @click.option(
-    "--checkpoint-seconds", type=click.FloatRange(0), default=_DEFAULT.checkpoint_seconds, show_default=True,
+    "--resume", is_flag=True, help="Go on with interrupted runs of the same name; finished ones stay."
+)
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(0),
+    default=_DEFAULT.checkpoint_seconds,
+    show_default=True,
     help="Between checkpoints, at least.",
-)  # fmt: skip
+)
 @end_to_end_options
 @handle_errors
 def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
-    """Train score, class and caption heads on cached features; with --end-to-end the backbone too, on the videos.
+    """Train score, class and caption heads on cached features; with --end-to-end the backbone too, on the
+    videos.
 
-    Each run leaves a folder with config.json, metrics.csv, predictions.csv, summary.json and model.safetensors. Some
-    training groups are held out, the best epoch is chosen on them, and the test samples are looked at once.
+    Each run leaves a folder with config.json, metrics.csv, predictions.csv, summary.json and
+    model.safetensors. Some training groups are held out, the best epoch is chosen on them, and the test
+    samples are looked at once.
     """
     options["tasks"] = tuple(task.strip() for task in tasks.split(",") if task.strip())
     with said_by_the_first():
         options["fine_tuning"] = fine_tuning_of(options)
         names = _named(experiments)
         configs = [
-            TrainingConfig(experiment=name, seed=seed + number, **_applicable(name, options, alone=len(names) == 1))
+            TrainingConfig(
+                experiment=name, seed=seed + number, **_applicable(name, options, alone=len(names) == 1)
+            )
             for name in names
             for number in range(seed_count)
         ]
@@ -190,7 +285,13 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
         return
     click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
     if options["fine_tuning"] is not None:
-        command = ["aqa-extract", "--weights", str(runs[0].folder), str(options["fine_tuning"].videos), "tuned.h5"]
+        command = [
+            "aqa-extract",
+            "--weights",
+            str(runs[0].folder),
+            str(options["fine_tuning"].videos),
+            "tuned.h5",
+        ]
         click.echo(f"Features of the trained backbone: {shlex.join(command)}")
 
 
@@ -220,8 +321,13 @@ def _stopped(planned: list[_Planned], overwrite: bool, seconds: float) -> str:
     if names := [run.folder.name for run in planned if was_interrupted(run.folder)]:
         return f"Stopped. {how} to go on: {', '.join(names)} after the last checkpoint{stay}."
     if stay:
-        return f"Stopped. {how} to go on: the run that was under way begins again, as it had no checkpoint yet{stay}."
-    return f"Stopped before the first checkpoint (every {seconds:g} s or more): there is nothing to go on from."
+        return (
+            f"Stopped. {how} to go on: the run that was under way begins again, as it had no checkpoint"
+            f" yet{stay}."
+        )
+    return (
+        f"Stopped before the first checkpoint (every {seconds:g} s or more): there is nothing to go on from."
+    )
 
 
 def _applicable(name: str, options: dict, alone: bool) -> dict:
@@ -239,14 +345,17 @@ def _named(experiments: str) -> list[str]:
     known = (*EXPERIMENTS, *REFERENCES, *_GROUPS)
     for name in names:
         if name not in known:
-            raise TrainingError(f"--exp: {name!r} is not known; give any of {', '.join(known)}, separated by commas")
+            raise TrainingError(
+                f"--exp: {name!r} is not known; give any of {', '.join(known)}, separated by commas"
+            )
     if not names:
         raise TrainingError(f"--exp: is empty; give any of {', '.join(known)}, separated by commas")
     return list(dict.fromkeys(row for name in names for row in _GROUPS.get(name, (name,))))
 
 
 def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
-    """Train runs one after the other, one per fold where folds are asked for, and print the table of their results.
+    """Train runs one after the other, one per fold where folds are asked for, and print the table of their
+    results.
 
     Raises:
         AqaError: before anything is trained if a run folder is in the way or a cache cannot be used.
@@ -256,11 +365,14 @@ def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
 
 def _plan(configs: list[TrainingConfig]) -> list[_Planned]:
     with said_by_the_first():
-        warm = any(config.fine_tuning is not None and config.fine_tuning.warm_start is not None for config in configs)
+        warm = any(
+            config.fine_tuning is not None and config.fine_tuning.warm_start is not None for config in configs
+        )
         names = list(dict.fromkeys(config.experiment for config in configs))
         if warm and len(names) > 1:
             raise TrainingError(
-                f"--warm-start is a run of one row, but --exp asks for {len(names)} ({', '.join(names)}); give each its own, one by one"
+                f"--warm-start is a run of one row, but --exp asks for {len(names)} ({', '.join(names)});"
+                " give each its own, one by one"
             )
         return [run for config in configs for run in _planned(config)]
 
@@ -277,12 +389,17 @@ def _train_planned(planned: list[_Planned]) -> "list[Run]":
     said: set[str] = set()
     runs = [
         train_showing(
-            run.config, run.label if len(planned) == 1 else f"[{number}/{len(planned)}] {run.label}", console, said
+            run.config,
+            run.label if len(planned) == 1 else f"[{number}/{len(planned)}] {run.label}",
+            console,
+            said,
         )
         for number, run in enumerate(planned, 1)
     ]
     console.print(results_table(runs))
-    for note in dict.fromkeys(f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]):
+    for note in dict.fromkeys(
+        f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]
+    ):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return runs
 
@@ -293,8 +410,8 @@ def _planned(config: TrainingConfig) -> list[_Planned]:
     Every process checks all of it: none is to wait for others that have ended.
 
     Raises:
-        AqaError: a run folder is in the way, the cache or the device cannot be used, or several processes want to train on cached
-            features.
+        AqaError: a run folder is in the way, the cache or the device cannot be used, or several processes
+            want to train on cached features.
     """
     from aqa_cache.cache_file.reader import FeatureCache
     from aqa_heads.data.splits import fold_names
@@ -303,7 +420,8 @@ def _planned(config: TrainingConfig) -> list[_Planned]:
 
     if config.fine_tuning is None and (count := process_count()) > 1:
         raise TrainingError(
-            f"{count} processes were started, but training on cached features takes one; leave torchrun out, or give --end-to-end"
+            f"{count} processes were started, but training on cached features takes one; leave torchrun out,"
+            " or give --end-to-end"
         )
     runs = []
     with FeatureCache(config.features) as cache:

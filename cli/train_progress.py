@@ -24,7 +24,9 @@ def train_showing(config: TrainingConfig, label: str, console: "Console", said: 
     def say(line: str) -> None:
         if line not in said:
             # In a terminal between words; elsewhere a line is a line.
-            console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=not console.is_terminal)
+            console.print(
+                line, style="yellow", markup=False, highlight=False, soft_wrap=not console.is_terminal
+            )
             said.add(line)
 
     with (Bar if console.is_terminal else Lines)(config, label, console) as shown:
@@ -35,19 +37,28 @@ def train_showing(config: TrainingConfig, label: str, console: "Console", said: 
         from aqa_heads.end_to_end.run import fine_tune
 
         return fine_tune(
-            config, say=say, on_frames=shown.frames, on_step=shown.step, on_epoch=shown.epoch, on_stage=shown.stage
+            config,
+            say=say,
+            on_frames=shown.frames,
+            on_step=shown.step,
+            on_epoch=shown.epoch,
+            on_stage=shown.stage,
         )
 
 
 class _Pace:
-    """Clips a second since the first step of this command, which is not counted: it is slower than the others."""
+    """Clips a second since the first step of this command, which is not counted: it is slower than the
+    others.
+    """
 
     def __init__(self, epochs: int):
         self._epochs = epochs
         self._started: tuple[float, int] | None = None
 
     def of(self, step: "Step") -> tuple[float | None, float | None, float | None]:
-        """Clips a second; seconds to the end of the epoch, and to that of the last one. None: not known yet."""
+        """Clips a second; seconds to the end of the epoch, and to that of the last one. None: not known
+        yet.
+        """
         now = time.monotonic()
         self._started = self._started or (now, step.made)
         seconds, clips = now - self._started[0], step.made - self._started[1]
@@ -58,7 +69,9 @@ class _Pace:
 
 
 class Bar:
-    """In a terminal: a line with the label, and below it the stage or epoch that is under way, a bar, and what is known."""
+    """In a terminal: a line with the label, and below it the stage or epoch that is under way, a bar, and
+    what is known.
+    """
 
     def __init__(self, config: TrainingConfig, label: str, console: "Console"):
         from rich.progress import BarColumn, Progress, TextColumn
@@ -125,7 +138,8 @@ class Bar:
 
 
 class Lines:
-    """Elsewhere: a line for the first epoch and about every tenth of them; end to end, one a minute of what is under way too.
+    """Elsewhere: a line for the first epoch and about every tenth of them; end to end, one a minute of what
+    is under way too.
 
     A thread counts the minutes, as what takes long need not call anything meanwhile.
     """
@@ -158,8 +172,17 @@ class Lines:
         rate, of_epoch, left = self._pace.of(step)
         self._at = f"epoch {step.epoch}/{self._config.epochs}, "
         speed = [] if rate is None else [f"{_rate(rate)} clips/s"]
-        times = [] if rate is None else [f"{_time(of_epoch)} to the end of the epoch", f"at most {_time(left)} to go"]
-        facts = [f"{step.clips:,} of {step.clips_total:,} clips", *speed, f"loss {_number(step.loss, 3)}", *times]
+        times = (
+            []
+            if rate is None
+            else [f"{_time(of_epoch)} to the end of the epoch", f"at most {_time(left)} to go"]
+        )
+        facts = [
+            f"{step.clips:,} of {step.clips_total:,} clips",
+            *speed,
+            f"loss {_number(step.loss, 3)}",
+            *times,
+        ]
         self._doing, self._step = "", self._at + ", ".join(facts)
 
     def epoch(self, epoch: "Epoch") -> None:
@@ -171,8 +194,9 @@ class Lines:
         name, value = _watched(epoch)
         left = epoch.seconds * (total - epoch.epoch)
         self._print(
-            f"epoch {epoch.epoch}/{total}, loss {_number(epoch.train_loss, 3)}, {_WATCHED.get(name, 'validation caption loss')} "
-            f"{_number(value, 4)}, {_time(time.monotonic() - self._began)}, at most {_time(left)} to go"
+            f"epoch {epoch.epoch}/{total}, loss {_number(epoch.train_loss, 3)},"
+            f" {_WATCHED.get(name, 'validation caption loss')} {_number(value, 4)},"
+            f" {_time(time.monotonic() - self._began)}, at most {_time(left)} to go"
         )
 
     def _count_minutes(self) -> None:
@@ -191,7 +215,9 @@ class Lines:
 
 
 def _watched(epoch: "Epoch") -> tuple[str, float | None]:
-    """What is watched after an epoch, and its value: of the score, or where that is no longer trained, of the captions."""
+    """What is watched after an epoch, and its value: of the score, or where that is no longer trained, of the
+    captions.
+    """
     if epoch.test_spearman is not None:
         name = "test_spearman"
     elif epoch.val_spearman is None and epoch.val_caption_loss_per_token is not None:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def results_table(runs: "Sequence[Run]") -> "Table":
-    """One row per experiment: over several seeds or folds the mean and its standard deviation; below them the floors."""
+    """One row per experiment: over several seeds or folds the mean and its standard deviation; below them the
+    floors.
+    """
     from rich.table import Table
 
     from aqa_heads.report.families import read_families
@@ -68,15 +70,22 @@ def _epoch(families: "Sequence[Family]") -> str:
 
 def _caption(families: "Sequence[Family]") -> str:
     lines = []
-    direct = [family for family in families if not family.config.get("literal") and family.config.get("direct")]
+    direct = [
+        family for family in families if not family.config.get("literal") and family.config.get("direct")
+    ]
     if any(not family.end_to_end for family in direct):
         lines.append(
-            "Not literal: trained as suits cached features, the score from a ridge regression on (docs/training.md)."
+            "Not literal: trained as suits cached features, the score from a ridge regression on"
+            " (docs/training.md)."
         )
     if any(family.end_to_end for family in direct):
-        lines.append("Not literal: end to end from heads as on cached features (docs/training.md, docs/end_to_end.md).")
+        lines.append(
+            "Not literal: end to end from heads as on cached features (docs/training.md, docs/end_to_end.md)."
+        )
     if any(family.floors != families[0].floors for family in families):
-        lines.append(f"Floors are those of {families[0].short}; other rows were tested or trained on other samples.")
+        lines.append(
+            f"Floors are those of {families[0].short}; other rows were tested or trained on other samples."
+        )
     return "\n".join(lines)
 
 

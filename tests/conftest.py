@@ -5,7 +5,8 @@ import os
 from numbered_video import write_numbered_video
 from places import MTL_AQA
 
-# One thread: these networks are small, and threads that wait for each other on a busy machine cost more than they bring.
+# One thread: these networks are small, and threads that wait for each other on a busy machine cost more than
+# they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
@@ -39,7 +40,8 @@ def videos(tmp_path_factory):
     for number, frames in enumerate((40, 120, 60, 80)):
         write_numbered_video(folder / f"{number}.mp4", frames)
         samples += [
-            Sample(f"{number}-{first}", f"{number}.mp4", first, first + 20) for first in range(0, frames - 19, 25)
+            Sample(f"{number}-{first}", f"{number}.mp4", first, first + 20)
+            for first in range(0, frames - 19, 25)
         ]
     write_annotations(folder / "annotations.csv", samples)
     return folder
@@ -47,7 +49,9 @@ def videos(tmp_path_factory):
 
 @pytest.fixture
 def output(tmp_path, random_s3d):
-    """A place for a cache with the random weights already beside it, so that they are made once for all tests."""
+    """A place for a cache with the random weights already beside it, so that they are made once for all
+    tests.
+    """
     from aqa_cache.weights.random_weights import random_weights_path
 
     random_weights_path(tmp_path / "feats.h5", "s3d").symlink_to(random_s3d)

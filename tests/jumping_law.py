@@ -50,10 +50,14 @@ def check_jumps(path: Path, trials: int = 6) -> tuple[int, int, list[str]]:
     with counted_pictures() as decoded:
         for seed in range(trials):
             ranges = random_ranges(count, seed)
-            wanted = {n for start, end in ranges for n in range(start, min(count, count if end is None else end))}
+            wanted = {
+                n for start, end in ranges for n in range(start, min(count, count if end is None else end))
+            }
             if ranges[-1][1] is None or ranges[-1][1] > count:
                 wanted.add(count - 1)
-            got = [content(frame) for frame in decode(path, threads=1 + seed % 2, wanted=ranges, say=said.append)]
+            got = [
+                content(frame) for frame in decode(path, threads=1 + seed % 2, wanted=ranges, say=said.append)
+            ]
             numbers = [number for number, *_ in got]
             assert numbers == sorted(set(numbers)) and wanted <= set(numbers), ranges
             assert got == [everything[number] for number in numbers], ranges

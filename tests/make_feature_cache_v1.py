@@ -1,4 +1,6 @@
-"""Write tests/data/feature_cache_v1.h5. Run once, when version 1 was made; the file is kept as it is from then on."""
+"""Write tests/data/feature_cache_v1.h5. Run once, when version 1 was made; the file is kept as it is from
+then on.
+"""
 
 from pathlib import Path
 
@@ -20,9 +22,20 @@ def records() -> list[Record]:
         )
 
     full = Sample(
-        "01_0001", "01.mp4", 100, 203, "train", "event 1", "fold a", 80.5, 3.5, (8.0, 7.5, float("nan")),
-        {"position": "pike", "twists": "1.5"}, "a très bon dive", {"nation": "CAN", "speed/km/h": "50"},
-    )  # fmt: skip
+        "01_0001",
+        "01.mp4",
+        100,
+        203,
+        "train",
+        "event 1",
+        "fold a",
+        80.5,
+        3.5,
+        (8.0, 7.5, float("nan")),
+        {"position": "pike", "twists": "1.5"},
+        "a très bon dive",
+        {"nation": "CAN", "speed/km/h": "50"},
+    )
     return [
         Record(full, [clips(3, 100), clips(2, 101)], "", 1234, 5678),
         Record(Sample("clip", "folder/clip.mp4"), [clips(1, 0), None], "", 99, 1),

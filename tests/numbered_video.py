@@ -10,7 +10,9 @@ _BITS, _CELL = 12, 16
 
 
 def number_image(number: int) -> np.ndarray:
-    """A 64x64 RGB picture of a frame number: twelve cells of 16 pixels, white for a one bit; lossy coding cannot hurt it."""
+    """A 64x64 RGB picture of a frame number: twelve cells of 16 pixels, white for a one bit; lossy coding
+    cannot hurt it.
+    """
     image = np.zeros((4 * _CELL, 4 * _CELL, 3), np.uint8)
     for bit in range(_BITS):
         if number >> bit & 1:

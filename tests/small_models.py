@@ -24,6 +24,15 @@ def make(experiment: str, tasks=TASKS, *, projection=None, direct=False, **optio
     config = TrainingConfig("", experiment, **options)
     with small_models():
         return AqaModel(
-            DIM, tasks=tasks, classes=CLASSES, words=WORDS, score_scale=17.0, encoder_hidden=16, encoder_layers=2,
-            residual=config.residual, projection=projection, direct=direct, **config.architecture,
-        ).eval()  # fmt: skip
+            DIM,
+            tasks=tasks,
+            classes=CLASSES,
+            words=WORDS,
+            score_scale=17.0,
+            encoder_hidden=16,
+            encoder_layers=2,
+            residual=config.residual,
+            projection=projection,
+            direct=direct,
+            **config.architecture,
+        ).eval()

@@ -41,7 +41,8 @@ def write_synthetic_cache(
         change: the sample to write in place of the given one, by its index.
         failed: indices of samples without features.
         tuned: what the backbone was fine-tuned on, see `tuned_on`.
-        views: beside the plain one, by name: a sample's features from its index and its plain features, or None.
+        views: beside the plain one, by name: a sample's features from its index and its plain features, or
+            None.
     """
     generator = np.random.default_rng(seed)
     direction = generator.normal(size=dim)
@@ -63,7 +64,9 @@ def write_synthetic_cache(
             caption=" ".join(["a", POSITIONS[position], "dive", "very", "nice"][: 3 + index % 3]),
         )
         if index in failed:
-            records.append(Record(change(index, sample), [None] * (1 + len(views)), reason="video is truncated"))
+            records.append(
+                Record(change(index, sample), [None] * (1 + len(views)), reason="video is truncated")
+            )
         else:
             times = np.arange(clips(index))
             shown = [features, *(made(index, features) for made in views.values())]

@@ -55,11 +55,20 @@ def test_missing_marks_stay_missing(tmp_path):
         ("sample_id,video,judge_2\na,b,1\n", "judge_1, judge_2, … without a gap, got \\[2\\]"),
         ("sample_id,video\na,b\nc,d\na,e\n", "line 4: sample_id 'a' is already on line 2"),
         ("sample_id,video,split\na,b,dev\n", "line 2: unknown split 'dev'; use one of train, val, test"),
-        ("sample_id,video,final_score\na,b,good\n", "line 2: final_score is 'good', expected a finite number"),
+        (
+            "sample_id,video,final_score\na,b,good\n",
+            "line 2: final_score is 'good', expected a finite number",
+        ),
         ("sample_id,video,final_score\na,b,nan\n", "line 2: final_score is 'nan', expected a finite number"),
         ("sample_id,video,difficulty\na,b,0\n", "line 2: difficulty is 0.0, it must be greater than 0"),
-        ("sample_id,video,start_frame\na,b,-3\n", "line 2: start_frame is '-3', expected a whole number of frames"),
-        ("sample_id,video,start_frame,end_frame\na,b,9,9\n", "line 2: end_frame 9 must be greater than start_frame 9"),
+        (
+            "sample_id,video,start_frame\na,b,-3\n",
+            "line 2: start_frame is '-3', expected a whole number of frames",
+        ),
+        (
+            "sample_id,video,start_frame,end_frame\na,b,9,9\n",
+            "line 2: end_frame 9 must be greater than start_frame 9",
+        ),
         (",sample_id,video\n0,a,b\n", "column 1 has no name but has content; name it, or delete it"),
         ("sample_id,video,class_\na,b,c\n", "column 'class_' has no usable name"),
         ("sample_id,video\na\n", "line 2: has 1 cells but the header names 2 columns"),
@@ -74,7 +83,9 @@ def test_mistakes_are_named_with_their_line(tmp_path, text, message):
 
 def test_all_mistakes_at_once(tmp_path):
     (tmp_path / "a.csv").write_text("sample_id,video,split\n" + "".join(f"s{n},v,dev\n" for n in range(30)))
-    with pytest.raises(AnnotationError, match="(?s)30 unusable row\\(s\\):\n  line 2: .*… and 10 more") as error:
+    with pytest.raises(
+        AnnotationError, match="(?s)30 unusable row\\(s\\):\n  line 2: .*… and 10 more"
+    ) as error:
         read_annotations(tmp_path / "a.csv")
     assert str(error.value).count("unknown split") == 20
 
@@ -91,8 +102,12 @@ def test_samples_of_a_folder_without_annotations(tmp_path):
         (tmp_path / name).touch()
     source = find_samples(tmp_path)
     assert [(sample.sample_id, sample.video) for sample in source.samples] == [
-        ("a.avi", "a.avi"), ("a.mp4", "a.mp4"), ("b", "b.mp4"), ("sub/c", "sub/c.mp4"), ("sub/frames", "sub/frames"),
-    ]  # fmt: skip
+        ("a.avi", "a.avi"),
+        ("a.mp4", "a.mp4"),
+        ("b", "b.mp4"),
+        ("sub/c", "sub/c.mp4"),
+        ("sub/frames", "sub/frames"),
+    ]
 
 
 def test_annotations_in_the_folder_are_found(tmp_path):

@@ -1,4 +1,6 @@
-"""What holds for the project as a whole: which way imports go, what is optional, that every command is documented."""
+"""What holds for the project as a whole: which way imports go, what is optional, that every command is
+documented.
+"""
 
 import ast
 import importlib
@@ -60,7 +62,9 @@ sys.meta_path.insert(0, Broken())
 
 
 def imported(path, package):
-    """Modules a file imports, relative ones made absolute; with every name taken from one, which may be a module too."""
+    """Modules a file imports, relative ones made absolute; with every name taken from one, which may be a
+    module too.
+    """
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -113,29 +117,29 @@ def python(code):
 
 def test_importing_is_cheap():
     heavy = "torch torchvision torchcodec matplotlib av scipy h5py".split()
-    result = python(f"import sys, aqa_cache, aqa_heads; print([name for name in {heavy} if name in sys.modules])")
+    result = python(
+        f"import sys, aqa_cache, aqa_heads; print([name for name in {heavy} if name in sys.modules])"
+    )
     assert result.stdout.strip() == "[]", result.stderr
 
 
 def test_training_on_cached_features_loads_no_decoder():
     result = python(
-        "import sys, aqa_heads.training.run, aqa_cli.train; print([name for name in ('av',) if name in sys.modules])"
+        "import sys, aqa_heads.training.run, aqa_cli.train; print([name for name in ('av',) if name in"
+        " sys.modules])"
     )
     assert result.stdout.strip() == "[]", result.stderr
 
 
 def test_optional_libraries_may_be_broken_until_they_are_needed():
-    code = BREAK.format(broken={"torchvision", "torchcodec", "matplotlib", "av"}) + (
-        "import aqa_cache.extraction.run, aqa_cache.cache_file.reader, aqa_cache.backbones.c3d, aqa_heads.training.run, aqa_cli.extract, aqa_cli.train\n"
-        "from aqa_cache.backbones.c3d import C3D; C3D()\n"
-        "from aqa_cache.errors import AqaError\n"
-        "from aqa_cache.backbones.s3d import S3D\n"
-        "from aqa_cache.video.decoding import decode\n"
-        "for use in (S3D, lambda: next(decode(__import__('sys').executable))):\n"
-        "    try:\n"
-        "        use()\n"
-        "    except AqaError as error:\n"
-        "        print(error)\n"
+    code = (
+        BREAK.format(broken={"torchvision", "torchcodec", "matplotlib", "av"})
+        + "import aqa_cache.extraction.run, aqa_cache.cache_file.reader, aqa_cache.backbones.c3d,"
+        " aqa_heads.training.run, aqa_cli.extract, aqa_cli.train\nfrom aqa_cache.backbones.c3d import C3D;"
+        " C3D()\nfrom aqa_cache.errors import AqaError\nfrom aqa_cache.backbones.s3d import S3D\nfrom"
+        " aqa_cache.video.decoding import decode\nfor use in (S3D, lambda:"
+        " next(decode(__import__('sys').executable))):\n    try:\n        use()\n    except AqaError as"
+        " error:\n        print(error)\n"
     )
     result = python(code)
     assert result.returncode == 0, result.stderr
@@ -143,7 +147,9 @@ def test_optional_libraries_may_be_broken_until_they_are_needed():
     assert first.startswith(
         "torchvision is needed for the S3D backbone, but importing it failed (RuntimeError: operator"
     )
-    assert second.startswith("av is needed for decoding video") and second.endswith("install it with: pip install av")
+    assert second.startswith("av is needed for decoding video") and second.endswith(
+        "install it with: pip install av"
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -153,7 +159,9 @@ def test_every_command_is_in_the_readme_and_has_help(script):
     command = getattr(importlib.import_module(module), function)
     commands = [command, *getattr(command, "commands", {}).values()]
     for one in commands[1:]:
-        assert re.search(rf"\b{one.name}\b", (ROOT / "README.md").read_text()), f"README.md lacks {script} {one.name}"
+        assert re.search(rf"\b{one.name}\b", (ROOT / "README.md").read_text()), (
+            f"README.md lacks {script} {one.name}"
+        )
     for one in commands:
         text = one.get_help(click.Context(one, info_name=one.name))
         assert one.help and len(one.help) > 40
@@ -167,8 +175,12 @@ def test_every_command_is_in_the_readme_and_has_help(script):
 def test_every_option_of_extraction_is_documented():
     from aqa_cli.extract import main
 
-    text = "".join((ROOT / name).read_text() for name in ("README.md", "docs/extraction.md", "docs/annotations.md"))
-    lacking = [name for option in main.params for name in option.opts if name.startswith("--") and name not in text]
+    text = "".join(
+        (ROOT / name).read_text() for name in ("README.md", "docs/extraction.md", "docs/annotations.md")
+    )
+    lacking = [
+        name for option in main.params for name in option.opts if name.startswith("--") and name not in text
+    ]
     assert not lacking
 
 
@@ -188,3 +200,22 @@ def test_the_readme_names_two_commands_and_files_that_exist():
     assert len(re.findall(r"^pip install .* && pytest.*$", text, re.M)) == 1
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / target).exists(), f"README.md links to {target}, which is not there"
+
+
+def prose(text):
+    """Lines of Markdown that are neither code nor a table nor a heading, links and code left out."""
+    in_code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            in_code = not in_code
+        elif not in_code and not line.startswith(("    ", "|", "#")):
+            yield number, line
+
+
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/RESULTS.md"], ids=str
+)
+def test_prose_is_110_columns_wide(path):
+    for number, line in prose(path.read_text()):
+        fits = len(line) <= 110 or len(line.split()) == 1 or "](" in line or "`" in line
+        assert fits, f"{path.name}:{number}: {len(line)} columns"

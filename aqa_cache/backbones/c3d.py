@@ -11,8 +11,8 @@ class C3D(nn.Module):
         - Input: `(batch, 3, 16, 112, 112)`.
         - Output: `(batch, 8192)`: pool5 `(512, 1, 4, 4)` flattened in the order channel, time, height, width.
 
-    Source: Tran et al. 2015, as used by Parmar & Morris 2019 (arXiv:1904.04346); parameter names are those of the published
-    Sports-1M weights. fc6 to fc8 are left out: the heads have an fc6 of their own.
+    Source: Tran et al. 2015, as used by Parmar & Morris 2019 (arXiv:1904.04346); parameter names are those of
+    the published Sports-1M weights. fc6 to fc8 are left out: the heads have an fc6 of their own.
     """
 
     def __init__(self):

@@ -1,4 +1,6 @@
-"""A backbone ready to run: batches of one fixed shape, copied to the device and back beside the arithmetic."""
+"""A backbone ready to run: batches of one fixed shape, copied to the device and back beside the
+arithmetic.
+"""
 
 import copy
 import itertools
@@ -71,7 +73,8 @@ class Model:
     Args:
         module: `(batch, 3, clip_len, size, size)` to `(batch, dim)`.
         precision: `fp32`, `tf32`, `fp16` or `bf16`.
-        batch_size: clips in a batch; every batch has this shape, so that a clip's feature depends on nothing but the clip.
+        batch_size: clips in a batch; every batch has this shape, so that a clip's feature depends on nothing
+            but the clip.
         compiled: whether `module` went through torch.compile.
     """
 
@@ -93,7 +96,8 @@ class Model:
         return TORCH_DTYPES[self.precision]
 
     def forward(self, clips: Sequence[Sequence[np.ndarray] | np.ndarray]) -> np.ndarray:
-        """Features of at most `batch_size` clips, `(len(clips), dim)` float32; the batch is filled up with zeros.
+        """Features of at most `batch_size` clips, `(len(clips), dim)` float32; the batch is filled up with
+        zeros.
 
         Shape:
             - clips: each `clip_len` frames `(size, size, 3)` uint8 RGB.
@@ -116,8 +120,9 @@ class Model:
             if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
                 raise
             raise OutOfMemory(
-                f"the memory of {self.device} is too small for {self.batch_size} clip(s) at once ({first_line(error)}); free it, or "
-                "use --batch-size with a smaller number, --precision fp16, or --device cpu"
+                f"the memory of {self.device} is too small for {self.batch_size} clip(s) at once"
+                f" ({first_line(error)}); free it, or use --batch-size with a smaller number, --precision"
+                " fp16, or --device cpu"
             ) from None
 
 
@@ -181,7 +186,10 @@ def ready_model(
     if precision == "tf32" and device.type != "cuda":
         raise AqaError("precision tf32 is arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
     if device.type == "cpu" and not is_native(precision):
-        say(f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many times slower.")
+        say(
+            f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many times"
+            " slower."
+        )
         precision = "fp32"
     plain = for_inference(module, device, torch.float32)
     lower = None if precision == "fp32" else copy.deepcopy(plain).to(TORCH_DTYPES[precision])
@@ -216,9 +224,10 @@ def ready_model(
         return model
     set_precision(device, "fp32")
     say(
-        f"Using fp32{' without torch.compile' if compiled else ''}: on a test batch, features in {precision}"
-        f"{', compiled,' if compiled else ''} differ from it too much (cosine {parity.cosine:.5f}, relative error "
-        f"{parity.relative_error:.2g}; allowed {MIN_COSINE} and {MAX_RELATIVE_ERROR})."
+        f"Using fp32{' without torch.compile' if compiled else ''}: on a test batch, features in"
+        f" {precision}{', compiled,' if compiled else ''} differ from it too much (cosine"
+        f" {parity.cosine:.5f}, relative error {parity.relative_error:.2g}; allowed {MIN_COSINE} and"
+        f" {MAX_RELATIVE_ERROR})."
     )
     return reference
 
@@ -231,7 +240,9 @@ def set_precision(device: torch.device, precision: str) -> None:
 
 
 def is_native(precision: str) -> bool:
-    """Whether the processor has this arithmetic itself; what it has to imitate is many times slower than fp32."""
+    """Whether the processor has this arithmetic itself; what it has to imitate is many times slower than
+    fp32.
+    """
     if precision == "fp32":
         return True
     supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
@@ -242,5 +253,7 @@ def _smooth_clips(clip_len: int, size: int, count: int = 4) -> list[np.ndarray]:
     """Clips of moving coarse noise, the same always: closer to a camera's pictures than white noise."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 4, 6, 6, generator=generator)
-    fine = torch.nn.functional.interpolate(coarse, (clip_len, size, size), mode="trilinear", align_corners=True)
+    fine = torch.nn.functional.interpolate(
+        coarse, (clip_len, size, size), mode="trilinear", align_corners=True
+    )
     return list((fine * 255).to(torch.uint8).permute(0, 2, 3, 4, 1).numpy())

@@ -14,7 +14,8 @@ class KeyLayout:
     """How a publisher names the parameters of a backbone.
 
     Args:
-        marker: a key (after `module.` and `backbone.` are stripped) that only this layout has; empty: any file is taken for it.
+        marker: a key (after `module.` and `backbone.` are stripped) that only this layout has; empty: any
+            file is taken for it.
         rename: pairs of regular expression and replacement, applied in order, to our names.
         head: prefixes, in the publisher's names, of layers above the feature; they are left out.
     """
@@ -38,47 +39,82 @@ LAYOUTS = {
     for layout in (
         # torchvision's: its own transforms of KINETICS400_V1; a test compares them.
         KeyLayout(
-            "torchvision-s3d", "s3d", "features.0.0.0.weight", (), ("classifier.",),
+            "torchvision-s3d",
+            "s3d",
+            "features.0.0.0.weight",
+            (),
+            ("classifier.",),
             Preprocessing(resize=(256, 256), crop=224, mean=_KINETICS_MEAN, std=_KINETICS_STD),
         ),
         KeyLayout(
-            "torchvision-r2plus1d_18", "r2plus1d_18", "stem.3.weight", (), ("fc.",),
+            "torchvision-r2plus1d_18",
+            "r2plus1d_18",
+            "stem.3.weight",
+            (),
+            ("fc.",),
             Preprocessing(resize=(128, 171), crop=112, mean=_KINETICS_MEAN, std=_KINETICS_STD),
         ),
         KeyLayout(
-            "torchvision-mvit_v2_s", "mvit_v2_s", "blocks.0.attn.rel_pos_h", (), ("head.",),
+            "torchvision-mvit_v2_s",
+            "mvit_v2_s",
+            "blocks.0.attn.rel_pos_h",
+            (),
+            ("head.",),
             Preprocessing(resize=256, crop=224, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225)),
         ),
         KeyLayout(
-            "torchvision-swin3d_t", "swin3d_t", "features.0.0.attn.relative_position_bias_table", (), ("head.",),
+            "torchvision-swin3d_t",
+            "swin3d_t",
+            "features.0.0.attn.relative_position_bias_table",
+            (),
+            ("head.",),
             Preprocessing(resize=256, crop=224, mean=IMAGENET_MEAN, std=IMAGENET_STD),
         ),
         KeyLayout(
-            "kylemin-s3d", "s3d", "base.0.conv_s.weight",
+            "kylemin-s3d",
+            "s3d",
+            "base.0.conv_s.weight",
             (
-                (r"^base\.", "features."), (r"\.conv_s\.", ".0.0."), (r"\.bn_s\.", ".0.1."), (r"\.conv_t\.", ".1.0."),
-                (r"\.bn_t\.", ".1.1."), (r"\.conv\.", ".0."), (r"\.bn\.", ".1."), (r"branch0\.0\.([01])\.", r"branch0.\1."),
+                (r"^base\.", "features."),
+                (r"\.conv_s\.", ".0.0."),
+                (r"\.bn_s\.", ".0.1."),
+                (r"\.conv_t\.", ".1.0."),
+                (r"\.bn_t\.", ".1.1."),
+                (r"\.conv\.", ".0."),
+                (r"\.bn\.", ".1."),
+                (r"branch0\.0\.([01])\.", r"branch0.\1."),
             ),
             ("fc.",),
             # The author feeds [-1, 1], in training and testing (kylemin/S3D issue 4).
             Preprocessing(resize=(256, 256), crop=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         ),
         KeyLayout(
-            "c3d-pytorch", "c3d", "conv1.weight", (), ("fc6.", "fc7.", "fc8."),
+            "c3d-pytorch",
+            "c3d",
+            "conv1.weight",
+            (),
+            ("fc6.", "fc7.", "fc8."),
             # Converted from Caffe: 0 to 255, BGR, mean of Sports-1M (DavideA/c3d-pytorch issue 1).
             Preprocessing(
-                resize=(128, 171), crop=112, mean=(90.25, 97.66, 101.41), std=_UNIT, value_range=255.0, channel_order="bgr"
+                resize=(128, 171),
+                crop=112,
+                mean=(90.25, 97.66, 101.41),
+                std=_UNIT,
+                value_range=255.0,
+                channel_order="bgr",
             ),
         ),
         KeyLayout(
-            "mmaction2-c3d", "c3d", "conv1a.conv.weight",
+            "mmaction2-c3d",
+            "c3d",
+            "conv1a.conv.weight",
             ((r"^conv([12])a\.conv\.", r"conv\1."), (r"^(conv[345][ab])\.conv\.", r"\1.")),
             ("fc6.", "fc7.", "fc8.", "cls_head."),
             # mmaction2's test pipeline: shorter side 128, RGB, mean 104 117 128.
             Preprocessing(resize=128, crop=112, mean=(104.0, 117.0, 128.0), std=_UNIT, value_range=255.0),
         ),
     )
-}  # fmt: skip
+}
 """By name; the first of a backbone has the module's own names."""
 
 
@@ -102,5 +138,6 @@ def detect_layout(backbone: str, tensors: dict[str, torch.Tensor], path: Path) -
             )
     known = ", ".join(f"{layout.name} ({layout.marker})" for layout in layouts_of(backbone))
     raise WeightsError(
-        f"{path}: its {len(tensors)} keys ({', '.join(list(tensors)[:3])}, …) match no known layout of {backbone}: {known}"
+        f"{path}: its {len(tensors)} keys ({', '.join(list(tensors)[:3])}, …) match no known layout of"
+        f" {backbone}: {known}"
     )

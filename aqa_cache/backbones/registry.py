@@ -21,11 +21,13 @@ class Backbone:
     """A network that turns a clip into one feature.
 
     Args:
-        build: makes the module, `(batch, 3, clip_len, size, size)` to `(batch, dim)`, with parameters that mean nothing yet.
+        build: makes the module, `(batch, 3, clip_len, size, size)` to `(batch, dim)`, with parameters that
+            mean nothing yet.
         layer: the layer kept and how it is pooled, for the record.
         dim: size of the feature.
         weights: name of the weights taken when none is named; None: none are published.
-        clip_len, size: the only ones it admits, in frames and pixels; None: any from `min_clip_len` and `min_size`.
+        clip_len, size: the only ones it admits, in frames and pixels; None: any from `min_clip_len` and
+            `min_size`.
     """
 
     name: str
@@ -39,24 +41,30 @@ class Backbone:
     min_size: int = 32
 
     def check_input(self, clip_len: int, size: int | None) -> None:
-        """Raise AqaError unless clips of `clip_len` frames of `size` pixels (None: not known yet) fit the network."""
+        """Raise AqaError unless clips of `clip_len` frames of `size` pixels (None: not known yet) fit the
+        network.
+        """
         if self.clip_len is not None and clip_len != self.clip_len:
             raise AqaError(
-                f"{self.name} takes clips of {self.clip_len} frames, got {clip_len}; give --clip-len {self.clip_len}"
+                f"{self.name} takes clips of {self.clip_len} frames, got {clip_len}; give --clip-len"
+                f" {self.clip_len}"
             )
         if clip_len < self.min_clip_len:
             raise AqaError(
-                f"{self.name} needs clips of at least {self.min_clip_len} frames, got {clip_len}; give a larger --clip-len"
+                f"{self.name} needs clips of at least {self.min_clip_len} frames, got {clip_len}; give a"
+                " larger --clip-len"
             )
         if size is None:
             return
         if self.size is not None and size != self.size:
             raise AqaError(
-                f"{self.name} takes frames of {self.size}x{self.size} pixels, got {size}; give --size {self.size}"
+                f"{self.name} takes frames of {self.size}x{self.size} pixels, got {size}; give --size"
+                f" {self.size}"
             )
         if size < self.min_size:
             raise AqaError(
-                f"{self.name} needs frames of at least {self.min_size}x{self.min_size} pixels, got {size}; give a larger --size"
+                f"{self.name} needs frames of at least {self.min_size}x{self.min_size} pixels, got {size};"
+                " give a larger --size"
             )
 
 
@@ -65,15 +73,32 @@ BACKBONES = {
     for backbone in (
         Backbone("c3d", C3D, "pool5, flattened", 8192, "c3d-sports1m", clip_len=16, size=112),
         Backbone(
-            "s3d", S3D, "features, mean over (2, height, width) windows", 1024, "s3d-kinetics400", min_clip_len=14
+            "s3d",
+            S3D,
+            "features, mean over (2, height, width) windows",
+            1024,
+            "s3d-kinetics400",
+            min_clip_len=14,
         ),
         Backbone(
-            "r2plus1d_18", r2plus1d_18, "avgpool: mean over time, height and width", 512, "r2plus1d_18-kinetics400"
+            "r2plus1d_18",
+            r2plus1d_18,
+            "avgpool: mean over time, height and width",
+            512,
+            "r2plus1d_18-kinetics400",
         ),
-        Backbone("mvit_v2_s", mvit_v2_s, "norm, class token", 768, "mvit_v2_s-kinetics400", clip_len=16, size=224),
-        # Below 193 pixels the last stage has fewer than 7x7 tokens, and torchvision gives its window other positions' biases.
         Backbone(
-            "swin3d_t", swin3d_t, "norm, mean over time, height and width", 768, "swin3d_t-kinetics400", min_size=193
+            "mvit_v2_s", mvit_v2_s, "norm, class token", 768, "mvit_v2_s-kinetics400", clip_len=16, size=224
+        ),
+        # Below 193 pixels the last stage has fewer than 7x7 tokens, and torchvision gives its window other
+        # positions' biases.
+        Backbone(
+            "swin3d_t",
+            swin3d_t,
+            "norm, mean over time, height and width",
+            768,
+            "swin3d_t-kinetics400",
+            min_size=193,
         ),
     )
 }
@@ -90,13 +115,16 @@ def register(backbone: Backbone, preprocessing: Preprocessing, head: tuple[str, 
 
     Args:
         preprocessing: the input that its weights were trained on.
-        head: prefixes of keys in its weights files that belong to layers above the feature; they are left out.
+        head: prefixes of keys in its weights files that belong to layers above the feature; they are left
+            out.
 
     Raises:
         AqaError: the name is one of `BACKBONE_NAMES`.
     """
     if backbone.name in BACKBONE_NAMES:
-        raise AqaError(f"{backbone.name!r} is the name of a backbone that comes with this program; choose another name")
+        raise AqaError(
+            f"{backbone.name!r} is the name of a backbone that comes with this program; choose another name"
+        )
     BACKBONES[backbone.name] = backbone
     LAYOUTS[backbone.name] = KeyLayout(
         backbone.name, backbone.name, marker="", rename=(), head=head, preprocessing=preprocessing
@@ -104,7 +132,8 @@ def register(backbone: Backbone, preprocessing: Preprocessing, head: tuple[str, 
 
 
 def for_inference(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The same function, laid out for speed: batch norm folded into the convolutions before it, channels last.
+    """The same function, laid out for speed: batch norm folded into the convolutions before it, channels
+    last.
 
     Returns:
         `module` itself, changed, in eval mode and without gradients.
@@ -113,13 +142,15 @@ def for_inference(module: nn.Module, device: torch.device, dtype: torch.dtype) -
     _fold_batch_norm(module)
     module.to(device=device, dtype=dtype)
     for layer in module.modules():
-        if isinstance(layer, nn.Conv3d):  # not the whole module: a network of frames has weights of four dimensions
+        # not the whole module: a network of frames has weights of four dimensions
+        if isinstance(layer, nn.Conv3d):
             layer.to(memory_format=torch.channels_last_3d)
     return module
 
 
 def _fold_batch_norm(module: nn.Module) -> None:
-    layers = list(module._modules.items()) if _in_order(module) else []  # named_children leaves out a layer used twice
+    # named_children leaves out a layer used twice
+    layers = list(module._modules.items()) if _in_order(module) else []
     for (name, first), (next_name, second) in zip(layers, layers[1:], strict=False):
         if isinstance(second, nn.BatchNorm3d) and isinstance(getattr(*_last_layer(module, name)), nn.Conv3d):
             # A copy: the layers may be used elsewhere, without this batch norm.
@@ -136,7 +167,9 @@ def _in_order(module: nn.Module) -> bool:
 
 
 def _last_layer(parent: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The layer that makes the output of `parent.name`, as its own parent and name: R(2+1)D's pairs of convolutions are nested."""
+    """The layer that makes the output of `parent.name`, as its own parent and name: R(2+1)D's pairs of
+    convolutions are nested.
+    """
     child = getattr(parent, name)
     while _in_order(child) and len(child):
         parent, name = child, next(reversed(child._modules))

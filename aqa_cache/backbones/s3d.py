@@ -13,9 +13,9 @@ class S3D(nn.Module):
         - Input: `(batch, 3, frames, height, width)`, at least 14 frames and 32 pixels.
         - Output: `(batch, 1024)`.
 
-    Source: Xie et al. 2018, arXiv:1712.04851; layers of `torchvision.models.video.s3d`. Differs: torchvision pools a fixed
-    (2, 7, 7) window and so refuses frames of 112 pixels; here the window is (2, height, width) as in the network of Min & Corso,
-    which gives the same feature at 224.
+    Source: Xie et al. 2018, arXiv:1712.04851; layers of `torchvision.models.video.s3d`. Differs: torchvision
+    pools a fixed (2, 7, 7) window and so refuses frames of 112 pixels; here the window is (2, height, width)
+    as in the network of Min & Corso, which gives the same feature at 224.
     """
 
     def __init__(self):

@@ -1,4 +1,6 @@
-"""Video networks of torchvision, without their classifiers. torchvision is imported when one is built: C3D works without it."""
+"""Video networks of torchvision, without their classifiers. torchvision is imported when one is built: C3D
+works without it.
+"""
 
 from torch import nn
 
@@ -18,7 +20,9 @@ def torchvision_network(name: str, title: str) -> nn.Module:
     try:
         from torchvision.models import video
     except Exception as error:  # a build that does not fit torch fails with RuntimeError
-        raise missing("torchvision", f"the {title} backbone", error, "torchvision (a build that fits torch)") from None
+        raise missing(
+            "torchvision", f"the {title} backbone", error, "torchvision (a build that fits torch)"
+        ) from None
     return getattr(video, name)(weights=None)
 
 

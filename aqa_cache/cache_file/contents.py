@@ -24,10 +24,12 @@ def contents(cache: FeatureCache) -> dict:
     """Everything that `aqa-data show` shows, as JSON holds it.
 
     Returns:
-        `file` and `bytes`; `provenance`; `samples`, of which `failed`; `clips` by view, over the samples that have it (`samples`, `total`,
-        and the `min`, `median` and `max` of a sample); `splits`, one entry per split with its counts, the samples without split under
-        the name ''; `final_score` (`min`, `mean`, `std`, `max` in points; null without scores); `caption_words` (`min`, `median`, `max`;
-        null without captions); `classes`, by column the samples of every class; `extra` columns; `failures` with `sample_id` and `reason`.
+        `file` and `bytes`; `provenance`; `samples`, of which `failed`; `clips` by view, over the samples that
+        have it (`samples`, `total`, and the `min`, `median` and `max` of a sample); `splits`, one entry per
+        split with its counts, the samples without split under the name ''; `final_score` (`min`, `mean`,
+        `std`, `max` in points; null without scores); `caption_words` (`min`, `median`, `max`; null without
+        captions); `classes`, by column the samples of every class; `extra` columns; `failures` with
+        `sample_id` and `reason`.
     """
     samples = cache.samples
     scores = [sample.final_score for sample in samples if sample.final_score is not None]
@@ -44,10 +46,19 @@ def contents(cache: FeatureCache) -> dict:
         "failed": sum(bool(reason) for reason in cache.reasons),
         "clips": {view: _clips(cache, number) for number, view in enumerate(cache.views)},
         "splits": [_split(cache, split) for split in dict.fromkeys(sample.split for sample in samples)],
-        "final_score": {
-            "min": min(scores), "mean": statistics.fmean(scores), "std": statistics.pstdev(scores), "max": max(scores),
-        } if scores else None,
-        "caption_words": {"min": min(words), "median": statistics.median(words), "max": max(words)} if words else None,
+        "final_score": (
+            {
+                "min": min(scores),
+                "mean": statistics.fmean(scores),
+                "std": statistics.pstdev(scores),
+                "max": max(scores),
+            }
+            if scores
+            else None
+        ),
+        "caption_words": (
+            {"min": min(words), "median": statistics.median(words), "max": max(words)} if words else None
+        ),
         "classes": classes,
         "extra": extra_columns(samples),
         "failures": [
@@ -55,7 +66,7 @@ def contents(cache: FeatureCache) -> dict:
             for sample, reason in zip(samples, cache.reasons, strict=True)
             if reason
         ],
-    }  # fmt: skip
+    }
 
 
 def _clips(cache: FeatureCache, view: int) -> dict:

@@ -1,4 +1,6 @@
-"""What cached features mean: the record whose hash, the fingerprint, must agree wherever features meet a model."""
+"""What cached features mean: the record whose hash, the fingerprint, must agree wherever features meet a
+model.
+"""
 
 import hashlib
 import json
@@ -10,7 +12,8 @@ _NOT_IN_FINGERPRINT = ("weights", "tuned")
 
 @dataclass(frozen=True)
 class Meaning:
-    """Everything that decides what the features are; what only decides their last bits is the numerics record.
+    """Everything that decides what the features are; what only decides their last bits is the numerics
+    record.
 
     Args:
         backbone: the network's name, such as `c3d`.
@@ -18,11 +21,12 @@ class Meaning:
         dim: size of one clip's feature.
         weights: a name for people; not part of the fingerprint, the hash is.
         weights_sha256: of the weights file; empty for imported features, whose weights are not known.
-        preprocessing: from decoded RGB frames to the network's input (`aqa_cache.clips.preprocess.Preprocessing`).
+        preprocessing: from decoded RGB frames to the network's input
+            (`aqa_cache.clips.preprocess.Preprocessing`).
         clip_rule: which frames of a sample form its clips (`aqa_cache.clips.rule.ClipRule`).
-        tuned: what a run of this program fine-tuned the weights on: `started_from` and `origin`, names of the weights before, and
-            `trained_on` and `chosen_on`, lists of sample_ids (`aqa_cache.weights.tuned.TunedBackbone`). None: none did. Not part of
-            the fingerprint either.
+        tuned: what a run of this program fine-tuned the weights on: `started_from` and `origin`, names of the
+            weights before, and `trained_on` and `chosen_on`, lists of sample_ids
+            (`aqa_cache.weights.tuned.TunedBackbone`). None: none did. Not part of the fingerprint either.
     """
 
     backbone: str

@@ -1,6 +1,7 @@
 """The feature cache: one HDF5 file that holds the clip features of every sample and all its annotations.
 
-The file is a public contract, written down in `docs/schema.md`; its only reader is here, its only writer in `writer`.
+The file is a public contract, written down in `docs/schema.md`; its only reader is here, its only writer in
+`writer`.
 """
 
 import json
@@ -25,13 +26,32 @@ PLAIN_VIEW = PLAIN.name
 
 TEXT_COLUMNS = ("sample_id", "video", "split", "group", "fold", "caption")
 _ROOT_ATTRIBUTES = (
-    "backbone", "layer", "dim", "weights", "weights_sha256", "preprocessing", "clip_rule", "views", "fingerprint",
-    "numerics", "made_by",
-)  # fmt: skip
+    "backbone",
+    "layer",
+    "dim",
+    "weights",
+    "weights_sha256",
+    "preprocessing",
+    "clip_rule",
+    "views",
+    "fingerprint",
+    "numerics",
+    "made_by",
+)
 _SAMPLE_DATASETS = (
-    *TEXT_COLUMNS, "start_frame", "end_frame", "final_score", "difficulty", "judges", "status", "reason",
-    "video_size", "video_mtime_ns", "offset", "count",
-)  # fmt: skip
+    *TEXT_COLUMNS,
+    "start_frame",
+    "end_frame",
+    "final_score",
+    "difficulty",
+    "judges",
+    "status",
+    "reason",
+    "video_size",
+    "video_mtime_ns",
+    "offset",
+    "count",
+)
 
 
 class StoredRows:
@@ -59,8 +79,9 @@ class ClipFeatures:
     """The clips of one view of one sample, in time order.
 
     Shape:
-        - features: `(clips, dim)` float32, in memory or in a file; first_frame: `(clips,)` int64, 0-based in the video;
-          pts_seconds: `(clips,)` float64, presentation time of the first frame, NaN where the source has no times.
+        - features: `(clips, dim)` float32, in memory or in a file; first_frame: `(clips,)` int64, 0-based in
+          the video; pts_seconds: `(clips,)` float64, presentation time of the first frame, NaN where the
+          source has no times.
     """
 
     features: np.ndarray | StoredRows
@@ -94,7 +115,8 @@ class Record:
 
 
 class FeatureCache:
-    """A feature cache opened for reading. Annotations and index are in memory, features are read when asked for.
+    """A feature cache opened for reading. Annotations and index are in memory, features are read when asked
+    for.
 
     Args:
         path: the file.
@@ -120,8 +142,8 @@ class FeatureCache:
         except (KeyError, ValueError, IndexError, TypeError, AttributeError, OSError, RuntimeError) as error:
             self.close()
             raise CacheError(
-                f"{self.path}: does not keep to docs/schema.md ({type(error).__name__}: {first_line(error)}); "
-                "it is damaged or was written by another program, extract again"
+                f"{self.path}: does not keep to docs/schema.md ({type(error).__name__}: {first_line(error)});"
+                " it is damaged or was written by another program, extract again"
             ) from None
         except BaseException:
             self.close()
@@ -169,8 +191,8 @@ class FeatureCache:
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             raise CacheError(
-                f"{self.samples[index].sample_id}: the feature of clip {int(np.argmin(finite))} in {self.path.name} is not finite "
-                "(NaN or infinite); extract this sample again"
+                f"{self.samples[index].sample_id}: the feature of clip {int(np.argmin(finite))} in"
+                f" {self.path.name} is not finite (NaN or infinite); extract this sample again"
             )
         return features
 
@@ -181,10 +203,15 @@ class FeatureCache:
         return ClipFeatures(features, self._first_frame[rows], self._pts_seconds[rows])
 
     def record(self, index: int) -> Record:
-        """Everything of one sample, as `write_cache` takes it; the features stay in the file, which must stay open."""
+        """Everything of one sample, as `write_cache` takes it; the features stay in the file, which must stay
+        open.
+        """
         return Record(
             self.samples[index],
-            [self._stored(index, view) if self.has_features(index, view) else None for view in range(len(self.views))],
+            [
+                self._stored(index, view) if self.has_features(index, view) else None
+                for view in range(len(self.views))
+            ],
             self.reasons[index],
             int(self.video_size[index]),
             int(self.video_mtime_ns[index]),
@@ -211,7 +238,9 @@ class FeatureCache:
         def read(start: int, stop: int) -> np.ndarray:
             return self._read("features", slice(first + start, first + stop)).astype(np.float32)
 
-        return ClipFeatures(StoredRows(read, (count, self.dim)), self._first_frame[rows], self._pts_seconds[rows])
+        return ClipFeatures(
+            StoredRows(read, (count, self.dim)), self._first_frame[rows], self._pts_seconds[rows]
+        )
 
     @cached_property
     def _first_frame(self) -> np.ndarray:
@@ -256,7 +285,10 @@ class FeatureCache:
         self.reasons = self._text("samples/reason")
         self.offset = self._read("samples/offset")
         self.count = self._read("samples/count")
-        self.video_size, self.video_mtime_ns = self._read("samples/video_size"), self._read("samples/video_mtime_ns")
+        self.video_size, self.video_mtime_ns = (
+            self._read("samples/video_size"),
+            self._read("samples/video_mtime_ns"),
+        )
         hashed = "samples/video_sha256" in self._file
         self.video_sha256 = self._text("samples/video_sha256") if hashed else [""] * len(self.reasons)
         self.samples = self._read_samples()
@@ -266,26 +298,31 @@ class FeatureCache:
                 f"{self.path}: features are {dim} wide but the attribute 'dim' says {self.dim}; extract again"
             )
         shapes = {self.offset.shape, self.count.shape, (len(self.samples), len(self.views))}
-        lengths = {len(column) for column in (self.reasons, self.video_size, self.video_mtime_ns, self.video_sha256)}
+        lengths = {
+            len(column) for column in (self.reasons, self.video_size, self.video_mtime_ns, self.video_sha256)
+        }
         if len(shapes) > 1 or lengths != {len(self.samples)}:
-            raise CacheError(f"{self.path}: its index does not fit its {len(self.samples)} samples; extract again")
+            raise CacheError(
+                f"{self.path}: its index does not fit its {len(self.samples)} samples; extract again"
+            )
         outside = np.argwhere((self.count >= 0) & ((self.offset < 0) | (self.offset + self.count > rows)))
         if len(outside):
             raise CacheError(
-                f"{self.path}: {self.samples[outside[0][0]].sample_id} points outside the {rows} feature rows; "
-                "the index is damaged, extract again"
+                f"{self.path}: {self.samples[outside[0][0]].sample_id} points outside the {rows} feature"
+                " rows; the index is damaged, extract again"
             )
         plain = self.count[:, 0].tolist()
         for index, sample in enumerate(self.samples):
             if (plain[index] > 0) == bool(self.reasons[index]):
                 raise CacheError(
-                    f"{self.path}: {sample.sample_id} has {max(0, self.count[index, 0])} clips and the reason "
-                    f"{self.reasons[index]!r}; it needs one or the other, extract again"
+                    f"{self.path}: {sample.sample_id} has {max(0, self.count[index, 0])} clips and the reason"
+                    f" {self.reasons[index]!r}; it needs one or the other, extract again"
                 )
         for name in ("clips/first_frame", "clips/pts_seconds"):
             if self._file[name].shape != (rows,):
                 raise CacheError(
-                    f"{self.path}: {name!r} has shape {self._file[name].shape}, expected ({rows},); extract again"
+                    f"{self.path}: {name!r} has shape {self._file[name].shape}, expected ({rows},); extract"
+                    " again"
                 )
 
     def _read_samples(self) -> list[Sample]:
@@ -293,16 +330,24 @@ class FeatureCache:
         for sample_id, split in zip(text["sample_id"], text["split"], strict=True):
             if split and split not in SPLITS:
                 raise CacheError(
-                    f"{self.path}: {sample_id} has split {split!r}, expected {', '.join(SPLITS)} or nothing (docs/schema.md)"
+                    f"{self.path}: {sample_id} has split {split!r}, expected {', '.join(SPLITS)} or nothing"
+                    " (docs/schema.md)"
                 )
-        # Python's own numbers, a column at a time: a number taken out of an array by itself costs as much as a sample.
+        # Python's own numbers, a column at a time: a number taken out of an array by itself costs as much as
+        # a sample.
         start, end, score, difficulty = (
-            self._read(f"samples/{name}").tolist() for name in ("start_frame", "end_frame", "final_score", "difficulty")
+            self._read(f"samples/{name}").tolist()
+            for name in ("start_frame", "end_frame", "final_score", "difficulty")
         )
         judges = self._read("samples/judges")
         judged, judges = (~np.isnan(judges).all(axis=1)).tolist(), judges.tolist()
-        classes = {_column_name(name): self._text(f"samples/classes/{name}") for name in self._file["samples/classes"]}
-        extra = {_column_name(name): self._text(f"samples/extra/{name}") for name in self._file["samples/extra"]}
+        classes = {
+            _column_name(name): self._text(f"samples/classes/{name}")
+            for name in self._file["samples/classes"]
+        }
+        extra = {
+            _column_name(name): self._text(f"samples/extra/{name}") for name in self._file["samples/extra"]
+        }
         for kind, columns in (("classes", classes), ("extra", extra)):
             order = json.loads(self._file[f"samples/{kind}"].attrs["order"])
             ordered = {name: columns[name] for name in order}
@@ -329,7 +374,8 @@ class FeatureCache:
 
 
 def check_cache(path: Path) -> None:
-    """Whether a file is a cache that this program can read, by its attributes and the names in it; quick for any size.
+    """Whether a file is a cache that this program can read, by its attributes and the names in it; quick for
+    any size.
 
     Raises:
         CacheError: it is not.
@@ -341,7 +387,9 @@ def _open(path: Path) -> h5py.File:
     if not path.exists():
         raise CacheError(f"{path}: no such file; make it with: aqa-extract --backbone s3d VIDEOS {path}")
     if not path.is_file():
-        raise CacheError(f"{path}: is a folder, expected a feature cache (an HDF5 file written by aqa-extract)")
+        raise CacheError(
+            f"{path}: is a folder, expected a feature cache (an HDF5 file written by aqa-extract)"
+        )
     try:
         file = h5py.File(path, "r", locking="best-effort")
     except OSError as error:
@@ -358,7 +406,8 @@ def _open(path: Path) -> h5py.File:
     except (OSError, RuntimeError) as error:
         file.close()
         raise CacheError(
-            f"{path}: cannot be read ({first_line(error)}); the file is damaged, restore it from a copy or extract again"
+            f"{path}: cannot be read ({first_line(error)}); the file is damaged, restore it from a copy or"
+            " extract again"
         ) from None
     except BaseException:
         file.close()
@@ -372,7 +421,9 @@ def _tuned(attrs: h5py.AttributeManager) -> dict | None:
     record = json.loads(attrs["tuned"])
     for name, kind in (("started_from", str), ("origin", str), ("trained_on", list), ("chosen_on", list)):
         if not isinstance(record[name], kind):
-            raise TypeError(f"tuned: {name} is {record[name]!r}, expected {'text' if kind is str else 'a list'}")
+            raise TypeError(
+                f"tuned: {name} is {record[name]!r}, expected {'text' if kind is str else 'a list'}"
+            )
     return record
 
 
@@ -380,23 +431,35 @@ def _check_contract(path: Path, file: h5py.File) -> None:
     format_name = file.attrs.get("format")
     if format_name != FORMAT:
         frames = (
-            "; these are decoded frames of end-to-end training, which may be deleted" if format_name == FRAMES else ""
+            "; these are decoded frames of end-to-end training, which may be deleted"
+            if format_name == FRAMES
+            else ""
         )
         raise CacheError(
-            f"{path}: is an HDF5 file of format {format_name!r}, expected {FORMAT!r} (see docs/schema.md){frames}"
+            f"{path}: is an HDF5 file of format {format_name!r}, expected {FORMAT!r} (see"
+            f" docs/schema.md){frames}"
         )
     version = file.attrs.get("version", 0)
     if not isinstance(version, int | np.integer):
         raise CacheError(f"{path}: has format version {version!r}, expected a whole number; extract again")
     if version > VERSION:
-        raise CacheError(f"{path}: has format version {version}, this program reads up to {VERSION}; upgrade aqa-cache")
+        raise CacheError(
+            f"{path}: has format version {version}, this program reads up to {VERSION}; upgrade aqa-cache"
+        )
     if version < 1:
         raise CacheError(f"{path}: has format version {version}, expected 1 to {VERSION}; extract again")
     lacking = [f"attribute {name!r}" for name in _ROOT_ATTRIBUTES if name not in file.attrs]
-    expected = ("features", "clips/first_frame", "clips/pts_seconds", *(f"samples/{name}" for name in _SAMPLE_DATASETS))
+    expected = (
+        "features",
+        "clips/first_frame",
+        "clips/pts_seconds",
+        *(f"samples/{name}" for name in _SAMPLE_DATASETS),
+    )
     lacking += [f"dataset {name!r}" for name in expected if not isinstance(file.get(name), h5py.Dataset)]
     lacking += [
-        f"group {name!r}" for name in ("samples/classes", "samples/extra") if not isinstance(file.get(name), h5py.Group)
+        f"group {name!r}"
+        for name in ("samples/classes", "samples/extra")
+        if not isinstance(file.get(name), h5py.Group)
     ]
     if lacking:
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""

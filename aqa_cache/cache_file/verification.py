@@ -19,10 +19,15 @@ _DTYPES = {
     ("float16", "float32"): ("features",),
     ("float64",): ("clips/pts_seconds", "samples/final_score", "samples/difficulty", "samples/judges"),
     ("int64",): (
-        "clips/first_frame", "samples/start_frame", "samples/end_frame", "samples/video_size", "samples/video_mtime_ns",
-        "samples/offset", "samples/count",
+        "clips/first_frame",
+        "samples/start_frame",
+        "samples/end_frame",
+        "samples/video_size",
+        "samples/video_mtime_ns",
+        "samples/offset",
+        "samples/count",
     ),
-}  # fmt: skip
+}
 # Beside OSError, what h5py raises when a byte of the file's own structure is wrong.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
@@ -42,8 +47,11 @@ class Verification:
     dim: int = 0
 
 
-def verify_cache(path: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Verification:
-    """Read all of a cache, a chunk at a time, and check checksums, index, annotations, fingerprint, and that values are finite.
+def verify_cache(
+    path: str | Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Verification:
+    """Read all of a cache, a chunk at a time, and check checksums, index, annotations, fingerprint, and that
+    values are finite.
 
     Args:
         progress: called with the feature rows that were read and all there are.
@@ -80,7 +88,9 @@ def _structure_problem(path: Path, error: Exception) -> str:
 
 
 def _dataset_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
-    """Datasets other than the features: whether they can be read; and all: whether a checksum would say if they could not."""
+    """Datasets other than the features: whether they can be read; and all: whether a checksum would say if
+    they could not.
+    """
     if cache.views[:1] != [PLAIN_VIEW]:
         yield f"the first view is {cache.views[:1]}, expected {PLAIN_VIEW!r}"
     for dtypes, names in _DTYPES.items():
@@ -88,7 +98,9 @@ def _dataset_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
             if file[name].dtype.name not in dtypes:
                 yield f"dataset {name!r} is {file[name].dtype.name}, expected {' or '.join(dtypes)}"
     datasets = {}
-    file.visititems(lambda name, item: datasets.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+    file.visititems(
+        lambda name, item: datasets.update({name: item} if isinstance(item, h5py.Dataset) else {})
+    )
     for name, dataset in datasets.items():
         ours = name == "features" or name.startswith(("clips/", "samples/"))
         if ours and dataset.size and not dataset.fletcher32:
@@ -118,7 +130,8 @@ def _error(dataset: h5py.Dataset, place: slice | tuple) -> str | None:
 
 
 def _lost_blocks(dataset: h5py.Dataset) -> set[int]:
-    """First rows of the blocks of which a chunk is not in the index of chunks, or is there without its checksum.
+    """First rows of the blocks of which a chunk is not in the index of chunks, or is there without its
+    checksum.
 
     HDF5 reads zeros or empty text there and reports nothing.
     """
@@ -146,8 +159,12 @@ def _step(dataset: h5py.Dataset) -> int:
 
 def _sample_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
     seen: dict[str, int] = {}
-    statuses = file["samples/status"].asstr()[:] if not _first_error(file["samples/status"]) else [None] * len(cache)
-    for number, (sample, reason, status) in enumerate(zip(cache.samples, cache.reasons, statuses, strict=True)):
+    statuses = (
+        file["samples/status"].asstr()[:] if not _first_error(file["samples/status"]) else [None] * len(cache)
+    )
+    for number, (sample, reason, status) in enumerate(
+        zip(cache.samples, cache.reasons, statuses, strict=True)
+    ):
         name = sample.sample_id
         if name in seen:
             yield f"{name}: samples {seen[name] + 1} and {number + 1} both have this sample_id"
@@ -169,7 +186,10 @@ def _index_problems(cache: FeatureCache, rows: int) -> Iterator[str]:
         if count == offset == -1:
             continue
         if count < 1 or offset < 0:
-            yield f"{name}: points to {count} clips at row {offset}, expected both -1, or a row and at least one clip"
+            yield (
+                f"{name}: points to {count} clips at row {offset}, expected both -1, or a row and at least"
+                " one clip"
+            )
             continue
         theirs = owner[offset : offset + count]
         if (theirs >= 0).any():
@@ -180,7 +200,10 @@ def _index_problems(cache: FeatureCache, rows: int) -> Iterator[str]:
         theirs[:] = index
         previous = offset + count
     if (owner < 0).any():
-        yield f"{(owner < 0).sum()} feature row(s) belong to no sample, the first is row {int(np.argmax(owner < 0))}"
+        yield (
+            f"{(owner < 0).sum()} feature row(s) belong to no sample, the first is row"
+            f" {int(np.argmax(owner < 0))}"
+        )
 
 
 def _feature_problems(
@@ -207,7 +230,10 @@ def _feature_problems(
         ):
             clips = np.flatnonzero(bad[offset : offset + count])
             if len(clips):
-                yield f"{name}: the features of {len(clips)} of {count} clips {what}, the first is clip {clips[0]}"
+                yield (
+                    f"{name}: the features of {len(clips)} of {count} clips {what}, the first is clip"
+                    f" {clips[0]}"
+                )
 
 
 def _time_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
@@ -220,9 +246,15 @@ def _time_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
             continue
         rows = slice(cache.offset[index, view], cache.offset[index, view] + cache.count[index, view])
         if (first_frame[rows] < -1).any() or (np.diff(first_frame[rows]) < 0).any():
-            yield f"{name}: the first frames of its clips are {_few(first_frame[rows])}, expected numbers from 0 in time order"
+            yield (
+                f"{name}: the first frames of its clips are {_few(first_frame[rows])}, expected numbers from"
+                " 0 in time order"
+            )
         if np.isinf(times[rows]).any():
-            yield f"{name}: the times of its clips are {_few(times[rows])}, expected seconds, or NaN where there are none"
+            yield (
+                f"{name}: the times of its clips are {_few(times[rows])}, expected seconds, or NaN where"
+                " there are none"
+            )
 
 
 def _places(cache: FeatureCache) -> Iterator[tuple[int, int, str]]:

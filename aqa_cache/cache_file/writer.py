@@ -19,17 +19,22 @@ from .reader import FORMAT, PLAIN_VIEW, TEXT_COLUMNS, VERSION, Record, StoredRow
 _CHUNK_ROWS = 64
 # Features pass through memory in blocks of about this many bytes, however long a sample is.
 _BLOCK_BYTES = 1 << 22
-# Relative error of rounding to float16 is at most 2^-11; more means that values overflow or sink below its range.
+# Relative error of rounding to float16 is at most 2^-11; more means that values overflow or sink below its
+# range.
 _FLOAT16_MAX_RELATIVE_ERROR = 1e-3
 
 
 def fits_float16(features: np.ndarray) -> bool:
-    """Whether rounding `features` to float16 keeps them: all finite, relative error of the whole under 1e-3."""
+    """Whether rounding `features` to float16 keeps them: all finite, relative error of the whole under
+    1e-3.
+    """
     with np.errstate(over="ignore"):
         rounded = features.astype(np.float16).astype(np.float32)
     if not np.isfinite(rounded).all():
         return False
-    return float(np.linalg.norm(rounded - features)) <= _FLOAT16_MAX_RELATIVE_ERROR * float(np.linalg.norm(features))
+    return float(np.linalg.norm(rounded - features)) <= _FLOAT16_MAX_RELATIVE_ERROR * float(
+        np.linalg.norm(features)
+    )
 
 
 def write_cache(
@@ -45,8 +50,8 @@ def write_cache(
     """Write a cache at once: to a temporary file beside `path`, synced to disk, then renamed over it.
 
     Args:
-        records: in the order the file shall have. Gone through once, or, where `auto` finds a value that float16 cannot hold, a
-            second time; features that lie in files are never in memory as a whole.
+        records: in the order the file shall have. Gone through once, or, where `auto` finds a value that
+            float16 cannot hold, a second time; features that lie in files are never in memory as a whole.
         views: names of the views, the plain one first; every ok record has one entry for each.
         numerics: device, precision, threads and library versions.
         dtype: `auto` (float16 if every value fits, else float32), `float16` or `float32`.
@@ -56,10 +61,12 @@ def write_cache(
         The dtype the features were stored in.
 
     Raises:
-        CacheError: a feature has the wrong size or is not finite, or float16 was demanded and cannot hold a value.
+        CacheError: a feature has the wrong size or is not finite, or float16 was demanded and cannot hold a
+            value.
     """
     assert not isinstance(records, Iterator), "records may be gone through twice"
-    # In a thread of its own: Ctrl-C is raised in the main one, where HDF5 would lose a write to it and not tell.
+    # In a thread of its own: Ctrl-C is raised in the main one, where HDF5 would lose a write to it and not
+    # tell.
     with ThreadPoolExecutor(1, thread_name_prefix="write-cache") as writer:
         return writer.submit(
             _write_cache, Path(path), records, meaning, views, numerics or {}, dtype, temporary_in
@@ -75,7 +82,11 @@ def _write_cache(
     dtype: str,
     temporary_in: Path | None,
 ) -> np.dtype:
-    for feature_dtype in {"auto": (np.float16, np.float32), "float16": (np.float16,), "float32": (np.float32,)}[dtype]:
+    for feature_dtype in {
+        "auto": (np.float16, np.float32),
+        "float16": (np.float16,),
+        "float32": (np.float32,),
+    }[dtype]:
         try:
             with replacing(path, temporary_in) as temporary, _Disk(temporary) as disk:
                 with h5py.File(disk, "w") as file:
@@ -89,7 +100,9 @@ def _write_cache(
 
 
 class _Disk(io.FileIO):
-    """A file whose failures are kept until they are asked for: HDF5 cannot close a file that it could not write, and crashes."""
+    """A file whose failures are kept until they are asked for: HDF5 cannot close a file that it could not
+    write, and crashes.
+    """
 
     def __init__(self, path: Path):
         super().__init__(path, "w+")
@@ -127,9 +140,14 @@ class _Rows:
 
     def __init__(self, file: h5py.File, dim: int, dtype: np.dtype):
         self._dataset = file.create_dataset(
-            "features", (0, dim), dtype, chunks=(_CHUNK_ROWS, dim), maxshape=(None, dim), fletcher32=True,
+            "features",
+            (0, dim),
+            dtype,
+            chunks=(_CHUNK_ROWS, dim),
+            maxshape=(None, dim),
+            fletcher32=True,
             fillvalue=np.nan,  # what HDF5 gives for a chunk that damage has lost from its index
-        )  # fmt: skip
+        )
         self._waiting: list[np.ndarray] = []
         self.rows = 0
 
@@ -197,7 +215,8 @@ def _write_records(
 def _blocks(sample: Sample, features: np.ndarray | StoredRows, dim: int) -> Iterator[np.ndarray]:
     if features.ndim != 2 or features.shape[1] != dim or not len(features):
         raise CacheError(
-            f"{sample.sample_id}: features have shape {features.shape}, expected (clips, {dim}) with at least one clip"
+            f"{sample.sample_id}: features have shape {features.shape}, expected (clips, {dim}) with at least"
+            " one clip"
         )
     size = max(1, _BLOCK_BYTES // (4 * dim))
     for start in range(0, len(features), size):
@@ -205,13 +224,16 @@ def _blocks(sample: Sample, features: np.ndarray | StoredRows, dim: int) -> Iter
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             raise CacheError(
-                f"{sample.sample_id} ({sample.video}): the feature of clip {start + int(np.argmin(finite))} is not finite (NaN or "
-                "infinite); the weights or the precision are unusable for this video, try --precision fp32"
+                f"{sample.sample_id} ({sample.video}): the feature of clip {start + int(np.argmin(finite))}"
+                " is not finite (NaN or infinite); the weights or the precision are unusable for this video,"
+                " try --precision fp32"
             )
         yield block
 
 
-def _write_samples(group: h5py.Group, records: Sequence[Record], offsets: np.ndarray, counts: np.ndarray) -> None:
+def _write_samples(
+    group: h5py.Group, records: Sequence[Record], offsets: np.ndarray, counts: np.ndarray
+) -> None:
     samples = [record.sample for record in records]
     for name in TEXT_COLUMNS:
         _write_text(group, name, [getattr(sample, name) or "" for sample in samples])
@@ -220,7 +242,9 @@ def _write_samples(group: h5py.Group, records: Sequence[Record], offsets: np.nda
         _write_array(group, name, np.array([-1 if frame is None else frame for frame in frames], np.int64))
     for name in ("final_score", "difficulty"):
         values = [getattr(sample, name) for sample in samples]
-        _write_array(group, name, np.array([np.nan if value is None else value for value in values], np.float64))
+        _write_array(
+            group, name, np.array([np.nan if value is None else value for value in values], np.float64)
+        )
     judges = np.full((len(samples), max((len(sample.judges) for sample in samples), default=0)), np.nan)
     for index, sample in enumerate(samples):
         judges[index, : len(sample.judges)] = sample.judges
@@ -229,7 +253,9 @@ def _write_samples(group: h5py.Group, records: Sequence[Record], offsets: np.nda
         subgroup = group.create_group(kind)
         subgroup.attrs["order"] = json.dumps(names)
         for name in names:
-            _write_text(subgroup, _dataset_name(name), [getattr(sample, kind).get(name, "") for sample in samples])
+            _write_text(
+                subgroup, _dataset_name(name), [getattr(sample, kind).get(name, "") for sample in samples]
+            )
     _write_text(group, "status", ["ok" if record.ok else "failed" for record in records])
     _write_text(group, "reason", [record.reason for record in records])
     _write_array(group, "video_size", np.array([record.video_size for record in records], np.int64))
@@ -249,7 +275,8 @@ def _write_array(group: h5py.Group, name: str, values: np.ndarray) -> None:
 
 def _write_text(group: h5py.Group, name: str, values: list[str]) -> None:
     encoded = [value.encode("utf-8") for value in values]
-    # Fixed length, not variable: the contents of variable-length strings lie outside the chunks that a checksum covers.
+    # Fixed length, not variable: the contents of variable-length strings lie outside the chunks that a
+    # checksum covers.
     dtype = h5py.string_dtype("utf-8", max(1, max(map(len, encoded), default=1)))
     options = {"chunks": (len(values),), "compression": "gzip", "fletcher32": True} if values else {}
     group.create_dataset(name, (len(values),), dtype, data=np.array(encoded, dtype), **options)

@@ -35,15 +35,18 @@ class ClipAssembler:
 
     Args:
         rule: how samples are cut into clips.
-        spans: per sample its frames `[start, end)`; an end of None means to the end of the video, wherever that is.
-        views: of every sample. A shifted view whose first clip would begin before the video has no clips here; one that leaves it
-            at the other end has fewer clips than the plain one.
+        spans: per sample its frames `[start, end)`; an end of None means to the end of the video, wherever
+            that is.
+        views: of every sample. A shifted view whose first clip would begin before the video has no clips
+            here; one that leaves it at the other end has fewer clips than the plain one.
 
     Raises:
         AqaError: a sample too short for one clip.
     """
 
-    def __init__(self, rule: ClipRule, spans: dict[int, tuple[int, int | None]], views: Sequence[View] = (PLAIN,)):
+    def __init__(
+        self, rule: ClipRule, spans: dict[int, tuple[int, int | None]], views: Sequence[View] = (PLAIN,)
+    ):
         self._rule, self._views = rule, views
         self._coming: list[tuple[int, int, int, Iterator[int]]] = []
         self._open: list[tuple[int, int, int, float, list[np.ndarray]]] = []
@@ -62,7 +65,9 @@ class ClipAssembler:
                     heapq.heappush(self._coming, (first, sample, shift, firsts))
 
     def needs(self, frame: int) -> bool:
-        """Whether any clip takes this frame. Frames must be asked for in order; those that no clip takes may be left out."""
+        """Whether any clip takes this frame. Frames must be asked for in order; those that no clip takes may
+        be left out.
+        """
         while self._coming and self._coming[0][0] <= frame:
             first, sample, shift, firsts = heapq.heappop(self._coming)
             assert first == frame, (first, frame)
@@ -85,9 +90,13 @@ class ClipAssembler:
         self._open = still_open
         return complete
 
-    def _views_of(self, sample: int, shift: int, first: int, time: float, frames: list[np.ndarray]) -> list[Clip]:
+    def _views_of(
+        self, sample: int, shift: int, first: int, time: float, frames: list[np.ndarray]
+    ) -> list[Clip]:
         return [
-            Clip(sample, number, first, time, tuple(frame[:, ::-1] if view.flip else frame for frame in frames))
+            Clip(
+                sample, number, first, time, tuple(frame[:, ::-1] if view.flip else frame for frame in frames)
+            )
             for number, view in enumerate(self._views)
             if view.shift == shift
         ]

@@ -17,12 +17,14 @@ class Preprocessing:
     """What a set of weights expects of its input. It belongs to the weights, not to the backbone.
 
     Args:
-        resize: (height, width) in pixels, whatever the aspect ratio; or one number for the shorter side, which keeps it.
+        resize: (height, width) in pixels, whatever the aspect ratio; or one number for the shorter side,
+            which keeps it.
         crop: side of the square cut from the centre, in pixels.
         mean, std: subtracted and divided by, per channel in `channel_order`, in units of `value_range`.
         value_range: what the pixel value 255 becomes before the mean is subtracted: 1 or 255.
         channel_order: `rgb` or `bgr`, the order the network wants.
-        antialias: bilinear interpolation with (Pillow) or without (torchvision's video presets) a low-pass filter.
+        antialias: bilinear interpolation with (Pillow) or without (torchvision's video presets) a low-pass
+            filter.
 
     Source: of each record, see `aqa_cache.backbones.key_layouts`.
     """
@@ -66,14 +68,19 @@ class Preprocessing:
         """
         if record.keys() != (expected := {field.name for field in fields(cls)}):
             raise AqaError(
-                f"a preprocessing has the keys {', '.join(sorted(record)) or 'none'}, expected {', '.join(sorted(expected))}"
+                f"a preprocessing has the keys {', '.join(sorted(record)) or 'none'}, expected"
+                f" {', '.join(sorted(expected))}"
             )
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+        return cls(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        )
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MTL_AQA = Preprocessing(resize=(128, 171), crop=112, mean=IMAGENET_MEAN, std=IMAGENET_STD, antialias=True)
-"""Parmar & Morris 2019. Differs: they draw the interpolator at random for every frame, in testing too; here it is bilinear."""
+"""Parmar & Morris 2019. Differs: they draw the interpolator at random for every frame, in testing too;
+here it is bilinear.
+"""
 
 
 class FramePreparer:
@@ -110,13 +117,17 @@ class FramePreparer:
         if isinstance(resize, int):
             # As torchvision: the longer side is cut down to a whole number.
             resize = (
-                (resize, int(resize * width / height)) if height <= width else (int(resize * height / width), resize)
+                (resize, int(resize * width / height))
+                if height <= width
+                else (int(resize * height / width), resize)
             )
         assert min(resize) >= crop, (resize, crop)
         return resize
 
 
-def normalise(clips: torch.Tensor, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+def normalise(
+    clips: torch.Tensor, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
     """Turn prepared frames into a backbone's input.
 
     Shape:
@@ -139,11 +150,13 @@ def _scale_and_shift(preprocessing: Preprocessing, device: torch.device) -> tupl
 
 
 class _Bilinear:
-    """Bilinear resizing of frames of one shape, without a filter, and the centre crop; computes no pixel outside it.
+    """Bilinear resizing of frames of one shape, without a filter, and the centre crop; computes no pixel
+    outside it.
 
-    Both rows and both columns of every output pixel are gathered at once, and a row is one run of bytes: whole pixels at a time, each
-    mixed by itself, take two to four times as long. What lies between is kept from frame to frame: threads that give large
-    arrays back to the system and fetch new ones all the time wait for each other.
+    Both rows and both columns of every output pixel are gathered at once, and a row is one run of bytes:
+    whole pixels at a time, each mixed by itself, take two to four times as long. What lies between is kept
+    from frame to frame: threads that give large arrays back to the system and fetch new ones all the time
+    wait for each other.
 
     Args:
         shape: of the frames; resized: to what; crop: side of the centre; all in pixels.
@@ -171,14 +184,18 @@ class _Bilinear:
         return self._mixed.astype(np.uint8).reshape(len(self._mixed), -1, 3)
 
 
-def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray, out: np.ndarray, scratch: np.ndarray) -> None:
+def _mix(
+    first: np.ndarray, second: np.ndarray, share: np.ndarray, out: np.ndarray, scratch: np.ndarray
+) -> None:
     np.multiply(first, np.float32(1) - share, out=out)
     np.multiply(second, share, out=scratch)
     out += scratch
 
 
 def _taps(size: int, resized: int, crop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two source pixels of every output pixel inside the crop, and the second one's share (align_corners=False)."""
+    """The two source pixels of every output pixel inside the crop, and the second one's share
+    (align_corners=False).
+    """
     scale = np.float32(size) / np.float32(resized)
     output = np.arange(crop, dtype=np.float32) + np.float32(_centre(resized, crop))
     source = np.maximum(scale * (output + np.float32(0.5)) - np.float32(0.5), np.float32(0))

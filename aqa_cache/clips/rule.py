@@ -21,15 +21,18 @@ class ClipRule:
         clip_len: frames in a clip.
         clip_stride: frames from the start of a clip to the start of the next.
         frame_step: frames from one frame of a clip to the next; 2 takes every other frame.
-        window: use only the last `window` frames of the sample, also where its annotated start is later. None: all of it.
-        clip_starts: explicit first frames, counted from the start of the window or sample; replaces `clip_stride`.
+        window: use only the last `window` frames of the sample, also where its annotated start is later.
+            None: all of it.
+        clip_starts: explicit first frames, counted from the start of the window or sample; replaces
+            `clip_stride`.
 
     Raises:
         AqaError: a value that makes no clips.
 
-    Source: Parmar & Morris 2019 (MTL-AQA) take the 103 frames that end at `end_frame`, 6 clips of 16 frames in a row, whatever
-    the annotated start; `ClipRule(window=103)` gives the same frames. Their loop stops one frame early (a window of 96 would give
-    them 5 clips, here 6); with 103 there is no difference. `clip_starts` of CoRe (Yu et al. 2021) and USDL: `CORE_CLIP_STARTS`.
+    Source: Parmar & Morris 2019 (MTL-AQA) take the 103 frames that end at `end_frame`, 6 clips of 16 frames
+    in a row, whatever the annotated start; `ClipRule(window=103)` gives the same frames. Their loop stops one
+    frame early (a window of 96 would give them 5 clips, here 6); with 103 there is no difference.
+    `clip_starts` of CoRe (Yu et al. 2021) and USDL: `CORE_CLIP_STARTS`.
     """
 
     clip_len: int = CLIP_LEN
@@ -44,7 +47,8 @@ class ClipRule:
                 raise AqaError(f"{name} is {getattr(self, name)}, it must be at least 1")
         if self.window is not None and self.window < self.clip_span:
             raise AqaError(
-                f"window is {self.window} frames but one clip spans {self.clip_span}; use a window at least as long"
+                f"window is {self.window} frames but one clip spans {self.clip_span}; use a window at least"
+                " as long"
             )
         if self.clip_starts is not None:
             if (
@@ -53,11 +57,13 @@ class ClipRule:
                 or list(self.clip_starts) != sorted(set(self.clip_starts))
             ):
                 raise AqaError(
-                    f"clip starts {list(self.clip_starts)} must be different frame numbers from 0 up, in order"
+                    f"clip starts {list(self.clip_starts)} must be different frame numbers from 0 up, in"
+                    " order"
                 )
             if self.window is not None and self.clip_starts[-1] + self.clip_span > self.window:
                 raise AqaError(
-                    f"the clip that starts at {self.clip_starts[-1]} spans {self.clip_span} frames and leaves the window of {self.window}"
+                    f"the clip that starts at {self.clip_starts[-1]} spans {self.clip_span} frames and leaves"
+                    f" the window of {self.window}"
                 )
 
     @property
@@ -74,7 +80,8 @@ class ClipRule:
         if self.window is not None:
             if end < self.window:
                 raise AqaError(
-                    f"the window of {self.window} frames that ends at frame {end} begins before the video does"
+                    f"the window of {self.window} frames that ends at frame {end} begins before the video"
+                    " does"
                 )
             start = end - self.window
         if self.clip_starts is not None:
@@ -106,7 +113,8 @@ class ClipRule:
         record = {name: value for name, value in record.items() if name != "stream"}
         if record.keys() != (expected := {field.name for field in fields(cls)}):
             raise AqaError(
-                f"a clip rule has the keys {', '.join(sorted(record)) or 'none'}, expected {', '.join(sorted(expected))}"
+                f"a clip rule has the keys {', '.join(sorted(record)) or 'none'}, expected"
+                f" {', '.join(sorted(expected))}"
             )
         if record["clip_starts"] is not None:
             record["clip_starts"] = tuple(record["clip_starts"])

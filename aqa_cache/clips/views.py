@@ -41,8 +41,9 @@ def parse_views(text: str | None) -> tuple[View, ...]:
     Raises:
         AqaError: anything else.
 
-    Source: Parmar & Morris 2019 draw a flip and a shift of up to 3 frames for each sample and epoch. Differs: they shift the whole
-    window of a sample, and so does a view; a view that leaves the video is stored as absent, where theirs reads other frames.
+    Source: Parmar & Morris 2019 draw a flip and a shift of up to 3 frames for each sample and epoch. Differs:
+    they shift the whole window of a sample, and so does a view; a view that leaves the video is stored as
+    absent, where theirs reads other frames.
     """
     flip, jitter = False, 0
     for part in (text or "").replace(" ", "").split(","):
@@ -53,6 +54,10 @@ def parse_views(text: str | None) -> tuple[View, ...]:
             if not 1 <= jitter <= MAX_JITTER:
                 raise AqaError(f"jitter is {jitter} frames, it must be 1 to {MAX_JITTER}")
         elif part and part != "plain":
-            raise AqaError(f"unknown view {part!r} in {text!r}; expected flip, jitter=N or both, such as flip,jitter=3")
+            raise AqaError(
+                f"unknown view {part!r} in {text!r}; expected flip, jitter=N or both, such as flip,jitter=3"
+            )
     shifts = sorted(range(-jitter, jitter + 1), key=lambda shift: (abs(shift), shift))
-    return tuple(View(shift, mirrored) for mirrored in ((False, True) if flip else (False,)) for shift in shifts)
+    return tuple(
+        View(shift, mirrored) for mirrored in ((False, True) if flip else (False,)) for shift in shifts
+    )

@@ -1,9 +1,10 @@
 """MTL-AQA: 1,412 dives of 15 broadcasts, converted from the published release to the annotations table.
 
-Frames: the release numbers them as ffmpeg numbers its image files, from 1 (`000001.jpg`), and an action is the files
-`start_frame` … `end_frame`, both included. 0-based and half-open that is `[start_frame - 1, end_frame)`: `end_frame`
-keeps the release's number. The authors' own window is the 103 frames `[end_frame - 103, end_frame)`; it never looks at
-`start_frame`, begins before it for half of the dives, and is a rule of extraction (`aqa_cache.clips.rule.MTL_AQA_WINDOW`).
+Frames: the release numbers them as ffmpeg numbers its image files, from 1 (`000001.jpg`), and an action is
+the files `start_frame` … `end_frame`, both included. 0-based and half-open that is `[start_frame - 1,
+end_frame)`: `end_frame` keeps the release's number. The authors' own window is the 103 frames `[end_frame -
+103, end_frame)`; it never looks at `start_frame`, begins before it for half of the dives, and is a rule of
+extraction (`aqa_cache.clips.rule.MTL_AQA_WINDOW`).
 
 The data have no licence, so they are converted where they lie and never distributed with this project.
 
@@ -79,7 +80,8 @@ def find_release(folder: str | Path) -> Release:
     """Find the release in a folder.
 
     Args:
-        folder: the downloaded repository, its `MTL-AQA_dataset_release`, `Ready_2_Use`, or `MTL-AQA_split_0_data`.
+        folder: the downloaded repository, its `MTL-AQA_dataset_release`, `Ready_2_Use`, or
+            `MTL-AQA_split_0_data`.
 
     Raises:
         AnnotationError: there is none, or more than one.
@@ -87,11 +89,14 @@ def find_release(folder: str | Path) -> Release:
     folder = Path(folder)
     if all((folder / name).is_file() for name in (_ANNOTATIONS, _TRAIN, _TEST)):
         return Release(folder.absolute())  # absolute, for the folders above it
-    # The frames of the videos often lie beside the release, a million files: so not a search of everything below.
+    # The frames of the videos often lie beside the release, a million files: so not a search of everything
+    # below.
     for pattern in (_SPLIT_FOLDER.name, str(_SPLIT_FOLDER), f"*/{_SPLIT_FOLDER}", f"*/*/{_SPLIT_FOLDER}"):
         found = sorted(path for path in folder.glob(pattern) if path.is_dir())
         if len(found) > 1:
-            raise AnnotationError(f"{folder}: holds {len(found)} releases; name one: {', '.join(map(str, found))}")
+            raise AnnotationError(
+                f"{folder}: holds {len(found)} releases; name one: {', '.join(map(str, found))}"
+            )
         if found:
             return Release(found[0])
     raise AnnotationError(
@@ -107,10 +112,11 @@ def convert(
 
     Args:
         release: from `find_release`.
-        subset: train only on this smaller training set ('size_140' is the 143 dives that Ballari et al. trained on).
-            Its dives that are also official test dives are left out of the test set.
-        paper_test: keep all official test dives with a `subset`, as Ballari et al. did. A dive on both sides is
-            then two rows: the test row's `sample_id` ends in `TEST_COPY` and its extra column `leak` says so.
+        subset: train only on this smaller training set ('size_140' is the 143 dives that Ballari et al.
+            trained on). Its dives that are also official test dives are left out of the test set.
+        paper_test: keep all official test dives with a `subset`, as Ballari et al. did. A dive on both sides
+            is then two rows: the test row's `sample_id` ends in `TEST_COPY` and its extra column `leak` says
+            so.
         video_pattern: the name of a video from its number, such as '{video:02d}.mp4'.
 
     Raises:
@@ -120,7 +126,9 @@ def convert(
     Source: the split and the subsets are the release's. Differs: the release tests a subset on all 353 dives.
     """
     if paper_test and subset is None:
-        raise AnnotationError("the paper's test set needs a smaller training set; name it, for example size_140")
+        raise AnnotationError(
+            "the paper's test set needs a smaller training set; name it, for example size_140"
+        )
     _video_name(video_pattern, 1)
     fields = _read_table(release.split_folder / _ANNOTATIONS, dict)
     captions = _read_table(release.split_folder / _CAPTIONS, list)
@@ -144,31 +152,42 @@ def convert(
     train_videos, test_videos = ({video for video, _ in dives} for dives in (train, test))
     if shared := train_videos & test_videos:
         notes.append(
-            f"Videos with dives in train and in test: {len(shared)} of {len(train_videos | test_videos)}, because the "
-            "release drew its split within videos; the same divers and judges are on both sides."
+            f"Videos with dives in train and in test: {len(shared)} of {len(train_videos | test_videos)},"
+            " because the release drew its split within videos; the same divers and judges are on both"
+            " sides."
         )
 
-    rows = sorted([(dive, "train") for dive in train] + [(dive, "test") for dive in test], key=lambda row: row[0])
+    rows = sorted(
+        [(dive, "train") for dive in train] + [(dive, "test") for dive in test], key=lambda row: row[0]
+    )
     marks, judge_notes = _read_all_marks(release, {dive: fields[dive] for dive, _ in rows})
     samples = []
     for dive, split in rows:
         sample = _sample(dive, fields[dive], captions.get(dive), release.split_folder)
-        sample = replace(sample, split=split, video=_video_name(video_pattern, dive[0]), judges=marks.get(dive, ()))
+        sample = replace(
+            sample, split=split, video=_video_name(video_pattern, dive[0]), judges=marks.get(dive, ())
+        )
         if split == "test" and dive in leaked:
-            sample = replace(sample, sample_id=sample.sample_id + TEST_COPY, extra={"leak": f"also in {subset} train"})
+            sample = replace(
+                sample, sample_id=sample.sample_id + TEST_COPY, extra={"leak": f"also in {subset} train"}
+            )
         samples.append(sample)
     return Conversion(samples, notes + judge_notes + _mark_notes(samples))
 
 
 def video_links(release: Release) -> dict[str, str]:
-    """The published address of each video by its number ('01'); empty where the list or openpyxl is missing."""
+    """The published address of each video by its number ('01'); empty where the list or openpyxl is
+    missing.
+    """
     if not release.video_list.is_file():
         return {}
     try:
         rows = _read_xlsx(release.video_list, "the addresses of the videos")
     except MissingDependency:
         return {}
-    return {f"{row[0]:02d}": str(row[1]) for row in rows if len(row) > 1 and isinstance(row[0], int) and row[1]}
+    return {
+        f"{row[0]:02d}": str(row[1]) for row in rows if len(row) > 1 and isinstance(row[0], int) and row[1]
+    }
 
 
 def sample_id(dive: Dive) -> str:
@@ -191,7 +210,8 @@ def _video_name(pattern: str, video: int) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name:
         raise AnnotationError(
-            f"video pattern {pattern!r} leaves the folder of videos; write a name relative to that folder, with '/'"
+            f"video pattern {pattern!r} leaves the folder of videos; write a name relative to that folder,"
+            " with '/'"
         )
     return name
 
@@ -199,23 +219,31 @@ def _video_name(pattern: str, video: int) -> str:
 def _read_subset(release: Release, subset: str, fields: dict, captions: dict) -> list[Dive]:
     if subset not in release.subsets:
         raise AnnotationError(
-            f"{release.subsets_folder}: has no smaller training set {subset!r}; there: {', '.join(release.subsets) or 'none'}"
+            f"{release.subsets_folder}: has no smaller training set {subset!r}; there:"
+            f" {', '.join(release.subsets) or 'none'}"
         )
     folder = release.subsets_folder / subset
     for name, main, kind in ((_ANNOTATIONS, fields, dict), (_CAPTIONS, captions, list)):
         table = _read_table(folder / name, kind)
         if differing := sorted(dive for dive, value in table.items() if main.get(dive) != value):
-            raise _damaged(folder / name, f"{_dives(differing)} another entry than in {release.split_folder / name}")
+            raise _damaged(
+                folder / name, f"{_dives(differing)} another entry than in {release.split_folder / name}"
+            )
     return _read_split(folder / _TRAIN, fields)
 
 
-def _subset_notes(subset: str, train: list[Dive], test: list[Dive], leaked: set[Dive], paper_test: bool) -> list[str]:
-    note = f"{len(leaked)} of the {len(test)} official test dives are also among the {len(train)} of {subset} train"
+def _subset_notes(
+    subset: str, train: list[Dive], test: list[Dive], leaked: set[Dive], paper_test: bool
+) -> list[str]:
+    note = (
+        f"{len(leaked)} of the {len(test)} official test dives are also among the {len(train)} of {subset}"
+        " train"
+    )
     if paper_test:
         note = (
-            f"LEAK: {note}, as in the paper's runs. Such a dive is two rows with the same video and frames: the sample_id "
-            f"of its test row ends in {TEST_COPY}, and its column leak says so. A score on these {len(test)} dives may "
-            "be compared with the paper's, and with nothing else."
+            f"LEAK: {note}, as in the paper's runs. Such a dive is two rows with the same video and frames:"
+            f" the sample_id of its test row ends in {TEST_COPY}, and its column leak says so. A score on"
+            f" these {len(test)} dives may be compared with the paper's, and with nothing else."
         )
     else:
         note = f"{note}; they are left out of the test set, {len(test) - len(leaked)} remain."
@@ -223,7 +251,10 @@ def _subset_notes(subset: str, train: list[Dive], test: list[Dive], leaked: set[
         return [note]
     return [
         note,
-        "The paper (Ballari et al.) speaks of 50 test dives. They were never published; its logs fit the 353 official ones.",
+        (
+            "The paper (Ballari et al.) speaks of 50 test dives. They were never published; its logs fit the"
+            " 353 official ones."
+        ),
     ]
 
 
@@ -231,7 +262,9 @@ def _sample(dive: Dive, fields: dict, tokens: list[str] | None, folder: Path) ->
     def number(name: str, kind: type | tuple) -> int | float:
         value = fields.get(name)
         if not isinstance(value, kind) or not math.isfinite(value):
-            raise _damaged(folder / _ANNOTATIONS, f"{sample_id(dive)} has {name} {value!r}, expected a number")
+            raise _damaged(
+                folder / _ANNOTATIONS, f"{sample_id(dive)} has {name} {value!r}, expected a number"
+            )
         return value
 
     classes = {}
@@ -249,7 +282,9 @@ def _sample(dive: Dive, fields: dict, tokens: list[str] | None, folder: Path) ->
         )
     difficulty = float(number("difficulty", (int, float)))
     if difficulty <= 0:
-        raise _damaged(folder / _ANNOTATIONS, f"{sample_id(dive)} has difficulty {difficulty}, expected more than 0")
+        raise _damaged(
+            folder / _ANNOTATIONS, f"{sample_id(dive)} has difficulty {difficulty}, expected more than 0"
+        )
     return Sample(
         sample_id=sample_id(dive),
         video="",
@@ -265,9 +300,15 @@ def _sample(dive: Dive, fields: dict, tokens: list[str] | None, folder: Path) ->
 
 def _words(dive: Dive, tokens: list[str], folder: Path) -> list[str]:
     words = tokens[1:-1]
-    if tokens[:1] != ["<sos>"] or tokens[-1:] != ["<eos>"] or not words or not all(isinstance(w, str) for w in words):
+    if (
+        tokens[:1] != ["<sos>"]
+        or tokens[-1:] != ["<eos>"]
+        or not words
+        or not all(isinstance(w, str) for w in words)
+    ):
         raise _damaged(
-            folder / _CAPTIONS, f"{sample_id(dive)} has caption {tokens!r:.60}, expected ['<sos>', word, …, '<eos>']"
+            folder / _CAPTIONS,
+            f"{sample_id(dive)} has caption {tokens!r:.60}, expected ['<sos>', word, …, '<eos>']",
         )
     return words
 
@@ -310,8 +351,12 @@ def _damaged(path: Path, what: str) -> AnnotationError:
     return AnnotationError(f"{path}: {what}; get this file of the MTL-AQA release again")
 
 
-def _read_all_marks(release: Release, dives: dict[Dive, dict]) -> tuple[dict[Dive, tuple[float, ...]], list[str]]:
-    """The judges' marks by dive, for the videos whose raw annotations are there, and what to say about the rest."""
+def _read_all_marks(
+    release: Release, dives: dict[Dive, dict]
+) -> tuple[dict[Dive, tuple[float, ...]], list[str]]:
+    """The judges' marks by dive, for the videos whose raw annotations are there, and what to say about the
+    rest.
+    """
     marks, without = {}, []
     for video in sorted({dive[0] for dive in dives}):
         path = release.raw_folder / f"{video:02d}.xlsx"
@@ -330,7 +375,8 @@ def _read_all_marks(release: Release, dives: dict[Dive, dict]) -> tuple[dict[Div
     notes = []
     if without:
         notes.append(
-            f"Judge marks are left empty for videos without an xlsx in {release.raw_folder}: {', '.join(without)}."
+            f"Judge marks are left empty for videos without an xlsx in {release.raw_folder}:"
+            f" {', '.join(without)}."
         )
     if unmarked := sorted(dive for dive in dives if dive not in marks and f"{dive[0]:02d}" not in without):
         notes.append(f"{_dives(unmarked)} no judge marks in the raw annotations.")
@@ -338,13 +384,17 @@ def _read_all_marks(release: Release, dives: dict[Dive, dict]) -> tuple[dict[Div
 
 
 def _read_marks(path: Path) -> dict[tuple[int, int], tuple[float, ...]]:
-    """Seven marks by the frames of the dive: the rows of the normal side view ('s'), which the release annotates."""
+    """Seven marks by the frames of the dive: the rows of the normal side view ('s'), which the release
+    annotates.
+    """
     marks = {}
     for row in _read_xlsx(path, "the judges' marks"):
         if len(row) >= _JUDGES.stop and str(row[1]).strip().lower() == "s":
             cells = row[_JUDGES]
             if any(isinstance(mark, (int, float)) for mark in cells):
-                marks[row[2], row[3]] = tuple(float(m) if isinstance(m, (int, float)) else math.nan for m in cells)
+                marks[row[2], row[3]] = tuple(
+                    float(m) if isinstance(m, (int, float)) else math.nan for m in cells
+                )
     return marks
 
 
@@ -357,7 +407,8 @@ def _read_xlsx(path: Path, needed_for: str) -> list[tuple]:
         book = openpyxl.load_workbook(path, data_only=True)
     except Exception as error:  # openpyxl lets through whatever zipfile and its XML parser raise
         raise AnnotationError(
-            f"{path}: cannot be read as xlsx ({type(error).__name__}: {error}); get it again, or remove it to go without"
+            f"{path}: cannot be read as xlsx ({type(error).__name__}: {error}); get it again, or remove it to"
+            " go without"
         ) from None
     return list(book.worksheets[0].iter_rows(values_only=True))
 
@@ -365,7 +416,9 @@ def _read_xlsx(path: Path, needed_for: str) -> list[tuple]:
 def _mark_notes(samples: list[Sample]) -> list[str]:
     """Whether the scores follow from the marks: difficulty x the sum of the middle three of seven."""
     judged = [s for s in samples if s.judges and "leak" not in s.extra and not any(map(math.isnan, s.judges))]
-    others = [s.sample_id for s in judged if abs(s.difficulty * sum(sorted(s.judges)[2:5]) - s.final_score) > 0.05]
+    others = [
+        s.sample_id for s in judged if abs(s.difficulty * sum(sorted(s.judges)[2:5]) - s.final_score) > 0.05
+    ]
     if not judged:
         return []
     but = f", but not for {', '.join(others)}; all are kept as published" if others else ""

@@ -1,8 +1,8 @@
 """Read a pickle that somebody else made, without letting it run anything.
 
-A pickle is a program: loading it calls whatever it names. This reader admits Python's own containers and scalars, and
-the two names that numpy's scalars are written with; these two are read by code of our own, so that no byte of the
-file reaches numpy.
+A pickle is a program: loading it calls whatever it names. This reader admits Python's own containers and
+scalars, and the two names that numpy's scalars are written with; these two are read by code of our own, so
+that no byte of the file reaches numpy.
 """
 
 import pickle
@@ -25,8 +25,8 @@ def load(path: str | Path) -> object:
         What was pickled; numpy scalars arrive as the `int`, `float` or `bool` of the same value.
 
     Raises:
-        AqaError: the file cannot be read, is not a whole pickle, or names a global that is not admitted. Nothing in
-            it has been run then.
+        AqaError: the file cannot be read, is not a whole pickle, or names a global that is not admitted.
+            Nothing in it has been run then.
     """
     try:
         with open(path, "rb") as file:
@@ -37,8 +37,8 @@ def load(path: str | Path) -> object:
         raise AqaError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # a damaged pickle can raise anything at all
         raise AqaError(
-            f"{path}: is not a whole pickle of plain containers and numbers ({type(error).__name__}: {error}); "
-            "get the file again"
+            f"{path}: is not a whole pickle of plain containers and numbers ({type(error).__name__}:"
+            f" {error}); get the file again"
         ) from None
 
 
@@ -62,12 +62,14 @@ class _Scalar:
     def __new__(cls, dtype: _Dtype, value: bytes) -> int | float | bool:
         if not isinstance(dtype, _Dtype) or dtype.code not in _UNITS:
             raise ValueError(
-                f"a numpy scalar of type {getattr(dtype, 'code', dtype)!r}, expected one of {', '.join(_UNITS)}"
+                f"a numpy scalar of type {getattr(dtype, 'code', dtype)!r}, expected one of"
+                f" {', '.join(_UNITS)}"
             )
         return struct.unpack(dtype.order + _UNITS[dtype.code], value)[0]
 
     def __setstate__(self, state: object) -> None:
-        # Without this method a file could set attributes of the class itself (pickle's BUILD falls back to setattr).
+        # Without this method a file could set attributes of the class itself (pickle's BUILD falls back to
+        # setattr).
         raise TypeError("a numpy scalar has no state")
 
 
@@ -88,7 +90,7 @@ class _Unpickler(pickle.Unpickler):
             return _ADMITTED[module, name]
         except KeyError:
             raise AqaError(
-                f"{self._path}: names the global {module}.{name}, which this reader refuses because loading it would run "
-                "code; only containers, numbers, text and numpy scalars are admitted. Get the file from its authors "
-                "again, and do not open it with pickle"
+                f"{self._path}: names the global {module}.{name}, which this reader refuses because loading"
+                " it would run code; only containers, numbers, text and numpy scalars are admitted. Get the"
+                " file from its authors again, and do not open it with pickle"
             ) from None

@@ -32,8 +32,8 @@ def check_videos(
 ) -> VideoCheck:
     """Look for the samples' videos, and check their frame rate and length.
 
-    '01.mp4' may also lie there as another kind of file (01.mkv), as a folder of frames (01/000001.jpg), or without
-    leading zeros (1.mp4); upper and lower case are the same.
+    '01.mp4' may also lie there as another kind of file (01.mkv), as a folder of frames (01/000001.jpg), or
+    without leading zeros (1.mp4); upper and lower case are the same.
 
     Args:
         samples: with `end_frame`, which the video must reach.
@@ -63,23 +63,23 @@ def check_videos(
             rate_unknown.append(found)
         elif abs(info.frame_rate - frame_rate) > FRAME_RATE_TOLERANCE:
             unfit.append(
-                f"{found}: has {info.frame_rate:.6g} frames per second, expected {frame_rate:g}, so the annotated frame "
-                f"numbers would show other moments; get the video at {frame_rate:g}, or convert it: ffmpeg -i IN "
-                f"-r {frame_rate:g} OUT"
+                f"{found}: has {info.frame_rate:.6g} frames per second, expected {frame_rate:g}, so the"
+                f" annotated frame numbers would show other moments; get the video at {frame_rate:g}, or"
+                f" convert it: ffmpeg -i IN -r {frame_rate:g} OUT"
             )
         if beyond := [s for s in samples if s.video == name and s.end_frame > info.frames]:
             last = max(beyond, key=lambda sample: sample.end_frame)
             unfit.append(
-                f"{found}: has {info.frames} frames, but {len(beyond)} of its samples end later, the last "
-                f"({last.sample_id}: frames [{last.start_frame}, {last.end_frame})); it is cut short or another recording, "
-                "get it again"
+                f"{found}: has {info.frames} frames, but {len(beyond)} of its samples end later, the last"
+                f" ({last.sample_id}: frames [{last.start_frame}, {last.end_frame})); it is cut short or"
+                " another recording, get it again"
             )
     if renamed:
         notes.append(f"The column video gives the names found in {folder}: {', '.join(renamed)}.")
     if rate_unknown:
         notes.append(
-            f"Frame folders have no frame rate to check: {', '.join(rate_unknown)}; their frames must have been taken "
-            f"at {frame_rate:g} per second."
+            f"Frame folders have no frame rate to check: {', '.join(rate_unknown)}; their frames must have"
+            f" been taken at {frame_rate:g} per second."
         )
     return VideoCheck([replace(s, video=names.get(s.video, s.video)) for s in samples], notes, missing, unfit)
 

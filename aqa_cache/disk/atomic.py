@@ -11,21 +11,27 @@ from ..errors import AqaError, first_line
 
 @contextlib.contextmanager
 def replacing(path: str | Path, temporary_in: Path | None = None) -> Iterator[Path]:
-    """A temporary path that is synced and renamed to `path` when the block ends well, and vanishes when it does not.
+    """A temporary path that is synced and renamed to `path` when the block ends well, and vanishes when it
+    does not.
 
     Args:
         temporary_in: folder of the temporary file, on the same file system; None: that of `path`.
 
     Raises:
-        AqaError: `path` is a folder, its folder cannot be written to, or writing fails (disk full); the old file is intact.
+        AqaError: `path` is a folder, its folder cannot be written to, or writing fails (disk full); the old
+            file is intact.
     """
     path = Path(path)
     if path.is_dir():
         raise AqaError(f"{path}: is a folder, expected a file to write; choose another name")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=temporary_in or path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".tmp", dir=temporary_in or path.parent
+        )
     except OSError as error:
-        raise AqaError(f"{path}: cannot be written: {error.strerror} ({path.parent}); choose another folder") from None
+        raise AqaError(
+            f"{path}: cannot be written: {error.strerror} ({path.parent}); choose another folder"
+        ) from None
     os.close(handle)
     temporary = Path(name)
     try:

@@ -95,6 +95,7 @@ class FileLock:
             if error.errno in _HELD:
                 return False
             self._say(
-                f"{self.path.parent}: its file system knows no locks ({error.strerror}); see to it that no other extraction writes there."
+                f"{self.path.parent}: its file system knows no locks ({error.strerror}); see to it that no"
+                " other extraction writes there."
             )
         return True

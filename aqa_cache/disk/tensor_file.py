@@ -11,7 +11,8 @@ from .atomic import replacing
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a `.safetensors` file, or of one that `torch.save` wrote; no other object is ever created.
+    """The tensors of a `.safetensors` file, or of one that `torch.save` wrote; no other object is ever
+    created.
 
     Raises:
         WeightsError: the file is neither, or holds more than tensors.
@@ -23,13 +24,15 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path}: cannot be read as safetensors ({error}); copy or download it again") from None
+            raise WeightsError(
+                f"{path}: cannot be read as safetensors ({error}); copy or download it again"
+            ) from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
         raise WeightsError(
-            f"{path}: cannot be read as weights ({first_line(error)}); expected a .safetensors file, or a state dict saved by torch.save "
-            "that holds tensors only"
+            f"{path}: cannot be read as weights ({first_line(error)}); expected a .safetensors file, or a"
+            " state dict saved by torch.save that holds tensors only"
         ) from None
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
@@ -40,24 +43,31 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         or not all(isinstance(value, torch.Tensor) for value in content.values())
         or not content
     ):
-        raise WeightsError(f"{path}: holds {type(content).__name__}, expected a state dict: tensors by parameter name")
+        raise WeightsError(
+            f"{path}: holds {type(content).__name__}, expected a state dict: tensors by parameter name"
+        )
     return content
 
 
 def read_backbone_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """As `read_tensors`, with the prefixes `module.` and `backbone.`, which training wrappers add, taken off the names."""
+    """As `read_tensors`, with the prefixes `module.` and `backbone.`, which training wrappers add, taken off
+    the names.
+    """
     tensors = read_tensors(path)
     for prefix in ("module.", "backbone."):
         tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
     return tensors
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a `.safetensors` file at once; on the CPU no tensor is copied but those whose elements lie in another order.
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a `.safetensors` file at once; on the CPU no tensor is copied but those whose elements lie in
+    another order.
 
     Args:
-        metadata: of several entries, safetensors writes now one first and now the other; where equal content is to give equal files,
-            give one.
+        metadata: of several entries, safetensors writes now one first and now the other; where equal content
+            is to give equal files, give one.
 
     Raises:
         AqaError: the file cannot be written (disk full); an older one is intact.

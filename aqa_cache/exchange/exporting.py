@@ -19,7 +19,9 @@ PROVENANCE_NAME = "provenance.json"
 
 @dataclass(frozen=True)
 class Export:
-    """What an export did: `files` arrays in `folder`, the sample_ids without features, and the arrays' dtype."""
+    """What an export did: `files` arrays in `folder`, the sample_ids without features, and the arrays'
+    dtype.
+    """
 
     folder: Path
     files: int
@@ -28,10 +30,12 @@ class Export:
 
 
 def export_features(path: str | Path, folder: str | Path, *, force: bool = False) -> Export:
-    """Write a feature cache as plain files that `import_features` reads back: the same values to the bit, the same annotations.
+    """Write a feature cache as plain files that `import_features` reads back: the same values to the bit, the
+    same annotations.
 
-    `folder` gets one array per sample and view, `SAMPLE_ID.npy` and `SAMPLE_ID@VIEW.npy`, `(clips, dim)` in the cache's dtype, then
-    `provenance.json`, what the features are, and last `annotations.csv`. First frames and times of clips stay behind.
+    `folder` gets one array per sample and view, `SAMPLE_ID.npy` and `SAMPLE_ID@VIEW.npy`, `(clips, dim)` in
+    the cache's dtype, then `provenance.json`, what the features are, and last `annotations.csv`. First frames
+    and times of clips stay behind.
 
     Args:
         force: write into a folder that is not empty; files of the same names are replaced, others stay.
@@ -46,16 +50,17 @@ def export_features(path: str | Path, folder: str | Path, *, force: bool = False
         names = array_names(cache.samples, cache.views)
         if bad := [name for name in names.values() if not _is_file_name(folder, name)]:
             raise AqaError(
-                f"{cache.path}: {len(bad)} name(s) cannot be files in a folder: {some([repr(name) for name in bad])}; expected a "
-                "relative path with / and without '.', '..', backslashes and control characters. Change sample_id in the annotations, "
-                "or read the features from the file itself (docs/schema.md)"
+                f"{cache.path}: {len(bad)} name(s) cannot be files in a folder:"
+                f" {some([repr(name) for name in bad])}; expected a relative path with / and without '.',"
+                " '..', backslashes and control characters. Change sample_id in the annotations, or read the"
+                " features from the file itself (docs/schema.md)"
             )
         try:
             inside = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
             if inside and not force:
                 raise AqaError(
-                    f"{folder}: is not empty ({some(inside, 3)}); choose another folder, or --force writes into it, replacing files of "
-                    "the same names and leaving others"
+                    f"{folder}: is not empty ({some(inside, 3)}); choose another folder, or --force writes"
+                    " into it, replacing files of the same names and leaving others"
                 )
             folder.mkdir(parents=True, exist_ok=True)
             files = 0
@@ -65,19 +70,29 @@ def export_features(path: str | Path, folder: str | Path, *, force: bool = False
                         target = folder / f"{names[sample.sample_id, view]}.npy"
                         target.parent.mkdir(parents=True, exist_ok=True)
                         with replacing(target) as temporary, open(temporary, "wb") as file:
-                            np.save(file, cache.features(index, number).astype(cache.dtype), allow_pickle=False)
+                            np.save(
+                                file, cache.features(index, number).astype(cache.dtype), allow_pickle=False
+                            )
                         files += 1
         except OSError as error:
-            raise AqaError(f"{folder}: writing failed ({first_line(error)}); the export is not complete") from None
+            raise AqaError(
+                f"{folder}: writing failed ({first_line(error)}); the export is not complete"
+            ) from None
         with replacing(folder / PROVENANCE_NAME) as temporary:
-            temporary.write_text(json.dumps(provenance(cache), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.write_text(
+                json.dumps(provenance(cache), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
         with replacing(folder / FILE_NAME) as temporary:
             write_annotations(temporary, cache.samples)
-        failed = [sample.sample_id for index, sample in enumerate(cache.samples) if not cache.has_features(index)]
+        failed = [
+            sample.sample_id for index, sample in enumerate(cache.samples) if not cache.has_features(index)
+        ]
         return Export(folder, files, failed, str(cache.dtype))
 
 
 def _is_file_name(folder: Path, name: str) -> bool:
     plain = "\\" not in name and all(ord(letter) >= 32 for letter in name)
     inside = not {"", ".", ".."} & set(name.split("/"))
-    return plain and inside and os.path.splitdrive(name)[0] == "" and Path(folder, name).is_relative_to(folder)
+    return (
+        plain and inside and os.path.splitdrive(name)[0] == "" and Path(folder, name).is_relative_to(folder)
+    )

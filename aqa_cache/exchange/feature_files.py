@@ -1,4 +1,5 @@
-"""Features that other programs left: one array per sample, as files of a folder or as datasets of an HDF5 file.
+"""Features that other programs left: one array per sample, as files of a folder or as datasets of an HDF5
+file.
 
 Nothing in them is ever run: numpy loads without pickle, torch with `weights_only`.
 """
@@ -40,8 +41,9 @@ def open_features(source: str | Path) -> Iterator[dict[str, list[FeatureFile]]]:
     """Every array of a source by its name; more than one where a folder holds `x.npy` and `x.npz`.
 
     Args:
-        source: a folder with `.npy`, `.npz` (of one array) or `.pt` files (a tensor, or a dict with one tensor), at any depth, named
-            after their path without suffix; or an HDF5 file, whose datasets are named after their path. Other files are not looked at.
+        source: a folder with `.npy`, `.npz` (of one array) or `.pt` files (a tensor, or a dict with one
+            tensor), at any depth, named after their path without suffix; or an HDF5 file, whose datasets are
+            named after their path. Other files are not looked at.
 
     Raises:
         AqaError: the source is neither, or is a feature cache already.
@@ -51,11 +53,13 @@ def open_features(source: str | Path) -> Iterator[dict[str, list[FeatureFile]]]:
         yield _files_below(source)
         return
     if not source.exists():
-        raise AqaError(f"{source}: no such folder or file; expected a folder with one {_known()} file per sample")
+        raise AqaError(
+            f"{source}: no such folder or file; expected a folder with one {_known()} file per sample"
+        )
     if not h5py.is_hdf5(source):
         raise AqaError(
-            f"{source}: is neither a folder nor an HDF5 file; expected a folder with one {_known()} file per sample, "
-            "or an HDF5 file with one dataset per sample"
+            f"{source}: is neither a folder nor an HDF5 file; expected a folder with one {_known()} file per"
+            " sample, or an HDF5 file with one dataset per sample"
         )
     with h5py.File(source, "r", locking="best-effort") as file:
         if file.attrs.get("format") == FORMAT:
@@ -69,7 +73,9 @@ def open_features(source: str | Path) -> Iterator[dict[str, list[FeatureFile]]]:
         try:
             file.visititems(visit)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise AqaError(f"{source}: cannot be read ({first_line(error)}); it is damaged, copy it again") from None
+            raise AqaError(
+                f"{source}: cannot be read ({first_line(error)}); it is damaged, copy it again"
+            ) from None
         yield found
 
 
@@ -82,7 +88,8 @@ def array_names(samples: Sequence[Sample], views: Sequence[str]) -> dict[tuple[s
     }
     if shared := [name for name, count in Counter(names.values()).items() if count > 1]:
         raise AqaError(
-            f"{len(shared)} name(s) stand for a sample and for the view of another: {some(shared)}; change one sample_id of each"
+            f"{len(shared)} name(s) stand for a sample and for the view of another: {some(shared)}; change"
+            " one sample_id of each"
         )
     return names
 
@@ -94,7 +101,9 @@ def _files_below(folder: Path) -> dict[str, list[FeatureFile]]:
         if suffix in SUFFIXES and path.is_file():
             read = _read_tensor if suffix == ".pt" else _read_numpy
             where = path.relative_to(folder).as_posix()
-            found.setdefault(where[: -len(suffix)], []).append(FeatureFile(where, lambda p=path, read=read: read(p)))
+            found.setdefault(where[: -len(suffix)], []).append(
+                FeatureFile(where, lambda p=path, read=read: read(p))
+            )
     return found
 
 
@@ -135,7 +144,9 @@ def _read_tensor(path: Path) -> np.ndarray:
         if isinstance(content, dict):
             tensors = [value for value in content.values() if isinstance(value, torch.Tensor)]
         if len(tensors) != 1:
-            raise AqaError(f"holds a {type(content).__name__} with {len(tensors)} tensors, expected one tensor")
+            raise AqaError(
+                f"holds a {type(content).__name__} with {len(tensors)} tensors, expected one tensor"
+            )
         tensor = tensors[0].detach()
         if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float64):
             tensor = tensor.float()  # numpy has no bfloat16
@@ -143,7 +154,9 @@ def _read_tensor(path: Path) -> np.ndarray:
     except AqaError:
         raise
     except pickle.UnpicklingError:
-        raise AqaError("holds more than tensors, or is damaged; save it with torch.save(tensor, path)") from None
+        raise AqaError(
+            "holds more than tensors, or is damaged; save it with torch.save(tensor, path)"
+        ) from None
     except Exception as error:  # torch raises whatever its unpickler meets
         raise AqaError(f"cannot be read ({first_line(error)})") from None
 

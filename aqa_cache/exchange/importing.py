@@ -20,16 +20,24 @@ NOT_KNOWN = "not known (imported)"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _LINES = 5
-# What is wrong with the content of arrays: what to expect and do, by kind. Every kind is one paragraph that lists its samples.
+# What is wrong with the content of arrays: what to expect and do, by kind. Every kind is one paragraph that
+# lists its samples.
 _EXPECTED = {
     "unreadable": "cannot be used; save them again",
-    "dtype": "are not floating-point numbers; if they really are features, convert them with .astype('float32')",
+    "dtype": (
+        "are not floating-point numbers; if they really are features, convert them with .astype('float32')"
+    ),
     "shape": "have the wrong shape, expected (clips, dim), or (dim,) for one clip",
-    "empty": "have no clips or no values, expected at least one of each; leave the file out if there are no features",
+    "empty": (
+        "have no clips or no values, expected at least one of each; leave the file out if there are no"
+        " features"
+    ),
     "finite": "hold NaN or infinite values; mend what made them",
     "range": "hold values that float32 cannot, which ends at 3.4e38; scale them",
     "dim": "have another size than most",
-    "stride": "have more clips than fit at this --clip-stride; correct it, or leave it out if it is not known",
+    "stride": (
+        "have more clips than fit at this --clip-stride; correct it, or leave it out if it is not known"
+    ),
 }
 
 
@@ -40,7 +48,8 @@ class FeatureImport:
     Args:
         samples: in the cache, with and without features; clips: of all views.
         missing: sample_ids that have no features; surplus: arrays that were left out.
-        dtype: of the stored features; rounded: whether values were float64 that float32 does not hold exactly.
+        dtype: of the stored features; rounded: whether values were float64 that float32 does not hold
+            exactly.
     """
 
     path: Path
@@ -71,10 +80,17 @@ class _Unusable(Exception):
 
 
 class _Records:
-    """The records of an import, read anew each time they are gone through, so that one sample at a time is in memory."""
+    """The records of an import, read anew each time they are gone through, so that one sample at a time is in
+    memory.
+    """
 
     def __init__(
-        self, source: Path, samples: Sequence[Sample], views: Sequence[str], files: dict, clip_stride: int | None
+        self,
+        source: Path,
+        samples: Sequence[Sample],
+        views: Sequence[str],
+        files: dict,
+        clip_stride: int | None,
     ):
         self._source, self._samples, self._views, self._files = source, samples, views, files
         self._clip_stride = clip_stride
@@ -84,7 +100,9 @@ class _Records:
             clips = [self._clips(sample, view) for view in self._views]
             name = sample.sample_id
             yield Record(
-                sample, clips, "" if clips[0] else f"{name}: {self._source.name} had no features of it to import"
+                sample,
+                clips,
+                "" if clips[0] else f"{name}: {self._source.name} had no features of it to import",
             )
 
     def _clips(self, sample: Sample, view: str) -> ClipFeatures | None:
@@ -98,7 +116,9 @@ class _Records:
         first_frame = np.full(len(features), -1, np.int64)
         # Another view may be shifted in time by nobody knows how much.
         if self._clip_stride is not None and view == PLAIN_VIEW:
-            first_frame = (sample.start_frame or 0) + np.arange(len(features), dtype=np.int64) * self._clip_stride
+            first_frame = (sample.start_frame or 0) + np.arange(
+                len(features), dtype=np.int64
+            ) * self._clip_stride
         return ClipFeatures(features, first_frame, np.full(len(features), np.nan))
 
 
@@ -119,13 +139,16 @@ def import_features(
     """Make a feature cache of features that another program made.
 
     Args:
-        source: a folder or an HDF5 file with one array per sample, `(clips, dim)` or `(dim,)`, see `feature_files.open_features`; it is
-            named after the sample_id, slashes being folders or groups.
+        source: a folder or an HDF5 file with one array per sample, `(clips, dim)` or `(dim,)`, see
+            `feature_files.open_features`; it is named after the sample_id, slashes being folders or groups.
         annotations: the annotations table; the cache has its samples in its order.
         backbone: what made the features; part of the fingerprint.
-        clip_len, clip_stride: in frames, if known; with a stride, clip k begins at frame `start_frame + k * clip_stride`.
-        views: names of views beside the plain one; their arrays are named `SAMPLE_ID@VIEW`. Not every sample must have them.
-        dtype: of the stored features: `auto` changes no value (float16 if it holds every one exactly, else float32); `float16` rounds.
+        clip_len, clip_stride: in frames, if known; with a stride, clip k begins at frame `start_frame + k *
+            clip_stride`.
+        views: names of views beside the plain one; their arrays are named `SAMPLE_ID@VIEW`. Not every sample
+            must have them.
+        dtype: of the stored features: `auto` changes no value (float16 if it holds every one exactly, else
+            float32); `float16` rounds.
         allow_missing: write samples without features as failed.
         ignore_surplus: leave out arrays that belong to no sample.
         force: overwrite `output`.
@@ -148,12 +171,14 @@ def import_features(
             raise AqaError(_nothing_fits(source, annotations, samples, surplus))
         mistakes = []
         if several:
-            listed = some([f"{sample_id} ({', '.join(f.where for f in them)})" for sample_id, them in several.items()])
+            listed = some(
+                [f"{sample_id} ({', '.join(f.where for f in them)})" for sample_id, them in several.items()]
+            )
             mistakes.append(f"{len(several)} sample(s) have more than one array: {listed}; keep one of each")
         if missing and not allow_missing:
             mistakes.append(
-                f"{len(missing)} of {len(samples)} samples have no features: {some(missing)}; add {_form(source)}, "
-                "or --allow-missing writes them as failed"
+                f"{len(missing)} of {len(samples)} samples have no features: {some(missing)}; add"
+                f" {_form(source)}, or --allow-missing writes them as failed"
             )
         if surplus and not ignore_surplus:
             mistakes.append(_surplus(surplus, names, annotations))
@@ -166,7 +191,10 @@ def import_features(
             except _Unusable as error:
                 unusable.setdefault(error.kind, []).append(f"{file.where}: {error}")
         _compare(samples, files, facts, clip_stride, unusable)
-        _raise(source, [f"{len(them)} array(s) {_EXPECTED[kind]}:{_lines(them)}" for kind, them in unusable.items()])
+        _raise(
+            source,
+            [f"{len(them)} array(s) {_EXPECTED[kind]}:{_lines(them)}" for kind, them in unusable.items()],
+        )
 
         meaning = Meaning(
             backbone=backbone,
@@ -185,7 +213,9 @@ def import_features(
             dtype = "float16" if all(fact.fits_float16 for fact in facts.values()) else "float32"
         dtypes = sorted({fact.dtype for fact in facts.values()})
         records = _Records(source, samples, views, files, clip_stride)
-        stored = write_cache(output, records, meaning, views=views, numerics={"imported_dtypes": dtypes}, dtype=dtype)
+        stored = write_cache(
+            output, records, meaning, views=views, numerics={"imported_dtypes": dtypes}, dtype=dtype
+        )
     return FeatureImport(
         path=output,
         meaning=meaning,
@@ -213,12 +243,16 @@ def _check_request(
     if output.exists() and not force:
         raise AqaError(f"{output}: exists already; give another name, or --force to overwrite it")
     if not _NAME.fullmatch(backbone):
-        raise AqaError(f"backbone is {backbone!r}, expected a short name of letters, digits and . _ + -, such as i3d")
+        raise AqaError(
+            f"backbone is {backbone!r}, expected a short name of letters, digits and . _ + -, such as i3d"
+        )
     for name, value in (("clip_len", clip_len), ("clip_stride", clip_stride)):
         if value is not None and value < 1:
             raise AqaError(f"{name} is {value}, it must be at least 1 frame; leave it out if it is not known")
     if PLAIN_VIEW in views or len(set(views)) < len(views) or not all(views):
-        raise AqaError(f"views are {list(views)}, expected different names, none of them empty or {PLAIN_VIEW!r}")
+        raise AqaError(
+            f"views are {list(views)}, expected different names, none of them empty or {PLAIN_VIEW!r}"
+        )
 
 
 def _as_clips(array: np.ndarray) -> np.ndarray:
@@ -269,7 +303,9 @@ def _compare(
     usual, count = sizes.most_common(1)[0]
     for place, fact in facts.items():
         if fact.dim != usual:
-            unusable.setdefault("dim", []).append(f"{files[place].where}: {fact.dim}, where {count} have {usual}")
+            unusable.setdefault("dim", []).append(
+                f"{files[place].where}: {fact.dim}, where {count} have {usual}"
+            )
     for sample in samples if clip_stride is not None else ():
         fact = facts.get((sample.sample_id, PLAIN_VIEW))
         if fact is None or sample.end_frame is None:
@@ -278,18 +314,23 @@ def _compare(
         first = start + (fact.clips - 1) * clip_stride
         if first >= sample.end_frame:
             unusable.setdefault("stride", []).append(
-                f"{files[sample.sample_id, PLAIN_VIEW].where}: {fact.clips} clips of stride {clip_stride} from frame {start} on begin as "
-                f"late as frame {first}, and the sample ends before frame {sample.end_frame}"
+                f"{files[sample.sample_id, PLAIN_VIEW].where}: {fact.clips} clips of stride {clip_stride}"
+                f" from frame {start} on begin as late as frame {first}, and the sample ends before frame"
+                f" {sample.end_frame}"
             )
 
 
 def _nothing_fits(source: Path, annotations: Path, samples: Sequence[Sample], surplus: Sequence[str]) -> str:
     if surplus:
         return (
-            f"{source}: none of its {len(surplus)} arrays is named after a sample (arrays: {some(surplus, 3)}; samples of "
-            f"{annotations.name}: {some([sample.sample_id for sample in samples], 3)}); name them SAMPLE_ID, or correct sample_id"
+            f"{source}: none of its {len(surplus)} arrays is named after a sample (arrays:"
+            f" {some(surplus, 3)}; samples of {annotations.name}:"
+            f" {some([sample.sample_id for sample in samples], 3)}); name them SAMPLE_ID, or correct"
+            " sample_id"
         )
-    there = f"; its files end in {some(sorted(_endings(source)))}" if source.is_dir() and _endings(source) else ""
+    there = (
+        f"; its files end in {some(sorted(_endings(source)))}" if source.is_dir() and _endings(source) else ""
+    )
     return f"{source}: holds no features{there}; expected {_form(source)} for each of {len(samples)} samples"
 
 
@@ -314,8 +355,8 @@ def _surplus(surplus: Sequence[str], names: dict[tuple[str, str], str], annotati
     )
     hint = f" (if {some(views, 3)} are views of samples, name them with --view)" if views else ""
     return (
-        f"{len(surplus)} array(s) belong to no sample of {annotations.name} that is imported: {some(surplus)}{hint}; correct the "
-        "names, or --ignore-surplus leaves them out"
+        f"{len(surplus)} array(s) belong to no sample of {annotations.name} that is imported:"
+        f" {some(surplus)}{hint}; correct the names, or --ignore-surplus leaves them out"
     )
 
 

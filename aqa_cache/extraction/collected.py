@@ -1,4 +1,6 @@
-"""The features of a sample under way: in memory, or, where a sample is too long for that, in a nameless file."""
+"""The features of a sample under way: in memory, or, where a sample is too long for that, in a nameless
+file.
+"""
 
 import os
 import tempfile
@@ -69,7 +71,8 @@ class _NamelessFile:
                 file.write(np.stack(rows).tobytes())
         except OSError as error:
             raise AqaError(
-                f"features of a long sample cannot be kept on disk ({error.strerror}); make room and run again"
+                f"features of a long sample cannot be kept on disk ({error.strerror}); make room and run"
+                " again"
             ) from None
 
     def read(self, start: int, stop: int) -> np.ndarray:

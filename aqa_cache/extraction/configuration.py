@@ -26,18 +26,22 @@ class ExtractionConfig:
         size: frames' side in pixels; None: what the weights were trained on.
         views: of every sample, the plain one first (`aqa_cache.clips.views.parse_views`).
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
-        precision: of the backbone: `fp32`, `tf32`, `fp16` or `bf16`; one that differs too much from fp32 is not used.
+        precision: of the backbone: `fp32`, `tf32`, `fp16` or `bf16`; one that differs too much from fp32 is
+            not used.
         compile: run the backbone through torch.compile.
         deterministic: on a GPU, let cuDNN take only algorithms that give the same bits every time.
-        batch_size: clips in a batch; every batch has this shape. None: 8 on a CPU, on a GPU the largest of 64, 32, … that fits.
+        batch_size: clips in a batch; every batch has this shape. None: 8 on a CPU, on a GPU the largest of
+            64, 32, … that fits.
         workers: decoding threads; None: as many as cores, at most 32.
         stream: index of the video stream; None: the best one.
         decode_timeout: seconds without a new frame after which a video is given up.
-        verify: `stat` (a video has changed if its size or time of modification has) or `sha256` (if its content has).
+        verify: `stat` (a video has changed if its size or time of modification has) or `sha256` (if its
+            content has).
         on_error: `skip` (list the sample and go on) or `stop`.
         dtype: of the stored features: `auto`, `float16` or `float32`.
         prune: when continuing a cache, drop samples that are no longer asked for.
-        allow_mixed: when continuing a cache, accept features made with another device, precision or library version.
+        allow_mixed: when continuing a cache, accept features made with another device, precision or library
+            version.
         shard: which shard of the videos this process does.
 
     Raises:
@@ -72,7 +76,11 @@ class ExtractionConfig:
         if self.decode_timeout <= 0:
             raise AqaError(f"decode_timeout is {self.decode_timeout} seconds, it must be more than 0")
         for name, choices in (
-            ("preprocess", PREPROCESS), ("precision", PRECISIONS), ("verify", VERIFY), ("on_error", ON_ERROR), ("dtype", DTYPES),
-        ):  # fmt: skip
+            ("preprocess", PREPROCESS),
+            ("precision", PRECISIONS),
+            ("verify", VERIFY),
+            ("on_error", ON_ERROR),
+            ("dtype", DTYPES),
+        ):
             if getattr(self, name) not in choices:
                 raise AqaError(f"unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")

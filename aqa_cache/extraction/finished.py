@@ -1,4 +1,6 @@
-"""What earlier runs, and other shards of this one, have finished: the published cache and the parts beside it."""
+"""What earlier runs, and other shards of this one, have finished: the published cache and the parts beside
+it.
+"""
 
 import collections
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +31,8 @@ class _Entry:
 
 
 class Finished:
-    """The newest record of every sample in the output and its parts; features are read when they are asked for.
+    """The newest record of every sample in the output and its parts; features are read when they are asked
+    for.
 
     Args:
         output: the published cache, if there is one.
@@ -46,7 +49,11 @@ class Finished:
     """
 
     def __init__(
-        self, output: Path, parts: Sequence[Path], meaning: Meaning | None = None, views: Sequence[str] | None = None
+        self,
+        output: Path,
+        parts: Sequence[Path],
+        meaning: Meaning | None = None,
+        views: Sequence[str] | None = None,
     ):
         self.output = output
         self.meaning, self.views = meaning, None if views is None else list(views)
@@ -75,7 +82,9 @@ class Finished:
         entries = (self._entries.get(sample_id) for sample_id in sample_ids)
         paths = {entry.path for entry in entries if entry is not None and entry.ok}
         found: list[dict] = []
-        for numerics in (numerics for path in self._numerics if path in paths for numerics in self._numerics[path]):
+        for numerics in (
+            numerics for path in self._numerics if path in paths for numerics in self._numerics[path]
+        ):
             if numerics not in found:
                 found.append(numerics)
         return found
@@ -87,7 +96,8 @@ class Finished:
 
         Args:
             source: of the videos, whose sizes and times are looked at; None: records are believed.
-            hashes: per video its SHA-256, where it was computed; a record that has one is then compared by it alone.
+            hashes: per video its SHA-256, where it was computed; a record that has one is then compared by it
+                alone.
         """
         stamps: dict[str, tuple[int, int]] = {}
         current = Current([], [], [])
@@ -120,7 +130,11 @@ class Finished:
     def failures(self, samples: Sequence[Sample]) -> list[tuple[str, str]]:
         """sample_id and reason of those that have a record which says why they failed."""
         records = ((sample, self.record(sample)) for sample in samples)
-        return [(sample.sample_id, record.reason) for sample, record in records if record is not None and not record.ok]
+        return [
+            (sample.sample_id, record.reason)
+            for sample, record in records
+            if record is not None and not record.ok
+        ]
 
     def record(self, sample: Sample) -> Record | None:
         """The record of one sample, with the annotations given; None if there is none of its frames."""
@@ -148,8 +162,8 @@ class Finished:
             )
         if cache.views != self.views:
             raise CacheError(
-                f"{path}: has the views {'; '.join(cache.views)}, asked for now: {'; '.join(self.views)}; give another output name, "
-                "or the same --views"
+                f"{path}: has the views {'; '.join(cache.views)}, asked for now: {'; '.join(self.views)};"
+                " give another output name, or the same --views"
             )
         if path == self.output:
             self.published, self.dtype = cache.samples, cache.dtype

@@ -25,7 +25,8 @@ def load_model(
         random_path: where random weights lie, or are made, if the weights are `random`.
 
     Raises:
-        AqaError: unknown names, weights that do not fit, or a clip length or frame size that the backbone does not take.
+        AqaError: unknown names, weights that do not fit, or a clip length or frame size that the backbone
+            does not take.
     """
     device = pick_device(config.device)
     if device.type == "cuda":
@@ -44,16 +45,24 @@ def load_model(
         tuned=weights.learned or None,
     )
     model = ready_model(
-        module, device, config.precision, preprocessing, config.batch_size, config.clip_rule.clip_len,
-        compiled=config.compile, say=say,
-    )  # fmt: skip
+        module,
+        device,
+        config.precision,
+        preprocessing,
+        config.batch_size,
+        config.clip_rule.clip_len,
+        compiled=config.compile,
+        say=say,
+    )
     return model, meaning
 
 
 def load_backbone(
     config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
 ) -> tuple[torch.nn.Module, Weights, Preprocessing]:
-    """The backbone as published or fine-tuned, float32 on the CPU, its weights, and what its input must look like."""
+    """The backbone as published or fine-tuned, float32 on the CPU, its weights, and what its input must look
+    like.
+    """
     backbone = get_backbone(config.backbone)
     backbone.check_input(config.clip_rule.clip_len, config.size)  # before anything is downloaded
     weights = resolve_weights(config.backbone, config.weights, random_path=random_path, say=say)
@@ -72,9 +81,14 @@ def _say_other_input(
     """Name what a fine-tuned backbone gets that it did not get in its training."""
     then = {**weights.tuned.preprocessing.record(), **weights.tuned.clip_rule}
     now = {**preprocessing.record(), **_clip_rule(config)}
-    differing = [f"{name} {then.get(name)}, now {value}" for name, value in now.items() if value != then.get(name)]
+    differing = [
+        f"{name} {then.get(name)}, now {value}" for name, value in now.items() if value != then.get(name)
+    ]
     if differing:
-        say(f"The backbone of {weights.name} was fine-tuned on other input than it gets now: {'; '.join(differing)}.")
+        say(
+            f"The backbone of {weights.name} was fine-tuned on other input than it gets now:"
+            f" {'; '.join(differing)}."
+        )
 
 
 def _clip_rule(config: ExtractionConfig) -> dict:

@@ -15,10 +15,11 @@ PART_SAMPLES, PART_SECONDS, PART_BYTES = 64, 30.0, 1 << 25
 
 
 class PartWriter:
-    """Saves finished samples as parts, every `PART_SAMPLES` samples, `PART_SECONDS` seconds or `PART_BYTES` bytes.
+    """Saves finished samples as parts, every `PART_SAMPLES` samples, `PART_SECONDS` seconds or `PART_BYTES`
+    bytes.
 
-    A part is written at once, beside the work of the calling thread; a process that is killed loses at most what came after the
-    last one.
+    A part is written at once, beside the work of the calling thread; a process that is killed loses at most
+    what came after the last one.
 
     Args:
         meaning, numerics, views: of the records.
@@ -30,7 +31,8 @@ class PartWriter:
         self._written: Future | None = None
         self._unsaved: list[Record] = []
         self._bytes, self._saved_at = 0, time.monotonic()
-        # The latest part is believed, and clocks of other hosts, or this one's after a correction, may be ahead.
+        # The latest part is believed, and clocks of other hosts, or this one's after a correction, may be
+        # ahead.
         self._latest = max((int(path.name[:20]) for path in folder.glob(f"{'[0-9]' * 20}-*.h5")), default=0)
 
     def add(self, record: Record) -> None:
@@ -40,7 +42,9 @@ class PartWriter:
             AqaError: a part cannot be written.
         """
         self._unsaved.append(record)
-        self._bytes += sum(4 * view.features.shape[0] * view.features.shape[1] for view in record.views if view)
+        self._bytes += sum(
+            4 * view.features.shape[0] * view.features.shape[1] for view in record.views if view
+        )
         if len(self._unsaved) >= PART_SAMPLES or self._bytes >= PART_BYTES:
             self._save()
 
@@ -68,8 +72,14 @@ class PartWriter:
             # Host and process in the name, so that no run writes over a part of another.
             path = self._folder / f"{self._latest:020d}-{socket.gethostname()}-{os.getpid()}.h5"
             self._written = self._writer.submit(
-                write_cache, path, self._unsaved, self._meaning, views=self._views, numerics=self._numerics, dtype="float32"
-            )  # fmt: skip
+                write_cache,
+                path,
+                self._unsaved,
+                self._meaning,
+                views=self._views,
+                numerics=self._numerics,
+                dtype="float32",
+            )
         self._unsaved, self._bytes, self._saved_at = [], 0, time.monotonic()
 
     def _wait(self) -> None:

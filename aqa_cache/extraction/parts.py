@@ -56,7 +56,8 @@ class Parts:
                 if not lock.acquire():
                     owner = lock.owner() or {}
                     self._say(
-                        f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which starts or publishes."
+                        f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which"
+                        " starts or publishes."
                     )
                     lock.acquire(wait=True)
                 break
@@ -64,7 +65,8 @@ class Parts:
                 if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
                     continue  # another process has published and taken the folder away
                 raise AqaError(
-                    f"{self.folder}: cannot be made or written to ({error.strerror}); choose another folder for the output"
+                    f"{self.folder}: cannot be made or written to ({error.strerror}); choose another folder"
+                    " for the output"
                 ) from None
         try:
             yield
@@ -87,7 +89,8 @@ class Parts:
             samples: that the whole extraction is to have; noted for `merge`.
 
         Raises:
-            AqaError: another process has it, works on shards of another number, on other samples, or makes other features.
+            AqaError: another process has it, works on shards of another number, on other samples, or makes
+                other features.
         """
         mine = {
             "settings": meaning.fingerprint,
@@ -99,18 +102,23 @@ class Parts:
             for name, value in mine.items():
                 if owner.get(name, value) != value:
                     raise AqaError(
-                        f"{self.output}: {who}, extracts into it with other {name}; wait for it, or give another output name"
+                        f"{self.output}: {who}, extracts into it with other {name}; wait for it, or give"
+                        " another output name"
                     )
             if owner.get("shard") == str(shard) or owner.get("shards", shard.count) != shard.count:
                 raise AqaError(
-                    f"{self.output}: shard {owner.get('shard', '?')} of its extraction is being done by {who}; wait for it or stop "
-                    f"it (this process would be shard {shard})"
+                    f"{self.output}: shard {owner.get('shard', '?')} of its extraction is being done by"
+                    f" {who}; wait for it or stop it (this process would be shard {shard})"
                 )
             if owner.get("numerics", numerics) != numerics and not allow_mixed:
-                raise AqaError(mixed(self.output, numerics, owner["numerics"], f"shard {owner['shard']} ({who})"))
+                raise AqaError(
+                    mixed(self.output, numerics, owner["numerics"], f"shard {owner['shard']} ({who})")
+                )
         self._lock = FileLock(self.folder / f"shard-{shard.number}-of-{shard.count}.lock", lambda line: None)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        claimed = self._lock.acquire(shard=str(shard), shards=shard.count, numerics=numerics, since=since, **mine)
+        claimed = self._lock.acquire(
+            shard=str(shard), shards=shard.count, numerics=numerics, since=since, **mine
+        )
         assert claimed, "claims are made one at a time"
         with replacing(self.folder / FILE_NAME) as temporary:
             write_annotations(temporary, samples)
@@ -122,7 +130,9 @@ class Parts:
         return [owner for owner in owners if owner is not None]
 
     def release(self) -> None:
-        """Give the shard back; to be called exclusively, and before publishing, so that of two that end together one publishes."""
+        """Give the shard back; to be called exclusively, and before publishing, so that of two that end
+        together one publishes.
+        """
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -148,7 +158,9 @@ class Parts:
             AqaError: nothing was noted.
         """
         if not (self.folder / FILE_NAME).is_file():
-            raise CacheError(f"{self.output}: has no parts ({self.folder} holds no extraction); nothing to merge")
+            raise CacheError(
+                f"{self.output}: has no parts ({self.folder} holds no extraction); nothing to merge"
+            )
         return read_annotations(self.folder / FILE_NAME)
 
 

@@ -1,12 +1,13 @@
 """The extraction pipeline: clips from the decoding threads, batches across videos, the backbone.
 
-Decoding threads (`video.threads`) each decode one video at a time, once for all its samples. The calling thread fills batches of one
-fixed shape with the clips of whatever videos are at hand, and gives out a record for each sample as soon as its last clip is
-through. Queues are bounded, so memory does not grow with the length or the number of videos.
+Decoding threads (`video.threads`) each decode one video at a time, once for all its samples. The calling
+thread fills batches of one fixed shape with the clips of whatever videos are at hand, and gives out a record
+for each sample as soon as its last clip is through. Queues are bounded, so memory does not grow with the
+length or the number of videos.
 
-On a GPU decoding and backbone run side by side. On a CPU they want the same cores, and threads of one matrix product that wait for
-each other while a decoder holds a core lose more than the decoder takes. So they take turns: decoders fill the queue on all cores,
-then stand still while the backbone runs on all cores.
+On a GPU decoding and backbone run side by side. On a CPU they want the same cores, and threads of one matrix
+product that wait for each other while a decoder holds a core lose more than the decoder takes. So they take
+turns: decoders fill the queue on all cores, then stand still while the backbone runs on all cores.
 """
 
 import collections
@@ -80,13 +81,17 @@ class Pipeline:
         self._stamps = {video: video_stamp(folder / video) for video in by_video}
         # Largest files first: what is left when threads run out of videos is then small.
         videos = sorted(by_video, key=lambda video: -self._stamps[video][0])
-        self._readers = [VideoReader(folder / video, by_video[video], rule, stream, views, say) for video in videos]
+        self._readers = [
+            VideoReader(folder / video, by_video[video], rule, stream, views, say) for video in videos
+        ]
         self._hashes, self._scratch = hashes or {}, scratch
         self._on_gpu = model.device.type == "cuda"
         # On a CPU a turn's worth of clips, so that no thread waits for room while it could decode.
         self._ahead = model.batch_size
         if not self._on_gpu:
-            self._ahead = max(_BATCHES_AHEAD * model.batch_size, _CLIPS_AHEAD * (workers or default_workers()))
+            self._ahead = max(
+                _BATCHES_AHEAD * model.batch_size, _CLIPS_AHEAD * (workers or default_workers())
+            )
         room = self._ahead + model.batch_size
         self._decoders = Decoders(self._readers, model.preprocessing, room, workers, decode_timeout)
         self.clips = self._clips_total = 0
@@ -96,7 +101,9 @@ class Pipeline:
         self._done: set[int] = set()
 
     def records(
-        self, progress: Callable[[Progress], None] = lambda progress: None, stop: threading.Event | None = None
+        self,
+        progress: Callable[[Progress], None] = lambda progress: None,
+        stop: threading.Event | None = None,
     ) -> Iterator[Record]:
         """One record for every sample, in the order in which they are done; to be gone through once.
 
@@ -170,9 +177,12 @@ class Pipeline:
             return
         del self._expected[sample], self._collected[sample]
         if not all(view.finite for view in collected):
-            yield self._failure(sample, f"its features are not finite in {self.model.precision}; try --precision fp32")
+            yield self._failure(
+                sample, f"its features are not finite in {self.model.precision}; try --precision fp32"
+            )
             return
-        # A shifted view may have a clip more than the plain one, before or after the same clips; fewer: it leaves the video.
+        # A shifted view may have a clip more than the plain one, before or after the same clips; fewer: it
+        # leaves the video.
         views = [view.features(expected[0]) if len(view) >= expected[0] else None for view in collected]
         yield self._record(sample, views)
 

@@ -22,7 +22,8 @@ class Published:
 
     Args:
         samples: all of them.
-        failures: sample_id and reason of those that failed; missing: ids of those that have not been extracted yet.
+        failures: sample_id and reason of those that failed; missing: ids of those that have not been
+            extracted yet.
         dtype: of the features.
     """
 
@@ -51,7 +52,8 @@ def publish(
         samples: all that are asked for, in the order the file shall have.
         source, hashes: of their videos, see `Finished.current`.
         meaning, views: of the features; None: those of the parts.
-        dtype: of the stored features, see `write_cache`; allow_mixed: whether they may have been made with different numerics.
+        dtype: of the stored features, see `write_cache`; allow_mixed: whether they may have been made with
+            different numerics.
         incomplete: publish although samples are missing, if nobody is at work on them.
 
     Returns:
@@ -66,13 +68,15 @@ def publish(
         return None
     with Finished(parts.output, paths, meaning, views) as finished:
         current = finished.current(samples, source, hashes)
-        # Without parts, all that has been done is in the output, and what failed there is nobody's work in progress.
+        # Without parts, all that has been done is in the output, and what failed there is nobody's work in
+        # progress.
         through = {key for key, _ in finished.failures(current.missing)} if not paths else set()
         left = [sample for sample in current.missing if sample.sample_id not in through]
         if left and (not incomplete or parts.others_at_work()):
             say(
-                f"{len(left)} of {len(samples)} samples are left to other shards. The last one publishes {parts.output}; if one is "
-                f"lost, run it again, or publish without it: aqa-data merge {parts.output}"
+                f"{len(left)} of {len(samples)} samples are left to other shards. The last one publishes"
+                f" {parts.output}; if one is lost, run it again, or publish without it: aqa-data merge"
+                f" {parts.output}"
             )
             return None
         if not paths and (published := as_it_is(finished, samples, dtype, current.missing)):
@@ -86,9 +90,14 @@ def publish(
             )
         numerics = made_with[-1] if len(made_with) == 1 else {**made_with[-1], "mixed_with": made_with[:-1]}
         stored = write_cache(
-            parts.output, records, finished.meaning,
-            views=finished.views, numerics=numerics, dtype=dtype, temporary_in=parts.folder,
-        )  # fmt: skip
+            parts.output,
+            records,
+            finished.meaning,
+            views=finished.views,
+            numerics=numerics,
+            dtype=dtype,
+            temporary_in=parts.folder,
+        )
     for path in paths:
         path.unlink(missing_ok=True)
     if stored == np.float32 and dtype == "auto":
@@ -99,7 +108,9 @@ def publish(
 def as_it_is(
     finished: Finished, samples: Sequence[Sample], dtype: str, without_features: Sequence[Sample] = ()
 ) -> Published | None:
-    """What the output is, if it has these very samples in that dtype, so that there is nothing to write; else None."""
+    """What the output is, if it has these very samples in that dtype, so that there is nothing to write; else
+    None.
+    """
     if finished.dtype is None or dtype not in ("auto", finished.dtype) or not finished.publishes(samples):
         return None
     failures = finished.failures(without_features)
@@ -126,8 +137,8 @@ def merge(
     parts = Parts(Path(output), say)
     if others := parts.others_at_work():
         raise AqaError(
-            f"{output}: {len(others)} process(es) still work on it, shard {others[0].get('shard', '?')} in process "
-            f"{others[0]['pid']} on {others[0]['host']}; wait for them or stop them"
+            f"{output}: {len(others)} process(es) still work on it, shard {others[0].get('shard', '?')} in"
+            f" process {others[0]['pid']} on {others[0]['host']}; wait for them or stop them"
         )
     samples = parts.samples()
     try:

@@ -80,8 +80,8 @@ def extract(
         stop: when it is set, the batch in flight is finished, and what is done is published.
 
     Raises:
-        AqaError: nothing could be done as asked. A sample that fails alone does not raise: it is listed in the result, and its
-            reason is in the cache.
+        AqaError: nothing could be done as asked. A sample that fails alone does not raise: it is listed in
+            the result, and its reason is in the cache.
     """
     config, output, stop = config or ExtractionConfig(), Path(output), stop or threading.Event()
     started = time.monotonic()
@@ -99,8 +99,8 @@ def extract(
             model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
             if meaning.weights.startswith(RANDOM):
                 say(
-                    f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not what a model "
-                    "can do."
+                    f"Features come from random weights ({meaning.weights}): they show that the pipeline"
+                    " works, not what a model can do."
                 )
             numerics = numerics_of(model, config.deterministic)
             with no_collection(), Finished(output, parts.paths(), meaning, views) as finished:
@@ -118,10 +118,18 @@ def extract(
         clips, failures, stopped = 0, [], False
         if todo:
             pipeline = Pipeline(
-                model, config.clip_rule, source.folder, todo,
-                views=config.views, workers=config.workers, stream=config.stream, decode_timeout=config.decode_timeout,
-                hashes=hashes or {}, scratch=parts.folder, say=say,
-            )  # fmt: skip
+                model,
+                config.clip_rule,
+                source.folder,
+                todo,
+                views=config.views,
+                workers=config.workers,
+                stream=config.stream,
+                decode_timeout=config.decode_timeout,
+                hashes=hashes or {},
+                scratch=parts.folder,
+                say=say,
+            )
             writer = PartWriter(parts.folder, meaning, numerics, views)
 
             def on_batch(state: Progress) -> None:
@@ -144,9 +152,17 @@ def extract(
             with parts.exclusively():
                 parts.release()
                 published = publish(
-                    parts, source.samples, source=source, hashes=hashes, meaning=meaning, views=views, dtype=config.dtype,
-                    allow_mixed=config.allow_mixed, incomplete=stopped or config.shard.count == 1, say=say,
-                )  # fmt: skip
+                    parts,
+                    source.samples,
+                    source=source,
+                    hashes=hashes,
+                    meaning=meaning,
+                    views=views,
+                    dtype=config.dtype,
+                    allow_mixed=config.allow_mixed,
+                    incomplete=stopped or config.shard.count == 1,
+                    say=say,
+                )
     finally:
         parts.close()
     result = Extraction(
@@ -167,7 +183,11 @@ def extract(
 
 
 def _say_what_comes(
-    samples: list[Sample], todo: list[Sample], model: Model, config: ExtractionConfig, say: Callable[[str], None]
+    samples: list[Sample],
+    todo: list[Sample],
+    model: Model,
+    config: ExtractionConfig,
+    say: Callable[[str], None],
 ) -> None:
     shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
     if config.shard.origin:
@@ -178,7 +198,8 @@ def _say_what_comes(
     videos = len({sample.video for sample in todo})
     earlier = f", {len(samples) - len(todo)} more are done already" if len(todo) < len(samples) else ""
     say(
-        f"{len(todo)} sample(s) of {videos} video(s){shard}{earlier}; {model.device} in {model.precision}, batches of {model.batch_size}."
+        f"{len(todo)} sample(s) of {videos} video(s){shard}{earlier}; {model.device} in {model.precision},"
+        f" batches of {model.batch_size}."
     )
 
 
@@ -206,23 +227,28 @@ def _check_continuation(
     if current.away:
         first = current.away[0]
         say(
-            f"{len(current.away)} sample(s) keep the features they have, though their videos are not there any more: "
-            f"{first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
+            f"{len(current.away)} sample(s) keep the features they have, though their videos are not there"
+            f" any more: {first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
         )
     dropped = finished.sample_ids() - {sample.sample_id for sample in source.samples}
     count, names = len(dropped), f"{min(dropped, default='')}{', …' if len(dropped) > 1 else ''}"
     if dropped and not config.prune:
         raise CacheError(
-            f"{output}: an earlier run extracted {count} sample(s) that are not asked for now: {names}. Give another output name to "
-            "keep them, or --prune to drop them."
+            f"{output}: an earlier run extracted {count} sample(s) that are not asked for now: {names}. Give"
+            " another output name to keep them, or --prune to drop them."
         )
     if dropped:
         say(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}")
     if current.done and config.dtype == "float32" and finished.dtype not in (None, np.float32):
         raise CacheError(
-            f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another name"
+            f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another"
+            " name"
         )
-    others = [other for other in finished.numerics_of(sample.sample_id for sample in current.done) if other != numerics]
+    others = [
+        other
+        for other in finished.numerics_of(sample.sample_id for sample in current.done)
+        if other != numerics
+    ]
     if others and len(current.done) < len(source.samples) and not config.allow_mixed:
         raise CacheError(mixed(output, numerics, others[0]))
 
@@ -243,7 +269,9 @@ def _hashes(
 
 
 def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None]) -> None:
-    """Add a line to the log beside the output: what is not part of the result, so that equal runs give equal files."""
+    """Add a line to the log beside the output: what is not part of the result, so that equal runs give equal
+    files.
+    """
     line = {
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "host": socket.gethostname(),

@@ -39,7 +39,8 @@ class Shard:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Shard":
-        """As torchrun (`RANK`, `WORLD_SIZE`) or a Slurm array (`SLURM_ARRAY_TASK_ID`, `…_MIN`, …) says, else 1/1.
+        """As torchrun (`RANK`, `WORLD_SIZE`) or a Slurm array (`SLURM_ARRAY_TASK_ID`, `…_MIN`, …) says, else
+        1/1.
 
         Raises:
             AqaError: a variable is missing or no number, or a Slurm array has gaps.
@@ -58,7 +59,8 @@ class Shard:
         return cls(task - first + 1, count, "SLURM_ARRAY_TASK_ID")
 
     def of(self, source: Source) -> list[Sample]:
-        """The samples of this shard, in the source's order: whole videos, the largest dealt first, each to the smallest shard.
+        """The samples of this shard, in the source's order: whole videos, the largest dealt first, each to
+        the smallest shard.
 
         Every process that sees the same videos deals the same way.
         """
@@ -73,7 +75,9 @@ def _numbers(environment: Mapping[str, str], *names: str) -> list[int]:
     values = [environment.get(name, "") for name in names]
     if not all(value.isdigit() for value in values):
         read = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-        raise AqaError(f"the environment says {read}, expected numbers; mend it, or say which shard with --shard")
+        raise AqaError(
+            f"the environment says {read}, expected numbers; mend it, or say which shard with --shard"
+        )
     return [int(value) for value in values]
 
 

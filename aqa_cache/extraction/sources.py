@@ -30,8 +30,8 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
 
     Args:
         videos: a video file, a folder of images, or a folder that holds either, at any depth.
-        annotations: an annotations table; None looks for `annotations.csv` in the folder, and without one every video is a sample
-            named after its path.
+        annotations: an annotations table; None looks for `annotations.csv` in the folder, and without one
+            every video is a sample named after its path.
 
     Raises:
         AqaError: nothing there, or the table cannot be used.
@@ -52,15 +52,20 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
         if single:
             samples = [sample for sample in samples if folder / sample.video == videos]
             if not samples:
-                raise AqaError(f"{table}: has no sample of {videos.name}; its column 'video' must name the file")
+                raise AqaError(
+                    f"{table}: has no sample of {videos.name}; its column 'video' must name the file"
+                )
         return Source(folder, samples, table)
     found = [videos] if single else _videos_below(folder)
     if not found:
         raise AqaError(
-            f"{videos}: holds no videos; expected files ending in {_known(VIDEO_SUFFIXES)}, or folders of images ({_known(IMAGE_SUFFIXES)})"
+            f"{videos}: holds no videos; expected files ending in {_known(VIDEO_SUFFIXES)}, or folders of"
+            f" images ({_known(IMAGE_SUFFIXES)})"
         )
     names = [path.relative_to(folder).as_posix() for path in found]
-    stems = [name if path.is_dir() else name.rsplit(".", 1)[0] for name, path in zip(names, found, strict=True)]
+    stems = [
+        name if path.is_dir() else name.rsplit(".", 1)[0] for name, path in zip(names, found, strict=True)
+    ]
     ids = [stem if stems.count(stem) == 1 else name for stem, name in zip(stems, names, strict=True)]
     return Source(folder, [Sample(sample_id, name) for sample_id, name in zip(ids, names, strict=True)], None)
 

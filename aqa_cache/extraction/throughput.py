@@ -1,4 +1,6 @@
-"""How fast extraction is on this machine, beside the machine's own matrix-product rate measured in the same run."""
+"""How fast extraction is on this machine, beside the machine's own matrix-product rate measured in the same
+run.
+"""
 
 import math
 import platform
@@ -22,11 +24,13 @@ from .configuration import ExtractionConfig
 from .loading import load_backbone, load_model
 from .run import Extraction, extract
 
-# A whole number of clips of 16 frames, about as long as a dive: few videos make whole batches, also of a slow backbone.
+# A whole number of clips of 16 frames, about as long as a dive: few videos make whole batches, also of a slow
+# backbone.
 VIDEO_SIZE, VIDEO_RATE, VIDEO_FRAMES = (640, 360), 25, 96
 _GEMM_SIZES = (1024, 2048, 4096, 8192)
 _REPETITIONS = 3
-# End to end takes so many times the seconds of the others, so that its first batches, which are slow, count for little.
+# End to end takes so many times the seconds of the others, so that its first batches, which are slow, count
+# for little.
 _END_TO_END = 3
 _END_TO_END_BATCHES = 4
 # In between, PyTorch leaves cuDNN out for these (pytorch/pytorch issues 163539 and 166480).
@@ -35,25 +39,27 @@ _SLOW_CUDNN = range(90800, 91500)
 
 @dataclass(frozen=True)
 class Throughput:
-    """One run's figures; every rate is of all repetitions within the time given together; matrix products and the reference: the median one.
+    """One run's figures; every rate is of all repetitions within the time given together; matrix products and
+    the reference: the median one.
 
     Args:
         precision: used, which is fp32 where the one asked for is not to be had.
         workers, threads, cores: decoding threads, threads of the arithmetic on a CPU, and what they run on.
-        gemm_gflops: best matrix product, of all square sizes 1024 to 8192 that the time allowed, in the same precision and with the
-            same threads, in 1e9 floating-point operations per second; gemm_size: the size it was.
+        gemm_gflops: best matrix product, of all square sizes 1024 to 8192 that the time allowed, in the same
+            precision and with the same threads, in 1e9 floating-point operations per second; gemm_size: the
+            size it was.
         clip_gflop: work of one clip, a multiplication and an addition counted as two.
         eager_clips: clips per second of the network as published: contiguous memory, batch norm separate.
-        compute_clips: clips per second as `aqa-extract` runs it; before, after: measured before and after `end_to_end_clips`, since
-            machines drift, and this is both together.
-        decode_frames: frames per second decoded and prepared by `workers` threads, nothing else running; decode_clips: the same in
-            clips.
+        compute_clips: clips per second as `aqa-extract` runs it; before, after: measured before and after
+            `end_to_end_clips`, since machines drift, and this is both together.
+        decode_frames: frames per second decoded and prepared by `workers` threads, nothing else running;
+            decode_clips: the same in clips.
         decode_core_seconds: of one clip, by one thread alone.
-        end_to_end_clips: clips per second of a whole extraction of `end_to_end_count` clips, a whole number of batches of several
-            videos, from the loaded model to the published cache.
+        end_to_end_clips: clips per second of a whole extraction of `end_to_end_count` clips, a whole number
+            of batches of several videos, from the loaded model to the published cache.
         bound_clips: what end to end cannot exceed, see `bound`.
-        peak_memory: resident bytes of the process at its largest until then, before matrices of the ceiling; None where the system
-            does not tell. peak_gpu_memory: of the extraction's tensors.
+        peak_memory: resident bytes of the process at its largest until then, before matrices of the ceiling;
+            None where the system does not tell. peak_gpu_memory: of the extraction's tensors.
         warnings: what makes this machine slower than it need be.
     """
 
@@ -110,7 +116,14 @@ class Throughput:
 
     def record(self) -> dict:
         """For JSON: the fields and the ratios."""
-        ratios = ("eager_of_gemm", "compute_of_gemm", "compute_of_eager", "drift", "end_to_end_of_bound", "limiting")
+        ratios = (
+            "eager_of_gemm",
+            "compute_of_gemm",
+            "compute_of_eager",
+            "drift",
+            "end_to_end_of_bound",
+            "limiting",
+        )
         return {**asdict(self), **{name: getattr(self, name) for name in ratios}}
 
 
@@ -154,7 +167,9 @@ def measure(
         clips = list(np.random.default_rng(0).integers(0, 256, (model.batch_size, *shape), dtype=np.uint8))
         progress("compute, ours, before")
         before = _seconds_each(lambda: model.forward(clips), seconds / 2)
-        expected = bound(model.batch_size / statistics.fmean(before), decode_clips, decode_core_seconds, on_gpu)
+        expected = bound(
+            model.batch_size / statistics.fmean(before), decode_clips, decode_core_seconds, on_gpu
+        )
         count = _videos_needed(_END_TO_END * seconds * expected, clips_per_video, model.batch_size, workers)
         for number in range(1, count):
             (videos / f"{number:03d}.mp4").hardlink_to(video)
@@ -226,8 +241,9 @@ def bound(
 ) -> float:
     """Clips per second that decoding and backbone together cannot exceed.
 
-    On a GPU they run side by side: the smaller of the two rates. On a CPU they share its cores, so that a clip takes the
-    core-seconds of both: 1 / (compute seconds a clip + decode core-seconds a clip / cores) where the arithmetic uses every core.
+    On a GPU they run side by side: the smaller of the two rates. On a CPU they share its cores, so that a
+    clip takes the core-seconds of both: 1 / (compute seconds a clip + decode core-seconds a clip / cores)
+    where the arithmetic uses every core.
 
     Args:
         threads: of the arithmetic; None: as torch is set. cores: they share; None: those of this process.
@@ -304,21 +320,25 @@ def cudnn_warning(version: int | None) -> str | None:
     if version is None or version not in _SLOW_CUDNN:
         return None
     return (
-        f"cuDNN {version} lies between 9.8 and 9.15, where PyTorch does not use cuDNN for fp16 and bf16 3D convolutions of "
-        "contiguous tensors: the eager reference is far slower than it would be with another version. Extraction keeps tensors in "
-        "channels-last order and is not affected."
+        f"cuDNN {version} lies between 9.8 and 9.15, where PyTorch does not use cuDNN for fp16 and bf16 3D"
+        " convolutions of contiguous tensors: the eager reference is far slower than it would be with"
+        " another version. Extraction keeps tensors in channels-last order and is not affected."
     )
 
 
 def _videos_needed(clips: float, clips_per_video: int, batch_size: int, workers: int) -> int:
-    """How many videos give about so many clips, in whole batches, and every decoding thread as many of them."""
+    """How many videos give about so many clips, in whole batches, and every decoding thread as many of
+    them.
+    """
     whole = math.lcm(batch_size // math.gcd(batch_size, clips_per_video), workers)
     clips = max(clips, _END_TO_END_BATCHES * batch_size)
     return whole * math.ceil(clips / clips_per_video / whole)
 
 
 def _seconds_each(run: Callable[[], None], seconds: float) -> list[float]:
-    """Times of repetitions after a warm-up, within about `seconds` but at least three; only the first if it takes longer."""
+    """Times of repetitions after a warm-up, within about `seconds` but at least three; only the first if it
+    takes longer.
+    """
     started = time.perf_counter()
     run()
     first = time.perf_counter() - started

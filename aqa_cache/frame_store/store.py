@@ -1,13 +1,17 @@
-"""The prepared frames of a cache's clips, decoded once for every epoch, run and process that trains a backbone on them.
+"""The prepared frames of a cache's clips, decoded once for every epoch, run and process that trains a
+backbone on them.
 
-One HDF5 file. It can be made again at any time from the cache and the videos, and is, whenever it does not fit them:
+One HDF5 file. It can be made again at any time from the cache and the videos, and is, whenever it does not
+fit them:
 
-contents    JSON: clip rule, preprocessing, views, samples with their first frames, videos with their sizes and times
-available   (samples, shifts) uint8: whether the sample's clips, shifted like some of its views, lie inside the video
-frames      (rows, size, size, 3) uint8 RGB, in one piece, so that readers map it and processes share what is in memory
+contents    JSON: clip rule, preprocessing, views, samples with their first frames, videos with their sizes
+and times available   (samples, shifts) uint8: whether the sample's clips, shifted like some of its views, lie
+inside the video frames      (rows, size, size, 3) uint8 RGB, in one piece, so that readers map it and
+processes share what is in memory
 
-A sample's frames lie together in the order of their numbers, each once, however many of its clips and views take it. Where they
-are follows from the contents. Those behind the end of a video are never written; no view that needs them is available.
+A sample's frames lie together in the order of their numbers, each once, however many of its clips and views
+take it. Where they are follows from the contents. Those behind the end of a video are never written; no view
+that needs them is available.
 """
 
 import contextlib
@@ -57,7 +61,9 @@ class FrameStore:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         if not self.path.is_file():
-            raise CacheError(f"{self.path}: no such file; expected frames, as end-to-end training decodes them")
+            raise CacheError(
+                f"{self.path}: no such file; expected frames, as end-to-end training decodes them"
+            )
         try:
             # One opened file for all: the name may become another store's at any time.
             with open(self.path, "rb") as opened, h5py.File(opened, "r") as file:
@@ -65,13 +71,15 @@ class FrameStore:
                 self.contents: dict = json.loads(file["contents"][()])
                 self._available = file["available"][:].astype(bool)
                 frames = file["frames"]
-                self._frames = np.asarray(np.memmap(opened, np.uint8, "r", frames.id.get_offset(), frames.shape))
+                self._frames = np.asarray(
+                    np.memmap(opened, np.uint8, "r", frames.id.get_offset(), frames.shape)
+                )
             self._layout = _Layout(self.contents)
             self._index = {sample_id: index for index, sample_id in enumerate(self.contents["samples"])}
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise CacheError(
-                f"{self.path}: cannot be read as a frame store ({first_line(error)}); if it is one, remove it, and it is made again, "
-                "else give another name"
+                f"{self.path}: cannot be read as a frame store ({first_line(error)}); if it is one, remove"
+                " it, and it is made again, else give another name"
             ) from None
         self.views = self._layout.views
 
@@ -91,7 +99,11 @@ class FrameStore:
     def available(self, sample_id: str) -> list[int]:
         """Numbers of the views all of whose frames are in the video; the plain view, 0, always is."""
         available = self._available[self._index[sample_id]]
-        return [number for number, view in enumerate(self.views) if available[self._layout.shifts.index(view.shift)]]
+        return [
+            number
+            for number, view in enumerate(self.views)
+            if available[self._layout.shifts.index(view.shift)]
+        ]
 
     def clip(self, sample_id: str, view: int, number: int) -> np.ndarray:
         """One clip of an available view, as extraction gives it to the backbone; the caller's own.
@@ -99,7 +111,11 @@ class FrameStore:
         Shape:
             - Output: `(clip_len, size, size, 3)` uint8 RGB, mirrored where the view says so.
         """
-        assert view in self.available(sample_id) and 0 <= number < self.count(sample_id), (sample_id, view, number)
+        assert view in self.available(sample_id) and 0 <= number < self.count(sample_id), (
+            sample_id,
+            view,
+            number,
+        )
         index, view = self._index[sample_id], self.views[view]
         frames = self._frames[self._layout.rows(index, self._layout.first_frames[index][number] + view.shift)]
         if not view.flip:
@@ -115,7 +131,8 @@ class _Layout:
         contents: of the store.
 
     Attributes:
-        shifts (list[int]): the distinct ones of the views; a mirrored view takes the frames of the one that is not.
+        shifts (list[int]): the distinct ones of the views; a mirrored view takes the frames of the one that
+            is not.
         first_frames (list[list[int]]): per sample, of its plain clips.
     """
 
@@ -151,10 +168,11 @@ def prepare_frames(
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """See to it that `path` holds the frames of all clips of a cache, as they are extracted from the videos as they are now.
+    """See to it that `path` holds the frames of all clips of a cache, as they are extracted from the videos
+    as they are now.
 
-    If it does, with these views or more, nothing is decoded. Of several processes that want the same store, one makes it and the others wait. Whoever reads an
-    older store of this name keeps reading that one.
+    If it does, with these views or more, nothing is decoded. Of several processes that want the same store,
+    one makes it and the others wait. Whoever reads an older store of this name keeps reading that one.
 
     Args:
         path: of the store.
@@ -167,9 +185,10 @@ def prepare_frames(
         progress: called with the samples that are decoded and all there are.
 
     Raises:
-        CacheError: the cache has no features, or does not say how its clips are made from video; or `path` is something else than a
-            frame store.
-        VideoError: videos are not there, or have changed since their features were extracted, or cannot be decoded now.
+        CacheError: the cache has no features, or does not say how its clips are made from video; or `path` is
+            something else than a frame store.
+        VideoError: videos are not there, or have changed since their features were extracted, or cannot be
+            decoded now.
         AqaError: the store cannot be written, or the disk has no room for it.
     """
     assert views[0] == PLAIN, views
@@ -182,7 +201,9 @@ def prepare_frames(
         "clip_rule": cache.meaning.clip_rule,
         "preprocessing": cache.meaning.preprocessing,
         "views": [list(astuple(view)) for view in views],
-        "samples": {sample.sample_id: {"video": sample.video, "first_frames": firsts} for sample, firsts in samples},
+        "samples": {
+            sample.sample_id: {"video": sample.video, "first_frames": firsts} for sample, firsts in samples
+        },
         "videos": {video: list(stamp) for video, stamp in stamps.items()},
     }
     if not _differences(path, contents):
@@ -208,15 +229,16 @@ def prepare_frames(
 def _samples_of(cache: FeatureCache) -> list[tuple[Sample, list[int]]]:
     """Every sample that has features, cut to what its clips take, and the first frames of its clips.
 
-    Its clips tell where a sample begins and ends, also where the annotations leave that to the video or to a window.
+    Its clips tell where a sample begins and ends, also where the annotations leave that to the video or to a
+    window.
     """
     try:
         rule = ClipRule.from_record(cache.meaning.clip_rule)
         Preprocessing.from_record(cache.meaning.preprocessing)
     except AqaError as error:
         raise CacheError(
-            f"{cache.path}: does not say how its clips are made from video, as imported features do not ({error}); training the "
-            "backbone needs a cache made by aqa-extract"
+            f"{cache.path}: does not say how its clips are made from video, as imported features do not"
+            f" ({error}); training the backbone needs a cache made by aqa-extract"
         ) from None
     samples = []
     for index in (index for index in range(len(cache)) if cache.has_features(index)):
@@ -225,8 +247,8 @@ def _samples_of(cache: FeatureCache) -> list[tuple[Sample, list[int]]]:
         end = firsts[-1] + rule.clip_span
         if start < 0 or replace(rule, window=None).first_frames(start, end) != firsts:
             raise CacheError(
-                f"{cache.path}: the clips of {sample.sample_id} begin at frames {some(list(map(str, firsts)))}, which its clip rule "
-                "does not give; extract again"
+                f"{cache.path}: the clips of {sample.sample_id} begin at frames"
+                f" {some(list(map(str, firsts)))}, which its clip rule does not give; extract again"
             )
         samples.append((replace(sample, start_frame=start, end_frame=end), firsts))
     if not samples:
@@ -237,7 +259,9 @@ def _samples_of(cache: FeatureCache) -> list[tuple[Sample, list[int]]]:
 
 
 def _folder_of(videos: Path) -> Path:
-    """What the names of videos are relative to: as in extraction, a single video, or folder of images, lies in that folder."""
+    """What the names of videos are relative to: as in extraction, a single video, or folder of images, lies
+    in that folder.
+    """
     try:
         if not videos.exists():
             raise AqaError(f"{videos}: no such video or folder; give what aqa-extract was given")
@@ -262,12 +286,17 @@ def _stamps_of(
             f"{_with_samples(missing, ids)}; give the folder that aqa-extract was given, with all its videos",
         )
     sizes = dict(zip((sample.sample_id for sample in cache.samples), cache.video_size.tolist(), strict=True))
-    changed = [video for video in ids if any(sizes[sample_id] not in (0, stamps[video][0]) for sample_id in ids[video])]
+    changed = [
+        video
+        for video in ids
+        if any(sizes[sample_id] not in (0, stamps[video][0]) for sample_id in ids[video])
+    ]
     if changed:
         raise VideoError(
             str(videos),
-            f"{len(changed)} of the {len(stamps)} video(s) have another size than when the features in {cache.path} were extracted: "
-            f"{_with_samples(changed, ids)}; put back the videos of then, or extract again",
+            f"{len(changed)} of the {len(stamps)} video(s) have another size than when the features in"
+            f" {cache.path} were extracted: {_with_samples(changed, ids)}; put back the videos of then, or"
+            " extract again",
         )
     return stamps
 
@@ -286,11 +315,14 @@ def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
         if not lock.acquire():
             owner = lock.owner() or {}
             say(
-                f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which decodes frames into {path}."
+                f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which decodes"
+                f" frames into {path}."
             )
             lock.acquire(wait=True)
     except OSError as error:
-        raise AqaError(f"{path}: cannot be written ({error.strerror}); choose another place with --frames") from None
+        raise AqaError(
+            f"{path}: cannot be written ({error.strerror}); choose another place with --frames"
+        ) from None
     try:
         for line in not_locked:
             say(line)
@@ -307,7 +339,9 @@ def _differences(path: Path, contents: dict) -> list[str]:
     if not path.exists():
         return list(contents)
     with FrameStore(path) as store:
-        different = [name.replace("_", " ") for name in contents if store.contents.get(name) != contents[name]]
+        different = [
+            name.replace("_", " ") for name in contents if store.contents.get(name) != contents[name]
+        ]
         wanted = {View(*view) for view in contents["views"]}
         return [name for name in different if name != "views" or not wanted <= set(store.views)]
 
@@ -328,19 +362,20 @@ def _write(
     needed, free = len(layout) * frame_bytes / 2**30, shutil.disk_usage(path.parent).free / 2**30
     if needed > free:
         raise AqaError(
-            f"{path}: the {len(layout):,} frames need {needed:.2f} GiB, but {path.parent} has {free:.2f} GiB free; make room, "
-            "choose another place with --frames, or fewer views with --augment"
+            f"{path}: the {len(layout):,} frames need {needed:.2f} GiB, but {path.parent} has {free:.2f} GiB"
+            " free; make room, choose another place with --frames, or fewer views with --augment"
         )
     say(
-        f"Decoding {len(layout):,} frames of {total} sample(s) of {len(readers)} video(s) into {path} ({needed:.2f} GiB), once for "
-        "all runs."
+        f"Decoding {len(layout):,} frames of {total} sample(s) of {len(readers)} video(s) into {path}"
+        f" ({needed:.2f} GiB), once for all runs."
     )
     ids, failures, done = list(contents["samples"]), [], 0
     available = np.zeros((total, len(layout.shifts)), np.uint8)
     written = np.zeros(len(layout), bool)
     workers = workers or default_workers()
     with replacing(path) as temporary:
-        # Where no file may be as large as this, the system says so here; HDF5 finds out when it closes the file, and then cannot.
+        # Where no file may be as large as this, the system says so here; HDF5 finds out when it closes the
+        # file, and then cannot.
         with open(temporary, "wb") as file:
             file.truncate(len(layout) * frame_bytes)
         available_at, frames_at = _create(temporary, contents, available.shape, (len(layout), *shape))
@@ -350,7 +385,9 @@ def _write(
             progress(0, total)
             for item in decoders.items():
                 if isinstance(item, Clip):
-                    for row, frame in zip(layout.rows(item.sample, item.first_frame), item.frames, strict=True):
+                    for row, frame in zip(
+                        layout.rows(item.sample, item.first_frame), item.frames, strict=True
+                    ):
                         if not written[row]:
                             file.seek(frames_at + int(row) * frame_bytes)
                             file.write(np.ascontiguousarray(frame))
@@ -370,17 +407,22 @@ def _write(
             file.seek(available_at)
             file.write(available)
         if failures:
-            more = f"\n  … and {len(failures) - _FAILURES_SHOWN} more" if len(failures) > _FAILURES_SHOWN else ""
+            more = (
+                f"\n  … and {len(failures) - _FAILURES_SHOWN} more" if len(failures) > _FAILURES_SHOWN else ""
+            )
             raise VideoError(
                 str(videos),
-                f"{len(failures)} of {total} sample(s) cannot be decoded now, though their features were extracted:\n  "
+                f"{len(failures)} of {total} sample(s) cannot be decoded now, though their features were"
+                " extracted:\n  "
                 + "\n  ".join(failures[:_FAILURES_SHOWN])
                 + more
                 + "\nSee that the videos are those that aqa-extract was given, or extract again",
             )
 
 
-def _create(path: Path, contents: dict, available: tuple[int, ...], frames: tuple[int, ...]) -> tuple[int, int]:
+def _create(
+    path: Path, contents: dict, available: tuple[int, ...], frames: tuple[int, ...]
+) -> tuple[int, int]:
     """Make the file, its two arrays of the given shapes not filled; returns where in the file these begin."""
     with h5py.File(path, "w") as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
@@ -391,7 +433,8 @@ def _create(path: Path, contents: dict, available: tuple[int, ...], frames: tupl
 def _allocate(file: h5py.File, name: str, shape: tuple[int, ...]) -> int:
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # else it has no place in the file before it is written to
+    # else it has no place in the file before it is written to
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     space = h5py.h5s.create_simple(shape)
     offset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.STD_U8LE, space, properties).get_offset()
@@ -402,9 +445,11 @@ def _allocate(file: h5py.File, name: str, shape: tuple[int, ...]) -> int:
 def _check_format(path: Path, file: h5py.File) -> None:
     if file.attrs.get("format") != FORMAT:
         raise CacheError(
-            f"{path}: is an HDF5 file of format {file.attrs.get('format')!r}, expected a frame store ({FORMAT!r}); give another name"
+            f"{path}: is an HDF5 file of format {file.attrs.get('format')!r}, expected a frame store"
+            f" ({FORMAT!r}); give another name"
         )
     if file.attrs.get("version") != VERSION:
         raise CacheError(
-            f"{path}: has format version {file.attrs.get('version')}, this program reads {VERSION}; remove it, and it is made again"
+            f"{path}: has format version {file.attrs.get('version')}, this program reads {VERSION}; remove"
+            " it, and it is made again"
         )

@@ -27,7 +27,8 @@ def pick_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise AqaError(
-            f"device {name!r} cannot be used ({first_line(error)}); use auto, cpu, or cuda where there is a GPU"
+            f"device {name!r} cannot be used ({first_line(error)}); use auto, cpu, or cuda where there is"
+            " a GPU"
         ) from None
     return device
 

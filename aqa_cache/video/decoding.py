@@ -1,6 +1,7 @@
 """Frames of a video file or of a folder of images, decoded in order, numbered from 0.
 
-A frame's number is its place in presentation order among the frames that are really there; headers are not believed.
+A frame's number is its place in presentation order among the frames that are really there; headers are not
+believed.
 """
 
 import contextlib
@@ -44,7 +45,8 @@ class VideoInfo:
     """What is known of a video before anything is decoded.
 
     Args:
-        frames: counted from the packets of the stream, or the images of the folder; not taken from the header.
+        frames: counted from the packets of the stream, or the images of the folder; not taken from the
+            header.
         frame_rate: average, in frames per second; None where the source has no times.
         width, height: in pixels, as stored (before rotation).
     """
@@ -69,12 +71,16 @@ class Frame:
         self.index, self.pts_seconds, self._to_rgb = index, pts_seconds, to_rgb
 
     def rgb(self) -> np.ndarray:
-        """`(height, width, 3)` uint8, upright (rotation side data applied). Valid until the next frame is asked for."""
+        """`(height, width, 3)` uint8, upright (rotation side data applied). Valid until the next frame is
+        asked for.
+        """
         return self._to_rgb()
 
 
 def is_video(path: Path) -> bool:
-    """Whether a path looks like a video: a file with a known suffix, or a folder that holds images and no such file."""
+    """Whether a path looks like a video: a file with a known suffix, or a folder that holds images and no
+    such file.
+    """
     if path.is_dir():
         suffixes = {child.suffix.lower() for child in path.iterdir() if not child.name.startswith(".")}
         return bool(suffixes & IMAGE_SUFFIXES) and not suffixes & VIDEO_SUFFIXES
@@ -84,14 +90,16 @@ def is_video(path: Path) -> bool:
 def probe(path: str | Path, stream: int | None = None) -> VideoInfo:
     """Count a video's frames and read its size.
 
-    Frames are counted from packets, without decoding; where those do not tell (see `frame_index`), the video is decoded.
+    Frames are counted from packets, without decoding; where those do not tell (see `frame_index`), the video
+    is decoded.
 
     Args:
         path: a video file or a folder of images.
         stream: index of the video stream; None takes the best one.
 
     Raises:
-        VideoError: missing, unreadable, without a video stream or a frame, or, where it had to be decoded, damaged.
+        VideoError: missing, unreadable, without a video stream or a frame, or, where it had to be decoded,
+            damaged.
     """
     path = Path(path)
     if path.is_dir():
@@ -109,7 +117,9 @@ def probe(path: str | Path, stream: int | None = None) -> VideoInfo:
 
 
 def expected_frames(path: str | Path, stream: int | None = None) -> int:
-    """How many frames the header promises, 0 if it is silent or the video cannot be opened. For progress bars only."""
+    """How many frames the header promises, 0 if it is silent or the video cannot be opened. For progress bars
+    only.
+    """
     path = Path(path)
     try:
         if path.is_dir():
@@ -135,23 +145,26 @@ def decode(
 ) -> Iterator[Frame]:
     """Decode a video in presentation order.
 
-    Long stretches that are not wanted are jumped over: their packets are read but not decoded, up to the keyframe before what is
-    wanted next. Every frame is then held against the time that its packet promised. At the first that does not fit, and at any
-    error, the video is decoded from its first frame, every frame, on one thread; that decides what is true. Damage inside what was
-    jumped over is not seen.
+    Long stretches that are not wanted are jumped over: their packets are read but not decoded, up to the
+    keyframe before what is wanted next. Every frame is then held against the time that its packet promised.
+    At the first that does not fit, and at any error, the video is decoded from its first frame, every frame,
+    on one thread; that decides what is true. Damage inside what was jumped over is not seen.
 
     Args:
         path: a video file, or a folder of images, taken in the order of their names.
         stream: index of the video stream; None takes the best one.
         threads: decoding threads of the codec.
-        wanted: ranges of frame numbers `[start, end)`, ascending and disjoint; an end of None is the end of the video. Frames
-            outside may be left out. Where a range ends past the last frame, the last frame comes in any case. None: every frame.
+        wanted: ranges of frame numbers `[start, end)`, ascending and disjoint; an end of None is the end of
+            the video. Frames outside may be left out. Where a range ends past the last frame, the last frame
+            comes in any case. None: every frame.
         say: takes a line where the video has to be decoded from its first frame after all, and why.
-        go_on: called at every picture, also at those that are only decoded on the way to a wanted one; may wait.
+        go_on: called at every picture, also at those that are only decoded on the way to a wanted one; may
+            wait.
 
     Raises:
         Stopped: `go_on` returned False.
-        VideoError: missing, unreadable, without a video stream or a frame, encrypted, or, after the last good frame, damaged.
+        VideoError: missing, unreadable, without a video stream or a frame, encrypted, or, after the last good
+            frame, damaged.
     """
     path = Path(path)
     ranges = [(0, None)] if wanted is None else list(wanted)
@@ -193,7 +206,8 @@ def decode(
     if not agrees:
         raise VideoError(
             path.name,
-            f"has packets that do not tell its frames, seen at frame {done.index}; re-encode it, for example as H.264",
+            f"has packets that do not tell its frames, seen at frame {done.index}; re-encode it, for example"
+            " as H.264",
         )
 
 
@@ -228,7 +242,11 @@ def _in_order(
 
 
 def _jumping(
-    path: Path, stream: int | None, threads: int, ranges: list[tuple[int, int | None]], go_on: Callable[[], bool]
+    path: Path,
+    stream: int | None,
+    threads: int,
+    ranges: list[tuple[int, int | None]],
+    go_on: Callable[[], bool],
 ) -> Iterator[Frame]:
     """The frames of some ranges, jumping from keyframe to keyframe where that saves decoding.
 
@@ -241,7 +259,8 @@ def _jumping(
         decoder = _Decoder(path.name, container, video, threads, go_on)
         pictures, number = decoder.pictures(), 0
         try:
-            # Frame 0 is always decoded: a decoder that drops what it cannot show at the start would shift every number.
+            # Frame 0 is always decoded: a decoder that drops what it cannot show at the start would shift
+            # every number.
             for start, end in [(0, 1), *index.clip(ranges)]:
                 keyframe = index.keyframe_before(start)
                 if keyframe.packet - decoder.packets >= MIN_JUMP:
@@ -262,7 +281,9 @@ def _jumping(
 
 
 def _shown_from(time: int, pictures: Iterator) -> Iterator:
-    """Without the pictures that come after a keyframe but are shown before it: what they refer to was jumped over."""
+    """Without the pictures that come after a keyframe but are shown before it: what they refer to was jumped
+    over.
+    """
     return itertools.dropwhile(lambda picture: picture.pts is not None and picture.pts < time, pictures)
 
 
@@ -291,8 +312,11 @@ class _Decoder:
         self._name, self._context, self._demuxed = name, video.codec_context, container.demux(video)
         # Streams joined from parts look as if they had lost bytes at every joint.
         joined = container.format.name == "mpegts"
-        self._remedy = "; if it was joined from parts, this mends it: ffmpeg -i IN -c copy OUT" if joined else ""
-        self._reformatter = VideoReformatter()  # one for all frames: a new one per frame is several times slower
+        self._remedy = (
+            "; if it was joined from parts, this mends it: ffmpeg -i IN -c copy OUT" if joined else ""
+        )
+        # one for all frames: a new one per frame is several times slower
+        self._reformatter = VideoReformatter()
 
     def pictures(self) -> Iterator:
         """Decoded pictures, as they come out."""
@@ -303,7 +327,8 @@ class _Decoder:
                     raise _Damage(f"a packet is cut short or has lost bytes{self._remedy}")
                 if packet.has_sidedata("encryption_info"):
                     raise VideoError(
-                        self._name, "is encrypted; decrypt it first: ffmpeg -decryption_key KEY -i IN -c copy OUT"
+                        self._name,
+                        "is encrypted; decrypt it first: ffmpeg -decryption_key KEY -i IN -c copy OUT",
                     )
                 for picture in packet.decode():
                     if not self._go_on():
@@ -345,9 +370,11 @@ def _to_rgb(name: str, reformatter, picture) -> np.ndarray:
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(
             name,
-            f"has a frame of {picture.width}x{picture.height} {picture.format.name} that cannot be made RGB ({error})",
+            f"has a frame of {picture.width}x{picture.height} {picture.format.name} that cannot be made RGB"
+            f" ({error})",
         ) from None
-    # A view of the decoder's memory: of a large frame, little more than the pixels that are resized is ever read.
+    # A view of the decoder's memory: of a large frame, little more than the pixels that are resized is ever
+    # read.
     plane = converted.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
     rgb = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
@@ -370,7 +397,8 @@ def _opened(path: Path, stream: int | None):
     if path.stat().st_size == 0:
         raise VideoError(path.name, "has zero bytes; copy or download it again")
     try:
-        # The protocol prefix keeps names that start with a dash or look like an address from being read as anything but a file.
+        # The protocol prefix keeps names that start with a dash or look like an address from being read as
+        # anything but a file.
         container = av.open(f"file:{path}", metadata_errors="replace")
     except av.FFmpegError as error:
         raise VideoError(path.name, f"cannot be opened as a video ({error.strerror})") from None
@@ -402,7 +430,8 @@ def _is_cover_art(video) -> bool:
 
 
 def video_stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of modification in nanoseconds, by which a changed video is known; zeros if it is not there.
+    """Size in bytes and time of modification in nanoseconds, by which a changed video is known; zeros if it
+    is not there.
 
     Of a folder of frames: the sum of the sizes of its files, and the latest time.
     """

@@ -12,17 +12,22 @@ IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images of a folder in order: by the number their names end in where they all have one, else by name.
+    """The images of a folder in order: by the number their names end in where they all have one, else by
+    name.
 
     Raises:
         VideoError: no images, or numbers with a gap.
     """
     images = sorted(
-        child for child in folder.iterdir() if child.suffix.lower() in IMAGE_SUFFIXES and not child.name.startswith(".")
+        child
+        for child in folder.iterdir()
+        if child.suffix.lower() in IMAGE_SUFFIXES and not child.name.startswith(".")
     )
     if not images:
         known = " ".join(sorted(IMAGE_SUFFIXES))
-        raise VideoError(str(folder), f"holds no images ({known}); expected one per frame, such as 000001.jpg")
+        raise VideoError(
+            str(folder), f"holds no images ({known}); expected one per frame, such as 000001.jpg"
+        )
     numbers = [re.search(r"[0-9]+$", image.stem) for image in images]
     if not all(numbers):
         return images
@@ -31,8 +36,8 @@ def list_images(folder: Path) -> list[Path]:
         if following != number + 1:
             raise VideoError(
                 folder.name,
-                f"has images that jump from {image.name} to {next_image.name}, so frames cannot be numbered; one image per frame, "
-                "numbered without gaps, is expected",
+                f"has images that jump from {image.name} to {next_image.name}, so frames cannot be numbered;"
+                " one image per frame, numbered without gaps, is expected",
             )
     return [image for _, image in numbered]
 

@@ -5,15 +5,17 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Codecs that store one frame per packet. Not VP8, whose packets may be hidden reference frames, nor MPEG-4 part 2, which may hold
-# two frames in one packet and none in the next.
+# Codecs that store one frame per packet. Not VP8, whose packets may be hidden reference frames, nor MPEG-4
+# part 2, which may hold two frames in one packet and none in the next.
 ONE_FRAME_PER_PACKET = frozenset(
     ["av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "prores", "vp9"]
 )
 
 
 class Doubtful(Exception):
-    """Something that only decoding every frame in order can judge; `str(doubt)` says what. It never reaches a user as an error."""
+    """Something that only decoding every frame in order can judge; `str(doubt)` says what. It never reaches a
+    user as an error.
+    """
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def _index(packets: Iterator, end: int | None) -> FrameIndex:
             raise Doubtful("is encrypted")
         if not place and not packet.is_keyframe:
             raise Doubtful("does not begin with a keyframe")
-        # Pictures that follow a keyframe in the file may be shown before it, but not before an earlier keyframe.
+        # Pictures that follow a keyframe in the file may be shown before it, but not before an earlier
+        # keyframe.
         barrier = latest if packet.is_keyframe else keyframes[max(0, len(keyframes) - 2)][0]
         if place and time < barrier:
             raise Doubtful("has times that run backwards")

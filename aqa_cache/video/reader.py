@@ -71,18 +71,24 @@ class VideoReader:
 
         Args:
             prepare: resizes and crops frames.
-            go_on: called at every picture that is decoded, may wait; when it returns False, nothing more comes.
+            go_on: called at every picture that is decoded, may wait; when it returns False, nothing more
+                comes.
             threads: decoding threads of the codec.
         """
         with contextlib.suppress(Stopped):
             yield from self._read(prepare, go_on, threads)
 
-    def _read(self, prepare: FramePreparer, go_on: Callable[[], bool], threads: int) -> Iterator[Clip | Outcome]:
+    def _read(
+        self, prepare: FramePreparer, go_on: Callable[[], bool], threads: int
+    ) -> Iterator[Clip | Outcome]:
         if not self.path.exists():
             for key in self.samples:
                 yield Outcome(
                     key,
-                    reason=f"no such video ({self.path}); correct the column 'video' in the annotations, or fetch it",
+                    reason=(
+                        f"no such video ({self.path}); correct the column 'video' in the annotations, or"
+                        " fetch it"
+                    ),
                 )
             return
         spans: dict[int, tuple[int, int | None]] = {}
@@ -116,8 +122,11 @@ class VideoReader:
     ) -> Iterator[Clip | Outcome]:
         assembler = ClipAssembler(self._rule, spans, self._views)
         latest = max(view.shift for view in self._views)
-        # Samples are done when their last frame was seen, also where no clip uses it: a range past the end is a mistake.
-        by_end = sorted((key for key, span in spans.items() if span[1] is not None), key=lambda key: -spans[key][1])
+        # Samples are done when their last frame was seen, also where no clip uses it: a range past the end is
+        # a mistake.
+        by_end = sorted(
+            (key for key, span in spans.items() if span[1] is not None), key=lambda key: -spans[key][1]
+        )
         handed = {key: [0] * len(self._views) for key in spans}
         open_ended = len(by_end) < len(spans)
         available, damage = 0, ""
@@ -172,13 +181,18 @@ class VideoReader:
         start, end = span
         return start if end is None else self._rule.first_frames(start, end)[0]
 
-    def _close_open_ended(self, key: int, start: int, available: int, handed: list[int], damage: str) -> Outcome:
+    def _close_open_ended(
+        self, key: int, start: int, available: int, handed: list[int], damage: str
+    ) -> Outcome:
         if damage:
             return Outcome(key, reason=damage)
         if start >= available:
             return Outcome(
                 key,
-                reason=f"starts at frame {start} but the video has {available}; correct start_frame in the annotations",
+                reason=(
+                    f"starts at frame {start} but the video has {available}; correct start_frame in the"
+                    " annotations"
+                ),
             )
         try:
             expected = len(self._rule.first_frames(start, available))

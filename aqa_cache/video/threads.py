@@ -90,7 +90,8 @@ class Decoders:
         """
         while self._workers and not (stop is not None and stop.is_set()):
             try:
-                # With a timeout, to look after threads that hang, and since some systems deliver Ctrl-C only between waits.
+                # With a timeout, to look after threads that hang, and since some systems deliver Ctrl-C only
+                # between waits.
                 worker, item = self._queue.get(timeout=_POLL) if blocking else self._queue.get_nowait()
             except queue.Empty:
                 if not blocking:
@@ -109,12 +110,14 @@ class Decoders:
             yield item
 
     def _give_up_on_hanging(self, waited: float) -> list[Outcome]:
-        """The outcomes of videos whose thread stands still; another thread takes over the videos that are left."""
+        """The outcomes of videos whose thread stands still; another thread takes over the videos that are
+        left.
+        """
         outcomes = []
         for worker in [worker for worker in self._workers if worker.stands_still(waited, self._timeout)]:
             reason = (
-                f"decoding has not moved for {self._timeout:g} seconds; see that the video can be played and its disk "
-                "answers, or give it longer with --decode-timeout"
+                f"decoding has not moved for {self._timeout:g} seconds; see that the video can be played and"
+                " its disk answers, or give it longer with --decode-timeout"
             )
             left = [sample for sample in worker.reader.samples if sample not in self._through]
             self._through.update(left)
@@ -126,7 +129,9 @@ class Decoders:
         return outcomes
 
     def _next_reader(self) -> tuple[VideoReader | None, int]:
-        """The next video and the codec threads it may use: where fewer videos are left than threads, several."""
+        """The next video and the codec threads it may use: where fewer videos are left than threads,
+        several.
+        """
         with self._lock:
             if not self._coming:
                 return None, 1
@@ -149,8 +154,8 @@ class _Worker(threading.Thread):
         """Whether it has been at one picture for so long; it is then told to end, should it ever come back.
 
         Args:
-            waited: seconds since this was asked last. They are added up, not read from a clock, which goes on while the whole
-                process is suspended.
+            waited: seconds since this was asked last. They are added up, not read from a clock, which goes on
+                while the whole process is suspended.
         """
         if not self._decoding or self._moves != self._seen_moves:
             self._still, self._seen_moves = 0.0, self._moves
@@ -180,7 +185,10 @@ class _Worker(threading.Thread):
                 self._hand_over(item)
         except OSError as error:
             for sample in left:
-                reason = f"cannot be read ({error.strerror or error}); see that its file and folder may be read and the disk answers"
+                reason = (
+                    f"cannot be read ({error.strerror or error}); see that its file and folder may be read"
+                    " and the disk answers"
+                )
                 self._hand_over(Outcome(sample, reason=reason))
 
     def _go_on(self) -> bool:

@@ -14,7 +14,9 @@ from .published import WeightsRecord
 
 
 def weights_folder() -> Path:
-    """Where downloaded weights are kept: `$AQA_WEIGHTS`, else `aqa-cache/weights` in the user's cache folder."""
+    """Where downloaded weights are kept: `$AQA_WEIGHTS`, else `aqa-cache/weights` in the user's cache
+    folder.
+    """
     if folder := os.environ.get("AQA_WEIGHTS"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aqa-cache" / "weights"
@@ -23,8 +25,8 @@ def weights_folder() -> Path:
 def download(record: WeightsRecord, folder: Path | None = None, say: Callable[[str], None] = print) -> Path:
     """Download published weights once, and check them at every use.
 
-    A file whose publisher gives no hash is pinned: its SHA-256 is printed and written beside it at the first download, and
-    checked from then on.
+    A file whose publisher gives no hash is pinned: its SHA-256 is printed and written beside it at the first
+    download, and checked from then on.
 
     Raises:
         WeightsError: the server does not answer, or the hash does not match.
@@ -59,17 +61,20 @@ def download(record: WeightsRecord, folder: Path | None = None, say: Callable[[s
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", None) or error
             raise WeightsError(
-                f"{record.name}: cannot be downloaded from {record.url} ({reason}); fetch it by other means and give its path "
-                "with --weights, or use --weights random to try the tool"
+                f"{record.name}: cannot be downloaded from {record.url} ({reason}); fetch it by other means"
+                " and give its path with --weights, or use --weights random to try the tool"
             ) from None
         if declared is not None and received != int(declared):
-            raise WeightsError(f"{record.name}: the download stopped after {received} of {declared} bytes; run again")
+            raise WeightsError(
+                f"{record.name}: the download stopped after {received} of {declared} bytes; run again"
+            )
         actual = sha256_of(temporary)
         pinned = pin.read_text().strip() if pin.exists() else ""
         expected = record.sha256 or pinned
         if not actual.startswith(expected):
             raise WeightsError(
-                f"{record.name}: {record.url} sent a file with SHA-256 {actual}, expected {expected}…; not kept"
+                f"{record.name}: {record.url} sent a file with SHA-256 {actual}, expected {expected}…; not"
+                " kept"
             )
         read_tensors(temporary)  # a page that says "moved" is no weights file, and must not be pinned
     if not expected:

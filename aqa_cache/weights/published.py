@@ -9,7 +9,8 @@ class WeightsRecord:
 
     Args:
         url: where the file is.
-        sha256: what its SHA-256 begins with (hex), as published; empty where nothing is published: the first download pins it.
+        sha256: what its SHA-256 begins with (hex), as published; empty where nothing is published: the first
+            download pins it.
         layout: name of its key layout, which also says what input it expects.
         note: what a user should know of them.
     """
@@ -30,29 +31,53 @@ WEIGHTS = {
     record.name: record
     for record in (
         WeightsRecord(
-            "s3d-kinetics400", "s3d", "https://download.pytorch.org/models/s3d-d76dad2f.pth", "d76dad2f", "torchvision-s3d",
-            "torchvision KINETICS400_V1, trained on clips of 128 frames at 15 fps; a 16-frame clip is far shorter",
+            "s3d-kinetics400",
+            "s3d",
+            "https://download.pytorch.org/models/s3d-d76dad2f.pth",
+            "d76dad2f",
+            "torchvision-s3d",
+            "torchvision KINETICS400_V1, trained on clips of 128 frames at 15 fps; a 16-frame clip is far"
+            " shorter",
         ),
         WeightsRecord(
-            "r2plus1d_18-kinetics400", "r2plus1d_18", "https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth", "91a641e6",
-            "torchvision-r2plus1d_18", "torchvision KINETICS400_V1, evaluated by it on clips of 16 frames at 15 fps",
+            "r2plus1d_18-kinetics400",
+            "r2plus1d_18",
+            "https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth",
+            "91a641e6",
+            "torchvision-r2plus1d_18",
+            "torchvision KINETICS400_V1, evaluated by it on clips of 16 frames at 15 fps",
         ),
         WeightsRecord(
-            "mvit_v2_s-kinetics400", "mvit_v2_s", "https://download.pytorch.org/models/mvit_v2_s-ae3be167.pth", "ae3be167",
-            "torchvision-mvit_v2_s", "torchvision KINETICS400_V1, evaluated by it on clips of 16 frames at 7.5 fps",
+            "mvit_v2_s-kinetics400",
+            "mvit_v2_s",
+            "https://download.pytorch.org/models/mvit_v2_s-ae3be167.pth",
+            "ae3be167",
+            "torchvision-mvit_v2_s",
+            "torchvision KINETICS400_V1, evaluated by it on clips of 16 frames at 7.5 fps",
         ),
         WeightsRecord(
-            "swin3d_t-kinetics400", "swin3d_t", "https://download.pytorch.org/models/swin3d_t-7615ae03.pth", "7615ae03",
-            "torchvision-swin3d_t", "torchvision KINETICS400_V1, evaluated by it on clips of 32 frames at 15 fps",
+            "swin3d_t-kinetics400",
+            "swin3d_t",
+            "https://download.pytorch.org/models/swin3d_t-7615ae03.pth",
+            "7615ae03",
+            "torchvision-swin3d_t",
+            "torchvision KINETICS400_V1, evaluated by it on clips of 32 frames at 15 fps",
         ),
         WeightsRecord(
-            "c3d-sports1m-mmaction2", "c3d",
-            "https://download.openmmlab.com/mmaction/recognition/c3d/c3d_sports1m_pretrain_20201016-dcc47ddc.pth", "dcc47ddc",
-            "mmaction2-c3d", "Sports-1M, converted by mmaction2",
+            "c3d-sports1m-mmaction2",
+            "c3d",
+            "https://download.openmmlab.com/mmaction/recognition/c3d/c3d_sports1m_pretrain_20201016-dcc47ddc.pth",
+            "dcc47ddc",
+            "mmaction2-c3d",
+            "Sports-1M, converted by mmaction2",
         ),
         WeightsRecord(
-            "c3d-sports1m", "c3d", "http://imagelab.ing.unimore.it/files/c3d_pytorch/c3d.pickle", "", "c3d-pytorch",
+            "c3d-sports1m",
+            "c3d",
+            "http://imagelab.ing.unimore.it/files/c3d_pytorch/c3d.pickle",
+            "",
+            "c3d-pytorch",
             "Sports-1M, the file that MTL-AQA used",
         ),
     )
-}  # fmt: skip
+}

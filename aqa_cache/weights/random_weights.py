@@ -22,9 +22,9 @@ def random_weights_path(output: Path, backbone: str) -> Path:
 def make_random_weights(backbone: Backbone, path: Path, seed: int = 0) -> None:
     """Make and save random weights that still carry signal.
 
-    He initialisation (He et al. 2015, fan-in, zero biases), and batch-norm statistics from one fixed seeded batch of smooth
-    noise; left as constructed, S3D would give features near 1e-5. Other parameters, such as a class token, are drawn by the
-    module's own constructor. Made in float64 on one thread, saved as float32.
+    He initialisation (He et al. 2015, fan-in, zero biases), and batch-norm statistics from one fixed seeded
+    batch of smooth noise; left as constructed, S3D would give features near 1e-5. Other parameters, such as a
+    class token, are drawn by the module's own constructor. Made in float64 on one thread, saved as float32.
 
     Args:
         path: a `.safetensors` file, written at once.
@@ -45,7 +45,8 @@ def make_random_weights(backbone: Backbone, path: Path, seed: int = 0) -> None:
     finally:
         torch.set_num_threads(threads)
     tensors = {
-        key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in module.state_dict().items()
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in module.state_dict().items()
     }
     write_tensors(path, tensors)
 

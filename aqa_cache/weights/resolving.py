@@ -45,12 +45,16 @@ class Weights:
 
     @property
     def learned(self) -> dict:
-        """On what, as `aqa_cache.cache_file.meaning.Meaning` keeps it; empty where no run of this program fine-tuned them."""
+        """On what, as `aqa_cache.cache_file.meaning.Meaning` keeps it; empty where no run of this program
+        fine-tuned them.
+        """
         return self.tuned.learned if self.tuned else {}
 
     @property
     def origin(self) -> str:
-        """Name of the weights that the first of their fine-tunings started from; their own if there was none."""
+        """Name of the weights that the first of their fine-tunings started from; their own if there was
+        none.
+        """
         return self.tuned.origin if self.tuned else self.name
 
     @property
@@ -66,7 +70,8 @@ class Weights:
         trained_on: Iterable[str],
         chosen_on: Iterable[str],
     ) -> TunedBackbone:
-        """The record of a fine-tuning that started from these: what they had learned from is known of the result too.
+        """The record of a fine-tuning that started from these: what they had learned from is known of the
+        result too.
 
         Args:
             backbone, preprocessing, clip_rule: as in `TunedBackbone`.
@@ -86,28 +91,37 @@ class Weights:
 
 
 def resolve_weights(
-    backbone: str, source: str | None = None, *, random_path: Path | None = None, say: Callable[[str], None] = print
+    backbone: str,
+    source: str | None = None,
+    *,
+    random_path: Path | None = None,
+    say: Callable[[str], None] = print,
 ) -> Weights:
     """Find the weights that a name or a path stands for; download published ones at first use.
 
     Args:
-        source: the name of published weights, a path (of a file, or of a run that fine-tuned its backbone), `random`, or None
-            for the backbone's own default.
+        source: the name of published weights, a path (of a file, or of a run that fine-tuned its backbone),
+            `random`, or None for the backbone's own default.
         random_path: where random weights lie, or are made if they do not.
         say: is told what is downloaded, and what was pinned.
 
     Raises:
-        WeightsError: unknown name, no such file, another backbone's, failed download, or a hash that does not match.
+        WeightsError: unknown name, no such file, another backbone's, failed download, or a hash that does not
+            match.
     """
     record = get_backbone(backbone)
     source = source or record.weights
     if source is None:
-        raise WeightsError(f"no weights were given, and none are published for {backbone}; {_choices(backbone)}")
+        raise WeightsError(
+            f"no weights were given, and none are published for {backbone}; {_choices(backbone)}"
+        )
     if source == RANDOM:
         assert random_path is not None
         if not random_path.exists():
             make_random_weights(record, random_path)
-        return Weights(f"{RANDOM} (seed 0)", random_path, sha256_of(random_path), layouts_of(backbone)[0].preprocessing)
+        return Weights(
+            f"{RANDOM} (seed 0)", random_path, sha256_of(random_path), layouts_of(backbone)[0].preprocessing
+        )
     if source in WEIGHTS:
         published = WEIGHTS[source]
         if published.backbone != backbone:
@@ -120,7 +134,8 @@ def resolve_weights(
     if tuned := read_tuned_backbone(source):
         if tuned.backbone != backbone:
             raise WeightsError(
-                f"{source}: its backbone is {tuned.backbone}, not {backbone}; give --backbone {tuned.backbone}, or other weights"
+                f"{source}: its backbone is {tuned.backbone}, not {backbone}; give --backbone"
+                f" {tuned.backbone}, or other weights"
             )
         name = path.parent.resolve().name if path.name == FILE else path.name
         return Weights(name, path, sha256_of(path), tuned.preprocessing, tuned)
@@ -129,7 +144,8 @@ def resolve_weights(
 
 
 def find_tuned(source: str | None) -> TunedBackbone | None:
-    """What the weights that a name or a path stands for were fine-tuned on; None if no run of this program did.
+    """What the weights that a name or a path stands for were fine-tuned on; None if no run of this program
+    did.
 
     Raises:
         WeightsError: a folder without a fine-tuned backbone, or a damaged file.
@@ -167,7 +183,8 @@ def choose_for(backbone: str, sources: tuple[str, ...]) -> str | None:
 
 
 def load_weights(module: nn.Module, backbone: str, weights: Weights) -> None:
-    """Load weights into a backbone; every parameter must be there, with its shape, and nothing may be left over.
+    """Load weights into a backbone; every parameter must be there, with its shape, and nothing may be left
+    over.
 
     Raises:
         WeightsError: with the counts and the first few names.
@@ -212,7 +229,9 @@ def _renamed(path: Path, backbone: str) -> dict[str, torch.Tensor]:
 def _weights_file(source: str, backbone: str) -> Path:
     path = weights_path(source)
     if not path.is_file():
-        raise WeightsError(f"weights {source!r} are neither a published name nor a file; {_choices(backbone)}")
+        raise WeightsError(
+            f"weights {source!r} are neither a published name nor a file; {_choices(backbone)}"
+        )
     return path
 
 

@@ -14,16 +14,21 @@ from .tuned import FILE
 
 
 def starting_weights(
-    cache_meaning: Meaning, features_path: Path, given: str | None, say: Callable[[str], None] = lambda line: None
+    cache_meaning: Meaning,
+    features_path: Path,
+    given: str | None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Weights:
     """Find the weights that a backbone starts from when it is trained on the clips of a cache.
 
     The network is fed as the cache's features were made, whatever input the weights expect.
 
     Args:
-        features_path: of the cache; random weights lie beside it, others are looked for beside it and in the current folder.
+        features_path: of the cache; random weights lie beside it, others are looked for beside it and in the
+            current folder.
         given: the name of published weights, a path, or `random`; None: those that made the features.
-        say: is told in one line if training starts from other weights, or from weights that expect other input.
+        say: is told in one line if training starts from other weights, or from weights that expect other
+            input.
 
     Returns:
         Weights of the cache's backbone; without `given`, their SHA-256 is the one that the cache records.
@@ -34,13 +39,14 @@ def starting_weights(
     """
     if not cache_meaning.weights_sha256:
         raise CacheError(
-            f"{features_path}: these features were imported (backbone {cache_meaning.backbone!r}), so it is not known how to make "
-            "them again; make a cache from the videos with aqa-extract"
+            f"{features_path}: these features were imported (backbone {cache_meaning.backbone!r}), so it is"
+            " not known how to make them again; make a cache from the videos with aqa-extract"
         )
     if cache_meaning.backbone not in BACKBONES:
         raise CacheError(
-            f"{features_path}: its backbone {cache_meaning.backbone!r} is not known here, only {', '.join(BACKBONES)}; call "
-            "aqa_cache.backbones.registry.register first, as in the program that made the features"
+            f"{features_path}: its backbone {cache_meaning.backbone!r} is not known here, only"
+            f" {', '.join(BACKBONES)}; call aqa_cache.backbones.registry.register first, as in the program"
+            " that made the features"
         )
     if given is None:
         return _recorded(cache_meaning, features_path, say)
@@ -48,15 +54,21 @@ def starting_weights(
     weights = resolve_weights(cache_meaning.backbone, given, random_path=random_path, say=say)
     if weights.sha256 != cache_meaning.weights_sha256:
         say(
-            f"Training starts from other weights than those that made the features: {_named(weights.name, weights.sha256)}; "
-            f"the features: {_named(cache_meaning.weights, cache_meaning.weights_sha256)}."
+            "Training starts from other weights than those that made the features:"
+            f" {_named(weights.name, weights.sha256)}; the features:"
+            f" {_named(cache_meaning.weights, cache_meaning.weights_sha256)}."
         )
         theirs, ours = weights.preprocessing.record(), cache_meaning.preprocessing
         differing = [
-            f"{name} {value}, fed {ours.get(name)}" for name, value in theirs.items() if value != ours.get(name)
+            f"{name} {value}, fed {ours.get(name)}"
+            for name, value in theirs.items()
+            if value != ours.get(name)
         ]
         if differing:
-            say(f"{weights.name} expects other input than the cache's, which it is fed: {'; '.join(differing)}.")
+            say(
+                f"{weights.name} expects other input than the cache's, which it is fed:"
+                f" {'; '.join(differing)}."
+            )
     return weights
 
 
@@ -67,11 +79,13 @@ def _recorded(meaning: Meaning, features_path: Path, say: Callable[[str], None])
         there = path.exists()
         weights = resolve_weights(meaning.backbone, RANDOM, random_path=path, say=say)
         if weights.sha256 != meaning.weights_sha256:
-            what = "are not those" if there else "were made anew with this version of torch, and are not those"
+            what = (
+                "are not those" if there else "were made anew with this version of torch, and are not those"
+            )
             raise WeightsError(
-                f"{path}: these random weights {what} that made the features of {features_path.name} (SHA-256 "
-                f"{weights.sha256[:12]}…, expected {meaning.weights_sha256[:12]}…); extract the features again, or give --weights "
-                "random to start from these"
+                f"{path}: these random weights {what} that made the features of {features_path.name} (SHA-256"
+                f" {weights.sha256[:12]}…, expected {meaning.weights_sha256[:12]}…); extract the features"
+                " again, or give --weights random to start from these"
             )
         return weights
     made_with = f"{features_path}: was made with weights {_named(meaning.weights, meaning.weights_sha256)}"
@@ -79,8 +93,9 @@ def _recorded(meaning: Meaning, features_path: Path, say: Callable[[str], None])
         weights = resolve_weights(meaning.backbone, meaning.weights, say=say)
         if weights.sha256 != meaning.weights_sha256:
             raise WeightsError(
-                f"{made_with}; what is published by this name now is {weights.path} (SHA-256 {weights.sha256[:12]}…). Give the path "
-                f"of the former with --weights, or --weights {meaning.weights} to start from the latter"
+                f"{made_with}; what is published by this name now is {weights.path} (SHA-256"
+                f" {weights.sha256[:12]}…). Give the path of the former with --weights, or --weights"
+                f" {meaning.weights} to start from the latter"
             )
         return weights
     others = []
@@ -92,7 +107,11 @@ def _recorded(meaning: Meaning, features_path: Path, say: Callable[[str], None])
                 if sha256_of(file) == meaning.weights_sha256:
                     return resolve_weights(meaning.backbone, str(place), say=say)
                 others.append(str(file))
-    found = f"{', '.join(others)}: another file of this name" if others else "no such file or run is beside it, or here"
+    found = (
+        f"{', '.join(others)}: another file of this name"
+        if others
+        else "no such file or run is beside it, or here"
+    )
     raise WeightsError(f"{made_with}; {found}. Give their path with --weights")
 
 

@@ -26,10 +26,12 @@ class TunedBackbone:
     Args:
         backbone: the network's name, such as `s3d`; the tensors have its module's own names.
         preprocessing: of the frames that it was fine-tuned on.
-        clip_rule: of the clips that it was fine-tuned on, with `stream`, as in `aqa_cache.cache_file.meaning.Meaning`.
+        clip_rule: of the clips that it was fine-tuned on, with `stream`, as in
+            `aqa_cache.cache_file.meaning.Meaning`.
         started_from: name of the weights it was before.
         started_sha256: of their file, hex.
-        origin: name of the weights that the first fine-tuning started from, if these were fine-tuned themselves; else the same name.
+        origin: name of the weights that the first fine-tuning started from, if these were fine-tuned
+            themselves; else the same name.
         trained_on: sample_ids of all that it was ever fine-tuned on.
         chosen_on: sample_ids of those that an epoch of it was chosen on.
     """
@@ -68,12 +70,17 @@ def write_tuned_backbone(folder: Path, module: nn.Module, record: TunedBackbone)
     """
     # Copies: safetensors refuses tensors that share memory.
     tensors = {
-        key: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None)
-        .clone(memory_format=torch.contiguous_format)
+        key: (
+            tensor.detach()
+            .to("cpu", torch.float32 if tensor.is_floating_point() else None)
+            .clone(memory_format=torch.contiguous_format)
+        )
         for key, tensor in module.state_dict().items()
-    }  # fmt: skip
+    }
     metadata = {
-        _KEY: canonical_json({**vars(record), "preprocessing": record.preprocessing.record(), "version": _VERSION})
+        _KEY: canonical_json(
+            {**vars(record), "preprocessing": record.preprocessing.record(), "version": _VERSION}
+        )
     }
     path = folder / FILE
     write_tensors(path, tensors, metadata)
@@ -87,7 +94,8 @@ def read_tuned_backbone(source: str | Path) -> TunedBackbone | None:
         source: the folder of a run, or the file in it.
 
     Returns:
-        None if `source` is neither such a folder nor such a file, but weights of another origin, or nothing at all.
+        None if `source` is neither such a folder nor such a file, but weights of another origin, or nothing
+        at all.
 
     Raises:
         WeightsError: a folder without a fine-tuned backbone, or a damaged file.
@@ -98,7 +106,9 @@ def read_tuned_backbone(source: str | Path) -> TunedBackbone | None:
     text = _metadata(path).get(_KEY)
     if text is None:
         if Path(source).expanduser().is_dir():
-            raise WeightsError(f"{path}: does not say what it was fine-tuned on (no {_KEY} in its metadata); {_AGAIN}")
+            raise WeightsError(
+                f"{path}: does not say what it was fine-tuned on (no {_KEY} in its metadata); {_AGAIN}"
+            )
         return None
     try:
         content = json.loads(text)
@@ -106,7 +116,9 @@ def read_tuned_backbone(source: str | Path) -> TunedBackbone | None:
             raise WeightsError(f"{path}: was written by a newer version of this program; update it")
         content["preprocessing"] = Preprocessing.from_record(content["preprocessing"])
         for name in ("trained_on", "chosen_on"):
-            if not isinstance(content[name], list) or not all(isinstance(item, str) for item in content[name]):
+            if not isinstance(content[name], list) or not all(
+                isinstance(item, str) for item in content[name]
+            ):
                 raise ValueError(f"{name} is no list of sample_ids")
             content[name] = tuple(content[name])
         record = TunedBackbone(**content)
@@ -138,11 +150,12 @@ def weights_path(source: str | Path) -> Path:
         return path / FILE
     if (path / "summary.json").is_file():
         raise WeightsError(
-            f"{path}: this run trained heads on cached features and no backbone (it has no {FILE}); give a run of aqa-train "
-            "--end-to-end, or a file of weights"
+            f"{path}: this run trained heads on cached features and no backbone (it has no {FILE}); give a"
+            " run of aqa-train --end-to-end, or a file of weights"
         )
     raise WeightsError(
-        f"{path}: is a folder without {FILE}; expected a file of weights, or the folder of a run of aqa-train --end-to-end"
+        f"{path}: is a folder without {FILE}; expected a file of weights, or the folder of a run of aqa-train"
+        " --end-to-end"
     )
 
 
@@ -153,4 +166,6 @@ def _metadata(path: Path) -> dict[str, str]:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: cannot be read as safetensors ({error}); copy or download it again") from None
+        raise WeightsError(
+            f"{path}: cannot be read as safetensors ({error}); copy or download it again"
+        ) from None

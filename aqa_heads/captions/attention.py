@@ -5,8 +5,8 @@ import math
 import torch
 from torch import nn
 
-# Of the layer that compares a query with a clip. Not the hidden size: the comparison holds one such vector for every
-# word and every clip of a batch, and there may be several hundred clips.
+# Of the layer that compares a query with a clip. Not the hidden size: the comparison holds one such vector
+# for every word and every clip of a batch, and there may be several hundred clips.
 COMPARISON_DIM = 128
 
 
@@ -24,10 +24,10 @@ class ClipAttention(nn.Module):
         hidden: size of a query and of a clip.
 
     Shape:
-        - queries: `(batch, words, hidden)`; clips: `(batch, clips, hidden)`, finite also from a sample's `count` on, where
-          they change nothing; count: `(batch,)`, at least 1.
-        - Outputs: `(batch, words, hidden)`, and the weights `(batch, words, clips)`, zeros from `count` on, whose sum
-          over clips is 1.
+        - queries: `(batch, words, hidden)`; clips: `(batch, clips, hidden)`, finite also from a sample's
+          `count` on, where they change nothing; count: `(batch,)`, at least 1.
+        - Outputs: `(batch, words, hidden)`, and the weights `(batch, words, clips)`, zeros from `count` on,
+          whose sum over clips is 1.
     """
 
     def __init__(self, kind: str, hidden: int):

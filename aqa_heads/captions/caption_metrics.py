@@ -1,4 +1,6 @@
-"""How well captions agree with what a commentator said: BLEU, ROUGE-L, CIDEr and METEOR as the COCO captions evaluation has them."""
+"""How well captions agree with what a commentator said: BLEU, ROUGE-L, CIDEr and METEOR as the COCO captions
+evaluation has them.
+"""
 
 import math
 import shutil
@@ -36,7 +38,12 @@ class CaptionMetrics:
     def record(self) -> dict:
         """The same as plain JSON: bleu_1 … bleu_4, rouge_l, cider, meteor, notes."""
         bleu = {f"bleu_{number}": value for number, value in enumerate(self.bleu, start=1)}
-        return bleu | {"rouge_l": self.rouge_l, "cider": self.cider, "meteor": self.meteor, "notes": self.notes}
+        return bleu | {
+            "rouge_l": self.rouge_l,
+            "cider": self.cider,
+            "meteor": self.meteor,
+            "notes": self.notes,
+        }
 
 
 def caption_metrics(
@@ -44,10 +51,10 @@ def caption_metrics(
 ) -> CaptionMetrics:
     """Compare captions with what was said.
 
-    Both sides are lower-cased and split at white space, and nothing else: the PTB tokenizer of the COCO evaluation needs
-    Java, and would take `[Applause]` and "that's" apart. So numbers made with that tokenizer are comparable only on text
-    without punctuation. An empty hypothesis is 0 in the means of ROUGE-L and CIDEr, and words that are missing in BLEU
-    and METEOR, which add up over the corpus.
+    Both sides are lower-cased and split at white space, and nothing else: the PTB tokenizer of the COCO
+    evaluation needs Java, and would take `[Applause]` and "that's" apart. So numbers made with that tokenizer
+    are comparable only on text without punctuation. An empty hypothesis is 0 in the means of ROUGE-L and
+    CIDEr, and words that are missing in BLEU and METEOR, which add up over the corpus.
 
     Args:
         hypotheses: one caption per sample.
@@ -62,15 +69,20 @@ def caption_metrics(
     bleu, rouge, cider = _library()
     hypotheses = [_words(text) for text in hypotheses]
     references = [[_words(text) for text in texts] for texts in references]
-    assert len(hypotheses) == len(references), f"{len(hypotheses)} hypotheses, {len(references)} samples' references"
+    assert len(hypotheses) == len(references), (
+        f"{len(hypotheses)} hypotheses, {len(references)} samples' references"
+    )
     assert all(texts and all(texts) for texts in references), "a sample has no reference, or an empty one"
     if not hypotheses:
-        return CaptionMetrics(_NONE, None, None, None, ["caption metrics not computed: no sample has a reference"])
+        return CaptionMetrics(
+            _NONE, None, None, None, ["caption metrics not computed: no sample has a reference"]
+        )
 
     notes = []
     if empty := hypotheses.count(""):
         notes.append(
-            f"{empty} of {len(hypotheses)} captions are empty: 0 in ROUGE-L and CIDEr, words that are missing in BLEU and METEOR"
+            f"{empty} of {len(hypotheses)} captions are empty: 0 in ROUGE-L and CIDEr, words that are missing"
+            " in BLEU and METEOR"
         )
     said = {number: [text] for number, text in enumerate(hypotheses)}
     meant = dict(enumerate(references))
@@ -94,14 +106,18 @@ def caption_metrics(
 def caption_metrics_or_why(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, meteor: bool = True
 ) -> CaptionMetrics:
-    """As `caption_metrics`; where the library is missing all values are None and the note says what to install."""
+    """As `caption_metrics`; where the library is missing all values are None and the note says what to
+    install.
+    """
     if why_not := why_no_caption_metrics():
         return CaptionMetrics(_NONE, None, None, None, [why_not])
     return caption_metrics(hypotheses, references, meteor=meteor)
 
 
 def why_no_caption_metrics() -> str | None:
-    """The message of the missing library, or None where caption metrics can be computed; to be asked before hours of training."""
+    """The message of the missing library, or None where caption metrics can be computed; to be asked before
+    hours of training.
+    """
     try:
         _library()
     except MissingDependency as error:
@@ -127,7 +143,8 @@ def _words(text: str) -> str:
 def _meteor(hypotheses: list[str], references: list[list[str]]) -> tuple[float | None, str | None]:
     """METEOR of the corpus, or why there is none.
 
-    The library's own class talks to Java through pipes that it waits on for ever when Java stops; its jar also reads files.
+    The library's own class talks to Java through pipes that it waits on for ever when Java stops; its jar
+    also reads files.
     """
     java = shutil.which("java")
     if java is None:

@@ -12,34 +12,34 @@ from .word_loss import word_loss
 
 
 class Captioner(nn.Module):
-    """Two stacked RNNs: the first watches the clips and then nothing, the second hears the first and the last word.
+    """Two stacked RNNs: the first watches the clips and then nothing, the second hears the first and the last
+    word.
 
-    Time runs over a sample's clips, during which the second RNN hears no word (zeros), and then over the words, during
-    which the first sees a zero frame. One call of each RNN serves the whole batch.
+    Time runs over a sample's clips, during which the second RNN hears no word (zeros), and then over the
+    words, during which the first sees a zero frame. One call of each RNN serves the whole batch.
 
     Args:
         dim: size of one clip feature.
         words: size of the vocabulary.
         rnn: `gru` or `lstm`.
         layers: of each of the two RNNs, with dropout 0.5 between them in training.
-        attention: what comes between the clip features and the words.
-            `none`: the first RNN sees them as they are.
-            `linear`: it sees a linear projection of each, and the projection of zeros, its bias, on a zero frame. No
-            weights over clips; the paper calls it attention.
-            `additive`, `dot`: as `linear`, and at every word the second RNN's output looks at all projected clips again;
-            see `ClipAttention`.
+        attention: what comes between the clip features and the words. `none`: the first RNN sees them as they
+            are. `linear`: it sees a linear projection of each, and the projection of zeros, its bias, on a
+            zero frame. No weights over clips; the paper calls it attention. `additive`, `dot`: as `linear`,
+            and at every word the second RNN's output looks at all projected clips again; see `ClipAttention`.
         hidden: of both RNNs and of the projection.
         word_dim: size of a word's embedding.
-        residual: connections around the layers of both RNNs, see `RecurrentStack`; eight layers do not learn without.
+        residual: connections around the layers of both RNNs, see `RecurrentStack`; eight layers do not learn
+            without.
 
     Shape:
-        - features: `(batch, clips, dim)`; what lies from a sample's `count` on changes nothing; count: `(batch,)`, at
-          least 1.
+        - features: `(batch, clips, dim)`; what lies from a sample's `count` on changes nothing; count:
+          `(batch,)`, at least 1.
         - heard: `(batch, words)` int64, from `<sos>` on: at each time the last word (teacher forcing).
         - Output: `(batch, words, vocabulary)`, logits of the next word.
 
-    Source: the captioner of Parmar & Morris 2019 and its variants in the paper, which loop over the words in Python.
-    The result is the same. `additive`, `dot` and `residual` are not theirs.
+    Source: the captioner of Parmar & Morris 2019 and its variants in the paper, which loop over the words in
+    Python. The result is the same. `additive`, `dot` and `residual` are not theirs.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class Captioner(nn.Module):
         """As `forward`, before the output layer: `(batch, words, hidden)`."""
         return self._listen(features, count, heard, torch.full_like(count, heard.shape[1]))[0]
 
-    def weights(self, features: torch.Tensor, count: torch.Tensor, heard: torch.Tensor) -> torch.Tensor | None:
+    def weights(
+        self, features: torch.Tensor, count: torch.Tensor, heard: torch.Tensor
+    ) -> torch.Tensor | None:
         """The attention's weights at each word, `(batch, words, clips)`; None where it has none."""
         return self._listen(features, count, heard, torch.full_like(count, heard.shape[1]))[1]
 
@@ -82,12 +84,12 @@ class Captioner(nn.Module):
     ) -> torch.Tensor:
         """Negative log-likelihood of the words that follow, summed, in nats.
 
-        A caption is run only as far as it goes, whatever the longest of the batch, and the probabilities of all words
-        are never held at once. The gradient of the output layer is made here; it can be taken once.
+        A caption is run only as far as it goes, whatever the longest of the batch, and the probabilities of
+        all words are never held at once. The gradient of the output layer is made here; it can be taken once.
 
         Shape:
-            - following: `(real words,)` int64, the words to be said, `<eos>` included, padding left out; positions:
-              `(real words,)`, where each is said: its place in `heard` flattened.
+            - following: `(real words,)` int64, the words to be said, `<eos>` included, padding left out;
+              positions: `(real words,)`, where each is said: its place in `heard` flattened.
             - Output: a scalar.
         """
         steps = heard.shape[1]
@@ -103,7 +105,9 @@ class Captioner(nn.Module):
         timeline = Timeline.of(count + steps)
         watched, _, clips = self._watch(features, count, timeline)
         samples = torch.arange(len(count), device=count.device)
-        silent = watched[timeline.row(samples[:, None], count[:, None] + torch.arange(steps, device=count.device))]
+        silent = watched[
+            timeline.row(samples[:, None], count[:, None] + torch.arange(steps, device=count.device))
+        ]
 
         over_clips = Timeline.of(count)
         seen = watched[timeline.row(over_clips.sequence, over_clips.time)]
@@ -111,7 +115,9 @@ class Captioner(nn.Module):
         _, state = self.rnn2([Given(seen), Given(no_word)], over_clips)
 
         def step(last: torch.Tensor, state: State, time: int):
-            heard = torch.cat([silent[:, time : time + 1].expand(-1, last.shape[1], -1), self.embedding(last)], 2)
+            heard = torch.cat(
+                [silent[:, time : time + 1].expand(-1, last.shape[1], -1), self.embedding(last)], 2
+            )
             outputs, state = self.rnn2.step(heard.flatten(0, 1), state)
             outputs, weights = self._attend(outputs.view(*last.shape, -1), clips, count)
             return F.log_softmax(self.output(outputs), 2), state, weights
@@ -119,7 +125,9 @@ class Captioner(nn.Module):
         return decode(step, state, len(count), steps, beam)
 
     def _listen(self, features, count, heard, words) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """States before the output layer and weights over clips; only the first `words` of each row mean anything."""
+        """States before the output layer and weights over clips; only the first `words` of each row mean
+        anything.
+        """
         steps = heard.shape[1]
         timeline = Timeline.of(count + words)
         watched, watching, clips = self._watch(features, count, timeline)
@@ -128,12 +136,16 @@ class Captioner(nn.Module):
         different, which = heard[sequence, time - count[sequence]].unique(return_inverse=True)
         outputs, _ = self.rnn2([Given(watched), Given(self.embedding(different), speaking, which)], timeline)
         samples = torch.arange(len(count), device=count.device).unsqueeze(1)
-        times = torch.minimum(torch.arange(steps, device=count.device), words.unsqueeze(1) - 1) + count.unsqueeze(1)
+        times = torch.minimum(
+            torch.arange(steps, device=count.device), words.unsqueeze(1) - 1
+        ) + count.unsqueeze(1)
         spoken = outputs.index_select(0, timeline.row(samples, times).flatten())
         return self._attend(spoken.view(len(count), steps, -1), clips, count)
 
     def _watch(self, features, count, timeline: Timeline):
-        """The first RNN's outputs `(rows, hidden)`, which rows are clips `(rows,)`, and what is attended to, or None."""
+        """The first RNN's outputs `(rows, hidden)`, which rows are clips `(rows,)`, and what is attended to,
+        or None.
+        """
         watching = timeline.time < count[timeline.sequence]
         rows = watching.nonzero().squeeze(1)
         sequence, time = timeline.sequence[rows], timeline.time[rows]

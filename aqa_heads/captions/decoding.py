@@ -8,8 +8,9 @@ import torch
 
 from .vocabulary import EOS, SOS
 
-# (last words (batch, beam), state, time) -> log-probabilities of the next word (batch, beam, vocabulary), state, and the
-# attention (batch, beam, clips) or None. A state is a tuple of tensors (layers, batch x beam, ...).
+# (last words (batch, beam), state, time) -> log-probabilities of the next word (batch, beam, vocabulary),
+# state, and the attention (batch, beam, clips) or None. A state is a tuple of tensors (layers, batch x beam,
+# ...).
 State = tuple[torch.Tensor, ...]
 Step = Callable[[torch.Tensor, State, int], tuple[torch.Tensor, State, torch.Tensor | None]]
 
@@ -21,7 +22,8 @@ class Spoken:
     Shape:
         - words: `(batch, steps)` int64, `<eos>` from the end of each caption on.
         - log_probability: `(batch,)`, natural logarithm, of the words and the `<eos>` if it was reached.
-        - attention: `(batch, steps, clips)`, the weights at each word, zeros after the `<eos>`; None where there are none.
+        - attention: `(batch, steps, clips)`, the weights at each word, zeros after the `<eos>`; None where
+          there are none.
     """
 
     words: torch.Tensor
@@ -32,10 +34,10 @@ class Spoken:
 def decode(step: Step, state: State, batch: int, steps: int, beam: int = 1) -> Spoken:
     """The most probable caption that the search finds.
 
-    With beam 1 the most probable next word is said, again and again (greedy). With more, that many most probable
-    beginnings are kept, ended ones among them, and the greedy caption is a candidate as well, so that searching more
-    never gives a less probable caption. Probabilities are not divided by the length: the sum of their logarithms prefers
-    short captions, the more the wider the beam.
+    With beam 1 the most probable next word is said, again and again (greedy). With more, that many most
+    probable beginnings are kept, ended ones among them, and the greedy caption is a candidate as well, so
+    that searching more never gives a less probable caption. Probabilities are not divided by the length: the
+    sum of their logarithms prefers short captions, the more the wider the beam.
 
     `<sos>` is never said. `<unk>` can be: it is a word as any other.
 
@@ -57,7 +59,11 @@ def decode(step: Step, state: State, batch: int, steps: int, beam: int = 1) -> S
     return Spoken(
         torch.where(better[:, None], greedy.words, found.words),
         torch.where(better, greedy.log_probability, found.log_probability),
-        None if found.attention is None else torch.where(better[:, None, None], greedy.attention, found.attention),
+        (
+            None
+            if found.attention is None
+            else torch.where(better[:, None, None], greedy.attention, found.attention)
+        ),
     )
 
 

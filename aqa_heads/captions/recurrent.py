@@ -1,8 +1,9 @@
 """Stacks of GRU and LSTM layers over whole sequences of different lengths.
 
-On a CPU, PyTorch's GRU makes its weight gradient step by step, and either pads short sequences to the longest or runs
-them much slower. Here every product that can be made at once is made at once: a step keeps what depends on the step
-before, one product with the last state, and works in place. On a GPU cuDNN does the same and better.
+On a CPU, PyTorch's GRU makes its weight gradient step by step, and either pads short sequences to the longest
+or runs them much slower. Here every product that can be made at once is made at once: a step keeps what
+depends on the step before, one product with the last state, and works in place. On a GPU cuDNN does the same
+and better.
 """
 
 from collections.abc import Sequence
@@ -21,18 +22,19 @@ State = tuple[torch.Tensor, ...]
 
 @dataclass(frozen=True)
 class Timeline:
-    """Where the values of sequences of different lengths lie: one row each, by time, the longest sequence first.
+    """Where the values of sequences of different lengths lie: one row each, by time, the longest sequence
+    first.
 
-    It is the layout of PyTorch's `PackedSequence`: a step of a recurrent layer is one stretch of rows, and a sequence
-    that has ended costs nothing.
+    It is the layout of PyTorch's `PackedSequence`: a step of a recurrent layer is one stretch of rows, and a
+    sequence that has ended costs nothing.
 
     Args:
         sizes: how many sequences there are at each time; never increasing.
 
     Shape:
         - sequence, time: `(rows,)` int64, the sequence and the time of each row.
-        - rank: `(sequences,)` int64, the place of each sequence among the rows of one time; start: `(times,)`, the first
-          row of each time; lengths: `(sequences,)`.
+        - rank: `(sequences,)` int64, the place of each sequence among the rows of one time; start:
+          `(times,)`, the first row of each time; lengths: `(sequences,)`.
 
     >>> timeline = Timeline.of(torch.tensor([1, 3]))
     >>> timeline.sizes, timeline.sequence.tolist(), timeline.time.tolist()
@@ -50,7 +52,9 @@ class Timeline:
 
     @classmethod
     def of(cls, lengths: torch.Tensor) -> "Timeline":
-        """Of sequences with these lengths, `(sequences,)` int64, at least 1; the tensors will be on its device."""
+        """Of sequences with these lengths, `(sequences,)` int64, at least 1; the tensors will be on its
+        device.
+        """
         here = lengths.cpu()
         order = here.argsort(descending=True, stable=True)
         alive = torch.arange(int(here.max())).unsqueeze(1) < here[order]
@@ -70,8 +74,10 @@ class Given:
 
     Shape:
         - values: `(values, width)`.
-        - rows: `(given,)` int64, where there is an input; zeros elsewhere, for which no product is made. None: everywhere.
-        - which: `(given,)` int64, which value it is: a value that comes often is multiplied once. None: one after another.
+        - rows: `(given,)` int64, where there is an input; zeros elsewhere, for which no product is made.
+          None: everywhere.
+        - which: `(given,)` int64, which value it is: a value that comes often is multiplied once. None: one
+          after another.
     """
 
     values: torch.Tensor
@@ -85,8 +91,9 @@ class RecurrentStack(nn.Module):
     Args:
         kind: `gru` or `lstm`.
         inputs: size of an input.
-        residual: each layer but the first adds to what it is given, after a layer norm, instead of replacing it: a stack
-            of eight layers without that hardly learns. False: as `torch.nn.GRU` and `torch.nn.LSTM` have it.
+        residual: each layer but the first adds to what it is given, after a layer norm, instead of replacing
+            it: a stack of eight layers without that hardly learns. False: as `torch.nn.GRU` and
+            `torch.nn.LSTM` have it.
 
     Shape:
         - given: side by side the columns of an input, in rows as a `Timeline` lays them out.
@@ -147,7 +154,9 @@ class RecurrentStack(nn.Module):
 
 
 def _run_cudnn(rnn, given: Sequence[Given], timeline: Timeline, frame, state):
-    """`RecurrentStack.forward` of one `nn.GRU` or `nn.LSTM` by itself: inputs are written out, as cuDNN wants them."""
+    """`RecurrentStack.forward` of one `nn.GRU` or `nn.LSTM` by itself: inputs are written out, as cuDNN wants
+    them.
+    """
     parts = []
     for part in given:
         values = part.values if part.which is None else part.values.index_select(0, part.which)
@@ -171,7 +180,10 @@ def _run_layers(rnn, given: Sequence[Given], timeline: Timeline, frame, state):
     if state is None:
         zeros = given[0].values.new_zeros(rnn.num_layers, len(timeline.rank), rnn.hidden_size)
         state = (zeros,) if is_gru else (zeros, zeros)
-    order, ends = timeline.rank.argsort(), timeline.row(torch.arange(len(timeline.rank)), timeline.lengths - 1)
+    order, ends = (
+        timeline.rank.argsort(),
+        timeline.row(torch.arange(len(timeline.rank)), timeline.lengths - 1),
+    )
     outputs, states = None, []
     for number, (weight_ih, weight_hh, bias_ih, bias_hh) in enumerate(rnn.all_weights):
         if number:
@@ -189,7 +201,9 @@ def _run_layers(rnn, given: Sequence[Given], timeline: Timeline, frame, state):
 
 
 def _project(given: Sequence[Given], rows: int, weight, bias, frame) -> torch.Tensor:
-    """What the inputs of all rows, made of the columns `given` and the `frame`, do to the gates: `(rows, gates)`."""
+    """What the inputs of all rows, made of the columns `given` and the `frame`, do to the gates: `(rows,
+    gates)`.
+    """
     if frame is not None:
         bias = F.linear(frame, weight, bias)
     projected = None
@@ -211,7 +225,8 @@ def gru_layer(projected, weight_hh, bias_hh, state, sizes: Sequence[int]) -> tor
         sizes: of a `Timeline`.
 
     Shape:
-        - projected: `(rows, 3 hidden)`, the inputs times `weight_ih`, plus `bias_ih`; state: `(sequences, hidden)` by rank.
+        - projected: `(rows, 3 hidden)`, the inputs times `weight_ih`, plus `bias_ih`; state: `(sequences,
+          hidden)` by rank.
         - Output: `(rows, hidden)`.
     """
     return _Gru.apply(projected, weight_hh, bias_hh, state, sizes)
@@ -221,8 +236,8 @@ def lstm_layer(projected, weight_hh, state, cell, sizes: Sequence[int]) -> tuple
     """One LSTM layer, as `torch.nn.LSTM` defines it.
 
     Shape:
-        - projected: `(rows, 4 hidden)`, the inputs times `weight_ih`, plus both biases; state, cell: `(sequences, hidden)`
-          by rank.
+        - projected: `(rows, 4 hidden)`, the inputs times `weight_ih`, plus both biases; state, cell:
+          `(sequences, hidden)` by rank.
         - Outputs: `(rows, hidden)` and the cells `(rows, hidden)`.
     """
     return _Lstm.apply(projected, weight_hh, state, cell, sizes)
@@ -234,9 +249,12 @@ class _Gru(torch.autograd.Function):
         # Laid out for products with few rows, forward and backward.
         hidden, weight = weight_hh.shape[1], weight_hh.t().contiguous()
         two = 2 * hidden
-        # What comes from the last state: the third part is multiplied by the reset gate before it meets the input.
+        # What comes from the last state: the third part is multiplied by the reset gate before it meets the
+        # input.
         recurrent = torch.empty_like(projected)
-        gates, candidate, outputs = (projected.new_empty(len(projected), size) for size in (two, hidden, hidden))
+        gates, candidate, outputs = (
+            projected.new_empty(len(projected), size) for size in (two, hidden, hidden)
+        )
         steps = zip(
             sizes,
             projected[:, :two].split(sizes),
@@ -269,7 +287,8 @@ class _Gru(torch.autograd.Function):
         before = _before(state, outputs, sizes)
         reset, update = gates.split(hidden, 1)
 
-        # The gradient of what goes into a gate is that of the output times a factor which the forward pass fixed.
+        # The gradient of what goes into a gate is that of the output times a factor which the forward pass
+        # fixed.
         to_candidate = tanh_backward(1 - update, candidate)
         factors = torch.empty_like(recurrent)
         for_reset, for_update, for_new = factors.split(hidden, 1)
@@ -333,7 +352,9 @@ class _Lstm(torch.autograd.Function):
         tanh_backward(in_gate, new, grad_input=for_new)
         sigmoid_backward(squashed, out_gate, grad_input=for_out)
 
-        grad, grad_cell = (each.clone(memory_format=torch.contiguous_format) for each in (grad_outputs, grad_cells))
+        grad, grad_cell = (
+            each.clone(memory_format=torch.contiguous_format) for each in (grad_outputs, grad_cells)
+        )
         grads, cell_grads = grad.split(sizes), grad_cell.split(sizes)
         grad_state, grad_first = torch.zeros_like(state), torch.zeros_like(cell)
         to_cells, forgets = to_cell.split(sizes), forget.split(sizes)
@@ -365,4 +386,6 @@ def sigmoid_backward(grad, output, grad_input) -> torch.Tensor:
 def _before(state, values, sizes) -> torch.Tensor:
     """What was before each row: `(rows, hidden)`."""
     steps = values.split(sizes)
-    return torch.cat([state[: sizes[0]], *(step[:size] for step, size in zip(steps, sizes[1:], strict=False))])
+    return torch.cat(
+        [state[: sizes[0]], *(step[:size] for step, size in zip(steps, sizes[1:], strict=False))]
+    )

@@ -16,8 +16,8 @@ CAPTION_SLOTS = 100
 class Vocabulary:
     """Words, numbered from 0.
 
-    Word 0 is `<eos>`, which is also the padding; 1 is `<sos>`; `<unk>`, for any word that is not in it, has the number
-    `unknown`, wherever it stands.
+    Word 0 is `<eos>`, which is also the padding; 1 is `<sos>`; `<unk>`, for any word that is not in it, has
+    the number `unknown`, wherever it stands.
 
     Args:
         words: in the order of their numbers, each once.
@@ -37,17 +37,24 @@ class Vocabulary:
         self.words = list(words)
         self._number = {word: number for number, word in enumerate(self.words)}
         if self.words[:2] != [eos, sos]:
-            raise TrainingError(f"vocabulary starts with {self.words[:2]}, expected {[eos, sos]}; it is damaged")
+            raise TrainingError(
+                f"vocabulary starts with {self.words[:2]}, expected {[eos, sos]}; it is damaged"
+            )
         if unknown not in self._number:
-            raise TrainingError(f"vocabulary of {len(self.words)} words, expected {unknown} among them; it is damaged")
+            raise TrainingError(
+                f"vocabulary of {len(self.words)} words, expected {unknown} among them; it is damaged"
+            )
         if len(self._number) < len(self.words):
             twice = next(word for number, word in enumerate(self.words) if self._number[word] != number)
-            raise TrainingError(f"vocabulary has {twice!r} more than once, expected every word once; it is damaged")
+            raise TrainingError(
+                f"vocabulary has {twice!r} more than once, expected every word once; it is damaged"
+            )
         self.unknown = self._number[unknown]
 
     @classmethod
     def of(cls, captions: Iterable[str]) -> "Vocabulary":
-        """Every word of `captions`, sorted, behind the reserved ones. For training: give it the training captions only.
+        """Every word of `captions`, sorted, behind the reserved ones. For training: give it the training
+        captions only.
 
         Differs from the original: its vocabulary was built on the test captions too, and has no `<unk>`.
         """
@@ -57,8 +64,8 @@ class Vocabulary:
     def from_paper(cls, path: str | Path) -> "Vocabulary":
         """The vocabulary that MTL-AQA publishes, with its own numbers; `<unk>`, which it lacks, comes last.
 
-        The main split's has 5,781 words, so 5,782 here. It was built on training and test captions together. Each of the
-        smaller training sets has a vocabulary of its own, numbered differently.
+        The main split's has 5,781 words, so 5,782 here. It was built on training and test captions together.
+        Each of the smaller training sets has a vocabulary of its own, numbered differently.
 
         Args:
             path: a `vocab.json`, of which `word_to_ix` is read.
@@ -76,14 +83,17 @@ class Vocabulary:
             ) from None
         except (ValueError, RecursionError, TrainingError) as error:
             raise TrainingError(
-                f"{path}: is not a vocabulary of MTL-AQA: {error}; give the vocab.json beside the split's annotations"
+                f"{path}: is not a vocabulary of MTL-AQA: {error}; give the vocab.json beside the split's"
+                " annotations"
             ) from None
 
     def __len__(self) -> int:
         return len(self.words)
 
     def encode(self, caption: str) -> list[int]:
-        """`<sos>`, the words, `<eos>`; at most `CAPTION_SLOTS`, a longer one cut there with `<eos>` in the last slot."""
+        """`<sos>`, the words, `<eos>`; at most `CAPTION_SLOTS`, a longer one cut there with `<eos>` in the
+        last slot.
+        """
         numbers = [SOS, *(self._number.get(word, self.unknown) for word in caption.split()), EOS]
         return [*numbers[: CAPTION_SLOTS - 1], EOS] if len(numbers) > CAPTION_SLOTS else numbers
 
@@ -100,14 +110,17 @@ class Vocabulary:
 def unigram_loss(
     train_captions: Iterable[str], test_captions: Iterable[str], vocabulary: Vocabulary | None = None
 ) -> float:
-    """What a captioner loses per token that knows how often each word occurs in training, and nothing of the video.
+    """What a captioner loses per token that knows how often each word occurs in training, and nothing of the
+    video.
 
-    Mean over the test tokens of -ln p(word) with p(word) = (count(word) + 1) / (tokens + words): counts and tokens of the
-    training captions, words of the vocabulary. Tokens are what a captioner has to say: the words of `Vocabulary.encode`
-    without `<sos>` and with `<eos>`, so that it stands beside a captioner's loss per token on the same captions.
+    Mean over the test tokens of -ln p(word) with p(word) = (count(word) + 1) / (tokens + words): counts and
+    tokens of the training captions, words of the vocabulary. Tokens are what a captioner has to say: the
+    words of `Vocabulary.encode` without `<sos>` and with `<eos>`, so that it stands beside a captioner's loss
+    per token on the same captions.
 
-    Where `test_captions` are the training captions themselves, adding one makes it higher than the best such captioner's:
-    by .01 on MTL-AQA's 1,059, by .03 on its 143, and by .3 on the 143 with the paper's vocabulary.
+    Where `test_captions` are the training captions themselves, adding one makes it higher than the best such
+    captioner's: by .01 on MTL-AQA's 1,059, by .03 on its 143, and by .3 on the 143 with the paper's
+    vocabulary.
 
     Args:
         vocabulary: the captioner's. None: of the training captions.
@@ -125,7 +138,9 @@ def unigram_loss(
     counts = Counter(number for caption in train_captions for number in vocabulary.encode(caption)[1:])
     said = Counter(number for caption in test_captions for number in vocabulary.encode(caption)[1:])
     total = counts.total() + len(vocabulary)
-    return sum(times * math.log(total / (counts[number] + 1)) for number, times in said.items()) / said.total()
+    return (
+        sum(times * math.log(total / (counts[number] + 1)) for number, times in said.items()) / said.total()
+    )
 
 
 def _words_by_number(record: object) -> list[str]:
@@ -136,7 +151,8 @@ def _words_by_number(record: object) -> list[str]:
     words = {number: word for word, number in numbers.items() if type(number) is int}
     if lacking := [number for number in range(len(numbers)) if number not in words]:
         raise ValueError(
-            f"of its {len(numbers)} words none has the number {lacking[0]}, expected 0 to {len(numbers) - 1}, each once"
+            f"of its {len(numbers)} words none has the number {lacking[0]}, expected 0 to {len(numbers) - 1},"
+            " each once"
         )
     if odd := [word for word in numbers if len(word.split()) != 1]:
         raise ValueError(f"its word {odd[0]!r} is not a single word")

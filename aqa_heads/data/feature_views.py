@@ -20,13 +20,16 @@ class Views(Sequence):
         - Features of a sample: `(clips, dim)` float32.
     """
 
-    def __init__(self, cache: FeatureCache, indices: Sequence[int], numbers: Sequence[Sequence[int]], in_memory: bool):
+    def __init__(
+        self, cache: FeatureCache, indices: Sequence[int], numbers: Sequence[Sequence[int]], in_memory: bool
+    ):
         self._cache, self._indices, self._numbers = cache, list(indices), list(numbers)
         self._device = torch.device("cpu")
         self._held = None
         if in_memory:
             self._held = [
-                [self._stored(index, view) for view in range(len(views))] for index, views in enumerate(self._numbers)
+                [self._stored(index, view) for view in range(len(views))]
+                for index, views in enumerate(self._numbers)
             ]
 
     def __len__(self) -> int:

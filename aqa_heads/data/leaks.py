@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from aqa_cache.annotations import SPLITS, Sample
 from aqa_cache.cache_file.reader import FeatureCache
 
-TEST_COPY = "@test"  # ends the sample_id of a test row whose action is also a training row (`aqa-data mtl-aqa`)
+# ends the sample_id of a test row whose action is also a training row (`aqa-data mtl-aqa`)
+TEST_COPY = "@test"
 
 SAME_ID, SAME_FRAMES, OVERLAPPING = "the same id", "the same frames", "overlapping frames"
 FINE_TUNED, CHOSEN = "the backbone was fine-tuned on it", "an epoch of the backbone was chosen on it"
@@ -21,14 +22,16 @@ Frames = tuple[float, float]  # [start, end) of a video; infinite where the end 
 
 @dataclass(frozen=True)
 class Leak:
-    """A sample that shares frames with a sample of another split, or that a fine-tuned backbone has learned from.
+    """A sample that shares frames with a sample of another split, or that a fine-tuned backbone has learned
+    from.
 
     Args:
         sample_id, split: the one that must not have been seen: of `test` before `val` before `train`.
-        other, other_split: the sample it shares most with, if many: the one that reaches furthest into it. Of a backbone: the sample
-            as the fine-tuning had it, among its `train` or its `val`.
+        other, other_split: the sample it shares most with, if many: the one that reaches furthest into it. Of
+            a backbone: the sample as the fine-tuning had it, among its `train` or its `val`.
         video: of both.
-        why: `SAME_ID` (a marked copy, with other frames), `SAME_FRAMES`, or `OVERLAPPING`; `FINE_TUNED` or `CHOSEN`.
+        why: `SAME_ID` (a marked copy, with other frames), `SAME_FRAMES`, or `OVERLAPPING`; `FINE_TUNED` or
+            `CHOSEN`.
         frames: how many frames both have; None where the length of the video decides it.
     """
 
@@ -41,8 +44,11 @@ class Leak:
     frames: int | None
 
 
-def find_leaks(samples: Sequence[Sample], split: Mapping[str, str | None], frames: Mapping[str, Frames]) -> list[Leak]:
-    """The samples that share frames with a sample of another split, each once per other split, in their order.
+def find_leaks(
+    samples: Sequence[Sample], split: Mapping[str, str | None], frames: Mapping[str, Frames]
+) -> list[Leak]:
+    """The samples that share frames with a sample of another split, each once per other split, in their
+    order.
 
     Args:
         split: by sample_id.
@@ -65,10 +71,14 @@ def find_leaks(samples: Sequence[Sample], split: Mapping[str, str | None], frame
     for sample in samples:
         original = ids.get(sample.sample_id.removesuffix(TEST_COPY))
         side = split[original.sample_id] if original else None
-        if split[sample.sample_id] == "test" and side in ("train", "val") and (sample.sample_id, side) not in found:
+        if (
+            split[sample.sample_id] == "test"
+            and side in ("train", "val")
+            and (sample.sample_id, side) not in found
+        ):
             found[sample.sample_id, side] = Leak(
                 sample.sample_id, "test", original.sample_id, side, sample.video, SAME_ID, 0
-            )  # fmt: skip
+            )
     place = {sample.sample_id: number for number, sample in enumerate(samples)}
     return [found[key] for key in sorted(found, key=lambda key: (place[key[0]], SPLITS.index(key[1])))]
 
@@ -76,16 +86,19 @@ def find_leaks(samples: Sequence[Sample], split: Mapping[str, str | None], frame
 def find_backbone_leaks(
     samples: Sequence[Sample], split: Mapping[str, str | None], tuned: Mapping[str, Sequence[str]]
 ) -> list[Leak]:
-    """Test samples that the backbone was fine-tuned on or an epoch of it chosen on, and validation samples that it was fine-tuned on.
+    """Test samples that the backbone was fine-tuned on or an epoch of it chosen on, and validation samples
+    that it was fine-tuned on.
 
-    They are found by sample_id alone, in the order of `samples`, each once; a marked copy is what it is a copy of.
+    They are found by sample_id alone, in the order of `samples`, each once; a marked copy is what it is a
+    copy of.
 
     Args:
         split: by sample_id.
         tuned: `trained_on` and `chosen_on`, sample_ids; empty if the backbone was not fine-tuned.
     """
     trained, chosen = (
-        {name.removesuffix(TEST_COPY): name for name in tuned.get(key, ())} for key in ("trained_on", "chosen_on")
+        {name.removesuffix(TEST_COPY): name for name in tuned.get(key, ())}
+        for key in ("trained_on", "chosen_on")
     )
     found = []
     for sample in samples:
@@ -108,8 +121,8 @@ def neighbours(
         samples: without those that leak; a copy would stand between a sample and its neighbour.
 
     Returns:
-        `n` of `of` test samples, and the `smallest` and `median` gap to the nearer such sample, in frames. None where
-        there is no test sample with known frames.
+        `n` of `of` test samples, and the `smallest` and `median` gap to the nearer such sample, in frames.
+        None where there is no test sample with known frames.
     """
     by_video = defaultdict(list)
     for sample in samples:
@@ -133,12 +146,17 @@ def neighbours(
     return {"n": len(gaps), "of": tested, "smallest": smallest, "median": median}
 
 
-def frames_of(samples: Sequence[Sample], used: Mapping[str, tuple[int, int]] | None = None) -> dict[str, Frames]:
-    """The frames of each sample by sample_id: those that were used, where they are known, else those annotated."""
+def frames_of(
+    samples: Sequence[Sample], used: Mapping[str, tuple[int, int]] | None = None
+) -> dict[str, Frames]:
+    """The frames of each sample by sample_id: those that were used, where they are known, else those
+    annotated.
+    """
     used = used or {}
     return {
         sample.sample_id: used.get(
-            sample.sample_id, (sample.start_frame or 0, math.inf if sample.end_frame is None else sample.end_frame)
+            sample.sample_id,
+            (sample.start_frame or 0, math.inf if sample.end_frame is None else sample.end_frame),
         )
         for sample in samples
     }

@@ -19,7 +19,8 @@ FEWEST_VALIDATED = 3  # no rank correlation of two samples says anything
 
 _PARTS = "part(s) that share no frames of a video, and each stays whole"
 _TELL_THEM_APART = (
-    "fill in start_frame and end_frame where samples have none (each is then its whole video), and extract again"
+    "fill in start_frame and end_frame where samples have none (each is then its whole video), and extract"
+    " again"
 )
 
 
@@ -55,24 +56,27 @@ def choose_split(
 ) -> SplitChoice:
     """Decide who trains, validates and is tested. The order of the samples has no influence.
 
-    `honest`: the samples of split val validate. Where there are none, or with folds, training samples are held out: whole
-    groups in random order, each that still fits into the share asked for, and one more if that comes nearer to it, or if
-    they are fewer than `FEWEST_VALIDATED` without it. Single samples instead, spread evenly over the scores, if there are
-    fewer than `FEWEST_GROUPS` groups, or if whole ones come to less than half or more than twice the share, or to fewer
-    than `FEWEST_VALIDATED`. A sample without group is a group of its own beside others that have one.
+    `honest`: the samples of split val validate. Where there are none, or with folds, training samples are
+    held out: whole groups in random order, each that still fits into the share asked for, and one more if
+    that comes nearer to it, or if they are fewer than `FEWEST_VALIDATED` without it. Single samples instead,
+    spread evenly over the scores, if there are fewer than `FEWEST_GROUPS` groups, or if whole ones come to
+    less than half or more than twice the share, or to fewer than `FEWEST_VALIDATED`. A sample without group
+    is a group of its own beside others that have one.
 
-    What is drawn here never leaks: samples that share frames of a video, be it through others, and copies (`TEST_COPY`)
-    stay together, and so do the groups they are of. Sides that the annotations name are left as they are.
+    What is drawn here never leaks: samples that share frames of a video, be it through others, and copies
+    (`TEST_COPY`) stay together, and so do the groups they are of. Sides that the annotations name are left as
+    they are.
 
     `paper`: nobody validates, and samples of split val are left out.
 
-    With folds the annotations' split is not used: one fold is tested, the others are what is trained on and held out from.
+    With folds the annotations' split is not used: one fold is tested, the others are what is trained on and
+    held out from.
 
     Args:
         samples: those that have features.
         seed: of what is held out, and of folds that are made here.
-        validation_share: of the labelled training samples; a sample counts as labelled if it is `scored`, or where
-            no training sample is, if it has a class or a caption.
+        validation_share: of the labelled training samples; a sample counts as labelled if it is `scored`, or
+            where no training sample is, if it has a class or a caption.
         fold: the one to be tested, one of `fold_names(samples, folds)`.
         folds: how many to make, `official` for those of the column fold, or None for the annotations' split.
         scored: whether a sample has a final score that can be trained on.
@@ -80,8 +84,8 @@ def choose_split(
             (`leaks.frames_of_features`); else what is annotated. A sample without frames is its whole video.
 
     Raises:
-        TrainingError: nobody to train with, fewer than `FEWEST_VALIDATED` labelled samples to validate with or two to
-            train with, fewer parts without common frames than folds, or a value out of its range.
+        TrainingError: nobody to train with, fewer than `FEWEST_VALIDATED` labelled samples to validate with
+            or two to train with, fewer parts without common frames than folds, or a value out of its range.
     """
     if not 0 < validation_share < 1:
         raise TrainingError(f"validation share is {validation_share}, expected a number between 0 and 1")
@@ -95,7 +99,9 @@ def choose_split(
         val = []
     if protocol == "paper":
         if val:
-            notes.append(f"{len(val)} samples of split val are left out: the paper's protocol has no validation")
+            notes.append(
+                f"{len(val)} samples of split val are left out: the paper's protocol has no validation"
+            )
         return SplitChoice(train, [], test, False, notes)
     if val:
         notes.append(f"the {len(val)} samples of split val validate")
@@ -113,7 +119,8 @@ def choose_split(
 
 
 def fold_names(samples: Sequence[Sample], folds: int | str) -> list[str]:
-    """The folds that `choose_split` admits: `1/5` … `5/5` where `folds` is 5, the names in the column fold where it is `official`.
+    """The folds that `choose_split` admits: `1/5` … `5/5` where `folds` is 5, the names in the column fold
+    where it is `official`.
 
     Raises:
         TrainingError: fewer than two, or more than samples.
@@ -125,13 +132,15 @@ def fold_names(samples: Sequence[Sample], folds: int | str) -> list[str]:
         names = sorted({sample.fold for sample in samples} - {None}, key=_natural_order)
         if len(names) < 2:
             raise TrainingError(
-                f"the column fold of the annotations names {len(names)} fold(s) ({some(names) or 'it is empty'}), expected at "
-                "least 2; fill it in and extract again, or give a number of folds"
+                f"the column fold of the annotations names {len(names)} fold(s)"
+                f" ({some(names) or 'it is empty'}), expected at least 2; fill it in and extract again, or"
+                " give a number of folds"
             )
         return names
     if type(folds) is not int or not 2 <= folds <= len(samples):
         raise TrainingError(
-            f"folds is {folds!r}, expected a whole number from 2 to {len(samples)}, the number of samples, or {OFFICIAL_FOLDS}"
+            f"folds is {folds!r}, expected a whole number from 2 to {len(samples)}, the number of samples, or"
+            f" {OFFICIAL_FOLDS}"
         )
     return [f"{number}/{folds}" for number in range(1, folds + 1)]
 
@@ -144,9 +153,9 @@ def _annotated(samples: Sequence[Sample], notes: list[str]) -> tuple[list[int], 
     train, val, test, unsaid = members.values()
     if not train:
         raise TrainingError(
-            f"none of {len(samples)} samples with features has split 'train' ({len(test)} test, {len(val)} val, "
-            f"{len(unsaid)} without split); fill in the column split of the annotations with train and test and extract "
-            "again, or make folds of them all with --folds"
+            f"none of {len(samples)} samples with features has split 'train' ({len(test)} test, {len(val)}"
+            f" val, {len(unsaid)} without split); fill in the column split of the annotations with train and"
+            " test and extract again, or make folds of them all with --folds"
         )
     if unsaid:
         notes.append(f"{len(unsaid)} samples without split are left out")
@@ -174,13 +183,17 @@ def _fold(
         numbers, single = _make_folds(samples, spans, folds, Random(f"folds {seed}"))
         of_sample = [names[number] for number in numbers]
         named = len({sample.group for sample in samples} - {None})
-        kind = f"fold {fold}, of single samples" if single else f"fold {fold}, of whole groups ({named} in all)"
+        kind = (
+            f"fold {fold}, of single samples" if single else f"fold {fold}, of whole groups ({named} in all)"
+        )
         if single:
             notes.append(f"folds are of single samples: {single}")
     train = [index for index, name in enumerate(of_sample) if name not in (fold, None)]
     test = [index for index, name in enumerate(of_sample) if name == fold]
     ignored = "; the annotations' split is not used" if any(sample.split for sample in samples) else ""
-    notes.append(f"{kind}: {len(test)} samples are tested, {len(train)} are left to train and validate{ignored}")
+    notes.append(
+        f"{kind}: {len(test)} samples are tested, {len(train)} are left to train and validate{ignored}"
+    )
     return train, test
 
 
@@ -189,8 +202,8 @@ def _make_folds(
 ) -> tuple[list[int], str | None]:
     """Per sample the number of its fold, and where groups could not stay whole, why and what did.
 
-    Units from the largest to the smallest, each into the fold that has the fewest samples yet. Chance decides among groups
-    of equal size; single samples follow the scores, and chance decides among neighbours.
+    Units from the largest to the smallest, each into the fold that has the fewest samples yet. Chance decides
+    among groups of equal size; single samples follow the scores, and chance decides among neighbours.
     """
     order = sorted(range(len(samples)), key=lambda index: samples[index].sample_id)
     units = _units(samples, spans, order, whole_groups=True)
@@ -198,9 +211,10 @@ def _make_folds(
     if few:
         singles = _units(samples, spans, order, whole_groups=False)
         if len(singles) < folds:
+            fewer = f"give --folds {len(singles)} or fewer, or " if len(singles) > 1 else ""
             raise TrainingError(
                 f"folds is {folds}, but the {len(samples)} samples are only {len(singles)} {_PARTS}; "
-                f"{f'give --folds {len(singles)} or fewer, or ' if len(singles) > 1 else ''}{_TELL_THEM_APART}"
+                f"{fewer}{_TELL_THEM_APART}"
             )
         singles = _along_scores(samples, singles, has_score)
         units = []
@@ -247,7 +261,9 @@ def _hold_out(
         why_single = None
     together = ""
     if why_single:
-        units = [unit for unit in _units(samples, spans, order, whole_groups=False) if labelled.intersection(unit)]
+        units = [
+            unit for unit in _units(samples, spans, order, whole_groups=False) if labelled.intersection(unit)
+        ]
         together = _together([index for unit in units for index in unit], units)
         wanted = round(wanted)
         count = round(wanted * len(units) / max(len(labelled), 1))
@@ -302,10 +318,10 @@ def _check_sizes(
     validated = len(set(labelled).intersection(val))
     if validated < FEWEST_VALIDATED or len(labelled) - validated < 2:
         raise TrainingError(
-            f"of {len(labelled)} samples with {kind} {validated} would validate and {len(labelled) - validated} train, expected "
-            f"at least {FEWEST_VALIDATED} and 2{together}; give more training samples, a greater --validation share, more "
-            "samples of split val, or --protocol paper, which has no validation"
-            + (f"; or {_TELL_THEM_APART}" if together else "")
+            f"of {len(labelled)} samples with {kind} {validated} would validate and"
+            f" {len(labelled) - validated} train, expected at least {FEWEST_VALIDATED} and 2{together}; give"
+            " more training samples, a greater --validation share, more samples of split val, or --protocol"
+            " paper, which has no validation" + (f"; or {_TELL_THEM_APART}" if together else "")
         )
 
 
@@ -321,7 +337,9 @@ def _labelled(
 def _units(
     samples: Sequence[Sample], spans: Mapping[str, Frames], order: Sequence[int], whole_groups: bool
 ) -> list[list[int]]:
-    """The samples that must stay together: copies, those that share frames, perhaps those of a group; most are alone."""
+    """The samples that must stay together: copies, those that share frames, perhaps those of a group; most
+    are alone.
+    """
     parent = {index: index for index in order}
 
     def root(index: int) -> int:

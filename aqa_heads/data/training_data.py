@@ -1,4 +1,6 @@
-"""What training takes from a feature cache: per split the labels of every task as tensors, and the features of its views."""
+"""What training takes from a feature cache: per split the labels of every task as tensors, and the features
+of its views.
+"""
 
 import math
 from collections import Counter
@@ -36,8 +38,10 @@ class Batch:
         - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`.
         - score: `(batch,)` in points; scored: indices of the samples that have one.
         - classes: per column `(batch,)`; classified: per column the indices of the samples that have a class.
-        - heard: `(batch, words)`, each caption from `<sos>` to its last word, or None if no sample has a caption.
-        - following: `(real words,)`, the words to be said, to `<eos>`; positions: their places in `heard` flattened.
+        - heard: `(batch, words)`, each caption from `<sos>` to its last word, or None if no sample has a
+          caption.
+        - following: `(real words,)`, the words to be said, to `<eos>`; positions: their places in `heard`
+          flattened.
     """
 
     features: torch.Tensor
@@ -60,7 +64,8 @@ class Split:
         samples: their annotations.
         views: the features of their views. Only training samples have other views than the plain one here.
         score: `(samples,)` float32 in points, what the score head learns; NaN where there is none.
-        factor: `(samples,)` float64: a final score is this times what the score head learns; NaN where it is not known.
+        factor: `(samples,)` float64: a final score is this times what the score head learns; NaN where it is
+            not known.
         classes: per column `(samples,)` int64, `NO_CLASS` where there is none.
         captions: word numbers from `<sos>` to `<eos>`, empty where there is none.
     """
@@ -83,7 +88,9 @@ class Split:
     @cached_property
     def labelled(self) -> list[int]:
         """Indices of the samples that have a label of any task."""
-        some = ~self.score.isnan() | torch.tensor([len(caption) > 0 for caption in self.captions], dtype=torch.bool)
+        some = ~self.score.isnan() | torch.tensor(
+            [len(caption) > 0 for caption in self.captions], dtype=torch.bool
+        )
         for column in self.classes.values():
             some |= column != NO_CLASS
         return some.nonzero()[:, 0].tolist()
@@ -98,8 +105,12 @@ class Split:
         return (torch.rand(len(self), generator=generator, dtype=torch.float64) * counts).long().tolist()
 
     def batch(self, indices: Sequence[int], views: Sequence[int] | None = None) -> Batch:
-        """The samples at `indices`, each in its view of `views`, which has an entry per sample of the split; None: plain."""
-        return self.batch_of(indices, [self.views.read(index, views[index] if views else 0) for index in indices])
+        """The samples at `indices`, each in its view of `views`, which has an entry per sample of the split;
+        None: plain.
+        """
+        return self.batch_of(
+            indices, [self.views.read(index, views[index] if views else 0) for index in indices]
+        )
 
     def batch_of(self, indices: Sequence[int], clips: Sequence[torch.Tensor]) -> Batch:
         """The samples at `indices` with `clips` as their features, each `(clips, dim)`."""
@@ -115,7 +126,9 @@ class Split:
             heard = pad_sequence([caption[:-1] for caption in captions], batch_first=True, padding_value=EOS)
             following = torch.cat([caption[1:] for caption in captions])
             steps = heard.shape[1]
-            positions = torch.cat([torch.arange(len(c) - 1) + row * steps for row, c in enumerate(captions) if len(c)])
+            positions = torch.cat(
+                [torch.arange(len(c) - 1) + row * steps for row, c in enumerate(captions) if len(c)]
+            )
             heard, following, positions = heard.to(device), following.to(device), positions.to(device)
         return Batch(
             features,
@@ -162,13 +175,16 @@ class TrainingData:
 
 
 def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Samples of any number of clips as one batch: features `(batch, clips, dim)`, zeros where padded; count `(batch,)`."""
+    """Samples of any number of clips as one batch: features `(batch, clips, dim)`, zeros where padded; count
+    `(batch,)`.
+    """
     count = torch.tensor([len(sample) for sample in clips], device=clips[0].device)
     return pad_sequence(list(clips), batch_first=True), count
 
 
 def usable_tasks(cache: FeatureCache, config: TrainingConfig) -> tuple[str, ...]:
-    """Those of the config's tasks that some training sample has a label for: what a run is named after. Reads no features.
+    """Those of the config's tasks that some training sample has a label for: what a run is named after. Reads
+    no features.
 
     Raises:
         TrainingError: no sample to train with, or no label of any task.
@@ -202,7 +218,11 @@ def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingD
         members = samples[name]
         final = np.array([np.nan if s.final_score is None else s.final_score for s in members], np.float64)
         factor = _factors(config, members)
-        score = torch.from_numpy(final / factor).float() if "score" in tasks else torch.full((len(members),), math.nan)
+        score = (
+            torch.from_numpy(final / factor).float()
+            if "score" in tasks
+            else torch.full((len(members),), math.nan)
+        )
         return Split(
             members,
             stored.views(name),
@@ -210,7 +230,9 @@ def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingD
             factor,
             {column: _class_numbers(column, classes, members) for column, classes in names.items()},
             [
-                torch.tensor(vocabulary.encode(s.caption) if vocabulary and s.words else [], dtype=torch.int64)
+                torch.tensor(
+                    vocabulary.encode(s.caption) if vocabulary and s.words else [], dtype=torch.int64
+                )
                 for s in members
             ],
         )
@@ -219,7 +241,8 @@ def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingD
     without = len(data.train) - len(data.train.labelled)
     if without:
         notes.append(
-            f"{without} of {len(data.train)} training samples have no label of these tasks and are not trained on"
+            f"{without} of {len(data.train)} training samples have no label of these tasks and are not"
+            " trained on"
         )
     if config.difficulty == "multiply" and "score" in tasks:
         notes += _difficulty_notes(cache, data)
@@ -228,14 +251,19 @@ def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingD
     if len(data.train.labelled) < 2:
         found = [data.train.samples[index].sample_id for index in data.train.labelled]
         raise TrainingError(
-            f"{cache.path}: {len(found)} training sample with features and a label{''.join(f' ({name})' for name in found)}; "
-            "at least 2 are needed, as with one no spread is defined"
+            f"{cache.path}: {len(found)} training sample with features and a"
+            f" label{''.join(f' ({name})' for name in found)}; at least 2 are needed, as with one no spread"
+            " is defined"
         )
     return data
 
 
-def _choose(cache: FeatureCache, config: TrainingConfig, notes: list[str]) -> tuple[list[Sample], SplitChoice]:
-    """All samples of the cache, and by their indices who of those with features trains, validates and tests."""
+def _choose(
+    cache: FeatureCache, config: TrainingConfig, notes: list[str]
+) -> tuple[list[Sample], SplitChoice]:
+    """All samples of the cache, and by their indices who of those with features trains, validates and
+    tests.
+    """
     path = cache.path.name
     having = [index for index in range(len(cache)) if cache.has_features(index)]
     lacking = [index for index in range(len(cache)) if not cache.has_features(index)]
@@ -248,12 +276,15 @@ def _choose(cache: FeatureCache, config: TrainingConfig, notes: list[str]) -> tu
     if not config.folds and not any(sample.split == "train" for sample in candidates):
         count = Counter(sample.split for sample in candidates)
         raise TrainingError(
-            f"{cache.path}: no sample with features has split 'train' ({count['test']} test, {count['val']} val, "
-            f"{count[None]} without split, {len(lacking)} without features); fill in the column 'split' of the annotations "
-            "with train and test, and extract again; or give --folds, which divides them anew"
+            f"{cache.path}: no sample with features has split 'train' ({count['test']} test, {count['val']}"
+            f" val, {count[None]} without split, {len(lacking)} without features); fill in the column 'split'"
+            " of the annotations with train and test, and extract again; or give --folds, which divides them"
+            " anew"
         )
     # Before they are divided: how many would validate is of no interest where nothing can be trained.
-    _labelled_tasks(cache, config.tasks, [sample for sample in candidates if config.folds or sample.split == "train"])
+    _labelled_tasks(
+        cache, config.tasks, [sample for sample in candidates if config.folds or sample.split == "train"]
+    )
     choice = choose_split(
         candidates,
         config.protocol,
@@ -289,7 +320,9 @@ def _labelled_tasks(cache: FeatureCache, tasks: Sequence[str], samples: Sequence
 
 
 def _factors(config: TrainingConfig, samples: Sequence[Sample]) -> np.ndarray:
-    """What a prediction of the score head is multiplied by to be a final score; NaN where that is not known."""
+    """What a prediction of the score head is multiplied by to be a final score; NaN where that is not
+    known.
+    """
     if config.difficulty == "ignore":
         return np.ones(len(samples))
     return np.array([sample.difficulty if sample.difficulty else np.nan for sample in samples], np.float64)
@@ -297,34 +330,42 @@ def _factors(config: TrainingConfig, samples: Sequence[Sample]) -> np.ndarray:
 
 def _difficulty_notes(cache: FeatureCache, data: TrainingData) -> list[str]:
     notes = [
-        "the execution score is predicted and multiplied by the known difficulty: compare only with runs that do so"
+        "the execution score is predicted and multiplied by the known difficulty: compare only with runs that"
+        " do so"
     ]
     for name, split in data.splits.items():
-        lacking = [s.sample_id for s, factor in zip(split.samples, split.factor, strict=True) if np.isnan(factor)]
+        lacking = [
+            s.sample_id for s, factor in zip(split.samples, split.factor, strict=True) if np.isnan(factor)
+        ]
         if lacking:
             notes.append(
-                f"{len(lacking)} of {len(split)} {name} samples have no difficulty, so no score is trained or predicted for "
-                f"them (first: {lacking[0]})"
+                f"{len(lacking)} of {len(split)} {name} samples have no difficulty, so no score is trained or"
+                f" predicted for them (first: {lacking[0]})"
             )
     if data.train.score.isnan().all():
         raise TrainingError(
-            f"{cache.path}: no training sample has both a final_score and a difficulty above 0, so there is no execution score to learn; "
-            "fill in the column 'difficulty' of the annotations and extract again, or leave out --difficulty multiply"
+            f"{cache.path}: no training sample has both a final_score and a difficulty above 0, so there is"
+            " no execution score to learn; fill in the column 'difficulty' of the annotations and extract"
+            " again, or leave out --difficulty multiply"
         )
     return notes
 
 
 class _Stored:
-    """The features of a cache by split: in memory where all of them fit there, else read when they are needed."""
+    """The features of a cache by split: in memory where all of them fit there, else read when they are
+    needed.
+    """
 
-    def __init__(self, cache: FeatureCache, config: TrainingConfig, chosen: dict[str, list[int]], notes: list[str]):
+    def __init__(
+        self, cache: FeatureCache, config: TrainingConfig, chosen: dict[str, list[int]], notes: list[str]
+    ):
         self._cache, self._chosen, self._config = cache, chosen, config
         needed = 4 * cache.dim * sum(self._rows(name) for name in chosen)
         self._in_memory = needed <= MEMORY_SHARE * available_memory(pick_device(config.device))
         if not self._in_memory:
             notes.append(
-                f"the features take {needed / 2**30:.1f} GiB, more than {MEMORY_SHARE:.0%} of the free memory: every step reads "
-                "its own from the file, which is slower"
+                f"the features take {needed / 2**30:.1f} GiB, more than {MEMORY_SHARE:.0%} of the free"
+                " memory: every step reads its own from the file, which is slower"
             )
 
     def views(self, name: str) -> Views:
@@ -334,7 +375,8 @@ class _Stored:
         all_views = name == "train" and self._config.views == ALL_VIEWS and self._config.fine_tuning is None
         count = len(self._cache.views) if all_views else 1
         return [
-            [view for view in range(count) if self._cache.has_features(index, view)] for index in self._chosen[name]
+            [view for view in range(count) if self._cache.has_features(index, view)]
+            for index in self._chosen[name]
         ]
 
     def _rows(self, name: str) -> int:
@@ -352,21 +394,24 @@ def _view_notes(cache: FeatureCache, train: Split, views: str) -> list[str]:
     if views != ALL_VIEWS:
         return [f"only the plain one of the {total} views in {cache.path.name} is trained on"]
     notes = [
-        f"in each epoch training draws one of the {total} views of every sample; everything is evaluated on the plain one"
+        f"in each epoch training draws one of the {total} views of every sample; everything is evaluated on"
+        " the plain one"
     ]
     counts = train.views.counts
     lacking = [index for index in range(len(train)) if counts[index] < total]
     if lacking:
         first = lacking[0]
         notes.append(
-            f"{len(lacking)} of {len(train)} training samples lack some of the {total} views and draw among those they have "
-            f"(first: {train.samples[first].sample_id} has {counts[first]})"
+            f"{len(lacking)} of {len(train)} training samples lack some of the {total} views and draw among"
+            f" those they have (first: {train.samples[first].sample_id} has {counts[first]})"
         )
     return notes
 
 
 def _class_names(samples: dict[str, list[Sample]], notes: list[str]) -> dict[str, list[str]]:
-    """Per class column those that training has, as nothing can be learned of others; columns without any are left out."""
+    """Per class column those that training has, as nothing can be learned of others; columns without any are
+    left out.
+    """
     names = {}
     others = [*samples["val"], *samples["test"]]
     for column in class_names([*samples["train"], *others]):
@@ -378,30 +423,36 @@ def _class_names(samples: dict[str, list[Sample]], notes: list[str]) -> dict[str
         names[column] = _sorted_classes(trained)
         if unseen := _sorted_classes(tested - trained):
             notes.append(
-                f"class column {column!r}: {', '.join(unseen)} occur(s) in no training sample and will always be named wrongly"
+                f"class column {column!r}: {', '.join(unseen)} occur(s) in no training sample and will always"
+                " be named wrongly"
             )
     return names
 
 
-def _vocabulary(cache: FeatureCache, config: TrainingConfig, samples: Sequence[Sample], notes: list[str]) -> Vocabulary:
+def _vocabulary(
+    cache: FeatureCache, config: TrainingConfig, samples: Sequence[Sample], notes: list[str]
+) -> Vocabulary:
     for sample in cache.samples:
         if reserved := set(sample.words) & set(RESERVED):
             raise TrainingError(
-                f"{cache.path}: the caption of {sample.sample_id} contains {', '.join(sorted(reserved))}, which only training "
-                "puts there; take it out of the annotations and extract again"
+                f"{cache.path}: the caption of {sample.sample_id} contains {', '.join(sorted(reserved))},"
+                " which only training puts there; take it out of the annotations and extract again"
             )
     if config.vocabulary is None:
         return Vocabulary.of(sample.caption for sample in samples if sample.caption)
     vocabulary = Vocabulary.from_paper(config.vocabulary)
     notes.append(
-        f"the {len(vocabulary):,} words of {config.vocabulary} are used; words of test captions may be among them"
+        f"the {len(vocabulary):,} words of {config.vocabulary} are used; words of test captions may be among"
+        " them"
     )
     return vocabulary
 
 
 def _class_numbers(column: str, names: list[str], samples: Sequence[Sample]) -> torch.Tensor:
     numbers = {name: number for number, name in enumerate(names)}
-    return torch.tensor([numbers.get(sample.classes.get(column), NO_CLASS) for sample in samples], dtype=torch.int64)
+    return torch.tensor(
+        [numbers.get(sample.classes.get(column), NO_CLASS) for sample in samples], dtype=torch.int64
+    )
 
 
 def _sorted_classes(names: set[str]) -> list[str]:

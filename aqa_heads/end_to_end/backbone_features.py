@@ -49,9 +49,11 @@ class BackboneFeatures:
         self._frames, self._batch_size = frames, batch_size
 
     def with_features(self, data: TrainingData, names: Sequence[str]) -> TrainingData:
-        """`data` with the features that the backbone gives now, for the splits that are named; all processes take part.
+        """`data` with the features that the backbone gives now, for the splits that are named; all processes
+        take part.
 
-        They are computed as extraction does it, in float32, so that they are what a cache made with this backbone holds.
+        They are computed as extraction does it, in float32, so that they are what a cache made with this
+        backbone holds.
         """
         fresh = {}
         for name in names:
@@ -64,12 +66,16 @@ class BackboneFeatures:
         return replace(data, **fresh)
 
     def of_sample(self, name: str, index: int) -> torch.Tensor:
-        """Those of the plain view of one sample of the split `name`, `(clips, dim)`; by this process alone."""
+        """Those of the plain view of one sample of the split `name`, `(clips, dim)`; by this process
+        alone.
+        """
         alone = Processes(self.processes.device)
         return self._infer(SharedClips(self._frames[name], [index], None, self.preprocessing, alone))
 
     def _infer(self, clips: SharedClips) -> torch.Tensor:
-        """Features of this process's clips, `(clips, dim)` float32, in batches of the largest size that memory holds."""
+        """Features of this process's clips, `(clips, dim)` float32, in batches of the largest size that
+        memory holds.
+        """
         device = self.processes.device
         ready = for_inference(copy.deepcopy(self.backbone), device, torch.float32)
         with products_in("fp32", device):

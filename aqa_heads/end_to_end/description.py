@@ -56,22 +56,24 @@ def tuning_notes(
     notes = check_precision(tuning.precision, device, trains_itself(config))
     if weights.random:
         notes.append(
-            f"the backbone starts from {weights.origin.replace('random', 'random weights')}: what comes of it shows that training works, not "
-            "what a trained backbone can do"
+            f"the backbone starts from {weights.origin.replace('random', 'random weights')}: what comes of it"
+            " shows that training works, not what a trained backbone can do"
         )
     if weights.learned:
         notes.append(
-            f"the backbone was fine-tuned before ({weights.name}), on {len(weights.learned['trained_on'])} samples: whatever is tested must not "
-            "be among them"
+            f"the backbone was fine-tuned before ({weights.name}), on {len(weights.learned['trained_on'])}"
+            " samples: whatever is tested must not be among them"
         )
     if frozen := record["frozen_layers"]:
         notes.append(
-            f"{', '.join(frozen)} keep their weights: {record['trained_parameters'] / record['parameters']:.0%} of the backbone's "
-            "parameters are trained"
+            f"{', '.join(frozen)} keep their weights:"
+            f" {record['trained_parameters'] / record['parameters']:.0%} of the backbone's parameters are"
+            " trained"
         )
     if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in backbone.modules()):
         notes.append(
-            "batch norm keeps the statistics that came with the weights (--batch-norm chunk: those of each chunk of clips)"
+            "batch norm keeps the statistics that came with the weights (--batch-norm chunk: those of each"
+            " chunk of clips)"
             if tuning.batch_norm == "frozen"
             else f"batch norm takes the statistics of each chunk of {record['clip_chunk']} clips"
         )
@@ -79,15 +81,18 @@ def tuning_notes(
 
 
 def edge_notes(train: FrameViews, sample_ids: list[str], views: int) -> list[str]:
-    """Samples that cannot be shifted as far as asked: their video ends, or a sample begins that is held out."""
+    """Samples that cannot be shifted as far as asked: their video ends, or a sample begins that is held
+    out.
+    """
     counts = train.counts
     lacking = [index for index in range(len(train)) if counts[index] < views]
     if not lacking:
         return []
     first = lacking[0]
     return [
-        f"{len(lacking)} of {len(train)} training samples are next to the end of their video, or to a sample that is held out, and are augmented in fewer than the {views} ways "
-        f"(first: {sample_ids[first]} in {counts[first]})"
+        f"{len(lacking)} of {len(train)} training samples are next to the end of their video, or to a sample"
+        f" that is held out, and are augmented in fewer than the {views} ways (first: {sample_ids[first]} in"
+        f" {counts[first]})"
     ]
 
 
@@ -96,6 +101,6 @@ def skipped_notes(tuner: FineTuner, precision: str) -> list[str]:
     if not tuner.skipped:
         return []
     return [
-        f"{tuner.skipped} of {tuner.steps} steps were left out, as a gradient was not finite in {precision}; a few of the first, while its "
-        "scale is found, are usual"
+        f"{tuner.skipped} of {tuner.steps} steps were left out, as a gradient was not finite in {precision};"
+        " a few of the first, while its scale is found, are usual"
     ]

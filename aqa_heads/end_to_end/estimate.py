@@ -22,7 +22,8 @@ def check_duration(
 ) -> None:
     """Refuse what would take days on a CPU: it is meant for a GPU, and a person should know before they wait.
 
-    Black clips are really forwarded and sent back, and cached features through the heads; no weight and no statistic changes.
+    Black clips are really forwarded and sent back, and cached features through the heads; no weight and no
+    statistic changes.
 
     Args:
         data: with the features of the cache, on the model's device.
@@ -43,9 +44,9 @@ def check_duration(
     epoch = backbone * (trained + _EVALUATED * evaluated) / tuner.processes.count + heads * steps
     if epochs * epoch > MAX_CPU_DAYS * _DAY:
         raise TrainingError(
-            f"on this CPU, {epochs} epochs of {trained:,} clips would take about {epochs * epoch / _DAY:.1f} days ({trained / epoch:.2f} clips "
-            f"a second; more than {MAX_CPU_DAYS:g} days are not begun). Use a GPU, fewer --epochs, a later --freeze-until, or cached "
-            "features, which take minutes"
+            f"on this CPU, {epochs} epochs of {trained:,} clips would take about {epochs * epoch / _DAY:.1f}"
+            f" days ({trained / epoch:.2f} clips a second; more than {MAX_CPU_DAYS:g} days are not begun)."
+            " Use a GPU, fewer --epochs, a later --freeze-until, or cached features, which take minutes"
         )
 
 

@@ -31,9 +31,10 @@ class FineTuner:
 
     Attributes:
         modules (nn.ModuleDict): all that is trained.
-        optimisers (list): one AdamW with a learning rate for the backbone, one for encoder and heads and one for the captioner;
-            an encoder that has its own optimiser beside it.
-        steps (int): so far; skipped (int): those of them that were not taken, as a gradient was not finite in fp16.
+        optimisers (list): one AdamW with a learning rate for the backbone, one for encoder and heads and one
+            for the captioner; an encoder that has its own optimiser beside it.
+        steps (int): so far; skipped (int): those of them that were not taken, as a gradient was not finite in
+            fp16.
     """
 
     def __init__(
@@ -59,7 +60,11 @@ class FineTuner:
         )
         heads = {name: module for part in model.parts.values() for name, module in part.items()}
         self.modules = nn.ModuleDict({"backbone": backbone, **heads})
-        spoken = {id(parameter) for parameter in model.captioner.parameters()} if model.captioner is not None else set()
+        spoken = (
+            {id(parameter) for parameter in model.captioner.parameters()}
+            if model.captioner is not None
+            else set()
+        )
         ordinary = ordinary_parameters(model)
         groups = (
             (config.fine_tuning.backbone_lr, [p for p in backbone.parameters() if p.requires_grad]),
@@ -80,16 +85,20 @@ class FineTuner:
 
     @property
     def part_name(self) -> str:
-        """What the one part is called: it is chosen by the score if there is one, else by the classes, else by the captions."""
+        """What the one part is called: it is chosen by the score if there is one, else by the classes, else
+        by the captions.
+        """
         return "captioner" if self.model.heads is None else "model"
 
-    def step(self, split: Split, chosen: Sequence[int], views: Sequence[int], seed: int) -> tuple[Loss, Batch]:
+    def step(
+        self, split: Split, chosen: Sequence[int], views: Sequence[int], seed: int
+    ) -> tuple[Loss, Batch]:
         """Train on the samples `chosen`, each in its view; every process gives the same.
 
-        Each process runs the backbone on the clips of its share. The heads, which are small beside it, all run on all samples:
-        so each loss is divided by how many samples of the whole step have the label, and only the backbone's gradient has to be
-        summed over the processes. On a CPU all end with the same weights; on GPUs the last bits of the heads may part until
-        `Processes.equalise`.
+        Each process runs the backbone on the clips of its share. The heads, which are small beside it, all
+        run on all samples: so each loss is divided by how many samples of the whole step have the label, and
+        only the backbone's gradient has to be summed over the processes. On a CPU all end with the same
+        weights; on GPUs the last bits of the heads may part until `Processes.equalise`.
 
         Args:
             views: per sample of the split the number of its view.
@@ -114,7 +123,8 @@ class FineTuner:
                 return loss, batch
             loss.total.backward()
         first = sum(clips.counts[: self.processes.rank])
-        # Heads and loss need no factor: only the backbone computes in fp16, and a power of two changes no other bit.
+        # Heads and loss need no factor: only the backbone computes in fp16, and a power of two changes no
+        # other bit.
         factor = self._scaler.scale(torch.ones((), device=self._device))
         with products_in(self._tuning.precision, self._device):
             features.backward(leaf.grad[first : first + len(mine)] * factor)
@@ -126,7 +136,9 @@ class FineTuner:
         self._take_step()
         return loss, batch
 
-    def recomputed(self, load: Callable[[int, int], torch.Tensor], clips: int, seed: int = 0) -> RecomputedFeatures:
+    def recomputed(
+        self, load: Callable[[int, int], torch.Tensor], clips: int, seed: int = 0
+    ) -> RecomputedFeatures:
         """The features of so many clips that `load` gives, and the way back to the backbone."""
         return RecomputedFeatures(
             self.backbone,
@@ -168,7 +180,9 @@ class FineTuner:
 
 
 def chunk_of(config: TrainingConfig, device: torch.device) -> int:
-    """Clips at a time: as many as asked for, else by the device; one beside an encoder that fills the memory as it is."""
+    """Clips at a time: as many as asked for, else by the device; one beside an encoder that fills the memory
+    as it is.
+    """
     return config.fine_tuning.clip_chunk or (1 if trains_itself(config) else CLIP_CHUNKS[device.type])
 
 

@@ -1,4 +1,6 @@
-"""The epochs of an end-to-end run: trained, validated, kept at its best, and able to go on from the middle of one."""
+"""The epochs of an end-to-end run: trained, validated, kept at its best, and able to go on from the middle of
+one.
+"""
 
 import time
 from collections.abc import Mapping
@@ -26,7 +28,8 @@ _STEP = 3
 class Fitting:
     """Everything of a run that changes from step to step.
 
-    What is random in a step follows from seed, epoch and step alone, so an interrupted run goes on as if it had not been.
+    What is random in a step follows from seed, epoch and step alone, so an interrupted run goes on as if it
+    had not been.
 
     Args:
         data: with the features of the backbone as it starts, on its device.
@@ -49,7 +52,10 @@ class Fitting:
         self._processes, self._work, self._kept = tuner.processes, work, kept
         self._train = replace(data.train, views=frames)
         self._part = Part(
-            tuner.part_name, tuner.modules, tuner.optimisers, BestWeights(work.path / BEST.format(tuner.part_name))
+            tuner.part_name,
+            tuner.modules,
+            tuner.optimisers,
+            BestWeights(work.path / BEST.format(tuner.part_name)),
         )
         if config.fine_tuning.warm_start is not None:
             self._part.start = "these are the warm start's weights, training the backbone improved nothing"
@@ -75,7 +81,11 @@ class Fitting:
         part, config = self._part, self._config
         self._processes.equalise(self._tuner.backbone, self._tuner.model)
         warm = config.fine_tuning.warm_start is not None
-        if not self._resumed and len(self._data.val) and (warm or start_may_be_best(self._tuner.model, self._data)):
+        if (
+            not self._resumed
+            and len(self._data.val)
+            and (warm or start_may_be_best(self._tuner.model, self._data))
+        ):
             self._judge(0, self._data)
         made = 0
         for number in range(len(self.epochs) + 1, config.epochs + 1):
@@ -128,7 +138,9 @@ class Fitting:
         return made
 
     def _judge(self, number: int, data: TrainingData) -> dict[str, float | None]:
-        """The columns of an `Epoch` that are measured after it; the first process evaluates and decides for all."""
+        """The columns of an `Epoch` that are measured after it; the first process evaluates and decides for
+        all.
+        """
         part, row = self._part, None
         with self._processes.agree():
             if self._processes.main:

@@ -10,13 +10,17 @@ from aqa_cache.frame_store.store import FrameStore
 
 
 class FrameViews:
-    """The clips of a split's samples, as frames, in all views that there are of them; takes the place of `feature_views.Views`.
+    """The clips of a split's samples, as frames, in all views that there are of them; takes the place of
+    `feature_views.Views`.
 
     Args:
-        views: per sample those that are given, in this order, as far as they are in the video; None: the plain one.
+        views: per sample those that are given, in this order, as far as they are in the video; None: the
+            plain one.
     """
 
-    def __init__(self, frames: FrameStore, samples: Sequence[Sample], views: Sequence[Sequence[View]] | None = None):
+    def __init__(
+        self, frames: FrameStore, samples: Sequence[Sample], views: Sequence[Sequence[View]] | None = None
+    ):
         self._frames, self._ids = frames, [sample.sample_id for sample in samples]
         self._available = []
         for name, wanted in zip(self._ids, views or [(PLAIN,)] * len(samples), strict=True):
@@ -36,7 +40,9 @@ class FrameViews:
         return self._frames.count(self._ids[index])
 
     def clip(self, index: int, view: int, number: int) -> np.ndarray:
-        """Clip `number` of sample `index` in the `view`-th view that it has, `(clip_len, size, size, 3)` uint8 RGB."""
+        """Clip `number` of sample `index` in the `view`-th view that it has, `(clip_len, size, size, 3)`
+        uint8 RGB.
+        """
         return self._frames.clip(self._ids[index], self._available[index][view], number)
 
 
@@ -46,7 +52,8 @@ def views_apart(
     held_out: Sequence[Sample],
     frames: Mapping[str, tuple[int, int]],
 ) -> list[tuple[View, ...]]:
-    """Per sample the views that, shifted, show no frame of one that is held out; those that are not shifted always stay.
+    """Per sample the views that, shifted, show no frame of one that is held out; those that are not shifted
+    always stay.
 
     Args:
         frames: by sample_id the first frame, and the one behind the last, of its plain view.
@@ -59,4 +66,6 @@ def views_apart(
         first, end = (place + shift for place in frames[sample.sample_id])
         return all(end <= start or stop <= first for start, stop in by_video.get(sample.video, ()))
 
-    return [tuple(view for view in views if not view.shift or apart(sample, view.shift)) for sample in samples]
+    return [
+        tuple(view for view in views if not view.shift or apart(sample, view.shift)) for sample in samples
+    ]

@@ -1,4 +1,6 @@
-"""Several processes that train one model together, as torchrun starts them: who does what, and what they tell each other."""
+"""Several processes that train one model together, as torchrun starts them: who does what, and what they tell
+each other.
+"""
 
 import itertools
 import os
@@ -26,13 +28,16 @@ _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
 
 
 class Processes:
-    """The processes of one run. With a single one, which is what there is without torchrun, nothing is exchanged.
+    """The processes of one run. With a single one, which is what there is without torchrun, nothing is
+    exchanged.
 
-    A context manager, in which they are connected. All of them call the same methods in the same order; a process that ends
-    meanwhile gives the others an error. All values come out equal to the bit in every process.
+    A context manager, in which they are connected. All of them call the same methods in the same order; a
+    process that ends meanwhile gives the others an error. All values come out equal to the bit in every
+    process.
 
     Args:
-        device: as `aqa_cache.machine.devices.pick_device` gave it. On GPUs each process has its own, that of its number on the machine.
+        device: as `aqa_cache.machine.devices.pick_device` gave it. On GPUs each process has its own, that of
+            its number on the machine.
         rank: its number among all `count` of them, from 0.
         local_rank: its number among the `local_count` on this machine, from 0.
 
@@ -42,7 +47,12 @@ class Processes:
     """
 
     def __init__(
-        self, device: torch.device, rank: int = 0, count: int = 1, local_rank: int = 0, local_count: int | None = None
+        self,
+        device: torch.device,
+        rank: int = 0,
+        count: int = 1,
+        local_rank: int = 0,
+        local_count: int | None = None,
     ):
         self.device = device
         self.rank = rank
@@ -53,7 +63,9 @@ class Processes:
         self._group: dist.ProcessGroup | None = None  # of tensors; None: gloo, as for everything else
 
     @classmethod
-    def from_environment(cls, device: torch.device, environment: Mapping[str, str] = os.environ) -> "Processes":
+    def from_environment(
+        cls, device: torch.device, environment: Mapping[str, str] = os.environ
+    ) -> "Processes":
         """As torchrun says (`RANK`, `WORLD_SIZE`, …); a single one where it says nothing.
 
         Raises:
@@ -74,8 +86,9 @@ class Processes:
         if wrong:
             read = ", ".join(f"{name}={said[name]}" for name in wrong)
             raise TrainingError(
-                f"the environment says {read}, expected what torchrun sets for each of several processes (numbers, each rank below its "
-                "count, and the first machine's address); start them with torchrun, or, for a single process, unset RANK and WORLD_SIZE"
+                f"the environment says {read}, expected what torchrun sets for each of several processes"
+                " (numbers, each rank below its count, and the first machine's address); start them with"
+                " torchrun, or, for a single process, unset RANK and WORLD_SIZE"
             )
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         return cls(device, *(int(said[name]) for name in names))
@@ -117,7 +130,9 @@ class Processes:
             dist.destroy_process_group()
 
     def share(self, items: Sequence[_T]) -> list[_T]:
-        """Those of the items that are this process's to do: all of them once over all processes, none twice."""
+        """Those of the items that are this process's to do: all of them once over all processes, none
+        twice.
+        """
         return list(items[self.rank :: self.count])
 
     def gather(self, value: _T) -> list[_T]:
@@ -163,8 +178,8 @@ class Processes:
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give every parameter the sum of its gradients over the processes, in place.
 
-        A process that has none for a parameter adds nothing to it and has the sum afterwards; where no process has one, it stays
-        None, as it does in a single process that sees all samples.
+        A process that has none for a parameter adds nothing to it and has the sum afterwards; where no
+        process has one, it stays None, as it does in a single process that sees all samples.
         """
         if self._alone:
             return
@@ -175,7 +190,8 @@ class Processes:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self._in_buckets(
-            [parameter.grad for parameter in summed], lambda values: dist.all_reduce(values, group=self._group)
+            [parameter.grad for parameter in summed],
+            lambda values: dist.all_reduce(values, group=self._group),
         )
 
     def equalise(self, *modules: nn.Module) -> None:
@@ -183,16 +199,23 @@ class Processes:
         if self._alone:
             return
         tensors = [
-            tensor.detach() for module in modules for part in (module.parameters(), module.buffers()) for tensor in part
+            tensor.detach()
+            for module in modules
+            for part in (module.parameters(), module.buffers())
+            for tensor in part
         ]
         # As bytes, which every backend can send, whatever the dtype.
-        self._in_buckets(tensors, lambda values: dist.broadcast(values.view(torch.uint8), src=0, group=self._group))
+        self._in_buckets(
+            tensors, lambda values: dist.broadcast(values.view(torch.uint8), src=0, group=self._group)
+        )
 
     @contextmanager
     def agree(self) -> Iterator[None]:
-        """Where the block raises an AqaError in any process, it does in all, so that none waits for ever for one that has ended.
+        """Where the block raises an AqaError in any process, it does in all, so that none waits for ever for
+        one that has ended.
 
-        It is the error of the first of them that has one: the main process says it, the others raise a `SaidElsewhere`. The block
+        It is the error of the first of them that has one: the main process says it, the others raise a
+        `SaidElsewhere`. The block
         must not exchange anything: a process that fails in it would answer another question than it is asked.
         """
         mine: AqaError | None = None
@@ -213,41 +236,48 @@ class Processes:
 
     @property
     def _alone(self) -> bool:
-        """Whether there is nobody to exchange anything with; asserts in a single process, too, what several would stumble over."""
+        """Whether there is nobody to exchange anything with; asserts in a single process, too, what several
+        would stumble over.
+        """
         assert not self._agreeing, "nothing can be exchanged inside agree()"
         return self.count == 1
 
     def _connect(self) -> None:
         try:
-            # The store by itself: who does not come within minutes does not come, however long they may be busy later.
+            # The store by itself: who does not come within minutes does not come, however long they may be
+            # busy later.
             store, rank, count = next(dist.rendezvous("env://", self.rank, self.count, timeout=_START))
-            # torchrun's store outlives a run: what the run before left in it is not to be taken for this one's.
+            # torchrun's store outlives a run: what the run before left in it is not to be taken for this
+            # one's.
             store = dist.PrefixStore(f"run {next(_runs)}", store)
             dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=_WAIT)
         except (RuntimeError, ValueError, OSError) as error:
             where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
             raise TrainingError(
-                f"process {self.rank} of {self.count} cannot reach the others at {where} (MASTER_ADDR, MASTER_PORT): "
-                f"{first_line(error)}; check that all are started, and that the address is the first machine's"
+                f"process {self.rank} of {self.count} cannot reach the others at {where} (MASTER_ADDR,"
+                f" MASTER_PORT): {first_line(error)}; check that all are started, and that the address is the"
+                " first machine's"
             ) from None
 
     def _check_device(self, kinds: set[str]) -> None:
         if len(kinds) > 1:
             raise TrainingError(
-                "some of the processes have a GPU and others have none; give --device cpu, or use machines that have"
+                "some of the processes have a GPU and others have none; give --device cpu, or use machines"
+                " that have"
             )
         if self.device.type != "cuda" or self.local_count == 1:
             return
         gpus = torch.cuda.device_count()
         if self.local_count > gpus:
             raise TrainingError(
-                f"{self.local_count} processes were started on a machine with {gpus} GPU(s), and each needs one of its own; give "
-                f"torchrun --nproc-per-node {gpus}, or aqa-train --device cpu"
+                f"{self.local_count} processes were started on a machine with {gpus} GPU(s), and each needs"
+                f" one of its own; give torchrun --nproc-per-node {gpus}, or aqa-train --device cpu"
             )
         if self.device.index not in (None, self.local_rank):
             raise TrainingError(
-                f"device is {self.device}, but {self.local_count} processes run on this machine and each takes a GPU of its own; leave "
-                "--device out, and choose among the GPUs with CUDA_VISIBLE_DEVICES"
+                f"device is {self.device}, but {self.local_count} processes run on this machine and each"
+                " takes a GPU of its own; leave --device out, and choose among the GPUs with"
+                " CUDA_VISIBLE_DEVICES"
             )
 
     @contextmanager
@@ -260,14 +290,17 @@ class Processes:
             # gloo's own words are that a peer has closed its connection, and many.
             why = "" if "gloo" in str(error) else f" ({first_line(error)})"
             raise TrainingError(
-                f"process {self.rank} of {self.count} has lost the others{why}: one of them has ended, and says why "
-                "itself if it could; start all of them again, with --resume to go on"
+                f"process {self.rank} of {self.count} has lost the others{why}: one of them has ended, and"
+                " says why itself if it could; start all of them again, with --resume to go on"
             ) from None
 
-    def _in_buckets(self, tensors: Sequence[torch.Tensor], exchange: Callable[[torch.Tensor], object]) -> None:
+    def _in_buckets(
+        self, tensors: Sequence[torch.Tensor], exchange: Callable[[torch.Tensor], object]
+    ) -> None:
         """Exchange the tensors, in place, flattened into few large ones."""
         for bucket in _buckets(tensors):
-            if len(bucket) == 1 and bucket[0].is_contiguous():  # in place: a copy of a very large one may not fit
+            # in place: a copy of a very large one may not fit
+            if len(bucket) == 1 and bucket[0].is_contiguous():
                 with self._exchange():
                     exchange(bucket[0].view(-1))
                 continue

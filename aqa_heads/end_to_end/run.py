@@ -60,24 +60,27 @@ def fine_tune(
     on_step: Callable[[Step], None] = lambda step: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Run:
-    """Train backbone and heads together and write the run's folder; started by torchrun, by several processes at once.
+    """Train backbone and heads together and write the run's folder; started by torchrun, by several processes
+    at once.
 
-    The folder holds what every run's does, and `backbone.safetensors`, which `aqa-extract --weights` takes. On a CPU the same config
-    gives the same bits, also after an interruption; on a GPU the backward pass of a pooling has no such form.
+    The folder holds what every run's does, and `backbone.safetensors`, which `aqa-extract --weights` takes.
+    On a CPU the same config gives the same bits, also after an interruption; on a GPU the backward pass of a
+    pooling has no such form.
 
     Args:
         config: with `fine_tuning`.
-        say: is given each line that a person should read, before training; of several processes, in the first.
+        say: is given each line that a person should read, before training; of several processes, in the
+            first.
         on_stage: is told what begins: `decoding frames`, `training`, `evaluating`, …
         on_frames: samples whose frames are decoded, of how many, while they are.
         on_step: after every step; on_epoch: when an epoch is over.
 
     Raises:
-        AqaError: the config, the cache, the videos or the run folder cannot be used, a test sample is a training sample too, it would
-            take days, or the loss diverged; the folder is then not written.
+        AqaError: the config, the cache, the videos or the run folder cannot be used, a test sample is a
+            training sample too, it would take days, or the loss diverged; the folder is then not written.
 
-    Source: Parmar & Morris 2019, C3D-AVG-MTL. Differs: in the memory of a few clips (`RecomputedFeatures`), with validation,
-    and with different learning rates for backbone and heads.
+    Source: Parmar & Morris 2019, C3D-AVG-MTL. Differs: in the memory of a few clips (`RecomputedFeatures`),
+    with validation, and with different learning rates for backbone and heads.
 
     Example::
 
@@ -105,7 +108,9 @@ def fine_tune(
             with processes.agree():
                 if processes.main:
                     work = stack.enter_context(
-                        new_run_folder(folder, config.overwrite, config.resume, config.checkpoint_seconds, say)
+                        new_run_folder(
+                            folder, config.overwrite, config.resume, config.checkpoint_seconds, say
+                        )
                     )
             with processes.agree():
                 checkpoint = [last_checkpoint(work, folder, task.identity, listener.say)]
@@ -133,7 +138,9 @@ class _Task:
     listener: Listener
 
     @classmethod
-    def of(cls, asked: TrainingConfig, cache: FeatureCache, processes: Processes, listener: Listener) -> "_Task":
+    def of(
+        cls, asked: TrainingConfig, cache: FeatureCache, processes: Processes, listener: Listener
+    ) -> "_Task":
         tuning = asked.fine_tuning
         weights = _first_then_others(
             processes, lambda: starting_weights(cache.meaning, cache.path, tuning.weights, listener.say)
@@ -145,10 +152,13 @@ class _Task:
             asked_of = identity["fine_tuning"]
             del asked_of["weights"], asked_of["warm_start"], asked_of["clip_chunk"]
             asked_of["weights_sha256"] = weights.sha256
-            if (warm := _sha256_of_run(tuning.warm_start)) is not None:  # it may be gone when the run is resumed
+            # it may be gone when the run is resumed
+            if (warm := _sha256_of_run(tuning.warm_start)) is not None:
                 asked_of["warm_start_sha256"] = warm
             # A chunk's statistics are part of the function, the chunk as such is not.
-            (asked_of if tuning.batch_norm == "chunk" else identity)["clip_chunk"] = chunk_of(config, processes.device)
+            (asked_of if tuning.batch_norm == "chunk" else identity)["clip_chunk"] = chunk_of(
+                config, processes.device
+            )
             identity["processes"] = processes.count
         return cls(asked, config, cache, weights, identity, processes, listener)
 
@@ -218,12 +228,19 @@ def _train(task: _Task, work: Work, checkpoint: list[Mapping | None], stack: Exi
         )
         frames = {name: FrameViews(store, split.samples) for name, split in data.splits.items()}
         frames["train"] = FrameViews(store, data.train.samples, views)
-        edges = edge_notes(frames["train"], [s.sample_id for s in data.train.samples], len(config.fine_tuning.views))
+        edges = edge_notes(
+            frames["train"], [s.sample_id for s in data.train.samples], len(config.fine_tuning.views)
+        )
         for line in edges:
             listener.say(line)
         record["notes"] += edges
         features = BackboneFeatures(
-            made.backbone, frames, task.preprocessing, task.cache.dim, processes, _evaluated_at_once(config, tuner)
+            made.backbone,
+            frames,
+            task.preprocessing,
+            task.cache.dim,
+            processes,
+            _evaluated_at_once(config, tuner),
         )
         listener.on_stage("computing features")
         data = _with_starting_features(task, features, data)
@@ -245,7 +262,9 @@ def _train(task: _Task, work: Work, checkpoint: list[Mapping | None], stack: Exi
 
 def _evaluated_at_once(config: TrainingConfig, tuner: FineTuner) -> int:
     """Clips: as many as in extraction, fewer where memory is what counts."""
-    return min(BATCH_SIZE, tuner.chunk) if trains_itself(config) or config.fine_tuning.clip_chunk else BATCH_SIZE
+    return (
+        min(BATCH_SIZE, tuner.chunk) if trains_itself(config) or config.fine_tuning.clip_chunk else BATCH_SIZE
+    )
 
 
 def _make(task: _Task, checkpoint: Mapping | None) -> _Made:
@@ -261,7 +280,9 @@ def _make(task: _Task, checkpoint: Mapping | None) -> _Made:
     backbone = get_backbone(task.cache.meaning.backbone).build()
     load_weights(backbone, task.cache.meaning.backbone, task.weights)
     frozen = prepare(backbone, tuning.freeze_until, tuning.batch_norm)
-    record["fine_tuning"] |= describe_tuning(config, task.cache, task.weights, backbone, frozen, task.processes)
+    record["fine_tuning"] |= describe_tuning(
+        config, task.cache, task.weights, backbone, frozen, task.processes
+    )
     record["notes"] += tuning_notes(config, task.weights, backbone, record["fine_tuning"], task.device)
     warm = None
     if tuning.warm_start is not None and checkpoint is None:
@@ -274,7 +295,9 @@ def _make(task: _Task, checkpoint: Mapping | None) -> _Made:
 
 
 def _first_then_others(processes: Processes, make: Callable):
-    """What `make` gives, in the first process before it is asked in the others: they find on disk what it has put there."""
+    """What `make` gives, in the first process before it is asked in the others: they find on disk what it has
+    put there.
+    """
     made = None
     for first in (True, False):
         with processes.agree():
@@ -301,7 +324,8 @@ def _frames(task: _Task) -> FrameStore:
     store = FrameStore(path)
     if not set(tuning.views) <= set(store.views):
         raise TrainingError(
-            f"{path}: another run has just decoded frames of another augmentation into it; run again, or give --frames with another name"
+            f"{path}: another run has just decoded frames of another augmentation into it; run again, or give"
+            " --frames with another name"
         )
     return store
 
@@ -319,9 +343,9 @@ def _with_starting_features(task: _Task, features: BackboneFeatures, data: Train
         same = Parity.between(features.of_sample("train", 0).cpu().numpy(), expected)
         if not same.cosine >= MIN_COSINE:
             raise TrainingError(
-                f"{task.cache.path}: the features of {data.train.samples[0].sample_id} made from its video now are not those in the "
-                f"cache (cosine {same.cosine:.4f}, expected at least {MIN_COSINE}): the video has changed, or the cache says something else "
-                "than what made it; extract again"
+                f"{task.cache.path}: the features of {data.train.samples[0].sample_id} made from its video"
+                f" now are not those in the cache (cosine {same.cosine:.4f}, expected at least {MIN_COSINE}):"
+                " the video has changed, or the cache says something else than what made it; extract again"
             )
     return data
 
@@ -351,8 +375,9 @@ def _write(
     model, config, meaning = tuner.model, task.config, task.cache.meaning
     if tuner.steps and tuner.skipped == tuner.steps:
         raise DivergedError(
-            f"none of the {tuner.steps} steps could be taken, as a gradient was not finite in {config.fine_tuning.precision} each time; "
-            "train for more steps, or with --precision bf16, tf32 or fp32"
+            f"none of the {tuner.steps} steps could be taken, as a gradient was not finite in"
+            f" {config.fine_tuning.precision} each time; train for more steps, or with --precision bf16, tf32"
+            " or fp32"
         )
     predictions = predict_splits(model, data, config)
     caption_loss = caption_loss_per_token(model, data.test)
@@ -366,8 +391,12 @@ def _write(
     }
     task.listener.on_stage("writing")
     # Without validation, no epoch was chosen.
-    trained_on, chosen_on = ([sample.sample_id for sample in split.samples] for split in (data.train, data.val))
-    tuned = task.weights.fine_tuned(meaning.backbone, task.preprocessing, meaning.clip_rule, trained_on, chosen_on)
+    trained_on, chosen_on = (
+        [sample.sample_id for sample in split.samples] for split in (data.train, data.val)
+    )
+    tuned = task.weights.fine_tuned(
+        meaning.backbone, task.preprocessing, meaning.clip_rule, trained_on, chosen_on
+    )
     write_tuned_backbone(path, tuner.backbone, tuned)
     tables = result_tables(data, predictions)
     write_run(path, made.record, epochs, tables, summary, data.vocabulary, model)

@@ -49,10 +49,13 @@ class SharedClips:
         return [self._frames.clip(*clip) for clip in self.mine[start:stop]]
 
     def load(self, start: int, stop: int) -> torch.Tensor:
-        """The backbone's input of this process's clips `[start, stop)`, `(clips, 3, clip_len, size, size)` float32 on the device."""
+        """The backbone's input of this process's clips `[start, stop)`, `(clips, 3, clip_len, size, size)`
+        float32 on the device.
+        """
         pixels = torch.from_numpy(np.stack(self.pixels(start, stop)))
         if self._device.type == "cuda":
-            # Pinned, so that the copy waits for its turn on the device and not here: the next chunk is read meanwhile.
+            # Pinned, so that the copy waits for its turn on the device and not here: the next chunk is read
+            # meanwhile.
             pixels = pixels.pin_memory()
         return normalise(pixels.to(self._device, non_blocking=True), self._preprocessing)
 

@@ -26,8 +26,8 @@ def layers_of(module: nn.Module) -> list[str]:
 def prepare(module: nn.Module, freeze_until: str | None, batch_norm: str = "frozen") -> list[str]:
     """Freeze the first layers of a backbone, let the others be trained, and put it in the mode for that.
 
-    "First" is by the order in which the network defines its layers, which for the backbones that come with this program is the
-    order in which a clip goes through them; inside a block it need not be.
+    "First" is by the order in which the network defines its layers, which for the backbones that come with
+    this program is the order in which a clip goes through them; inside a block it need not be.
 
     Args:
         module: is changed; its convolutions keep their weights channels last.
@@ -44,15 +44,17 @@ def prepare(module: nn.Module, freeze_until: str | None, batch_norm: str = "froz
     if freeze_until is not None and freeze_until not in layers:
         nested = next((name for name in reversed(layers) if name not in set(_blocks(module))), None)
         raise TrainingError(
-            f"--freeze-until {freeze_until}: the backbone has no layer of this name with weights; choose one of "
-            f"{', '.join(_blocks(module))}" + (f", or a layer inside them, such as {nested}" if nested else "")
+            f"--freeze-until {freeze_until}: the backbone has no layer of this name with weights; choose one"
+            f" of {', '.join(_blocks(module))}"
+            + (f", or a layer inside them, such as {nested}" if nested else "")
         )
     trained = freeze_until is None
     for name, parameter in module.named_parameters():
         trained = trained or name.startswith(f"{freeze_until}.")
         parameter.requires_grad_(trained)
     for layer in module.modules():
-        if isinstance(layer, nn.Conv3d):  # not the whole module: a network of frames has weights of four dimensions
+        # not the whole module: a network of frames has weights of four dimensions
+        if isinstance(layer, nn.Conv3d):
             layer.to(memory_format=channels_last_3d)
     training_mode(module, batch_norm)
     frozen = [layer for layer in layers if not _is_trained(module.get_submodule(layer))]
@@ -60,12 +62,14 @@ def prepare(module: nn.Module, freeze_until: str | None, batch_norm: str = "froz
 
 
 def training_mode(module: nn.Module, batch_norm: str) -> None:
-    """Training mode, but for frozen layers, which are evaluated wholly: without dropout, with the statistics they have.
+    """Training mode, but for frozen layers, which are evaluated wholly: without dropout, with the statistics
+    they have.
 
     Args:
         module: a backbone that went through `prepare`.
-        batch_norm: `frozen`: every batch norm normalises by the statistics it has and leaves them as they are; its weights are
-            trained. `chunk`: those of layers that are trained normalise by the statistics of the clips at hand, and record them.
+        batch_norm: `frozen`: every batch norm normalises by the statistics it has and leaves them as they
+            are; its weights are trained. `chunk`: those of layers that are trained normalise by the
+            statistics of the clips at hand, and record them.
     """
     assert batch_norm in BATCH_NORMS, batch_norm
     module.train()

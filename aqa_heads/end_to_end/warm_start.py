@@ -23,26 +23,29 @@ def read_warm_start(path: str | Path, record: Mapping, data: TrainingData, same_
         same_backbone: whether that starts from the weights that made the cached features.
 
     Raises:
-        TrainingError: that run had other features, another model, other words, or learned from samples that validate or test here.
+        TrainingError: that run had other features, another model, other words, or learned from samples that
+            validate or test here.
         RunError: there is no such run, or it is damaged.
     """
     run = read_run(path)
     where = f"--warm-start {path}"
     if run.config.get("fine_tuning"):
         raise TrainingError(
-            f"{where}: this run was itself trained end to end; start from its backbone with --weights {path}, and from heads that "
-            "were trained on features of that backbone"
+            f"{where}: this run was itself trained end to end; start from its backbone with --weights {path},"
+            " and from heads that were trained on features of that backbone"
         )
     theirs, ours = (config["features"]["fingerprint"] for config in (run.config, record))
     if theirs != ours:
         raise TrainingError(
-            f"{where}: its features are not those of {record['features']['path']} (fingerprint {theirs[:12]}…, expected {ours[:12]}…): "
-            "another backbone, other weights, other clips or other preprocessing. Train it on this cache first, without --end-to-end"
+            f"{where}: its features are not those of {record['features']['path']} (fingerprint"
+            f" {theirs[:12]}…, expected {ours[:12]}…): another backbone, other weights, other clips or other"
+            " preprocessing. Train it on this cache first, without --end-to-end"
         )
     if not same_backbone:
         raise TrainingError(
-            f"{where}: its heads know the features of the weights that made {record['features']['path']}, but --weights names others; leave "
-            "one of the two out, or extract features with those weights and train the heads on them first"
+            f"{where}: its heads know the features of the weights that made {record['features']['path']}, but"
+            " --weights names others; leave one of the two out, or extract features with those weights and"
+            " train the heads on them first"
         )
     _check_samples(run, data, where)
     words = None if data.vocabulary is None else data.vocabulary.words
@@ -55,9 +58,13 @@ def read_warm_start(path: str | Path, record: Mapping, data: TrainingData, same_
         if run.config.get(name) != record[name]
     ]
     if words != known:
-        different.append(f"its vocabulary has {len(known or ())} words, this one {len(words or ())}, and they differ")
+        different.append(
+            f"its vocabulary has {len(known or ())} words, this one {len(words or ())}, and they differ"
+        )
     if different:
-        raise TrainingError(f"{where}: is another model ({'; '.join(different)}); give the options of that run")
+        raise TrainingError(
+            f"{where}: is another model ({'; '.join(different)}); give the options of that run"
+        )
     return run
 
 
@@ -73,9 +80,14 @@ def start_warm(model: AqaModel, run: Run) -> str:
 def _check_samples(run: Run, data: TrainingData, where: str) -> None:
     ours = {sample.sample_id: name for name, split in data.splits.items() for sample in split.samples}
     used = {"train": ("val", "test"), "val": ("test",)}  # what chose its epoch is not to test either
-    seen = [row["sample_id"] for row in run.predictions if ours.get(row["sample_id"]) in used.get(row["split"], ())]
+    seen = [
+        row["sample_id"]
+        for row in run.predictions
+        if ours.get(row["sample_id"]) in used.get(row["split"], ())
+    ]
     if seen:
         raise TrainingError(
-            f"{where}: it was trained or chosen on {len(seen)} sample(s) that validate or test here ({some(seen)}), which it must not know; "
-            f"give the split of that run: --seed {run.config.get('seed')}, and the same --folds, --protocol and --validation"
+            f"{where}: it was trained or chosen on {len(seen)} sample(s) that validate or test here"
+            f" ({some(seen)}), which it must not know; give the split of that run: --seed"
+            f" {run.config.get('seed')}, and the same --folds, --protocol and --validation"
         )

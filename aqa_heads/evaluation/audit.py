@@ -1,7 +1,8 @@
-"""What a result on these samples and this split can be worth, before anything is trained: leaks, floors, ceiling, labels.
+"""What a result on these samples and this split can be worth, before anything is trained: leaks, floors,
+ceiling, labels.
 
-Only leaks are faults. Everything else is said so that a number can be read: which predictions need no video at all, how well
-a judge does, which scores contradict their judges, whether the captions give the score away.
+Only leaks are faults. Everything else is said so that a number can be read: which predictions need no video
+at all, how well a judge does, which scores contradict their judges, whether the captions give the score away.
 """
 
 import math
@@ -70,7 +71,8 @@ class SpokenScores:
     Args:
         n: samples with a caption and a score.
         stated: how many of these captions contain the score.
-        by_chance: how many would, on average, if each caption were given the score of a sample drawn at random.
+        by_chance: how many would, on average, if each caption were given the score of a sample drawn at
+            random.
         examples: sample_ids of the first few.
     """
 
@@ -86,12 +88,14 @@ class Audit:
 
     Args:
         samples: how many, by split; `unused` for those in none.
-        leaks: samples that share frames with a sample of another split, and test samples that the backbone was fine-tuned or chosen
-            on. The only fault there is.
-        shared_groups: by pair of splits, `groups` (names that both have) and `samples` (of the second split, in them).
+        leaks: samples that share frames with a sample of another split, and test samples that the backbone
+            was fine-tuned or chosen on. The only fault there is.
+        shared_groups: by pair of splits, `groups` (names that both have) and `samples` (of the second split,
+            in them).
         groups: how many each split has.
         neighbours: see `aqa_heads.data.leaks.neighbours`.
-        floors, ceiling: see `aqa_heads.evaluation.floors`; on the test samples, the ceiling without any on all samples.
+        floors, ceiling: see `aqa_heads.evaluation.floors`; on the test samples, the ceiling without any on
+            all samples.
         score_rules: one per size of panel that has a rule.
         spoken_scores: None where no sample has both caption and score.
         missing: by column, how many samples lack it, by split.
@@ -120,11 +124,16 @@ class Audit:
         if not self.leaks:
             return None
         sentences = []
-        for (other, mine), leaks in _by_pair([leak for leak in self.leaks if leak.why not in OF_BACKBONE]).items():
+        for (other, mine), leaks in _by_pair(
+            [leak for leak in self.leaks if leak.why not in OF_BACKBONE]
+        ).items():
             found = [f"{leak.sample_id} with {leak.other}{_frames_in_common(leak)}" for leak in leaks]
-            why = ", ".join(f"{count:,} with {why}" for why, count in Counter(leak.why for leak in leaks).items())
+            why = ", ".join(
+                f"{count:,} with {why}" for why, count in Counter(leak.why for leak in leaks).items()
+            )
             sentences.append(
-                f"{_of(len(leaks), self.samples[mine], f'{mine} samples')} also in {other} ({why}): {some(found)}"
+                f"{_of(len(leaks), self.samples[mine], f'{mine} samples')} also in {other} ({why}):"
+                f" {some(found)}"
             )
         for why in OF_BACKBONE:
             if names := [leak.sample_id for leak in self.leaks if leak.why == why]:
@@ -133,14 +142,18 @@ class Audit:
 
     @property
     def tuned_validation_line(self) -> str | None:
-        """The validation samples that the backbone was fine-tuned on, in a sentence; None where there is none."""
+        """The validation samples that the backbone was fine-tuned on, in a sentence; None where there is
+        none.
+        """
         if not self.tuned_validation:
             return None
         line = _backbone_line(self.tuned_validation, self.samples["val"], "val", FINE_TUNED)
         return f"{line}: what is chosen on the held-out samples is chosen too easily"
 
     def findings(self) -> list[tuple[str, str]]:
-        """Topic and sentence, in the order in which a person wants to read them; floors and ceiling among them."""
+        """Topic and sentence, in the order in which a person wants to read them; floors and ceiling among
+        them.
+        """
         found = [
             ("samples", _samples_line(self.samples)),
             ("leaks", self.leak_line or _no_leak_line(self.samples)),
@@ -170,11 +183,13 @@ def audit(
 
     Args:
         samples: with unique sample_ids.
-        split: `train`, `val` or `test` by sample_id; samples that it lacks, or that have None, are in no split.
-            Without it, the samples' own.
-        frames: `[start, end)` in the video that the features of a sample were really made of, by sample_id, where that
-            is known (`frames_of_features`); else what is annotated. A sample without frames is its whole video.
-        tuned: what the backbone was fine-tuned on (`aqa_cache.cache_file.meaning.Meaning.tuned`); None or empty: it was not.
+        split: `train`, `val` or `test` by sample_id; samples that it lacks, or that have None, are in no
+            split. Without it, the samples' own.
+        frames: `[start, end)` in the video that the features of a sample were really made of, by sample_id,
+            where that is known (`frames_of_features`); else what is annotated. A sample without frames is its
+            whole video.
+        tuned: what the backbone was fine-tuned on (`aqa_cache.cache_file.meaning.Meaning.tuned`); None or
+            empty: it was not.
 
     10,000 samples with captions take a second or two.
     """
@@ -219,7 +234,10 @@ def _shared_groups(sides: Mapping[str, Sequence[Sample]]) -> dict[str, dict]:
 def _score_rules(samples: Sequence[Sample]) -> list[ScoreRule]:
     panels = defaultdict(list)
     for sample in samples:
-        if (judges := len(_given(sample))) in _COUNTED_MARKS and None not in (sample.difficulty, sample.final_score):
+        if (judges := len(_given(sample))) in _COUNTED_MARKS and None not in (
+            sample.difficulty,
+            sample.final_score,
+        ):
             panels[judges].append(sample)
     return [_score_rule(judges, rows) for judges, rows in sorted(panels.items())]
 
@@ -258,13 +276,22 @@ def _spoken_scores(samples: Sequence[Sample]) -> SpokenScores | None:
 
 
 def _telling(number: float, sample: Sample) -> bool:
-    """Whether a number in the caption could only be the score: not a small count, the difficulty, or a mark."""
+    """Whether a number in the caption could only be the score: not a small count, the difficulty, or a
+    mark.
+    """
     return (number >= 10 or number % 1 > 0) and number != sample.difficulty and number not in sample.judges
 
 
 def _missing(sides: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, int]]:
     classes = class_names(sample for rows in sides.values() for sample in rows)
-    columns = ["final_score", "difficulty", "judges", "group", "caption", *(CLASS_PREFIX + name for name in classes)]
+    columns = [
+        "final_score",
+        "difficulty",
+        "judges",
+        "group",
+        "caption",
+        *(CLASS_PREFIX + name for name in classes),
+    ]
     return {
         column: {side: sum(not _has(sample, column) for sample in rows) for side, rows in sides.items()}
         for column in columns
@@ -286,12 +313,16 @@ def _by_pair(leaks: Sequence[Leak]) -> dict[tuple[str, str], list[Leak]]:
 
 def _backbone_line(names: Sequence[str], total: int, side: str, why: str) -> str:
     what = "the backbone was fine-tuned on" if why == FINE_TUNED else "an epoch of the backbone was chosen on"
-    return f"{_of(len(names), total, f'{side} samples')}, by sample_id, among those that {what}: {some(names)}"
+    return (
+        f"{_of(len(names), total, f'{side} samples')}, by sample_id, among those that {what}: {some(names)}"
+    )
 
 
 def _frames_in_common(leak: Leak) -> str:
     return (
-        f" ({leak.frames:,} frame{'s' if leak.frames > 1 else ''})" if leak.frames and leak.why != SAME_FRAMES else ""
+        f" ({leak.frames:,} frame{'s' if leak.frames > 1 else ''})"
+        if leak.frames and leak.why != SAME_FRAMES
+        else ""
     )
 
 
@@ -317,12 +348,14 @@ def _group_lines(found: Audit) -> list[str]:
             lines.append(f"{first} and {second} share no group")
             continue
         lines.append(
-            f"{_of(len(shared['groups']), found.groups[second], f'{second} groups')} also in {first}, with "
-            f"{shared['samples']:,} of {found.samples[second]:,} {second} samples ({some(shared['groups'])}): "
-            + _SHARED_MEANS[pair]
+            f"{_of(len(shared['groups']), found.groups[second], f'{second} groups')} also in {first}, with"
+            f" {shared['samples']:,} of {found.samples[second]:,} {second} samples"
+            f" ({some(shared['groups'])}): " + _SHARED_MEANS[pair]
         )
     if not any(found.groups.values()):
-        lines.append("none are given: whether a competition or person is on both sides of the split cannot be seen")
+        lines.append(
+            "none are given: whether a competition or person is on both sides of the split cannot be seen"
+        )
     return lines
 
 
@@ -330,8 +363,9 @@ def _neighbour_lines(found: Mapping | None) -> list[str]:
     if not found or not found["n"]:
         return []
     return [
-        f"{found['n']:,} of {found['of']:,} test samples come just before or after a training sample in the same video, "
-        f"{found['smallest']:,.0f} frames apart at the least and {found['median']:,.0f} in the middle"
+        f"{found['n']:,} of {found['of']:,} test samples come just before or after a training sample in the"
+        f" same video, {found['smallest']:,.0f} frames apart at the least and {found['median']:,.0f} in the"
+        " middle"
     ]
 
 
@@ -344,7 +378,8 @@ def _floor_line(floors: Mapping[str, Mapping | None]) -> str:
     ]
     if not had:
         return (
-            "none can be had: they need training and test samples with a final_score, and difficulty, groups or classes"
+            "none can be had: they need training and test samples with a final_score, and difficulty, groups"
+            " or classes"
         )
     return f"Spearman without seeing a video: {', '.join(had)}"
 
@@ -354,8 +389,8 @@ def _ceiling_line(ceiling: Mapping | None) -> str:
         return ""
     by = "difficulty x mark" if ceiling["times_difficulty"] else "mark"
     return (
-        f"one judge against the others: Spearman {_rho(ceiling['spearman'])} (mean of {ceiling['judges']} judges, "
-        f"{_rho(ceiling['lowest'])} to {_rho(ceiling['highest'])}; {by}, {ceiling['n']:,} samples)"
+        f"one judge against the others: Spearman {_rho(ceiling['spearman'])} (mean of {ceiling['judges']}"
+        f" judges, {_rho(ceiling['lowest'])} to {_rho(ceiling['highest'])}; {by}, {ceiling['n']:,} samples)"
     )
 
 
@@ -364,8 +399,8 @@ def _rule_lines(rules: Sequence[ScoreRule]) -> list[str]:
     for rule in rules:
         if not rule.applies:
             lines.append(
-                f"{rule.rule} holds for only {rule.holds:,} of {rule.n:,} samples with {rule.judges} marks, so another "
-                "rule made these scores and they are not checked"
+                f"{rule.rule} holds for only {rule.holds:,} of {rule.n:,} samples with {rule.judges} marks,"
+                " so another rule made these scores and they are not checked"
             )
         else:
             but = f", not for {some(rule.contradicting)}" if rule.contradicting else ""
@@ -379,8 +414,9 @@ def _caption_lines(spoken: SpokenScores | None) -> list[str]:
     if not spoken.stated:
         return [f"none of {spoken.n:,} states the sample's own score"]
     return [
-        f"{spoken.stated:,} of {spoken.n:,} state the sample's own score ({spoken.by_chance:,.1f} would by chance), such as "
-        f"those of {', '.join(spoken.examples)}: a model that is given them is given the answer"
+        f"{spoken.stated:,} of {spoken.n:,} state the sample's own score ({spoken.by_chance:,.1f} would by"
+        f" chance), such as those of {', '.join(spoken.examples)}: a model that is given them is given the"
+        " answer"
     ]
 
 

@@ -1,11 +1,14 @@
-"""How far a correlation could move with another test set of the same size: a bootstrap over the test samples."""
+"""How far a correlation could move with another test set of the same size: a bootstrap over the test
+samples.
+"""
 
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
 RESAMPLES = 2000
-# With fewer samples a percentile interval says more about ties among the resampled than about the correlation.
+# With fewer samples a percentile interval says more about ties among the resampled than about the
+# correlation.
 MIN_SAMPLES = 10
 # Fewer groups than this give so few different resamples that a percentile of them means nothing.
 MIN_GROUPS = 5
@@ -31,13 +34,13 @@ def spearman_interval(
 
     Shape:
         - true, predicted: `(samples,)`, finite.
-        - Output: two floats, low and high; None with fewer than `MIN_SAMPLES` samples or `MIN_GROUPS` groups, or where
-          rho is undefined because one of the two is constant, in all samples or in more than `MAX_UNDEFINED` of the
-          resamples.
+        - Output: two floats, low and high; None with fewer than `MIN_SAMPLES` samples or `MIN_GROUPS` groups,
+          or where rho is undefined because one of the two is constant, in all samples or in more than
+          `MAX_UNDEFINED` of the resamples.
 
-    Without `groups` the samples are drawn as if they were independent; where they come from few groups, the interval
-    is too narrow for other groups. With them it speaks of other groups of the same kind; below some 30 groups it is
-    still somewhat too narrow.
+    Without `groups` the samples are drawn as if they were independent; where they come from few groups, the
+    interval is too narrow for other groups. With them it speaks of other groups of the same kind; below some
+    30 groups it is still somewhat too narrow.
 
     >>> low, high = spearman_interval(np.arange(50), np.arange(50) % 40)
     >>> low < 0.56 < high
@@ -45,7 +48,9 @@ def spearman_interval(
     """
     true, predicted = np.asarray(true, float), np.asarray(predicted, float)
     if true.shape != predicted.shape or true.ndim != 1:
-        raise ValueError(f"true and predicted: got shapes {true.shape} and {predicted.shape}, expected two equal (n,)")
+        raise ValueError(
+            f"true and predicted: got shapes {true.shape} and {predicted.shape}, expected two equal (n,)"
+        )
     if not enough(len(true), groups) or np.ptp(true) == 0 or np.ptp(predicted) == 0:
         return None
     drawn = drawn_counts(len(true), seed, resamples, groups)
@@ -80,15 +85,17 @@ def drawn_counts(
 def resampled_spearman(true: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Spearman's rho of each prediction in each resample, NaN where undefined.
 
-    With counts instead of copies, ranks follow from cumulative counts without sorting again, and rho is Pearson's
-    correlation of those (tie-averaged) ranks, weighted by the counts.
+    With counts instead of copies, ranks follow from cumulative counts without sorting again, and rho is
+    Pearson's correlation of those (tie-averaged) ranks, weighted by the counts.
 
     Shape:
         - true: `(samples,)`; predicted: `(predictions, samples)`; counts: `(resamples, samples)`.
         - Output: `(resamples, predictions)`.
     """
     ranks = _ranks(true, counts)
-    return np.stack([_weighted_correlation(ranks, _ranks(made, counts), counts) for made in predicted], axis=1)
+    return np.stack(
+        [_weighted_correlation(ranks, _ranks(made, counts), counts) for made in predicted], axis=1
+    )
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
@@ -101,7 +108,9 @@ def percentile_interval(values: np.ndarray, level: float = 0.95) -> tuple[float,
 
 
 def _ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean rank of every sample among the drawn ones. counts: `(resamples, samples)`. Output: the same shape."""
+    """Mean rank of every sample among the drawn ones. counts: `(resamples, samples)`. Output: the same
+    shape.
+    """
     order = np.argsort(values, kind="stable")
     first = np.flatnonzero(np.r_[True, np.diff(values[order]) != 0])
     tied = np.add.reduceat(counts[:, order], first, axis=1)
@@ -112,7 +121,9 @@ def _ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _weighted_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each row. All three: `(rows, samples)`. Output: `(rows,)`, NaN where undefined."""
+    """Pearson's correlation of each row. All three: `(rows, samples)`. Output: `(rows,)`, NaN where
+    undefined.
+    """
     total = weights.sum(axis=1, keepdims=True)
     x = x - (weights * x).sum(axis=1, keepdims=True) / total
     y = y - (weights * y).sum(axis=1, keepdims=True) / total

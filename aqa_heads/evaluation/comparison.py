@@ -1,10 +1,11 @@
 """Whether one run ranks better than another on the same test samples: the difference with an interval.
 
-Two intervals that overlap say little, since both runs meet the same easy and hard samples. So every resample of the test
-samples is given to all runs, and what is looked at is the difference.
+Two intervals that overlap say little, since both runs meet the same easy and hard samples. So every resample
+of the test samples is given to all runs, and what is looked at is the difference.
 
-An interval covers the choice of the test samples alone. The trained models stay as they are: what other seeds, another
-training set or another split would give is not covered. The spread over seeds is given beside it.
+An interval covers the choice of the test samples alone. The trained models stay as they are: what other
+seeds, another training set or another split would give is not covered. The spread over seeds is given beside
+it.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -76,10 +77,12 @@ def paired_difference(
 
     Args:
         seed: of the resampling.
-        groups: of each sample; given, whole groups are resampled (`aqa_heads.evaluation.bootstrap.spearman_interval`).
+        groups: of each sample; given, whole groups are resampled
+            (`aqa_heads.evaluation.bootstrap.spearman_interval`).
 
     Shape:
-        - true: `(samples,)`; first: `(seeds, samples)` or `(samples,)`; second: likewise, of as many seeds as it has.
+        - true: `(samples,)`; first: `(seeds, samples)` or `(samples,)`; second: likewise, of as many seeds as
+          it has.
 
     Raises:
         ValueError: the numbers of samples differ. `aligned` makes arrays that fit.
@@ -106,7 +109,8 @@ def seed_mean(
 ) -> SeedMean:
     """Mean over seeds of Spearman's rho, with the interval that resampling the test samples gives.
 
-    It is the mean of the seeds' correlations, not the correlation of their mean prediction, which is an ensemble's.
+    It is the mean of the seeds' correlations, not the correlation of their mean prediction, which is an
+    ensemble's.
 
     Args, shapes and errors as of `paired_difference`.
     """
@@ -132,21 +136,24 @@ def aligned(
     """
     name, reference = next(iter(runs.items()))
     for other, scores in runs.items():
-        missing, more = ([key for key in one if key not in two]
-                         for one, two in ((reference, scores), (scores, reference)))  # fmt: skip
+        missing, more = (
+            [key for key in one if key not in two] for one, two in ((reference, scores), (scores, reference))
+        )
         if missing or more:
             said = [
-                f"{len(keys):,} only in {run} ({some(keys)})" for run, keys in ((name, missing), (other, more)) if keys
+                f"{len(keys):,} only in {run} ({some(keys)})"
+                for run, keys in ((name, missing), (other, more))
+                if keys
             ]
             raise RunError(
-                f"{name} and {other} were tested on different samples: {'; '.join(said)}; only runs with the same test "
-                "samples can be compared"
+                f"{name} and {other} were tested on different samples: {'; '.join(said)}; only runs with the"
+                " same test samples can be compared"
             )
         if changed := [key for key in reference if reference[key][0] != scores[key][0]]:
             raise RunError(
-                f"{name} and {other}: {len(changed):,} test sample(s) have different true scores, such as {changed[0]} "
-                f"with {reference[changed[0]][0]:g} and {scores[changed[0]][0]:g}; only runs on the same annotations "
-                "can be compared"
+                f"{name} and {other}: {len(changed):,} test sample(s) have different true scores, such as"
+                f" {changed[0]} with {reference[changed[0]][0]:g} and {scores[changed[0]][0]:g}; only runs on"
+                " the same annotations can be compared"
             )
     ids = list(reference)
     predicted = np.array([[scores[key][1] for key in ids] for scores in runs.values()], float)
@@ -159,7 +166,12 @@ def _over_seeds(true: np.ndarray, predicted: np.ndarray) -> tuple[float, float |
 
 
 def _interval(
-    true: np.ndarray, predicted: np.ndarray, first: int, seed: int, resamples: int, groups: Sequence[Hashable] | None
+    true: np.ndarray,
+    predicted: np.ndarray,
+    first: int,
+    seed: int,
+    resamples: int,
+    groups: Sequence[Hashable] | None,
 ) -> tuple[float | None, float | None]:
     """Of the mean rho of the `first` rows minus that of the others, if there are others."""
     if not enough(len(true), groups) or np.ptp(true) == 0 or (np.ptp(predicted, axis=1) == 0).any():
@@ -176,7 +188,7 @@ def _checked(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.nd
     true, predicted = np.asarray(true, float), np.atleast_2d(np.asarray(predicted, float))
     if true.ndim != 1 or predicted.ndim != 2 or predicted.shape[1] != len(true) or not len(predicted):
         raise ValueError(
-            f"got true scores of shape {true.shape} and predictions of shape {predicted.shape}, expected (samples,) and "
-            "(seeds, samples) of the same test samples"
+            f"got true scores of shape {true.shape} and predictions of shape {predicted.shape}, expected"
+            " (samples,) and (seeds, samples) of the same test samples"
         )
     return true, predicted

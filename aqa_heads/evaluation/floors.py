@@ -18,16 +18,20 @@ def score_floors(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, d
     """Metrics on `test` of five predictors made from `train` without features.
 
     - `training_mean`: the mean training score for every sample; it ranks nothing, so its Spearman is NaN.
-    - `difficulty`: Spearman of the difficulty alone; the errors are those of a least-squares line from difficulty to
-      score, fitted on the training samples. On the test samples whose difficulty is known (`n`).
-    - `group_mean`: the mean training score of the sample's group. Only where every test group occurs in training.
-    - `difficulty_group_mean`: difficulty x the mean of score / difficulty over the group's training samples. On the test
-      samples whose difficulty is known; only where each of their groups has training samples with a difficulty.
-    - `class_mean`: the mean training score of the sample's combination of classes (a missing label is one of its own).
-      For a combination that training lacks, the mean training score; `n_unseen` says for how many.
+    - `difficulty`: Spearman of the difficulty alone; the errors are those of a least-squares line from
+      difficulty to score, fitted on the training samples. On the test samples whose difficulty is known
+      (`n`).
+    - `group_mean`: the mean training score of the sample's group. Only where every test group occurs in
+      training.
+    - `difficulty_group_mean`: difficulty x the mean of score / difficulty over the group's training samples.
+      On the test samples whose difficulty is known; only where each of their groups has training samples with
+      a difficulty.
+    - `class_mean`: the mean training score of the sample's combination of classes (a missing label is one of
+      its own). For a combination that training lacks, the mean training score; `n_unseen` says for how many.
 
     Returns:
-        Per floor its spearman, relative_l2, mae and n, undefined values as NaN; None where the floor cannot be had.
+        Per floor its spearman, relative_l2, mae and n, undefined values as NaN; None where the floor cannot
+        be had.
     """
     train = [sample for sample in train if sample.final_score is not None]
     test = [sample for sample in test if sample.final_score is not None]
@@ -44,17 +48,17 @@ def score_floors(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, d
 def judge_ceiling(samples: Sequence[Sample]) -> dict | None:
     """How well one judge agrees with the others: what a person who sees the action reaches.
 
-    For each judge, over the samples that this and at least one other judge marked: Spearman between this judge's mark
-    and the mean of the others' marks, both multiplied by the difficulty. The ceiling is the mean over judges. Judges are
-    the columns `judge_1` …, who may be other persons in another competition.
+    For each judge, over the samples that this and at least one other judge marked: Spearman between this
+    judge's mark and the mean of the others' marks, both multiplied by the difficulty. The ceiling is the mean
+    over judges. Judges are the columns `judge_1` …, who may be other persons in another competition.
 
-    It is no hard limit: the final score is of several judges, and so more reliable than the one judge it is held
-    against; a model can come nearer to it than each of them does.
+    It is no hard limit: the final score is of several judges, and so more reliable than the one judge it is
+    held against; a model can come nearer to it than each of them does.
 
     Returns:
         `spearman`, `lowest` and `highest` of a judge, `judges`, `n` (samples that some judge counted on) and
-        `times_difficulty`: false where a marked sample has no difficulty; then marks alone are compared, for all.
-        None where no two judges marked the same samples, or none of their correlations is defined.
+        `times_difficulty`: false where a marked sample has no difficulty; then marks alone are compared, for
+        all. None where no two judges marked the same samples, or none of their correlations is defined.
     """
     marked = [sample for sample in samples if sum(map(math.isfinite, sample.judges)) > 1]
     if not marked:
@@ -91,7 +95,9 @@ def _difficulty_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict |
     test = [sample for sample in test if sample.difficulty is not None]
     if not test or len({sample.difficulty for sample in train}) < 2:
         return None
-    slope, intercept = np.polyfit([sample.difficulty for sample in train], [sample.final_score for sample in train], 1)
+    slope, intercept = np.polyfit(
+        [sample.difficulty for sample in train], [sample.final_score for sample in train], 1
+    )
     difficulty = np.array([sample.difficulty for sample in test])
     floor = _metrics(intercept + slope * difficulty, test)
     floor["spearman"] = spearman(difficulty, [sample.final_score for sample in test])
@@ -126,7 +132,9 @@ def _class_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None
         scores[_combination(sample)].append(sample.final_score)
     mean = np.mean([sample.final_score for sample in train])
     unseen = sum(_combination(sample) not in scores for sample in test)
-    predicted = [np.mean(scores[_combination(sample)]) if _combination(sample) in scores else mean for sample in test]
+    predicted = [
+        np.mean(scores[_combination(sample)]) if _combination(sample) in scores else mean for sample in test
+    ]
     return {**_metrics(predicted, test), "n_unseen": unseen}
 
 

@@ -25,8 +25,8 @@ def spearman(predicted: np.ndarray, true: np.ndarray) -> float:
 def kendall(predicted: np.ndarray, true: np.ndarray) -> float:
     """Kendall's rank correlation tau-b: (C - D) / sqrt((C + D + P) (C + D + T)).
 
-    Of all pairs of samples, C are ordered alike by both, D oppositely, P tied only among the predictions, T only among
-    the true values. NaN where Spearman's correlation is.
+    Of all pairs of samples, C are ordered alike by both, D oppositely, P tied only among the predictions, T
+    only among the true values. NaN where Spearman's correlation is.
 
     Here 8 pairs are ordered alike, 1 oppositely, 1 is tied: 7 / sqrt(9 * 10).
 
@@ -42,7 +42,8 @@ def kendall(predicted: np.ndarray, true: np.ndarray) -> float:
 
 
 def pearson(predicted: np.ndarray, true: np.ndarray) -> float:
-    """Pearson's linear correlation: sum(p t) / sqrt(sum(p^2) sum(t^2)), p and t being the deviations from their means.
+    """Pearson's linear correlation: sum(p t) / sqrt(sum(p^2) sum(t^2)), p and t being the deviations from
+    their means.
 
     NaN where Spearman's correlation is.
 
@@ -52,7 +53,8 @@ def pearson(predicted: np.ndarray, true: np.ndarray) -> float:
     predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     if not _correlated(predicted, true):
         return math.nan
-    # Lengths of 1, so that neither tiny nor huge deviations leave the range of float64 when they are multiplied.
+    # Lengths of 1, so that neither tiny nor huge deviations leave the range of float64 when they are
+    # multiplied.
     p, t = (values - values.mean() for values in (predicted, true))
     p, t = (values / np.abs(values).max() for values in (p, t))
     return float(np.clip(np.dot(p / np.linalg.norm(p), t / np.linalg.norm(t)), -1, 1))
@@ -83,8 +85,11 @@ def accuracy(predicted: np.ndarray, true: np.ndarray) -> float:
     return float(np.mean(np.asarray(predicted) == np.asarray(true))) if len(true) else math.nan
 
 
-def per_group(predicted: np.ndarray, true: np.ndarray, groups: Sequence[Hashable | None]) -> dict[Hashable, dict]:
-    """Agreement within each group: how a model ranks actions of one competition, not competitions among each other.
+def per_group(
+    predicted: np.ndarray, true: np.ndarray, groups: Sequence[Hashable | None]
+) -> dict[Hashable, dict]:
+    """Agreement within each group: how a model ranks actions of one competition, not competitions among each
+    other.
 
     Args:
         groups: of each sample; samples whose group is None are in no group.
@@ -97,7 +102,9 @@ def per_group(predicted: np.ndarray, true: np.ndarray, groups: Sequence[Hashable
     """
     predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     if not len(predicted) == len(true) == len(groups):
-        raise ValueError(f"got {len(predicted)} predicted, {len(true)} true and {len(groups)} groups, expected equal")
+        raise ValueError(
+            f"got {len(predicted)} predicted, {len(true)} true and {len(groups)} groups, expected equal"
+        )
     rows: dict[Hashable, list[int]] = {}
     for row, group in enumerate(groups):
         if group is not None:
@@ -126,9 +133,9 @@ def plain_average(correlations: Sequence[float]) -> float:
 def fisher_z_average(correlations: Sequence[float]) -> float:
     """tanh(mean(artanh(rho))) over folds, each fold counting the same; artanh(rho) is Fisher's z.
 
-    Never closer to 0 than the plain average of folds of one sign, so the two must not be compared. NaN where a fold's
-    correlation is not defined, and where one is 1 or -1: its z is infinite and would decide the average alone. Report
-    the plain average there.
+    Never closer to 0 than the plain average of folds of one sign, so the two must not be compared. NaN where
+    a fold's correlation is not defined, and where one is 1 or -1: its z is infinite and would decide the
+    average alone. Report the plain average there.
 
     >>> round(fisher_z_average([0.5, 0.9]), 5)
     0.76608

@@ -18,13 +18,13 @@ class Predictions:
     """One entry per sample.
 
     Args:
-        score: `(samples,)` float64 in points, NaN where the difficulty is needed and not known; None if the model has no
-            score head.
+        score: `(samples,)` float64 in points, NaN where the difficulty is needed and not known; None if the
+            model has no score head.
         classes: class names by column.
         captions: None if the model has no captioner or was not asked to speak.
         contributions: per sample `(clips,)`, the encoder's weights of the clips; None where it has none.
-        attention: per sample `(words, clips)`, the captioner's weights at every word of its caption; None where it has
-            none.
+        attention: per sample `(words, clips)`, the captioner's weights at every word of its caption; None
+            where it has none.
     """
 
     score: np.ndarray | None
@@ -53,10 +53,18 @@ def predict(
     """
     training = model.training
     model.eval()
-    scores, classes, captions, contributions, attention = [], {name: [] for name in model.class_names}, [], [], []
+    scores, classes, captions, contributions, attention = (
+        [],
+        {name: [] for name in model.class_names},
+        [],
+        [],
+        [],
+    )
     speaks = vocabulary is not None and model.captioner is not None
     for start in range(0, len(clips), BATCH_SIZE):
-        features, count = pad_clips([clips[index] for index in range(start, min(start + BATCH_SIZE, len(clips)))])
+        features, count = pad_clips(
+            [clips[index] for index in range(start, min(start + BATCH_SIZE, len(clips)))]
+        )
         output = model(features, count)
         if output.score is not None:
             scores.append(output.score.double().cpu().numpy() * model.score_scale + model.score_centre)

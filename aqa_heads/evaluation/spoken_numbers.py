@@ -1,16 +1,19 @@
-"""Numbers in what a commentator said, in digits or in English words: '88.2', 'eighty eight point two', '88 2'."""
+"""Numbers in what a commentator said, in digits or in English words: '88.2', 'eighty eight point two', '88
+2'.
+"""
 
 import re
 
 _BELOW_TWENTY = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+        " sixteen seventeen eighteen nineteen".split()
     )
 }
 _TENS = {
-    word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+    word: 10 * value
+    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
 }
 _POINT, _OTHER = "point", "other"
 _WORD = rf"(?:\d+|{'|'.join([*_BELOW_TWENTY, *_TENS])}|hundred\s+and|hundred|{_POINT}|oh)\b"
@@ -20,8 +23,9 @@ _RUN = re.compile(rf"\b{_WORD}(?:[\W_]+{_WORD})*")
 def numbers_in(text: str) -> set[float]:
     """Every number below 1,000 that the text may state, with at most two decimals.
 
-    Speech leaves open where a number ends, so all readings count: '94 3 5' is 94.3, 94.35, and the marks 3 and 5. A whole number
-    counts only where no decimals follow it. 'oh' is a zero behind a number or a point, else an exclamation.
+    Speech leaves open where a number ends, so all readings count: '94 3 5' is 94.3, 94.35, and the marks 3
+    and 5. A whole number counts only where no decimals follow it. 'oh' is a zero behind a number or a point,
+    else an exclamation.
 
     >>> sorted(numbers_in("an eighty-seven point four five for him and 8 for the entry"))
     [5.0, 8.0, 87.4, 87.45]
@@ -51,7 +55,9 @@ def _readings(words: list[str]) -> set[float]:
 
 
 def _decimals(following: list[str]) -> list[str]:
-    """What the two words behind a whole number may be as decimals: '4', and with the next '45'; '45' at once."""
+    """What the two words behind a whole number may be as decimals: '4', and with the next '45'; '45' at
+    once.
+    """
     first, second = (*following, _OTHER, _OTHER)[:2]
     if not first.isdigit() or len(first) > 2:
         return []
@@ -61,7 +67,9 @@ def _decimals(following: list[str]) -> list[str]:
 
 
 def _numerals(words: list[str]) -> list[str]:
-    """A run of number words: whole numbers as digits, the point between decimals, `_OTHER` for an exclamation."""
+    """A run of number words: whole numbers as digits, the point between decimals, `_OTHER` for an
+    exclamation.
+    """
     numerals, place = [], 0
     while place < len(words):
         value, length = _whole(words, place)
@@ -76,7 +84,9 @@ def _numerals(words: list[str]) -> list[str]:
 
 
 def _whole(words: list[str], place: int) -> tuple[str, int]:
-    """The whole number that begins at a place, as digits, and how many words it takes; 0 where none begins."""
+    """The whole number that begins at a place, as digits, and how many words it takes; 0 where none
+    begins.
+    """
     value, length = _below_hundred(words, place)
     if words[place + length : place + length + 1] != ["hundred"] or length and not 1 <= int(value) <= 9:
         return value, length

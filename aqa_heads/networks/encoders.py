@@ -1,4 +1,6 @@
-"""From the clip features of a sample to one feature: the column 'feature encoding' of Table 1, and what may stand there."""
+"""From the clip features of a sample to one feature: the column 'feature encoding' of Table 1, and what may
+stand there.
+"""
 
 import math
 
@@ -42,7 +44,8 @@ class RecurrentEncoder(nn.Module):
         layers: stacked RNNs, with dropout 0.2 between them in training.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes nothing.
+        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes
+          nothing.
         - Output: `(batch, hidden)`.
     """
 
@@ -54,7 +57,8 @@ class RecurrentEncoder(nn.Module):
         nn.init.orthogonal_(self.rnn.weight_hh_l0, math.sqrt(2))
 
     def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        # All clips go through the input matrix in one product: torch does so for a whole sequence, not for single steps.
+        # All clips go through the input matrix in one product: torch does so for a whole sequence, not for
+        # single steps.
         outputs, _ = self.rnn(features)
         return outputs[torch.arange(len(count), device=count.device), count - 1]
 
@@ -62,8 +66,8 @@ class RecurrentEncoder(nn.Module):
 class LstmEncoder(RecurrentEncoder):
     """The output of an LSTM at a sample's last clip; see `RecurrentEncoder`.
 
-    Source: Exp 7 of the paper. Differs: hidden size 1024 by default, not 8192 (1.07 G parameters, 16 GiB with Adam's
-    state); trained (the original leaves it out of the optimiser) and without dropout when evaluated.
+    Source: Exp 7 of the paper. Differs: hidden size 1024 by default, not 8192 (1.07 G parameters, 16 GiB with
+    Adam's state); trained (the original leaves it out of the optimiser) and without dropout when evaluated.
     """
 
     def build(self, *sizes: int, **options) -> None:
@@ -88,8 +92,8 @@ class GruEncoder(RecurrentEncoder):
 class AttentionEncoder(nn.Module):
     """The mean over a sample's clips, weighted by how much each matters: gated attention pooling.
 
-    weight(clip) = softmax over the sample's clips of w · (tanh(V clip) * sigmoid(U clip)). It starts with equal weights,
-    as the average.
+    weight(clip) = softmax over the sample's clips of w · (tanh(V clip) * sigmoid(U clip)). It starts with
+    equal weights, as the average.
 
     Args:
         dim: size of one clip feature.
@@ -119,9 +123,11 @@ class AttentionEncoder(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """The mean over a sample's clips after a small pre-norm transformer in which every clip sees all the others.
+    """The mean over a sample's clips after a small pre-norm transformer in which every clip sees all the
+    others.
 
-    Positions are sines and cosines, so there is no largest number of clips, and no position was ever untrained.
+    Positions are sines and cosines, so there is no largest number of clips, and no position was ever
+    untrained.
 
     Args:
         dim: size of one clip feature.
@@ -129,21 +135,24 @@ class TransformerEncoder(nn.Module):
         layers: transformer layers of four heads, with dropout 0.2 in training.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes nothing.
+        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes
+          nothing.
         - Output: `(batch, hidden)`.
 
     Raises:
         TrainingError: `hidden` is no multiple of 8.
 
-    Source: Vaswani et al. 2017, arXiv:1706.03762, its encoder. Differs: pre-norm, which trains without warm-up.
+    Source: Vaswani et al. 2017, arXiv:1706.03762, its encoder. Differs: pre-norm, which trains without
+    warm-up.
     """
 
     def __init__(self, dim: int, hidden: int = 512, layers: int = 2):
         super().__init__()
         if hidden % _TRANSFORMER_STEP:
             raise TrainingError(
-                f"the transformer encoder's hidden size is {hidden}, expected a multiple of {_TRANSFORMER_STEP} "
-                f"({_TRANSFORMER_HEADS} heads of even size); try --encoder-hidden {-(-hidden // _TRANSFORMER_STEP) * _TRANSFORMER_STEP}"
+                f"the transformer encoder's hidden size is {hidden}, expected a multiple of"
+                f" {_TRANSFORMER_STEP} ({_TRANSFORMER_HEADS} heads of even size); try --encoder-hidden"
+                f" {-(-hidden // _TRANSFORMER_STEP) * _TRANSFORMER_STEP}"
             )
         self.out_dim = hidden
         self.project = nn.Linear(dim, hidden)

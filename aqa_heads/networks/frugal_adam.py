@@ -12,15 +12,16 @@ _DROPPED_BITS = 16  # of float32 in bfloat16
 
 
 class FrugalAdam:
-    """Adam (Kingma & Ba) that a backward pass calls weight by weight, with the gradient as a product of two matrices.
+    """Adam (Kingma & Ba) that a backward pass calls weight by weight, with the gradient as a product of two
+    matrices.
 
-    The product is computed a few rows at a time and each piece applied at once, so that memory holds the weights, the
-    state and one piece. Both moments are kept in bfloat16, 4 bytes a weight in place of 8. The second is rounded at
-    random to one of its two neighbours, right on average: it changes by a thousandth a step, which rounding to the
-    nearest would lose. The random numbers follow from `seed` and the step alone.
+    The product is computed a few rows at a time and each piece applied at once, so that memory holds the
+    weights, the state and one piece. Both moments are kept in bfloat16, 4 bytes a weight in place of 8. The
+    second is rounded at random to one of its two neighbours, right on average: it changes by a thousandth a
+    step, which rounding to the nearest would lose. The random numbers follow from `seed` and the step alone.
 
-    A step is one backward pass, then `step()`. Anything else (a second backward pass, gradients summed over batches)
-    is an error, since the weights have moved by then.
+    A step is one backward pass, then `step()`. Anything else (a second backward pass, gradients summed over
+    batches) is an error, since the weights have moved by then.
 
     Args:
         weights: name to weight, each of one or two dimensions.
@@ -54,7 +55,9 @@ class FrugalAdam:
             if not exact and weight.dtype != torch.float32:
                 raise ValueError(f"{name} is {weight.dtype}, expected torch.float32; or set exact=True")
         self._moments = {
-            name: tuple(torch.zeros_like(weight, dtype=weight.dtype if exact else torch.bfloat16) for _ in range(2))
+            name: tuple(
+                torch.zeros_like(weight, dtype=weight.dtype if exact else torch.bfloat16) for _ in range(2)
+            )
             for name, weight in weights.items()
         }
         self._chunk = chunk or _CHUNK[next(iter(weights.values())).device.type]
@@ -72,9 +75,9 @@ class FrugalAdam:
         """
         if name in self._updated or steps != self.steps:
             raise RuntimeError(
-                f"{name} was already updated since this forward pass: the update happens inside backward(), so each "
-                "forward pass has one backward pass, and then step() of its FrugalAdam; gradients cannot be "
-                "accumulated and a graph cannot be used twice"
+                f"{name} was already updated since this forward pass: the update happens inside backward(),"
+                " so each forward pass has one backward pass, and then step() of its FrugalAdam; gradients"
+                " cannot be accumulated and a graph cannot be used twice"
             )
 
     @torch.no_grad()
@@ -95,8 +98,8 @@ class FrugalAdam:
         first, second = self._moments[name]
         if (weight.device, weight.dtype) != (first.device, first.dtype if self.exact else torch.float32):
             raise RuntimeError(
-                f"{name} is {weight.dtype} on {weight.device}, which it was not when its FrugalAdam was made; move the "
-                "model first, then set the optimiser"
+                f"{name} is {weight.dtype} on {weight.device}, which it was not when its FrugalAdam was made;"
+                " move the model first, then set the optimiser"
             )
         matrices = [tensor.view(len(tensor), -1) for tensor in (weight, first, second)]
         rows = max(1, self._chunk // matrices[0].shape[1])
@@ -108,13 +111,27 @@ class FrugalAdam:
     def _update(self, weight, first, second, gradient, step) -> None:
         moments = (first, second) if self.exact else (first.float(), second.float())
         adam(
-            [weight], [gradient], [moments[0]], [moments[1]], [], [step.clone()], foreach=False, fused=True,
-            decoupled_weight_decay=True, amsgrad=False, beta1=self.betas[0], beta2=self.betas[1], lr=self.lr,
-            weight_decay=self.weight_decay, eps=self.eps, maximize=False,
-        )  # fmt: skip
+            [weight],
+            [gradient],
+            [moments[0]],
+            [moments[1]],
+            [],
+            [step.clone()],
+            foreach=False,
+            fused=True,
+            decoupled_weight_decay=True,
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            eps=self.eps,
+            maximize=False,
+        )
         if not self.exact:
             first.copy_(moments[0])
-            # The bits that bfloat16 drops, plus as many random ones, carry into those it keeps as often as they should.
+            # The bits that bfloat16 drops, plus as many random ones, carry into those it keeps as often as
+            # they should.
             bits = moments[1].view(torch.int32)
             bits += self._random_bits(bits.numel()).view_as(bits)
             bits &= -(1 << _DROPPED_BITS)
@@ -142,7 +159,9 @@ class FrugalAdam:
             self._updated.clear()
 
     def state_dict(self) -> dict:
-        """Steps, seed and moments; the moments are not copied. What the constructor is given is not in it but the seed."""
+        """Steps, seed and moments; the moments are not copied. What the constructor is given is not in it but
+        the seed.
+        """
         return {"steps": self.steps, "seed": self.seed, "moments": self.moments()}
 
     def moments(self) -> dict[str, torch.Tensor]:
@@ -162,7 +181,9 @@ class FrugalAdam:
         """
         moments = self.moments()
         if described(moments) != described(state["moments"]):
-            raise ValueError("the optimiser state is of other weights or of another precision; nothing was loaded")
+            raise ValueError(
+                "the optimiser state is of other weights or of another precision; nothing was loaded"
+            )
         for name, moment in moments.items():
             moment.copy_(state["moments"][name])
         self.steps, self.seed = state["steps"], state["seed"]

@@ -21,9 +21,10 @@ _READ = 2**24  # elements read from a file at a time
 class FrugalLstmEncoder(nn.Module):
     """The output of an LSTM at a sample's last clip, trained inside its own backward pass.
 
-    Same function and same parameter names as `LstmEncoder`. Its weights never have a `.grad`: the backward pass finishes
-    all gradients of a layer's activations with the weights that the forward pass used, then computes the weights'
-    gradient a few rows at a time and updates them at once (`FrugalAdam`). So a step is::
+    Same function and same parameter names as `LstmEncoder`. Its weights never have a `.grad`: the backward
+    pass finishes all gradients of a layer's activations with the weights that the forward pass used, then
+    computes the weights' gradient a few rows at a time and updates them at once (`FrugalAdam`). So a step
+    is::
 
         optimiser = torch.optim.Adam(ordinary_parameters(model), lr)
         model.to(device)
@@ -35,8 +36,8 @@ class FrugalLstmEncoder(nn.Module):
 
     Gradients are not clipped and cannot be accumulated. Evaluated, there is no dropout and no update.
 
-    Two layers of 8192 on 8192-d features: 4 GiB of weights and 4 GiB of state, and no further copy of either as long as
-    nobody clones them; `save` and `load` stream.
+    Two layers of 8192 on 8192-d features: 4 GiB of weights and 4 GiB of state, and no further copy of either
+    as long as nobody clones them; `save` and `load` stream.
 
     Args:
         dim: size of one clip feature.
@@ -48,8 +49,8 @@ class FrugalLstmEncoder(nn.Module):
         - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`, at least 1.
         - Output: `(batch, hidden)`; what lies from `count` on changes nothing.
 
-    Source: Exp 7 of the paper. Differs: trained (the original leaves it out of the optimiser), without dropout when
-    evaluated, and Adam's moments in bfloat16.
+    Source: Exp 7 of the paper. Differs: trained (the original leaves it out of the optimiser), without
+    dropout when evaluated, and Adam's moments in bfloat16.
     """
 
     def __init__(self, dim: int, hidden: int = 8192, layers: int = 2, dropout: float = 0.2):
@@ -83,7 +84,8 @@ class FrugalLstmEncoder(nn.Module):
         return outputs[count - 1, torch.arange(len(count), device=count.device)]
 
     def save(self, path: str | Path, *, with_optimiser: bool = True) -> None:
-        """Write the weights, and the optimiser's state if it has one, as safetensors. No tensor is copied on the CPU.
+        """Write the weights, and the optimiser's state if it has one, as safetensors. No tensor is copied on
+        the CPU.
 
         Raises:
             AqaError: the file cannot be written; an older one is intact.
@@ -95,7 +97,8 @@ class FrugalLstmEncoder(nn.Module):
         write_tensors(Path(path), tensors, metadata)
 
     def load(self, path: str | Path, *, with_optimiser: bool = True) -> None:
-        """Read what `save` wrote, a piece at a time into the tensors that are there; a resumed run is equal to the bit.
+        """Read what `save` wrote, a piece at a time into the tensors that are there; a resumed run is equal
+        to the bit.
 
         Args:
             with_optimiser: the state too, if an optimiser is set.
@@ -126,10 +129,16 @@ class FrugalLstmEncoder(nn.Module):
                     )
             _read(path, tensors)
         except (SafetensorError, OSError) as error:
-            raise TrainingError(f"{path}: cannot be read as safetensors ({error}); the run has to start anew") from None
+            raise TrainingError(
+                f"{path}: cannot be read as safetensors ({error}); the run has to start anew"
+            ) from None
         if optimiser:
             optimiser.load_state_dict(
-                {"steps": int(metadata["steps"]), "seed": int(metadata["seed"]), "moments": optimiser.moments()}
+                {
+                    "steps": int(metadata["steps"]),
+                    "seed": int(metadata["seed"]),
+                    "moments": optimiser.moments(),
+                }
             )
 
 
@@ -196,7 +205,8 @@ class _Layer(torch.autograd.Function):
                 cells[time].addcmul_(f, cells[time - 1])
             torch.mul(o, cells[time].tanh(), out=outputs[time])
         ctx.save_for_backward(inputs, gates, cells, outputs)
-        # Not among the saved tensors, which must not change before the backward pass: `check` sees to it with better words.
+        # Not among the saved tensors, which must not change before the backward pass: `check` sees to it with
+        # better words.
         ctx.weights = [weight.detach() for weight in (weight_ih, weight_hh, bias_ih, bias_hh)]
         ctx.layer, ctx.optimiser, ctx.steps = layer, optimiser, optimiser and optimiser.steps
         return outputs
@@ -242,6 +252,7 @@ def _read(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
         rows = max(1, _READ // tensor[0].numel())
         for start in range(0, len(tensor), rows):
-            # Opened anew for each piece: pages of the file that were touched count as this process's memory until then.
+            # Opened anew for each piece: pages of the file that were touched count as this process's memory
+            # until then.
             with safe_open(path, "pt") as file:
                 tensor[start : start + rows].copy_(file.get_slice(name)[start : start + rows])

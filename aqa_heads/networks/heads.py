@@ -18,13 +18,14 @@ class Heads(nn.Module):
         classes: number of classes by column name.
         dropout: in training, before and after the shared layer.
         shared: whether there is a shared layer; without, the heads are linear in the encoder's output.
-        direct: size of the mean clip feature, from which the score has a linear path of its own beside fc6; None: it has
-            none. The score head then starts at zero, so that training starts from what the path is given.
+        direct: size of the mean clip feature, from which the score has a linear path of its own beside fc6;
+            None: it has none. The score head then starts at zero, so that training starts from what the path
+            is given.
 
     Shape:
         - encoded: `(batch, dim)`; mean: `(batch, direct)`, needed with a direct path.
-        - Output: the scores `(batch,)` in units of the score scale, or None without score head; and per column the
-          logits `(batch, classes)`.
+        - Output: the scores `(batch,)` in units of the score scale, or None without score head; and per
+          column the logits `(batch, classes)`.
 
     Source: Parmar & Morris 2019, arXiv:1904.04346, C3D-AVG, which has neither dropout nor a direct path.
     """

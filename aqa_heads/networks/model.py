@@ -13,13 +13,27 @@ from .frugal_lstm import FrugalLstmEncoder
 from .heads import Heads
 from .standardisation import Standardiser
 
-# From this width on, gradients and the optimiser's state of an LSTM encoder would take more memory than is there.
+# From this width on, gradients and the optimiser's state of an LSTM encoder would take more memory than is
+# there.
 FRUGAL_HIDDEN = 4096
 # What of a run's record makes its model, beside the size of its features and its vocabulary.
 FROM_CONFIG = (
-    "tasks", "classes", "score_scale", "score_centre", "rnn", "layers", "attention", "residual", "encoder", "encoder_hidden",
-    "encoder_layers", "projection", "dropout", "head", "direct",
-)  # fmt: skip
+    "tasks",
+    "classes",
+    "score_scale",
+    "score_centre",
+    "rnn",
+    "layers",
+    "attention",
+    "residual",
+    "encoder",
+    "encoder_hidden",
+    "encoder_layers",
+    "projection",
+    "dropout",
+    "head",
+    "direct",
+)
 
 
 def is_frugal(encoder: str, hidden: int | None) -> bool:
@@ -43,8 +57,8 @@ class Output:
 class AqaModel(nn.Module):
     """Standardiser, encoder and heads (together the assessment); beside them the captioner.
 
-    The captioner sees the clips and not the encoder's output, so with cached features the two share nothing but, where
-    there is one, the projection.
+    The captioner sees the clips and not the encoder's output, so with cached features the two share nothing
+    but, where there is one, the projection.
 
     Args:
         dim: size of one clip feature.
@@ -60,7 +74,8 @@ class AqaModel(nn.Module):
         direct: the score has a linear path from the mean of the clips, too.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)` int64, at least 1: clips from there on change nothing.
+        - features: `(batch, clips, dim)`; count: `(batch,)` int64, at least 1: clips from there on change
+          nothing.
         - heard: `(batch, words)` int64, what the captioner hears (teacher forcing).
 
     Source: Parmar & Morris 2019, arXiv:1904.04346, C3D-AVG-MTL, and the variants of Table 1 in the paper.
@@ -88,7 +103,9 @@ class AqaModel(nn.Module):
         direct: bool = False,
     ):
         super().__init__()
-        self.class_names = {name: list(names) for name, names in classes.items()} if "classes" in tasks else {}
+        self.class_names = (
+            {name: list(names) for name, names in classes.items()} if "classes" in tasks else {}
+        )
         self.score_scale, self.score_centre = score_scale, score_centre
         self.standardiser = Standardiser(dim)
         self.projection = None if projection is None else nn.Linear(dim, projection)
@@ -99,7 +116,12 @@ class AqaModel(nn.Module):
             self.encoder = make(width, encoder_hidden, encoder_layers)
             numbers = {name: len(names) for name, names in self.class_names.items()}
             self.heads = Heads(
-                self.encoder.out_dim, "score" in tasks, numbers, dropout, head == "fc6", width if direct else None
+                self.encoder.out_dim,
+                "score" in tasks,
+                numbers,
+                dropout,
+                head == "fc6",
+                width if direct else None,
             )
         if "caption" in tasks:
             self.captioner = Captioner(width, words, rnn, layers, attention, residual=residual)
@@ -150,7 +172,8 @@ class AqaModel(nn.Module):
             return Output(None, {})
         seen = self.seen(features, count)
         encoded = self.encoder(seen, count)
-        # A weighted mean of the clips takes the place of their mean, so that its weights are all that the score depends on.
+        # A weighted mean of the clips takes the place of their mean, so that its weights are all that the
+        # score depends on.
         mean = encoded if hasattr(self.encoder, "contributions") else seen.sum(1) / count.unsqueeze(1)
         return Output(*self.heads(encoded, mean))
 

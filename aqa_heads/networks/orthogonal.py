@@ -8,13 +8,14 @@ _BLOCK = 1024
 
 @torch.no_grad()
 def orthogonal_(weight: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
-    """As `nn.init.orthogonal_`, and from the same random numbers the same matrix, but for one that is tall at little cost.
+    """As `nn.init.orthogonal_`, and from the same random numbers the same matrix, but for one that is tall at
+    little cost.
 
-    With R from the Cholesky factorisation of GᵀG, G R⁻¹ is the Q of the QR factorisation of G whose R has a positive
-    diagonal, which is the one that torch draws (uniform over matrices with orthonormal columns). A normal matrix at
-    least twice as tall as wide has a condition number near 6 or less, for which this is as exact as Householder's way;
-    a squarer one goes to torch. Beside the weight itself it needs 8 bytes per squared column, where torch needs two
-    more copies of the weight.
+    With R from the Cholesky factorisation of GᵀG, G R⁻¹ is the Q of the QR factorisation of G whose R has a
+    positive diagonal, which is the one that torch draws (uniform over matrices with orthonormal columns). A
+    normal matrix at least twice as tall as wide has a condition number near 6 or less, for which this is as
+    exact as Householder's way; a squarer one goes to torch. Beside the weight itself it needs 8 bytes per
+    squared column, where torch needs two more copies of the weight.
 
     Args:
         gain: the columns' length.

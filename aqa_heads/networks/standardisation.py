@@ -13,7 +13,8 @@ class Standardiser(nn.Module):
     As made, it changes nothing but the padding; `fit` sets it from clips. Both are saved with the model.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, the clips of a sample that are real, from the first on.
+        - features: `(batch, clips, dim)`; count: `(batch,)`, the clips of a sample that are real, from the
+          first on.
         - Output: as features.
 
     Differs from the original, which trains its backbone end to end and feeds raw features.
@@ -25,7 +26,8 @@ class Standardiser(nn.Module):
         self.register_buffer("scale", torch.ones(dim))
 
     def fit(self, clips: Sequence[torch.Tensor]) -> None:
-        """Take mean and standard deviation over all `clips`, each `(clips, dim)`, on any device; a constant dimension becomes 0.
+        """Take mean and standard deviation over all `clips`, each `(clips, dim)`, on any device; a constant
+        dimension becomes 0.
 
         They are gone through twice and may be read anew each time.
         """
@@ -37,7 +39,9 @@ class Standardiser(nn.Module):
             np.minimum(lowest, sample.min(0), out=lowest)
             np.maximum(highest, sample.max(0), out=highest)
         mean = total / rows
-        variance = sum(np.square(torch.as_tensor(features).cpu().numpy() - mean).sum(0) for features in clips) / rows
+        variance = (
+            sum(np.square(torch.as_tensor(features).cpu().numpy() - mean).sum(0) for features in clips) / rows
+        )
         scale = np.where(lowest == highest, 0, 1 / np.sqrt(np.where(lowest == highest, 1, variance)))
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))

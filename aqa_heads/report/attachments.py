@@ -22,13 +22,17 @@ class Attachments:
         self.files: dict[str, bytes] = {}
         self._said: dict[str, str] = {}
 
-    def figure(self, name: str, drawing: Drawing, caption: Markup | str = "", caption_first: bool = False) -> Markup:
+    def figure(
+        self, name: str, drawing: Drawing, caption: Markup | str = "", caption_first: bool = False
+    ) -> Markup:
         """The figure as it stands on the page; its PNG is kept."""
         self.files[self._free(name, "png")] = drawing.png
         shown = [Markup(drawing.svg)]
         if drawing.narrow_svg is not None:
-            shown = [element("div", Markup(svg), class_=kind)
-                     for kind, svg in (("wide", drawing.svg), ("narrow", drawing.narrow_svg))]  # fmt: skip
+            shown = [
+                element("div", Markup(svg), class_=kind)
+                for kind, svg in (("wide", drawing.svg), ("narrow", drawing.narrow_svg))
+            ]
         said = [element("figcaption", caption)] if caption else []
         return element("figure", *said, *shown) if caption_first else element("figure", *shown, *said)
 

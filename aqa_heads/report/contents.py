@@ -66,7 +66,9 @@ def _byline(families: Sequence[Family]) -> str:
     sizes = sorted({len(family.tested_on) for family in families})
     tested = "no test samples" if sizes == [0] else listed(f"{n:,}" for n in sizes) + " test samples"
     seeds = sorted({str(result.seed) for result in runs}, key=natural)
-    counts = counted(len(runs), "run") + (f" in {counted(len(families), 'row')}" if len(families) < len(runs) else "")
+    counts = counted(len(runs), "run") + (
+        f" in {counted(len(families), 'row')}" if len(families) < len(runs) else ""
+    )
     return f"{counts} · {tested} · {'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}"
 
 
@@ -76,8 +78,8 @@ def _leaked(families: Sequence[Family]) -> list[Markup]:
         return []
     backbone = ", or their backbone," if any(leaked_from_backbone(family) for family in affected) else ""
     text = (
-        f"LEAKED TEST: samples that {names_of(affected)}{backbone} were trained on are among the test samples. These numbers do not "
-        "say how well new samples are judged."
+        f"LEAKED TEST: samples that {names_of(affected)}{backbone} were trained on are among the test"
+        " samples. These numbers do not say how well new samples are judged."
     )
     return [element("p", text, class_="banner", role="note")]
 
@@ -93,13 +95,15 @@ def _random_weights(families: Sequence[Family]) -> list[Markup]:
     if cached:
         backbones = listed(sorted({in_paper(family.features.get("backbone")) for family in cached}))
         said.append(
-            f"{' of '.join(['Features', *whose(cached, families)])} come from random weights: the {backbones} backbone was never "
-            "trained, so the numbers show that the pipeline works, not what the models can do."
+            f"{' of '.join(['Features', *whose(cached, families)])} come from random weights: the {backbones}"
+            " backbone was never trained, so the numbers show that the pipeline works, not what the models"
+            " can do."
         )
     if trained:
         said.append(
-            f"{' of '.join(['The backbone', *whose(trained, families)])} started from random weights: all it knows it has learned "
-            "in fine-tuning, so the numbers do not show what a backbone trained on many videos can do."
+            f"{' of '.join(['The backbone', *whose(trained, families)])} started from random weights: all it"
+            " knows it has learned in fine-tuning, so the numbers do not show what a backbone trained on"
+            " many videos can do."
         )
     return [element("p", text, class_="banner", role="note") for text in said]
 
@@ -123,7 +127,9 @@ def _correlations(families: Sequence[Family], attachments: Attachments) -> list[
         return []
     said = "; ".join(f"{family.short} {rho_text(family)}" for family in ranked)
     bars = [
-        figures.Interval(family.short, family.order, family.number("spearman"), *(family.interval or (None, None)))
+        figures.Interval(
+            family.short, family.order, family.number("spearman"), *(family.interval or (None, None))
+        )
         for family in ranked
     ]
     what = f"Spearman's ρ of every row, with its 95{PERCENT} interval"

@@ -1,4 +1,6 @@
-"""A matplotlib figure as it is stored and shown: PNG on white, and SVG in the colours of the page it stands in."""
+"""A matplotlib figure as it is stored and shown: PNG on white, and SVG in the colours of the page it stands
+in.
+"""
 
 import io
 import re
@@ -37,7 +39,9 @@ _PNG_DPI = 72 * 2.5
 
 @dataclass(frozen=True)
 class Size:
-    """Of a figure, in CSS pixels (one is 1/72 inch in the PNG); `labels` is the room for names right of the axes."""
+    """Of a figure, in CSS pixels (one is 1/72 inch in the PNG); `labels` is the room for names right of the
+    axes.
+    """
 
     width: int
     height: int
@@ -73,37 +77,67 @@ def render(
         raise missing("matplotlib", "figures", error) from error
     # Text stays text: it takes the reader's own sans-serif font and can be searched and read aloud.
     settings = {
-        "svg.fonttype": "none", "svg.hashsalt": "aqa-report", "font.family": "sans-serif", "font.size": 12,
-        "text.color": on_white("ink"), "axes.edgecolor": on_white("muted"), "axes.labelcolor": on_white("ink"),
-        "xtick.color": on_white("muted"), "ytick.color": on_white("muted"), "axes.unicode_minus": True,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": on_white("grid"),
-        "grid.linewidth": 0.8, "axes.axisbelow": True, "axes.facecolor": "none", "axes.linewidth": 0.8,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "aqa-report",
+        "font.family": "sans-serif",
+        "font.size": 12,
+        "text.color": on_white("ink"),
+        "axes.edgecolor": on_white("muted"),
+        "axes.labelcolor": on_white("ink"),
+        "xtick.color": on_white("muted"),
+        "ytick.color": on_white("muted"),
+        "axes.unicode_minus": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": on_white("grid"),
+        "grid.linewidth": 0.8,
+        "axes.axisbelow": True,
+        "axes.facecolor": "none",
+        "axes.linewidth": 0.8,
         "path.simplify": True,
-    }  # fmt: skip
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings, "backend": "agg"}), warnings.catch_warnings():
-        # Matplotlib's own font lacks some scripts: boxes in the PNG, while the page's text is the reader's font.
+    }
+    with (
+        matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings, "backend": "agg"}),
+        warnings.catch_warnings(),
+    ):
+        # Matplotlib's own font lacks some scripts: boxes in the PNG, while the page's text is the reader's
+        # font.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         figure = draw(size)
         svg = _svg(figure, size, description)
         png = io.BytesIO()
-        height = max(text.get_window_extent().y1 for text in (*figure.axes[0].texts, figure.axes[0].yaxis.label))
+        height = max(
+            text.get_window_extent().y1 for text in (*figure.axes[0].texts, figure.axes[0].yaxis.label)
+        )
         above = max(8.0, height - figure.axes[0].bbox.y1 + 6)
         figure.axes[0].set_title(title, loc="left", pad=above, fontsize=13, parse_math=False)
-        figure.savefig(png, format="png", dpi=_PNG_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.12,
-                       metadata={"Description": description})  # fmt: skip
-        return Drawing(png.getvalue(), svg, None if narrow is None else _svg(draw(narrow), narrow, description))
+        figure.savefig(
+            png,
+            format="png",
+            dpi=_PNG_DPI,
+            facecolor="white",
+            bbox_inches="tight",
+            pad_inches=0.12,
+            metadata={"Description": description},
+        )
+        return Drawing(
+            png.getvalue(), svg, None if narrow is None else _svg(draw(narrow), narrow, description)
+        )
 
 
 def _svg(figure, size: Size, description: str) -> str:
-    """The figure as an `<svg>` element whose colours are the page's variables, so that it follows light and dark."""
+    """The figure as an `<svg>` element whose colours are the page's variables, so that it follows light and
+    dark.
+    """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", facecolor="none", edgecolor="none", metadata={"Date": None})
     markup = stream.getvalue()
     unused = r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*|<style.*?</style>\s*"
     markup = re.sub(unused, "", markup[markup.index("<svg") :], flags=re.DOTALL)
     opening = (
-        f'<svg width="{size.width}" viewBox="0 0 {size.width} {size.height}" style="max-width:{size.width}px" role="img" '
-        f'aria-label="{escape(description)}">'
+        f'<svg width="{size.width}" viewBox="0 0 {size.width} {size.height}" style="max-width:{size.width}px"'
+        f' role="img" aria-label="{escape(description)}">'
     )
     markup = opening + markup[markup.index(">") + 1 :]
     for name, (drawn, _) in COLOURS.items():

@@ -59,8 +59,12 @@ class Family:
 
     @property
     def tuned_in(self) -> str | None:
-        """The run that fine-tuned the backbone of the cached features it read; None: none did, or it trained the backbone itself."""
-        return str(self.features.get("weights")) if self.features.get("tuned") and not self.end_to_end else None
+        """The run that fine-tuned the backbone of the cached features it read; None: none did, or it trained
+        the backbone itself.
+        """
+        return (
+            str(self.features.get("weights")) if self.features.get("tuned") and not self.end_to_end else None
+        )
 
     @property
     def experiment(self) -> str | None:
@@ -97,21 +101,28 @@ class Family:
 
     @property
     def spread_over(self) -> str:
-        """What its standard deviations are taken over: `seeds` where there are several, else `folds`; empty for one run."""
+        """What its standard deviations are taken over: `seeds` where there are several, else `folds`; empty
+        for one run.
+        """
         return "seeds" if len(self.seeds) > 1 else "folds" if self.folded else ""
 
     def mean(self, values: Sequence[float | None]) -> float | None:
-        """Plain average of one value per run; None where one is not defined, since leaving it out is another average."""
+        """Plain average of one value per run; None where one is not defined, since leaving it out is another
+        average.
+        """
         return None if None in values else float(np.mean(values))
 
     def std(self, values: Sequence[float | None]) -> float | None:
-        """Standard deviation (divisor n - 1) over the seeds, each averaged over its folds; else over the folds."""
+        """Standard deviation (divisor n - 1) over the seeds, each averaged over its folds; else over the
+        folds.
+        """
         if None in values or not self.spread_over:
             return None
         if self.spread_over == "folds":
             return float(np.std(values, ddof=1))
         by_seed = {
-            seed: [v for v, r in zip(values, self.results, strict=True) if r.seed == seed] for seed in self.seeds
+            seed: [v for v, r in zip(values, self.results, strict=True) if r.seed == seed]
+            for seed in self.seeds
         }
         return float(np.std([np.mean(of_seed) for of_seed in by_seed.values()], ddof=1))
 
@@ -135,7 +146,9 @@ class Family:
 
     @property
     def fisher_z(self) -> float | None:
-        """The average over folds by Fisher z, averaged plainly over seeds; None without folds or where it is not defined."""
+        """The average over folds by Fisher z, averaged plainly over seeds; None without folds or where it is
+        not defined.
+        """
         if not self.folded:
             return None
         rho = {seed: [r.number("spearman") for r in self.results if r.seed == seed] for seed in self.seeds}
@@ -144,7 +157,9 @@ class Family:
 
     @property
     def floors(self) -> dict[str, dict[str, float | None]]:
-        """Metrics by name, averaged over the runs; `n` is that of all test samples. Only floors that every run has."""
+        """Metrics by name, averaged over the runs; `n` is that of all test samples. Only floors that every
+        run has.
+        """
         names = dict.fromkeys(name for result in self.results for name in result.floors)
         floors = {}
         for name in names:
@@ -187,12 +202,15 @@ class Family:
     def predictions(self) -> tuple:
         """What was predicted for what, to find rows that say the same."""
         return tuple(
-            sorted((name, round(said, 6)) for result in self.results for name, (_, said) in result.scored.items())
+            sorted(
+                (name, round(said, 6)) for result in self.results for name, (_, said) in result.scored.items()
+            )
         )
 
     @cached_property
     def resampled(self) -> np.ndarray | None:
-        """Mean over the runs of Spearman's rho in each resample of the test samples; None where there are too few.
+        """Mean over the runs of Spearman's rho in each resample of the test samples; None where there are too
+        few.
 
         All test samples are drawn together, whatever run they were tested in.
 
@@ -207,20 +225,28 @@ class Family:
         return None if self.resampled is None else percentile_interval(self.resampled)
 
     def minus(self, other: "Family") -> Difference | None:
-        """Mean rho minus that of `other`, with the interval that resampling the same test samples gives; None where they differ."""
+        """Mean rho minus that of `other`, with the interval that resampling the same test samples gives; None
+        where they differ.
+        """
         mine, theirs = self.number("spearman"), other.number("spearman")
         if mine is None or theirs is None or not self.same_tests(other):
             return None
         interval = None
-        drawn = other.resampled if list(other.truth) == list(self.truth) else other._resampled(list(self.truth))
+        drawn = (
+            other.resampled if list(other.truth) == list(self.truth) else other._resampled(list(self.truth))
+        )
         if self.resampled is not None and drawn is not None:
             interval = percentile_interval(self.resampled - drawn)
         low, high = interval or (None, None)
         spread = self.std(self.numbers("spearman")), other.std(other.numbers("spearman"))
-        return Difference(mine - theirs, low, high, len(self.truth), (len(self.results), len(other.results)), spread)
+        return Difference(
+            mine - theirs, low, high, len(self.truth), (len(self.results), len(other.results)), spread
+        )
 
     def _resampled(self, order: Sequence[str]) -> np.ndarray | None:
-        """As `resampled`; the draws depend on the order of the samples alone, so rows are paired by one order."""
+        """As `resampled`; the draws depend on the order of the samples alone, so rows are paired by one
+        order.
+        """
         if not enough(len(order), None) or self.number("spearman") is None:
             return None
         place = {name: number for number, name in enumerate(order)}
@@ -240,7 +266,8 @@ class Family:
 
 
 def read_families(runs: Sequence[Path]) -> list[Family]:
-    """Read run folders, as rows in the order of the paper's Table 1, then the references; others follow, by name.
+    """Read run folders, as rows in the order of the paper's Table 1, then the references; others follow, by
+    name.
 
     Raises:
         RunError: a file of a run is damaged.
@@ -255,21 +282,32 @@ def read_families(runs: Sequence[Path]) -> list[Family]:
         lambda family: f"{Path(os.path.abspath(family.first.path)).parent.name}/{family.name}",
     ):
         repeated = {short for short, count in Counter(shorts).items() if count > 1}
-        shorts = [distinct(family) if short in repeated else short
-                  for family, short in zip(families, shorts, strict=True)]  # fmt: skip
+        shorts = [
+            distinct(family) if short in repeated else short
+            for family, short in zip(families, shorts, strict=True)
+        ]
     seen: Counter[str] = Counter()
     for place, short in enumerate(shorts):
         seen[short] += 1
         shorts[place] = short if seen[short] == 1 else f"{short} ({seen[short]})"
-    return [_named(family, short, order) for order, (family, short) in enumerate(zip(families, shorts, strict=True))]
+    return [
+        _named(family, short, order)
+        for order, (family, short) in enumerate(zip(families, shorts, strict=True))
+    ]
 
 
 def _families(results: Sequence[Result]) -> list[Family]:
     """Runs of one configuration together; apart by folder where one seed and fold is there twice."""
     families = []
     for alike in _by(results, lambda result: result.kin):
-        for together in _by(alike, lambda result: result.path.resolve().parent) if _repeated(alike) else [alike]:
-            families += [Family((result,)) for result in together] if _repeated(together) else [Family(tuple(together))]
+        for together in (
+            _by(alike, lambda result: result.path.resolve().parent) if _repeated(alike) else [alike]
+        ):
+            families += (
+                [Family((result,)) for result in together]
+                if _repeated(together)
+                else [Family(tuple(together))]
+            )
     return families
 
 
@@ -292,11 +330,15 @@ def _place(family: Family) -> tuple:
 
 
 def _short(family: Family) -> str:
-    """Its row of Table 1 or reference, starred where it is not quite that; its folder's name if it is neither."""
+    """Its row of Table 1 or reference, starred where it is not quite that; its folder's name if it is
+    neither.
+    """
     if family.experiment not in ROWS:
         return family.name
     title = ROWS[family.experiment].title
-    short, usual = (f"{title} {END_TO_END}", f"{title} ({END_TO_END})") if family.end_to_end else (title, title)
+    short, usual = (
+        (f"{title} {END_TO_END}", f"{title} ({END_TO_END})") if family.end_to_end else (title, title)
+    )
     return short if family.label == usual else f"{short}*"
 
 

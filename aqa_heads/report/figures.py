@@ -1,4 +1,6 @@
-"""The figures of a report that have numbers on both axes or rows of them: curves, intervals, dots, predicted over true."""
+"""The figures of a report that have numbers on both axes or rows of them: curves, intervals, dots, predicted
+over true.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +27,8 @@ SQUARE = Size(250, 250)
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over the epochs, of a run or the mean of several. Shape: epochs, values: `(epochs,)`; NaN where nothing was measured.
+    """Values over the epochs, of a run or the mean of several. Shape: epochs, values: `(epochs,)`; NaN where
+    nothing was measured.
 
     Args:
         members: epochs and values of each run, where there are several, drawn thin.
@@ -72,10 +75,11 @@ def draw_curves(
 
     Args:
         label: of the values' axis, one of the four that stand above.
-        size: `WIDE` draws a `NARROW` variant as well, and no members; `SMALL` has room for the names of floors, `PLAIN` has none.
+        size: `WIDE` draws a `NARROW` variant as well, and no members; `SMALL` has room for the names of
+            floors, `PLAIN` has none.
         floors: (name, value) of dashed horizontal lines.
-        context: further curves, drawn thin and grey behind, without names; they decide the axes too, so that the
-            figures of several runs compare.
+        context: further curves, drawn thin and grey behind, without names; they decide the axes too, so that
+            the figures of several runs compare.
     """
 
     longest = max(len(name) for name in (*(curve.name for curve in curves), *(name for name, _ in floors)))
@@ -104,14 +108,26 @@ def draw_curves(
         for curve in context:
             axes.plot(curve.epochs, curve.values, color=on_white("context"), linewidth=0.8, zorder=1)
         for curve in curves:
-            colour, style = on_white(f"series-{curve.colour % SERIES}"), _LINE_STYLES[curve.colour // SERIES % 4]
+            colour, style = (
+                on_white(f"series-{curve.colour % SERIES}"),
+                _LINE_STYLES[curve.colour // SERIES % 4],
+            )
             if members:
                 for epochs, values in curve.members:
                     axes.plot(epochs, values, color=colour, linewidth=0.9, alpha=0.45, zorder=2)
             axes.plot(curve.epochs, curve.values, color=colour, linewidth=1.7, linestyle=style, zorder=3)
             for x, y in curve.chosen:
-                axes.plot([x], [y], "o", markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.4,
-                          markersize=8, zorder=4, clip_on=False)  # fmt: skip
+                axes.plot(
+                    [x],
+                    [y],
+                    "o",
+                    markerfacecolor="none",
+                    markeredgecolor=colour,
+                    markeredgewidth=1.4,
+                    markersize=8,
+                    zorder=4,
+                    clip_on=False,
+                )
             finite = np.flatnonzero(np.isfinite(curve.values))
             if len(finite):
                 x, y = curve.epochs[finite[-1]], curve.values[finite[-1]]
@@ -131,7 +147,9 @@ def draw_intervals(
     title: str,
     description: str,
 ) -> Drawing:
-    """One row per run: its value as a dot, its interval as a bar, the marks as dashed vertical lines. The axis has 0."""
+    """One row per run: its value as a dot, its interval as a bar, the marks as dashed vertical lines. The
+    axis has 0.
+    """
 
     longest = max(len(interval.name) for interval in intervals)
 
@@ -145,17 +163,29 @@ def draw_intervals(
         for row, interval in enumerate(intervals):
             colour = on_white(f"series-{interval.colour % SERIES}")
             if interval.low is not None:
-                axes.plot([interval.low, interval.high], [row, row], color=colour, linewidth=2.4, solid_capstyle="butt")
+                axes.plot(
+                    [interval.low, interval.high],
+                    [row, row],
+                    color=colour,
+                    linewidth=2.4,
+                    solid_capstyle="butt",
+                )
             axes.plot([interval.value], [row], "o", color=colour, markersize=7)
         left, right = axes.get_xlim()
         for line, (name, value) in enumerate(sorted(marks, key=lambda mark: mark[1])):
             axes.axvline(value, color=on_white("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
             to_the_left = value - left > 0.5 * (right - left)
             axes.annotate(
-                name, (value, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
+                name,
+                (value, 1),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
                 xytext=(4 if not to_the_left else 2, 4 + 15 * (len(marks) - 1 - line)),
-                ha="right" if to_the_left else "left", color=on_white("muted"), fontsize=11, parse_math=False,
-            )  # fmt: skip
+                ha="right" if to_the_left else "left",
+                color=on_white("muted"),
+                fontsize=11,
+                parse_math=False,
+            )
         return figure
 
     height = 80 + 15 * len(marks) + 26 * len(intervals)
@@ -187,9 +217,17 @@ def draw_dots(
                 axes.plot([value], [place], **_marker(colour), alpha=0.8)
         shown = [axes.plot([], [], **_marker(colour), label=cut(name, 14))[0] for name, colour in key]
         legend = figure.legend(
-            handles=shown, loc="lower left", bbox_to_anchor=(0, 0), ncols=_KEY_COLUMNS, frameon=False, fontsize=11,
-            handletextpad=0.1, columnspacing=0.8, labelspacing=0.3, borderaxespad=0.1,
-        )  # fmt: skip
+            handles=shown,
+            loc="lower left",
+            bbox_to_anchor=(0, 0),
+            ncols=_KEY_COLUMNS,
+            frameon=False,
+            fontsize=11,
+            handletextpad=0.1,
+            columnspacing=0.8,
+            labelspacing=0.3,
+            borderaxespad=0.1,
+        )
         for text in legend.get_texts():
             text.set_parse_math(False)
         return figure
@@ -198,7 +236,12 @@ def draw_dots(
 
 
 def draw_scatter(
-    true: np.ndarray, predicted: np.ndarray, colour: int, limits: tuple[float, float], title: str, description: str
+    true: np.ndarray,
+    predicted: np.ndarray,
+    colour: int,
+    limits: tuple[float, float],
+    title: str,
+    description: str,
 ) -> Drawing:
     """Predicted over true score with the line where both are equal; points beyond the limits lie on the edge.
 
@@ -221,9 +264,16 @@ def draw_scatter(
         raster = len(true) > _RASTER_POINTS
         for marker, chosen, size_points in (("o", ~beyond, 3.6), ("^", beyond, 6)):
             axes.plot(
-                true[chosen], shown[chosen], marker, color=on_white(f"series-{colour % SERIES}"), alpha=0.55,
-                markersize=size_points, markeredgewidth=0, clip_on=False, rasterized=raster,
-            )  # fmt: skip
+                true[chosen],
+                shown[chosen],
+                marker,
+                color=on_white(f"series-{colour % SERIES}"),
+                alpha=0.55,
+                markersize=size_points,
+                markeredgewidth=0,
+                clip_on=False,
+                rasterized=raster,
+            )
         return figure
 
     return drawing.render(draw, SQUARE, title, description)
@@ -231,9 +281,12 @@ def draw_scatter(
 
 def _marker(colour: int) -> dict:
     return {
-        "marker": _MARKERS[colour // SERIES % 4], "color": on_white(f"series-{colour % SERIES}"), "linestyle": "none",
-        "markersize": 6.5, "markeredgewidth": 0,
-    }  # fmt: skip
+        "marker": _MARKERS[colour // SERIES % 4],
+        "color": on_white(f"series-{colour % SERIES}"),
+        "linestyle": "none",
+        "markersize": 6.5,
+        "markeredgewidth": 0,
+    }
 
 
 def _rows(names: Sequence[str], longest: int, size: Size, label: str, top: int, bottom: int = 46):
@@ -251,8 +304,12 @@ def _rows(names: Sequence[str], longest: int, size: Size, label: str, top: int, 
     return figure, axes
 
 
-def _value_range(series: Sequence[np.ndarray], marks: Sequence[float], label: str) -> tuple[float, float, bool]:
-    """Lower end, upper end, and whether the axis is logarithmic: a loss that falls by far, never a correlation."""
+def _value_range(
+    series: Sequence[np.ndarray], marks: Sequence[float], label: str
+) -> tuple[float, float, bool]:
+    """Lower end, upper end, and whether the axis is logarithmic: a loss that falls by far, never a
+    correlation.
+    """
     values = np.concatenate([*series, np.asarray(marks, float)])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -269,14 +326,20 @@ def _value_range(series: Sequence[np.ndarray], marks: Sequence[float], label: st
 
 
 def _name_ends(axes, ends: list[tuple], size: Size) -> None:
-    """Write every line's name right of the axes at the height of its end, moved apart where names would overlap."""
+    """Write every line's name right of the axes at the height of its end, moved apart where names would
+    overlap.
+    """
     if not ends:
         return
     transform = axes.transData
     bottom, top = axes.bbox.y0, axes.bbox.y1
     ends = sorted(ends, key=lambda end: end[0])
-    wanted = [float(np.clip(transform.transform((0 if axes.get_yscale() == "linear" else 1, end[0]))[1], bottom, top))
-              for end in ends]  # fmt: skip
+    wanted = [
+        float(
+            np.clip(transform.transform((0 if axes.get_yscale() == "linear" else 1, end[0]))[1], bottom, top)
+        )
+        for end in ends
+    ]
     heights = _apart(wanted, min(14.5, (top - bottom) / max(len(ends) - 1, 1)), bottom, top)
     right = axes.bbox.x1
     for (y, name, colour, x), height in zip(ends, heights, strict=True):
@@ -286,13 +349,25 @@ def _name_ends(axes, ends: list[tuple], size: Size) -> None:
         early = start[0] < right - 1
         points = [inverse(start), inverse((right, start[1])), inverse((right + 12, height))]
         axes.plot(
-            *np.transpose(points), color=colour, linewidth=0.7, alpha=0.7, transform=axes.transAxes, clip_on=False, zorder=2,
+            *np.transpose(points),
+            color=colour,
+            linewidth=0.7,
+            alpha=0.7,
+            transform=axes.transAxes,
+            clip_on=False,
+            zorder=2,
             linestyle=(0, (1, 3)) if early else "-",
-        )  # fmt: skip
+        )
         axes.annotate(
-            cut(name, int((size.labels - 24) / LETTER)), inverse((right + 14, height)), xycoords="axes fraction",
-            va="center_baseline", color=colour, fontsize=11, annotation_clip=False, parse_math=False,
-        )  # fmt: skip
+            cut(name, int((size.labels - 24) / LETTER)),
+            inverse((right + 14, height)),
+            xycoords="axes fraction",
+            va="center_baseline",
+            color=colour,
+            fontsize=11,
+            annotation_clip=False,
+            parse_math=False,
+        )
 
 
 def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -303,7 +378,8 @@ def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     >>> _apart([9, 9.5, 10], 1, 0, 10)
     [8.0, 9.0, 10.0]
     """
-    groups: list[list[float]] = []  # [centre, members]; neighbours that touch become one group around their mean
+    # [centre, members]; neighbours that touch become one group around their mean
+    groups: list[list[float]] = []
     for height in wanted:
         groups.append([float(height), 1])
         while True:
@@ -316,4 +392,6 @@ def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list
             if centre - half - gap >= before + (members - 1) * gap / 2 - 1e-9:
                 break
             groups[-2:] = [[(before * members + centre * count) / (members + count), members + count]]
-    return [centre + (place - (count - 1) / 2) * gap for centre, count in groups for place in range(int(count))]
+    return [
+        centre + (place - (count - 1) / 2) * gap for centre, count in groups for place in range(int(count))
+    ]

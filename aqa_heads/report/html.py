@@ -1,4 +1,6 @@
-"""One HTML page that needs nothing from elsewhere: elements whose text is escaped, and the style they stand in."""
+"""One HTML page that needs nothing from elsewhere: elements whose text is escaped, and the style they stand
+in.
+"""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -97,7 +99,8 @@ body { margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }
 main { max-width: 1220px; margin: 0 auto; padding: 2rem 1.25rem 4rem }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem }
-h2 { font-size: 1.3rem; line-height: 1.3; margin: 3rem 0 .6rem; padding-top: .9rem; border-top: 1px solid var(--grid) }
+h2 { font-size: 1.3rem; line-height: 1.3; margin: 3rem 0 .6rem; padding-top: .9rem;
+  border-top: 1px solid var(--grid) }
 h3 { font-size: 1rem; margin: 1.6rem 0 .3rem }
 h3 .note { font-weight: 400 }
 p, ul, dl { max-width: 46rem; margin: .5rem 0 }
@@ -107,13 +110,16 @@ ul { padding-left: 1.2rem }
 .aside { display: block; font-size: .8125rem; font-weight: 400; line-height: 1.35 }
 td .aside, th .aside { font-size: .9em }
 .lead { font-size: 1.06rem }
-.banner { max-width: none; margin: 1.2rem 0; padding: .8rem 1rem; color: var(--alarm); background: var(--alarm-page);
+.banner { max-width: none; margin: 1.2rem 0; padding: .8rem 1rem; color: var(--alarm);
+  background: var(--alarm-page);
   border: 2px solid currentColor; border-radius: 6px; font-weight: 600 }
-.warning { padding: .45rem .8rem; border-left: 4px solid var(--alarm); background: var(--alarm-page); max-width: none }
+.warning { padding: .45rem .8rem; border-left: 4px solid var(--alarm); background: var(--alarm-page);
+  max-width: none }
 .scroll { overflow-x: auto; margin: .8rem 0 }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums }
 th, td { padding: .42rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--grid) }
-thead th { vertical-align: bottom; font-weight: 600; line-height: 1.25; border-bottom: 1.5px solid var(--muted) }
+thead th { vertical-align: bottom; font-weight: 600; line-height: 1.25;
+  border-bottom: 1.5px solid var(--muted) }
 tbody th { font-weight: 600; position: sticky; left: 0; background: var(--page); min-width: 6.8rem }
 thead th:first-child { position: sticky; left: 0; background: var(--page) }
 tbody.floor td, tbody.floor th { background: var(--raised); font-weight: 400 }
@@ -137,7 +143,8 @@ figcaption { max-width: 46rem; margin-top: .3rem }
 .many figure { display: flex; flex-direction: column; justify-content: flex-end }
 .many figcaption, .matrices figcaption { margin: 0 0 .2rem; color: var(--ink) }
 .captions td { min-width: 13rem; overflow-wrap: anywhere }
-dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .15rem 1rem; font-size: .875rem;
+dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .15rem 1rem;
+  font-size: .875rem;
   max-width: none }
 dt { color: var(--muted) }
 dd { margin: 0; overflow-wrap: anywhere; min-width: 0 }
@@ -147,10 +154,12 @@ dd { margin: 0; overflow-wrap: anywhere; min-width: 0 }
 a { color: inherit }
 .files { columns: 2 18rem; max-width: none; font-size: .875rem }
 .files li { break-inside: avoid }
-code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .92em; overflow-wrap: anywhere }
+code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .92em;
+  overflow-wrap: anywhere }
 details { border-bottom: 1px solid var(--grid) }
 summary { cursor: pointer; padding: .45rem 0; overflow-wrap: anywhere }
-@media screen and (min-width: 641px) { tbody.floor th { white-space: nowrap } tbody.floor .aside { white-space: normal } }
+@media screen and (min-width: 641px) { tbody.floor th { white-space: nowrap }
+  tbody.floor .aside { white-space: normal } }
 @media (max-width: 640px) {
   main { padding: 1.2rem .9rem 3rem }
   h1 { font-size: 1.5rem }

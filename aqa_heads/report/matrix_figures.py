@@ -1,4 +1,6 @@
-"""The figures of a report that are tables of shares: what was confused with what, which clip was looked at."""
+"""The figures of a report that are tables of shares: what was confused with what, which clip was looked
+at.
+"""
 
 from collections.abc import Sequence
 
@@ -58,9 +60,15 @@ def draw_matrix(
         for row, column in np.ndindex(shares.shape):
             if np.isfinite(share := shares[row, column]):
                 axes.add_patch(
-                    Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, linewidth=0, facecolor=on_white("series-1"),
-                              alpha=_DARKEST * float(share))
-                )  # fmt: skip
+                    Rectangle(
+                        (column - 0.47, row - 0.46),
+                        0.94,
+                        0.92,
+                        linewidth=0,
+                        facecolor=on_white("series-1"),
+                        alpha=_DARKEST * float(share),
+                    )
+                )
             if texts is not None and cell > 24:
                 axes.text(column, row, texts[row][column], ha="center", va="center_baseline", fontsize=11)
         return figure

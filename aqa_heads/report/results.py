@@ -64,7 +64,9 @@ class Result:
 
     @property
     def experiment(self) -> str | None:
-        """`baseline` or `1` to `7`, its row of the paper's Table 1; or the name of a reference, such as `ridge`."""
+        """`baseline` or `1` to `7`, its row of the paper's Table 1; or the name of a reference, such as
+        `ridge`.
+        """
         experiment = self.config.get("experiment")
         return None if experiment in (None, "") else str(experiment)
 
@@ -88,7 +90,9 @@ class Result:
 
     @property
     def kin(self) -> str:
-        """Equal among runs that differ in nothing but seed and fold; its folder where that is not recorded."""
+        """Equal among runs that differ in nothing but seed and fold; its folder where that is not
+        recorded.
+        """
         identity = self.config.get("identity")
         if not isinstance(identity, dict) or not identity:
             return str(self.path.resolve())
@@ -127,7 +131,8 @@ class Result:
         return tuple(np.array(list(self.scored.values()), float).reshape(-1, 2).T)
 
     def clip_weights(self, name: str, *others: str) -> list[dict]:
-        """The rows of a table of weights over clips (`contributions.csv`, `caption_attention.csv`); empty if there is none.
+        """The rows of a table of weights over clips (`contributions.csv`, `caption_attention.csv`); empty if
+        there is none.
 
         Args:
             others: columns that it has beside sample_id, clip and weight; they stay text.
@@ -146,7 +151,9 @@ class Result:
                     for row in csv.DictReader(file, strict=True)
                 ]
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise RunError(f"{path}: cannot be read ({type(error).__name__}: {error}); train the run again") from None
+            raise RunError(
+                f"{path}: cannot be read ({type(error).__name__}: {error}); train the run again"
+            ) from None
 
     @property
     def groups(self) -> frozenset[str]:
@@ -166,7 +173,8 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     """Run folders among these and directly inside them, in the order given, each once.
 
     Raises:
-        RunError: a folder does not exist or holds no run, or a run is not finished; all of them in one message.
+        RunError: a folder does not exist or holds no run, or a run is not finished; all of them in one
+            message.
     """
     found: dict[Path, Path] = {}
     problems = []
@@ -175,18 +183,26 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
             problems.append(f"{folder}: {'is a file' if folder.exists() else 'does not exist'}")
             continue
         # Training writes into hidden folders until a run is finished.
-        inside = [item for item in sorted(folder.iterdir()) if not item.name.startswith(".") and _looks_like_run(item)]
+        inside = [
+            item
+            for item in sorted(folder.iterdir())
+            if not item.name.startswith(".") and _looks_like_run(item)
+        ]
         inside = [folder] if _looks_like_run(folder) else inside
         if not inside:
-            problems.append(f"{folder}: neither a run nor a folder of runs (no {', '.join(RUN_FILES[:-1])} or "
-                            f"{RUN_FILES[-1]} in it or one level below)")  # fmt: skip
+            problems.append(
+                f"{folder}: neither a run nor a folder of runs (no {', '.join(RUN_FILES[:-1])} or "
+                f"{RUN_FILES[-1]} in it or one level below)"
+            )
         for run in inside:
             if absent := [name for name in RUN_FILES if not (run / name).is_file()]:
                 problems.append(f"{run}: not a finished run, without {', '.join(absent)}")
             found.setdefault(run.resolve(), run)
     if problems:
         lines = "\n  ".join(dict.fromkeys(problems))
-        raise RunError(f"these are not finished runs:\n  {lines}\nName finished run folders, as aqa-train writes them.")
+        raise RunError(
+            f"these are not finished runs:\n  {lines}\nName finished run folders, as aqa-train writes them."
+        )
     return list(found.values())
 
 

@@ -19,8 +19,10 @@ FLOORS = {
     "difficulty": ("Difficulty alone", "predicts from the difficulty that is known before the action begins"),
     "group_mean": (
         "Group mean",
-        "predicts the mean training score of the sample’s group (the competition, the session), which is possible "
-        "only where training and test share groups",
+        (
+            "predicts the mean training score of the sample’s group (the competition, the session), which is"
+            " possible only where training and test share groups"
+        ),
     ),
     "difficulty_group_mean": (
         "Difficulty × group",
@@ -68,7 +70,8 @@ def with_rho(families: Iterable[Family]) -> list[Family]:
 
 @dataclass(frozen=True)
 class Floor:
-    """One floor of rows with the same test samples; where their training samples differ, the version that is hardest to beat.
+    """One floor of rows with the same test samples; where their training samples differ, the version that is
+    hardest to beat.
 
     Args:
         metrics: spearman, relative_l2, mae, n, as in summary.json.
@@ -134,7 +137,10 @@ def in_words(family: Family) -> str:
         attention = {"none": "no attention", "linear": "attention"}.get(
             used["attention"], f"{used['attention']} attention"
         )
-        parts += [f"{in_paper(used['rnn'])}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{in_paper(used['layers'])}", attention]
+        parts += [
+            f"{in_paper(used['rnn'])}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{in_paper(used['layers'])}",
+            attention,
+        ]
     return ", ".join([*parts, "averaging" if encoder == "Averaging" else f"{encoder} encoding"])
 
 
@@ -150,7 +156,9 @@ def started_from(family: Family) -> str:
 
 
 def leaked_from_backbone(family: Family) -> set[bool]:
-    """Of its leaks into the test samples: True for samples that the backbone learned from before, False for training samples."""
+    """Of its leaks into the test samples: True for samples that the backbone learned from before, False for
+    training samples.
+    """
     audits = (result.summary.get("audit") or {} for result in family.results)
     return {
         leak.get("why") in OF_BACKBONE
@@ -161,7 +169,9 @@ def leaked_from_backbone(family: Family) -> set[bool]:
 
 
 def began_random(family: Family) -> bool:
-    """Whether all that the backbone knows was learned in fine-tuning, in the row's own or in one before it."""
+    """Whether all that the backbone knows was learned in fine-tuning, in the row's own or in one before
+    it.
+    """
     if family.end_to_end:
         return plain(family.fine_tuning.get("origin") or started_from(family)).startswith("random")
     return family.tuned_in is not None and bool(family.features.get("weights_random"))
@@ -169,8 +179,15 @@ def began_random(family: Family) -> bool:
 
 def in_paper(value) -> str:
     """A setting's value as Table 1 words it."""
-    words = {"none": "No", "linear": "Yes", "additive": "Additive", "dot": "Dot product", "average": "Averaging",
-             "attention": "Attention", "transformer": "Transformer"}  # fmt: skip
+    words = {
+        "none": "No",
+        "linear": "Yes",
+        "additive": "Additive",
+        "dot": "Dot product",
+        "average": "Averaging",
+        "attention": "Attention",
+        "transformer": "Transformer",
+    }
     text = plain(value)
     return words.get(text, text.upper() if text in ("c3d", "s3d", "gru", "lstm") else text)
 
@@ -188,7 +205,9 @@ def difference(family: Family) -> str:
 
 
 def row_name(family: Family, *asides: str) -> Markup:
-    """How a row begins in every table: its colour, its name, what differs from the row of Table 1, and what else is to be said."""
+    """How a row begins in every table: its colour, its name, what differs from the row of Table 1, and what
+    else is to be said.
+    """
     what = [text for text in (difference(family), runs_text(family), *asides) if text]
     return join([colour_key(family), family.short, *map(small, what)])
 
@@ -196,7 +215,9 @@ def row_name(family: Family, *asides: str) -> Markup:
 def runs_text(family: Family) -> str:
     """How many seeds and folds a row is of; empty for a single run without folds."""
     seeds = [counted(len(family.seeds), "seed")] if len(family.seeds) > 1 else []
-    folds = [counted(len(family.folds), "fold")] if family.folded else [f"fold {fold}" for fold in family.folds]
+    folds = (
+        [counted(len(family.folds), "fold")] if family.folded else [f"fold {fold}" for fold in family.folds]
+    )
     return ", ".join(seeds + folds)
 
 

@@ -1,4 +1,6 @@
-"""A report of finished runs: one HTML page beside the paper's Table 1 and Figures 2 to 9, with its files as PNG and CSV."""
+"""A report of finished runs: one HTML page beside the paper's Table 1 and Figures 2 to 9, with its files as
+PNG and CSV.
+"""
 
 import re
 from collections.abc import Sequence
@@ -21,10 +23,12 @@ def write_report(
     preface: Sequence[str] | None = None,
     force: bool = False,
 ) -> Path:
-    """Write the report of `runs` as one HTML page, with its figures as PNG and its numbers as CSV in a folder beside it.
+    """Write the report of `runs` as one HTML page, with its figures as PNG and its numbers as CSV in a folder
+    beside it.
 
-    Runs that differ only in seed or fold are one row. The page is renamed into place when it is complete. The folder is
-    `files_folder(output)`; files of an earlier report that are not among the new ones are removed from it.
+    Runs that differ only in seed or fold are one row. The page is renamed into place when it is complete. The
+    folder is `files_folder(output)`; files of an earlier report that are not among the new ones are removed
+    from it.
 
     Args:
         runs: run folders as training writes them, or folders that hold run folders.
@@ -36,7 +40,8 @@ def write_report(
         output.
 
     Raises:
-        AqaError: a run is missing, unfinished or damaged, the output is not to be written, or matplotlib is missing.
+        AqaError: a run is missing, unfinished or damaged, the output is not to be written, or matplotlib is
+            missing.
     """
     output = Path(output)
     _check_output(output, force)
@@ -48,7 +53,9 @@ def write_report(
     try:
         _write(output, document(title, sorted(attachments.files), *sections), attachments.files)
     except OSError as error:
-        raise RunError(f"{output}: the report cannot be written ({error}); choose another place for it") from error
+        raise RunError(
+            f"{output}: the report cannot be written ({error}); choose another place for it"
+        ) from error
     return output
 
 
@@ -60,17 +67,21 @@ def files_folder(output: Path) -> Path:
 def _check_output(output: Path, force: bool) -> None:
     folder = files_folder(output)
     if output.is_dir():
-        raise RunError(f"{output}: is a folder, expected the name of a file, such as {output / 'report.html'}")
+        raise RunError(
+            f"{output}: is a folder, expected the name of a file, such as {output / 'report.html'}"
+        )
     if folder.exists() and not folder.is_dir():
         raise RunError(
-            f"{folder}: is a file, but a folder of this name is to hold the report's files; name the report otherwise"
+            f"{folder}: is a file, but a folder of this name is to hold the report's files; name the report"
+            " otherwise"
         )
     if force:
         return
     if output.exists():
         if _files_of(output) is None:
             raise RunError(
-                f"{output}: exists and is not a report; name the report otherwise, or give --force to replace it"
+                f"{output}: exists and is not a report; name the report otherwise, or give --force to"
+                " replace it"
             )
     elif folder.is_dir() and (
         other := sorted(item.name for item in folder.iterdir() if item.suffix not in (".png", ".csv"))
@@ -86,11 +97,15 @@ def _files_of(page: Path) -> list[str] | None:
     try:
         head = page.read_bytes()[:100_000].decode("utf-8", errors="replace").partition("</head>")[0]
     except OSError as error:
-        raise RunError(f"{page}: exists but cannot be read ({error.strerror}); name the report otherwise") from error
+        raise RunError(
+            f"{page}: exists but cannot be read ({error.strerror}); name the report otherwise"
+        ) from error
     if f'<meta name="generator" content="{GENERATOR}">' not in head:
         return None
     named = re.search(r'<meta name="files" content="([^"]*)">', head)
-    return [name for name in (named[1].split() if named else ()) if re.fullmatch(r"[a-z0-9_]+\.(png|csv)", name)]
+    return [
+        name for name in (named[1].split() if named else ()) if re.fullmatch(r"[a-z0-9_]+\.(png|csv)", name)
+    ]
 
 
 def _write(output: Path, page: str, files: dict[str, bytes]) -> None:

@@ -24,12 +24,13 @@ def check_run_folder(folder: Path, overwrite: bool, resume: bool = False) -> Non
     """Whether a run may be written to `folder`.
 
     Raises:
-        RunError: it exists and `overwrite` was not asked for, or it is something else than a run; or a run that is to be
-            written there was interrupted, and neither `overwrite` nor `resume` was asked for.
+        RunError: it exists and `overwrite` was not asked for, or it is something else than a run; or a run
+            that is to be written there was interrupted, and neither `overwrite` nor `resume` was asked for.
     """
     if was_interrupted(folder) and not overwrite and not resume:
         raise RunError(
-            f"{folder}: a run of this name was interrupted; give --resume to go on with it, or --overwrite to begin again"
+            f"{folder}: a run of this name was interrupted; give --resume to go on with it, or --overwrite to"
+            " begin again"
         )
     _check_target(folder, overwrite or resume)
 
@@ -45,10 +46,13 @@ def _check_target(folder: Path, replaces: bool) -> None:
         return
     if not (folder / "summary.json").is_file():
         raise RunError(
-            f"{folder}: exists and is not a run folder (no summary.json in it); remove it or choose another --out"
+            f"{folder}: exists and is not a run folder (no summary.json in it); remove it or choose another"
+            " --out"
         )
     if not replaces:
-        raise RunError(f"{folder}: this run exists; give --overwrite to replace it, or another --out to keep it")
+        raise RunError(
+            f"{folder}: this run exists; give --overwrite to replace it, or another --out to keep it"
+        )
 
 
 def was_interrupted(folder: Path) -> bool:
@@ -84,7 +88,8 @@ class Work:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # torch's reader raises what its parts raise
             raise RunError(
-                f"{path}: the checkpoint cannot be read ({first_line(error)}); give --overwrite to begin again"
+                f"{path}: the checkpoint cannot be read ({first_line(error)}); give --overwrite to begin"
+                " again"
             ) from None
 
     def save(self, state: Callable[[], Mapping], now: bool = False) -> bool:
@@ -109,15 +114,20 @@ class Work:
 
 @contextmanager
 def new_run_folder(
-    folder: Path, overwrite: bool, resume: bool = False, seconds: float = 60.0, say: Callable[[str], None] = print
+    folder: Path,
+    overwrite: bool,
+    resume: bool = False,
+    seconds: float = 60.0,
+    say: Callable[[str], None] = print,
 ) -> Iterator[Work]:
     """A hidden folder beside `folder` that takes its place when the block ends well.
 
-    When it does not, the hidden folder stays if it holds a checkpoint, and vanishes if it does not or if training diverged,
-    which it would do again.
+    When it does not, the hidden folder stays if it holds a checkpoint, and vanishes if it does not or if
+    training diverged, which it would do again.
 
     Raises:
-        RunError: as `check_run_folder`; another process is training this run; or nothing can be written there.
+        RunError: as `check_run_folder`; another process is training this run; or nothing can be written
+            there.
     """
     check_run_folder(folder, overwrite, resume)
     hidden = hidden_folder(folder)
@@ -130,8 +140,8 @@ def new_run_folder(
     if not mine:
         owner = lock.owner() or {}
         raise RunError(
-            f"{folder}: another process is training this run (process {owner.get('pid', '?')} on {owner.get('host', '?')}); "
-            "wait for it, or choose another --out"
+            f"{folder}: another process is training this run (process {owner.get('pid', '?')} on"
+            f" {owner.get('host', '?')}); wait for it, or choose another --out"
         )
     try:
         if not resume or not was_interrupted(folder):

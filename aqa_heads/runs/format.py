@@ -3,12 +3,13 @@
 - `config.json`: what was asked for, what was used, on which features, with which versions.
 - `metrics.csv`: one row per epoch.
 - `predictions.csv`: one row per training, validation and test sample, scores in points.
-- `summary.json`: the results, beside the floors and the audit. `peak_memory_bytes` is on a GPU that of the run's tensors, on the
-  CPU that of the whole process so far, earlier runs in it included.
-- `contributions.csv`: the encoder's weight of every clip, where it has such weights; `caption_attention.csv`: the captioner's weight
-  of every clip at every word of the test captions, likewise.
+- `summary.json`: the results, beside the floors and the audit. `peak_memory_bytes` is on a GPU that of the
+  run's tensors, on the CPU that of the whole process so far, earlier runs in it included.
+- `contributions.csv`: the encoder's weight of every clip, where it has such weights; `caption_attention.csv`:
+  the captioner's weight of every clip at every word of the test captions, likewise.
 - `vocabulary.json`: the words by number, where captions were trained.
-- `model.safetensors`: the weights that are reported; its metadata holds config and vocabulary too, as JSON under `run`.
+- `model.safetensors`: the weights that are reported; its metadata holds config and vocabulary too, as JSON
+  under `run`.
 
 A folder appears under its name when all of them are written, never before.
 """
@@ -37,38 +38,63 @@ LEAKED = ", LEAKED TEST"
 # Without these a run is not finished; the others depend on its tasks, or are read when they are needed.
 RUN_FILES = ("config.json", "metrics.csv", "predictions.csv", "summary.json")
 
-# What is read from the files: a type, [kind of the items], {name: kind}, or {...: kind} where any name may stand.
+# What is read from the files: a type, [kind of the items], {name: kind}, or {...: kind} where any name may
+# stand.
 _NUMBERS = {...: float}
 _CONFIG = {
     **dict.fromkeys(("experiment", "label", "protocol", "device", "views", "difficulty", "fold"), str),
-    "seed": int, "tasks": [str], "notes": [str],
+    "seed": int,
+    "tasks": [str],
+    "notes": [str],
     "fine_tuning": {"started_from": str, "started_sha256": str, "frozen_layers": [str], ...: object},
-    "table1": {...: object}, "features": {"backbone": str, "path": str, "fingerprint": str, "views": [str]},
-}  # fmt: skip
+    "table1": {...: object},
+    "features": {"backbone": str, "path": str, "fingerprint": str, "views": [str]},
+}
 _SUMMARY = {
     **dict.fromkeys(
-        ("spearman", "kendall", "pearson", "relative_l2", "mae", "train_loss", "unigram_loss", "caption_loss_per_token",
-         "parameters", "peak_memory_bytes"), float
+        (
+            "spearman",
+            "kendall",
+            "pearson",
+            "relative_l2",
+            "mae",
+            "train_loss",
+            "unigram_loss",
+            "caption_loss_per_token",
+            "parameters",
+            "peak_memory_bytes",
+        ),
+        float,
     ),
-    "interval": [float], "seconds": _NUMBERS, "class_accuracy": _NUMBERS, "majority_accuracy": _NUMBERS,
-    "floors": {...: _NUMBERS}, "per_group": {...: _NUMBERS}, "captions": {...: object}, "chosen": {...: {...: object}},
-    "ceiling": _NUMBERS, "best_test_spearman": {...: object}, "audit": {...: object}, "notes": [str],
-}  # fmt: skip
+    "interval": [float],
+    "seconds": _NUMBERS,
+    "class_accuracy": _NUMBERS,
+    "majority_accuracy": _NUMBERS,
+    "floors": {...: _NUMBERS},
+    "per_group": {...: _NUMBERS},
+    "captions": {...: object},
+    "chosen": {...: {...: object}},
+    "ceiling": _NUMBERS,
+    "best_test_spearman": {...: object},
+    "audit": {...: object},
+    "notes": [str],
+}
 _PREDICTIONS = ("sample_id", "split", "group", "final_score", "predicted_score")
 _EXPECTED = {str: "text", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of `metrics.csv`; None or NaN where a task is off, nothing is defined, or the protocol does not look.
+    """One row of `metrics.csv`; None or NaN where a task is off, nothing is defined, or the protocol does not
+    look.
 
     Args:
-        train_loss: train_score_loss + train_class_loss + 0.01 * train_caption_loss, as they were while training. A part that
-            is no longer trained counts with its last loss.
+        train_loss: train_score_loss + train_class_loss + 0.01 * train_caption_loss, as they were while
+            training. A part that is no longer trained counts with its last loss.
         train_score_loss: mean over the samples that have a score.
         train_class_loss: likewise per class column, summed over the columns.
-        train_caption_loss: in nats per caption; per_token: per word, `<eos>` included.
-        val_spearman, val_relative_l2, val_class_accuracy (mean over the columns), val_caption_loss_per_token: on the
+        train_caption_loss: in nats per caption; per_token: per word, `<eos>` included. val_spearman,
+        val_relative_l2, val_class_accuracy (mean over the columns), val_caption_loss_per_token: on the
             validation samples after the epoch (protocol honest).
         test_spearman, test_relative_l2: on the test samples after the epoch (protocol paper).
         seconds: of training and evaluating.
@@ -116,7 +142,9 @@ class Run:
         from ..networks.model import AqaModel
 
         if "caption" in (self.config.get("tasks") or ()) and self.vocabulary is None:
-            raise RunError(f"{self.folder}: vocabulary.json is missing, which its captions need; train the run again")
+            raise RunError(
+                f"{self.folder}: vocabulary.json is missing, which its captions need; train the run again"
+            )
         try:
             model = AqaModel.from_config(self.config, len(self.vocabulary or ()))
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
@@ -142,7 +170,8 @@ class Run:
                 raise ValueError(f"{len(different)} weights are in only one of them, such as {different[0]}")
             with torch.no_grad():
                 for name, weight in mine.items():
-                    # Opened anew for each: pages of the file that were touched count as this process's memory until then.
+                    # Opened anew for each: pages of the file that were touched count as this process's memory
+                    # until then.
                     with safe_open(self.folder / "model.safetensors", "pt") as file:
                         stored = file.get_tensor(name)
                     if stored.shape != weight.shape:
@@ -153,7 +182,8 @@ class Run:
 
     def _another_model(self, error: Exception) -> str:
         return (
-            f"{self.folder / 'model.safetensors'}: is not the model of its config.json ({error}); train the run again"
+            f"{self.folder / 'model.safetensors'}: is not the model of its config.json ({error}); train the"
+            " run again"
         )
 
 
@@ -165,7 +195,9 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     if not (folder / "summary.json").is_file():
-        raise RunError(f"{folder}: is not a run folder (no summary.json in it); name a folder that aqa-train wrote")
+        raise RunError(
+            f"{folder}: is not a run folder (no summary.json in it); name a folder that aqa-train wrote"
+        )
     vocabulary = None
     if (folder / "vocabulary.json").exists():
         vocabulary = _read(folder / "vocabulary.json", lambda path: Vocabulary(_read_json(path, [str])))
@@ -309,7 +341,9 @@ def _read_table(path: Path, columns: Sequence[str], others: bool = True) -> list
         reader = csv.DictReader(file, strict=True)
         found = reader.fieldnames or ()
         if absent := [name for name in columns if name not in found]:
-            raise ValueError(f"it has no column {', '.join(absent)}; its header is {', '.join(found) or 'empty'}")
+            raise ValueError(
+                f"it has no column {', '.join(absent)}; its header is {', '.join(found) or 'empty'}"
+            )
         if len(set(found)) < len(found) or (not others and len(found) > len(columns)):
             raise ValueError(f"its columns are {', '.join(found)}, expected {', '.join(columns)}, each once")
         rows = list(reader)

@@ -3,11 +3,12 @@
 The rows are as the paper prints them. The code that made its numbers differs:
 
 - Exp 7: its script had `use_attention=False`. It ran out of memory, so there is no number of it.
-- Exp 1 and 3 were probably run with LSTM cells: the published commits of those days set `lstm`. That is not proven; if
-  it is so, the number of Exp 1 is that of Exp 6's configuration, and two GRU cells with attention were never measured.
-- Exp 2 and 3: on S3D a learned `Conv3d(1024, 8192, 1)` made 8192-d clip features. `--literal` trains it as a linear layer,
-  which is the same function; otherwise the 1024-d feature itself is used. The functions that can be learned are the same, as
-  nothing but linear layers follows; the numbers of parameters differ.
+- Exp 1 and 3 were probably run with LSTM cells: the published commits of those days set `lstm`. That is not
+  proven; if it is so, the number of Exp 1 is that of Exp 6's configuration, and two GRU cells with attention
+  were never measured.
+- Exp 2 and 3: on S3D a learned `Conv3d(1024, 8192, 1)` made 8192-d clip features. `--literal` trains it as a
+  linear layer, which is the same function; otherwise the 1024-d feature itself is used. The functions that
+  can be learned are the same, as nothing but linear layers follows; the numbers of parameters differ.
 """
 
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     )
 }
 
-# A ridge regression, and two systems that came before multitask learning: Parmar & Morris 2017, arXiv:1611.05125.
+# A ridge regression, and two systems that came before multitask learning: Parmar & Morris 2017,
+# arXiv:1611.05125.
 REFERENCES: dict[str, Experiment] = {
     row.name: row
     for row in (

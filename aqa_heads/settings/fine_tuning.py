@@ -14,7 +14,8 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 BATCH_NORMS = ("frozen", "chunk")
 AUGMENT = "flip,jitter=3"
 NO_AUGMENT = "none"
-# In C3D a clip takes half a GiB, in S3D at 224 pixels two thirds. One at a time is rounded otherwise than several (RESULTS.md).
+# In C3D a clip takes half a GiB, in S3D at 224 pixels two thirds. One at a time is rounded otherwise than
+# several (RESULTS.md).
 CLIP_CHUNKS = {"cpu": 2, "cuda": 8}
 BACKBONE_LR, LITERAL_BACKBONE_LR = 1e-5, 1e-4
 
@@ -28,16 +29,19 @@ class FineTuning:
     Args:
         videos: the folder that `aqa-extract` was given.
         weights: of the backbone, where training starts; None: those that made the features.
-        backbone_lr: learning rate of the backbone; None: 1e-5, with `literal` the original's 1e-4. That of the heads and the
-            captioner is the run's.
-        freeze_until: everything before this layer, in the network's order, keeps its weights; None: nothing does.
+        backbone_lr: learning rate of the backbone; None: 1e-5, with `literal` the original's 1e-4. That of
+            the heads and the captioner is the run's.
+        freeze_until: everything before this layer, in the network's order, keeps its weights; None: nothing
+            does.
         warm_start: a run on the cached features whose encoder, heads and captioner are taken over.
         augment: drawn anew for every sample and epoch: `flip`, `jitter=N`, both, or `none`.
-        batch_norm: `frozen`: with the statistics of the weights' own training; `chunk`: with those of each chunk of clips.
-        clip_chunk: clips that go through the backbone at a time; None: see `CLIP_CHUNKS`. Decides time and memory, and no more than the last bits of
-            the result, but for `batch_norm` chunk and networks with dropout or stochastic depth.
-        precision: of the backbone: `fp32`, `tf32`, or, by autocast, `fp16` (with a gradient scaler) or `bf16`. The heads and all
-            evaluation are in float32.
+        batch_norm: `frozen`: with the statistics of the weights' own training; `chunk`: with those of each
+            chunk of clips.
+        clip_chunk: clips that go through the backbone at a time; None: see `CLIP_CHUNKS`. Decides time and
+            memory, and no more than the last bits of the result, but for `batch_norm` chunk and networks with
+            dropout or stochastic depth.
+        precision: of the backbone: `fp32`, `tf32`, or, by autocast, `fp16` (with a gradient scaler) or
+            `bf16`. The heads and all evaluation are in float32.
         frames: where the decoded frames are kept; None: beside the cache.
         workers: decoding threads; None: as many as cores.
         decode_timeout: seconds without a new frame after which a video is given up; None: the extraction's.
@@ -45,8 +49,8 @@ class FineTuning:
     Raises:
         TrainingError: a value out of its range.
 
-    Source: Parmar & Morris 2019, who train C3D with everything else by one Adam, lr 1e-4, flip a sample or not and shift it by up
-    to 3 frames.
+    Source: Parmar & Morris 2019, who train C3D with everything else by one Adam, lr 1e-4, flip a sample or
+    not and shift it by up to 3 frames.
     """
 
     videos: str | Path
@@ -70,7 +74,9 @@ class FineTuning:
                 raise TrainingError(f"{name} is empty; give a value, or leave it out")
         for name, choices in (("batch_norm", BATCH_NORMS), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:
-                raise TrainingError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+                raise TrainingError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}"
+                )
         for name in ("clip_chunk", "workers"):
             if (value := getattr(self, name)) is not None and not (isinstance(value, int) and value >= 1):
                 raise TrainingError(f"{name} is {value}, expected a whole number from 1 on")
@@ -109,7 +115,9 @@ class FineTuning:
     def asked(self) -> dict:
         """Everything that decides the result, as plain JSON."""
         left_out = ("videos", "frames", "workers", "decode_timeout")
-        record = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
+        record = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out
+        }
         return record | {"warm_start": None if self.warm_start is None else str(self.warm_start)}
 
 

@@ -14,15 +14,30 @@ PROTOCOLS = ("honest", "paper")
 DIFFICULTIES = ("ignore", "multiply")
 OFFICIAL_FOLDS = "official"
 
-# What stands behind a value that is not given: with `literal` the original's, else what suits cached features.
+# What stands behind a value that is not given: with `literal` the original's, else what suits cached
+# features.
 LITERAL = {
-    "batch_size": 3, "lr": 1e-4, "caption_lr": 1e-4, "weight_decay": 0.0, "dropout": 0.0, "standardise": False, "centre": False,
-    "score_scale": 17.0, "residual": False, "ridge_start": False,
-}  # fmt: skip
+    "batch_size": 3,
+    "lr": 1e-4,
+    "caption_lr": 1e-4,
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "standardise": False,
+    "centre": False,
+    "score_scale": 17.0,
+    "residual": False,
+    "ridge_start": False,
+}
 DEFAULTS = {
-    "batch_size": 16, "lr": 1e-4, "caption_lr": 5e-4, "weight_decay": 1e-2, "dropout": 0.0, "standardise": True, "centre": True,
+    "batch_size": 16,
+    "lr": 1e-4,
+    "caption_lr": 5e-4,
+    "weight_decay": 1e-2,
+    "dropout": 0.0,
+    "standardise": True,
+    "centre": True,
     "ridge_start": True,
-}  # fmt: skip
+}
 # (hidden, layers) by encoder; Exp 7's own is 8192 wide.
 ENCODER_SIZES = {"lstm": (1024, 2), "gru": (1024, 2), "attention": (256, 1), "transformer": (512, 2)}
 LITERAL_HIDDEN = 8192
@@ -41,42 +56,52 @@ class TrainingConfig:
     Args:
         features: the feature cache, written by `aqa-extract`.
         experiment: a row of Table 1, a key of `EXPERIMENTS`, or one of `REFERENCES`.
-        literal: the row exactly as the original: its widths and projections, plain stacks of cells, raw features,
-            score / 17, Adam with lr 1e-4 in steps of 3. What it changes is in `LITERAL`; each value can still be given.
+        literal: the row exactly as the original: its widths and projections, plain stacks of cells, raw
+            features, score / 17, Adam with lr 1e-4 in steps of 3. What it changes is in `LITERAL`; each value
+            can still be given.
         rnn, layers, attention, encoder: override the row's column; None keeps it.
-        residual: connections around the captioner's cells. None: where there are more than two, as such stacks
-            do not learn without.
-        encoder_hidden, encoder_layers: size and depth of the encoder; None: those of `ENCODER_SIZES`. Without effect on
-            `average`.
-        pretrain_epochs: of the `lstm` or `gru` encoder as an autoencoder of the clip features, before training.
+        residual: connections around the captioner's cells. None: where there are more than two, as such
+            stacks do not learn without.
+        encoder_hidden, encoder_layers: size and depth of the encoder; None: those of `ENCODER_SIZES`. Without
+            effect on `average`.
+        pretrain_epochs: of the `lstm` or `gru` encoder as an autoencoder of the clip features, before
+            training.
         tasks: any subset of `TASKS`.
-        difficulty: `ignore`: the final score is predicted. `multiply`: the execution score (final score / difficulty) is,
-            and multiplied by the difficulty, which is known beforehand. Their results do not compare.
-        protocol: `honest`: some training groups are held out for validation, the best epoch is chosen on them, and the
-            test samples are looked at once. `paper`: no validation, tested after every epoch, the last one is reported.
-        validation: share of the training samples held out; without effect where the annotations name a split `val`.
-        patience: epochs without improvement on the validation samples after which a part is no longer trained.
-        folds: None: train and test as the annotations say. A number, or `official`: see `splits.choose_split`.
+        difficulty: `ignore`: the final score is predicted. `multiply`: the execution score (final score /
+            difficulty) is, and multiplied by the difficulty, which is known beforehand. Their results do not
+            compare.
+        protocol: `honest`: some training groups are held out for validation, the best epoch is chosen on
+            them, and the test samples are looked at once. `paper`: no validation, tested after every epoch,
+            the last one is reported.
+        validation: share of the training samples held out; without effect where the annotations name a split
+            `val`.
+        patience: epochs without improvement on the validation samples after which a part is no longer
+            trained.
+        folds: None: train and test as the annotations say. A number, or `official`: see
+            `splits.choose_split`.
         fold: which of them is tested.
         epochs: at most.
         batch_size, lr, weight_decay: of AdamW; None: see `LITERAL` and `DEFAULTS`.
         caption_lr: of the captioner, where it is trained apart.
         dropout: on the encoder's output and after fc6, in training.
-        ridge_start: the score gets a linear path from the mean of the clips, beside the encoder and fc6, which starts at the
-            ridge regression of the training scores; what is learned is what lies beyond it. On few samples a network
-            does not find even that by itself.
+        ridge_start: the score gets a linear path from the mean of the clips, beside the encoder and fc6,
+            which starts at the ridge regression of the training scores; what is learned is what lies beyond
+            it. On few samples a network does not find even that by itself.
         seed: of initial weights, dropout, the order of samples and the choice of validation groups.
         device: `auto` (a CUDA GPU if there is one, else the CPU), or a torch device.
-        threads: of the CPU; None leaves torch's choice, all cores. A captioner takes thousands of small steps, each of
-            which waits for all its threads: where other programs keep the cores busy, 1 is many times faster.
-        score_scale: in points; the score head learns (score - centre) / score_scale. None: the standard deviation of the
-            training scores.
+        threads: of the CPU; None leaves torch's choice, all cores. A captioner takes thousands of small
+            steps, each of which waits for all its threads: where other programs keep the cores busy, 1 is
+            many times faster.
+        score_scale: in points; the score head learns (score - centre) / score_scale. None: the standard
+            deviation of the training scores.
         centre: whether the mean training score is the centre; else it is 0.
-        standardise: scale each feature dimension by the training split's mean and standard deviation. The original
-            does not: it trains the backbone too, which can rescale its own output; cached features cannot.
-        views: of a cache that holds several views of a sample (flipped, shifted in time, …). `all`: training draws one of
-            the sample's views anew in every epoch. `plain`: only the plain one. Whatever the training, standardisation is
-            fitted and everything is evaluated on the plain view, so that models are comparable.
+        standardise: scale each feature dimension by the training split's mean and standard deviation. The
+            original does not: it trains the backbone too, which can rescale its own output; cached features
+            cannot.
+        views: of a cache that holds several views of a sample (flipped, shifted in time, …). `all`: training
+            draws one of the sample's views anew in every epoch. `plain`: only the plain one. Whatever the
+            training, standardisation is fitted and everything is evaluated on the plain view, so that models
+            are comparable.
         vocabulary: None: the words of the training captions. A path: MTL-AQA's vocab.json, as in the paper.
         beam: captions kept at every word when captions are made; 1 is greedy.
         meteor: compute METEOR where Java is there, which takes about 10 s.
@@ -85,7 +110,8 @@ class TrainingConfig:
         overwrite: replace an existing run folder of the same name.
         resume: go on with a run of this name that was interrupted.
         checkpoint_seconds: how often, at most, it is made sure that little is lost.
-        fine_tuning: how the backbone is trained too, by `end_to_end.fine_tune`; None: the cached features are trained on.
+        fine_tuning: how the backbone is trained too, by `end_to_end.fine_tune`; None: the cached features are
+            trained on.
 
     Raises:
         TrainingError: a value out of its range, named with the values it may have.
@@ -148,8 +174,15 @@ class TrainingConfig:
             if value is not None and value not in choices:
                 raise TrainingError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
         for name in (
-            "layers", "encoder_hidden", "encoder_layers", "epochs", "batch_size", "threads", "patience", "beam",
-        ):  # fmt: skip
+            "layers",
+            "encoder_hidden",
+            "encoder_layers",
+            "epochs",
+            "batch_size",
+            "threads",
+            "patience",
+            "beam",
+        ):
             value = getattr(self, name)
             highest = _MAX_THREADS if name == "threads" else _MAX_COUNT
             if value is not None and not 1 <= value <= highest:
@@ -160,7 +193,9 @@ class TrainingConfig:
                 raise TrainingError(f"{name} is {value}, expected a finite number greater than 0")
         for name in ("weight_decay", "pretrain_epochs", "checkpoint_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise TrainingError(f"{name} is {getattr(self, name)}, expected 0 or a finite number greater than 0")
+                raise TrainingError(
+                    f"{name} is {getattr(self, name)}, expected 0 or a finite number greater than 0"
+                )
         if not 0 <= self.dropout < 1:
             raise TrainingError(f"dropout is {self.dropout}, expected a number from 0 to below 1")
         if not 0 < self.validation < 1:
@@ -168,18 +203,22 @@ class TrainingConfig:
         if not 0 <= self.seed < 2**63:
             raise TrainingError(f"seed is {self.seed}, expected a whole number from 0 to {2**63 - 1}")
         if self.folds not in (None, OFFICIAL_FOLDS) and not (isinstance(self.folds, int) and self.folds > 1):
-            raise TrainingError(f"folds is {self.folds!r}, expected a whole number from 2 on, or {OFFICIAL_FOLDS}")
+            raise TrainingError(
+                f"folds is {self.folds!r}, expected a whole number from 2 on, or {OFFICIAL_FOLDS}"
+            )
         if self.overwrite and self.resume:
             raise TrainingError(
                 "overwrite and resume are both asked for; give resume to go on, or overwrite to begin again"
             )
         if self.fine_tuning is not None and self.row.closed_form:
             raise TrainingError(
-                f"{self.row.title} is a closed form, which no backbone can be trained through; leave it out of end-to-end training"
+                f"{self.row.title} is a closed form, which no backbone can be trained through; leave it out"
+                " of end-to-end training"
             )
         if self.fine_tuning is not None and self.views != ALL_VIEWS:
             raise TrainingError(
-                f"views is {self.views!r}, which is of cached features; end to end, frames are augmented as augment says"
+                f"views is {self.views!r}, which is of cached features; end to end, frames are augmented as"
+                " augment says"
             )
         if self.fold is not None and self.folds is None:
             raise TrainingError(f"fold is {self.fold!r}, but folds are not asked for; say how many")
@@ -196,12 +235,13 @@ class TrainingConfig:
             )
         if self.pretrain_epochs and self.architecture["encoder"] not in ("lstm", "gru"):
             raise TrainingError(
-                f"pretrain_epochs is {self.pretrain_epochs}, but the encoder is {self.architecture['encoder']}; "
-                "only lstm and gru can be trained as an autoencoder"
+                f"pretrain_epochs is {self.pretrain_epochs}, but the encoder is"
+                f" {self.architecture['encoder']}; only lstm and gru can be trained as an autoencoder"
             )
         if self.pretrain_epochs and self.fine_tuning is not None and self.fine_tuning.warm_start is not None:
             raise TrainingError(
-                "pretrain_epochs and warm_start are both asked for, but the encoder of a warm start is trained already; leave one out"
+                "pretrain_epochs and warm_start are both asked for, but the encoder of a warm start is"
+                " trained already; leave one out"
             )
 
     def _fill_in(self) -> None:
@@ -209,13 +249,16 @@ class TrainingConfig:
             raise TrainingError(
                 f"experiment is {self.experiment!r}, expected one of {', '.join((*EXPERIMENTS, *REFERENCES))}"
             )
-        if self.experiment == "c3d-lstm" and (given := [name for name in NETWORK_ONLY[:-2] if getattr(self, name)]):
+        if self.experiment == "c3d-lstm" and (
+            given := [name for name in NETWORK_ONLY[:-2] if getattr(self, name)]
+        ):
             raise TrainingError(
                 f"{self.row.title} is an LSTM encoder and a linear score; {', '.join(given)} cannot be given"
             )
         if self.row.closed_form and (given := [name for name in NETWORK_ONLY if getattr(self, name)]):
             raise TrainingError(
-                f"{self.row.title} is a linear function of the mean clip feature and has no {', '.join(given)}; leave them out"
+                f"{self.row.title} is a linear function of the mean clip feature and has no"
+                f" {', '.join(given)}; leave them out"
             )
         for name, value in self.mode.items():
             if getattr(self, name) is None and not (self.row.closed_form and name in NETWORK_ONLY):
@@ -244,7 +287,11 @@ class TrainingConfig:
         if self.experiment == "c3d-lstm" and self.encoder in (None, "lstm"):
             return 256, 1
         hidden, depth = ENCODER_SIZES.get(self.architecture["encoder"], (None, None))
-        return (LITERAL_HIDDEN, 2) if self.literal and self.architecture["encoder"] == "lstm" else (hidden, depth)
+        return (
+            (LITERAL_HIDDEN, 2)
+            if self.literal and self.architecture["encoder"] == "lstm"
+            else (hidden, depth)
+        )
 
     @property
     def row(self) -> Experiment:
@@ -254,12 +301,19 @@ class TrainingConfig:
     def architecture(self) -> dict:
         """The four columns of Table 1 that decide the model, overrides applied."""
         return {
-            name: getattr(self.row, name) if getattr(self, name) is None else getattr(self, name) for name in _COLUMNS
+            name: getattr(self.row, name) if getattr(self, name) is None else getattr(self, name)
+            for name in _COLUMNS
         }
 
     def projection(self, backbone: str) -> int | None:
-        """Width of the learned projection of clip features: what the original has on S3D; None: there is none."""
-        return LITERAL_S3D_DIM if self.literal and self.row.backbone == "s3d" and backbone.lower() == "s3d" else None
+        """Width of the learned projection of clip features: what the original has on S3D; None: there is
+        none.
+        """
+        return (
+            LITERAL_S3D_DIM
+            if self.literal and self.row.backbone == "s3d" and backbone.lower() == "s3d"
+            else None
+        )
 
     @property
     def _encoder_size(self) -> dict[str, int]:
@@ -280,11 +334,13 @@ class TrainingConfig:
     def run_name(self, backbone: str, tuned_in: str | None = None) -> str:
         """The run folder's name: whatever makes its numbers another row's shows in it, and the seed.
 
-        How it is trained (epochs, lr, batch_size, score_scale, …) does not: such runs need another `out`. `tasks` are
-        those asked for; `train` first leaves out what the cache has no labels for (`training_data.usable_tasks`).
+        How it is trained (epochs, lr, batch_size, score_scale, …) does not: such runs need another `out`.
+        `tasks` are those asked for; `train` first leaves out what the cache has no labels for
+        (`training_data.usable_tasks`).
 
         Args:
-            backbone, tuned_in: of the features: the network, and the run that fine-tuned it (`Meaning.tuned_in`); None: none did.
+            backbone, tuned_in: of the features: the network, and the run that fine-tuned it
+                (`Meaning.tuned_in`); None: none did.
 
         >>> TrainingConfig("feats.h5", "7", encoder="average", seed=2).run_name("s3d")
         'exp7-encoder-average-on-s3d-seed2'
@@ -302,7 +358,8 @@ class TrainingConfig:
         return "-".join(parts)
 
     def run_label(self, backbone: str, tuned_in: str | None = None) -> str:
-        """The same for people, without seed and fold; what differs from the row of Table 1 by default is said too.
+        """The same for people, without seed and fold; what differs from the row of Table 1 by default is said
+        too.
 
         >>> TrainingConfig("feats.h5", "7").run_label("s3d")
         'Exp 7 (encoder 1024 wide, on S3D features)'
@@ -330,7 +387,10 @@ class TrainingConfig:
         if self.literal:
             named = ("residual", "standardise", "ridge_start")  # below
             parts += [
-                (f"{name.replace('_', '-')}-{getattr(self, name)}", f"{name.replace('_', ' ')} {getattr(self, name)}")
+                (
+                    f"{name.replace('_', '-')}-{getattr(self, name)}",
+                    f"{name.replace('_', ' ')} {getattr(self, name)}",
+                )
                 for name, value in LITERAL.items()
                 if name not in named and getattr(self, name) != value
             ]
@@ -349,10 +409,14 @@ class TrainingConfig:
             parts.append(("pretrained", "encoder pre-trained"))
         if self.standardise != self.mode["standardise"]:
             parts.append(
-                ("standardise", "standardised") if self.standardise else ("no-standardise", "not standardised")
+                ("standardise", "standardised")
+                if self.standardise
+                else ("no-standardise", "not standardised")
             )
         if self.ridge_start != self.mode["ridge_start"] and self.row.tasks != ("score",):
-            parts.append(("ridge-start", "ridge start") if self.ridge_start else ("no-ridge-start", "no ridge start"))
+            parts.append(
+                ("ridge-start", "ridge start") if self.ridge_start else ("no-ridge-start", "no ridge start")
+            )
         if self.fine_tuning is not None:
             parts += self.fine_tuning.variant
         if self.views != ALL_VIEWS:
@@ -371,7 +435,9 @@ class TrainingConfig:
     def asked(self) -> dict:
         """Everything that decides the result, as plain JSON."""
         left_out = ("out", "overwrite", "resume", "checkpoint_seconds", "features", "device", "threads")
-        record = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
+        record = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out
+        }
         return record | {
             "tasks": list(self.tasks),
             "vocabulary": None if self.vocabulary is None else str(self.vocabulary),

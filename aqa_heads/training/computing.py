@@ -71,13 +71,15 @@ def out_of_memory_explained(
             raise
         said = (str(error) or "out of memory").splitlines()[0]
         raise TrainingError(
-            f"{device} has not enough memory ({said}); "
-            f"try {advice}" + ("" if device.type == "cpu" else ", or --device cpu")
+            f"{device} has not enough memory ({said}); try {advice}"
+            + ("" if device.type == "cpu" else ", or --device cpu")
         ) from None
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes: on a GPU those of its tensors since the run began, else those of the whole process since it began."""
+    """Bytes: on a GPU those of its tensors since the run began, else those of the whole process since it
+    began.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return process_peak_memory()

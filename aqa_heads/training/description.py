@@ -23,7 +23,15 @@ from ..errors import TrainingError
 from ..evaluation.audit import Audit
 from ..evaluation.bootstrap import spearman_interval
 from ..evaluation.floors import judge_ceiling, score_floors
-from ..evaluation.metrics import accuracy, kendall, mean_absolute_error, pearson, per_group, relative_l2, spearman
+from ..evaluation.metrics import (
+    accuracy,
+    kendall,
+    mean_absolute_error,
+    pearson,
+    per_group,
+    relative_l2,
+    spearman,
+)
 from ..evaluation.predictions import Predictions
 from ..runs.format import LEAKED, Epoch
 from ..settings.experiments import EXPERIMENTS
@@ -33,8 +41,12 @@ from .part import Part
 
 _HASHED = 64  # samples, enough to tell one extraction from another
 METRICS = {
-    "spearman": spearman, "kendall": kendall, "pearson": pearson, "relative_l2": relative_l2, "mae": mean_absolute_error,
-}  # fmt: skip
+    "spearman": spearman,
+    "kendall": kendall,
+    "pearson": pearson,
+    "relative_l2": relative_l2,
+    "mae": mean_absolute_error,
+}
 
 
 def describe(
@@ -53,7 +65,9 @@ def describe(
         "experiment": row.name,
         "name": config.run_name(backbone, cache.meaning.tuned_in),
         "label": config.run_label(backbone, cache.meaning.tuned_in) + (LEAKED if leaked else ""),
-        "table1": {name: getattr(row, name) for name in ("backbone", "rnn", "layers", "attention", "encoder")},
+        "table1": {
+            name: getattr(row, name) for name in ("backbone", "rnn", "layers", "attention", "encoder")
+        },
         **config.asked(),
         **config.architecture,
         "tasks": list(data.tasks),
@@ -115,7 +129,9 @@ def summarise(
     columns = {name: _class_columns(name, tested, data) for name in tested.classes}
     # Floors know the labels of all that is not tested: the same floors, then, for every row and seed.
     known = [sample for split in (data.train, data.val) for sample in split.samples]
-    scored_test = [s for s, factor in zip(data.test.samples, data.test.factor, strict=True) if not np.isnan(factor)]
+    scored_test = [
+        s for s, factor in zip(data.test.samples, data.test.factor, strict=True) if not np.isnan(factor)
+    ]
     captions, caption_notes = _caption_results(data, tested, meteor)
     notes = [*_score_notes(data, predicted, true), *caption_notes]
     notes += [
@@ -138,7 +154,11 @@ def summarise(
         "unigram_loss": _unigram_loss(data),
         "train_loss": epochs[-1].train_loss if epochs else None,
         "chosen": {
-            part.name: {"epoch": part.best_epoch, "metric": _metric_name(part, data), "value": part.best_value}
+            part.name: {
+                "epoch": part.best_epoch,
+                "metric": _metric_name(part, data),
+                "value": part.best_value,
+            }
             for part in parts
             if part.best_epoch is not None
         },
@@ -157,7 +177,10 @@ def summarise(
 def _choice_note(part: Part, data: TrainingData) -> str:
     if part.best_epoch == 0:
         return f"the best on the validation samples is the state before the first step: {part.start}"
-    return f"nothing could be chosen for the {part.name}: on the validation samples its metric is not defined; its last epoch is reported"
+    return (
+        f"nothing could be chosen for the {part.name}: on the validation samples its metric is not defined;"
+        " its last epoch is reported"
+    )
 
 
 def _metric_name(part: Part, data: TrainingData) -> str:
@@ -167,7 +190,9 @@ def _metric_name(part: Part, data: TrainingData) -> str:
 
 
 def result_tables(data: TrainingData, predictions: Mapping[str, Predictions]) -> dict[str, dict[str, list]]:
-    """The tables of a run by file name; rows are training, validation and test samples in the cache's order."""
+    """The tables of a run by file name; rows are training, validation and test samples in the cache's
+    order.
+    """
     tables = {"predictions.csv": _prediction_columns(data, predictions)}
     made = [(split, predictions[name]) for name, split in data.splits.items() if len(split)]
     if all(said.contributions is not None for _, said in made):
@@ -182,11 +207,15 @@ def result_tables(data: TrainingData, predictions: Mapping[str, Predictions]) ->
     if tested.attention is not None:
         rows = [
             (sample.sample_id, place, word, clip, weight)
-            for sample, caption, weights in zip(data.test.samples, tested.captions, tested.attention, strict=True)
+            for sample, caption, weights in zip(
+                data.test.samples, tested.captions, tested.attention, strict=True
+            )
             for place, word in enumerate(caption.split())
             for clip, weight in enumerate(weights[place].tolist())
         ]
-        tables["caption_attention.csv"] = _columns(("sample_id", "word_number", "word", "clip", "weight"), rows)
+        tables["caption_attention.csv"] = _columns(
+            ("sample_id", "word_number", "word", "clip", "weight"), rows
+        )
     return tables
 
 
@@ -197,10 +226,14 @@ def annotations_sha256(cache: FeatureCache) -> str:
 
 
 def features_sha256(cache: FeatureCache) -> str:
-    """Of which samples have features, how many clips in which views, and of the values of some of them, spread evenly."""
+    """Of which samples have features, how many clips in which views, and of the values of some of them,
+    spread evenly.
+    """
     digest = hashlib.sha256(cache.count.tobytes())
     having = [index for index in range(len(cache)) if cache.has_features(index)]
-    for place in np.unique(np.linspace(0, len(having) - 1, min(len(having), _HASHED)).astype(int)) if having else ():
+    for place in (
+        np.unique(np.linspace(0, len(having) - 1, min(len(having), _HASHED)).astype(int)) if having else ()
+    ):
         digest.update(cache.features(having[place]).tobytes())
     return digest.hexdigest()
 
@@ -248,8 +281,8 @@ def _score_range(config: TrainingConfig, data: TrainingData) -> tuple[float, flo
     scale = float(np.std(scores))
     if scale == 0:
         raise TrainingError(
-            f"{config.features}: the {len(scores)} training score(s) are all {scores[0]:g}, so their standard deviation is 0; "
-            "give --score-scale, or leave the task score out"
+            f"{config.features}: the {len(scores)} training score(s) are all {scores[0]:g}, so their standard"
+            " deviation is 0; give --score-scale, or leave the task score out"
         )
     return scale, centre
 
@@ -258,17 +291,20 @@ def _notes(config: TrainingConfig, cache: FeatureCache, data: TrainingData) -> l
     backbone, row, notes = cache.meaning.backbone, config.row, []
     if config.on_other_features(backbone):
         notes.append(
-            f"{row.title} is a {row.backbone.upper()} row{' of Table 1' if row.name in EXPERIMENTS else ''}, {cache.path.name} "
-            f"holds {backbone.upper()} features: it runs as {config.run_name(backbone, cache.meaning.tuned_in)} and is not the paper's {row.title}"
+            f"{row.title} is a {row.backbone.upper()} row{' of Table 1' if row.name in EXPERIMENTS else ''},"
+            f" {cache.path.name} holds {backbone.upper()} features: it runs as"
+            f" {config.run_name(backbone, cache.meaning.tuned_in)} and is not the paper's {row.title}"
         )
     elif row.backbone == "s3d" and not config.literal:
         notes.append(
-            f"{row.title}: the {cache.dim}-d S3D feature is used directly, where the original learned a projection of it to "
-            "8192 (Conv3d(1024, 8192, 1)), so the numbers of parameters differ; --literal has it"
+            f"{row.title}: the {cache.dim}-d S3D feature is used directly, where the original learned a"
+            " projection of it to 8192 (Conv3d(1024, 8192, 1)), so the numbers of parameters differ;"
+            " --literal has it"
         )
     if row.closed_form and config.protocol == "honest":
         notes.append(
-            f"{row.title} has no epochs to choose among; it is fitted to the samples that the other rows train on, so that they compare"
+            f"{row.title} has no epochs to choose among; it is fitted to the samples that the other rows"
+            " train on, so that they compare"
         )
     if cache.meaning.tuned and config.fine_tuning is None:
         notes.append(_tuned_note(cache))
@@ -286,8 +322,8 @@ def _tuned_note(cache: FeatureCache) -> str:
     chosen = f", an epoch of it chosen on {len(tuned['chosen_on']):,}" if tuned["chosen_on"] else ""
     random = f"; it began with random weights ({tuned['origin']})" if cache.meaning.random else ""
     return (
-        f"the backbone of {cache.path.name} was fine-tuned in {cache.meaning.weights} on {len(tuned['trained_on']):,} samples"
-        f"{chosen}{random}"
+        f"the backbone of {cache.path.name} was fine-tuned in {cache.meaning.weights} on"
+        f" {len(tuned['trained_on']):,} samples{chosen}{random}"
     )
 
 
@@ -304,7 +340,9 @@ def _score_notes(data: TrainingData, predicted: np.ndarray, true: np.ndarray) ->
     return notes
 
 
-def _caption_results(data: TrainingData, predictions: Predictions, meteor: bool) -> tuple[dict | None, list[str]]:
+def _caption_results(
+    data: TrainingData, predictions: Predictions, meteor: bool
+) -> tuple[dict | None, list[str]]:
     """Caption metrics on the test samples that have a reference, and what is to be said of them."""
     if predictions.captions is None:
         return None, []
@@ -329,14 +367,22 @@ def _unigram_loss(data: TrainingData) -> float | None:
 
 
 def _best_on_test(epochs: Sequence[Epoch]) -> dict | None:
-    tested = [epoch for epoch in epochs if epoch.test_spearman is not None and np.isfinite(epoch.test_spearman)]
+    tested = [
+        epoch for epoch in epochs if epoch.test_spearman is not None and np.isfinite(epoch.test_spearman)
+    ]
     best = max(tested, key=lambda epoch: epoch.test_spearman, default=None)
     if best is None:
         return None
-    return {"spearman": best.test_spearman, "epoch": best.epoch, "note": "chosen on the test set, not for reporting"}
+    return {
+        "spearman": best.test_spearman,
+        "epoch": best.epoch,
+        "note": "chosen on the test set, not for reporting",
+    }
 
 
-def _class_columns(name: str, predictions: Predictions, data: TrainingData) -> tuple[list[str], list[str], str]:
+def _class_columns(
+    name: str, predictions: Predictions, data: TrainingData
+) -> tuple[list[str], list[str], str]:
     """Predicted and true classes of the test samples that have one, and the most frequent training class."""
     labelled = [index for index, sample in enumerate(data.test.samples) if name in sample.classes]
     counts = Counter(number for number in data.train.classes[name].tolist() if number != NO_CLASS)

@@ -1,4 +1,6 @@
-"""What is measured in and after an epoch: the columns of an `Epoch`, and by which of them a part is chosen."""
+"""What is measured in and after an epoch: the columns of an `Epoch`, and by which of them a part is
+chosen.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,15 +16,22 @@ from .part import Part
 
 
 def evaluate(model: AqaModel, data: TrainingData, parts: Sequence[Part]) -> dict[str, float | None]:
-    """The columns of an `Epoch` that are measured after it: on held-out samples if there are any, else on the test samples.
+    """The columns of an `Epoch` that are measured after it: on held-out samples if there are any, else on the
+    test samples.
 
     Args:
         parts: those that are still trained; of others there is nothing new to say.
     """
     row = dict.fromkeys(
-        ("val_spearman", "val_relative_l2", "val_class_accuracy", "val_caption_loss_per_token", "test_spearman",
-         "test_relative_l2")
-    )  # fmt: skip
+        (
+            "val_spearman",
+            "val_relative_l2",
+            "val_class_accuracy",
+            "val_caption_loss_per_token",
+            "test_spearman",
+            "test_relative_l2",
+        )
+    )
     held_out = bool(len(data.val))
     split, prefix = (data.val, "val") if held_out else (data.test, "test")
     names = {part.name for part in parts}
@@ -42,14 +51,19 @@ def _assess(model: AqaModel, split: Split, prefix: str) -> dict[str, float | Non
         predicted, true = scored(predictions, split)
         if not np.isfinite(predicted).all():
             raise FloatingPointError("a predicted score is not finite")
-        row = {f"{prefix}_spearman": spearman(predicted, true), f"{prefix}_relative_l2": relative_l2(predicted, true)}
+        row = {
+            f"{prefix}_spearman": spearman(predicted, true),
+            f"{prefix}_relative_l2": relative_l2(predicted, true),
+        }
     if prefix == "val":
         row["val_class_accuracy"] = _class_accuracy(predictions, split)
     return row
 
 
 def scored(predictions: Predictions, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted and true scores, in points, of the samples that have both; empty if scores are not predicted."""
+    """Predicted and true scores, in points, of the samples that have both; empty if scores are not
+    predicted.
+    """
     if predictions.score is None:
         return np.empty(0), np.empty(0)
     true = np.array(
@@ -79,8 +93,12 @@ def value_of(part: str, row: Mapping) -> float | None:
 
 
 def losses_of(parts: Sequence[Part]) -> dict[str, float | None]:
-    """The training losses of an `Epoch`; a part that is no longer trained has none but counts in their sum."""
-    row = dict.fromkeys(("train_score_loss", "train_class_loss", "train_caption_loss", "train_caption_loss_per_token"))
+    """The training losses of an `Epoch`; a part that is no longer trained has none but counts in their
+    sum.
+    """
+    row = dict.fromkeys(
+        ("train_score_loss", "train_class_loss", "train_caption_loss", "train_caption_loss_per_token")
+    )
     total = 0.0
     for part in parts:
         total += part.losses.get("train_score_loss", 0.0) + part.losses.get("train_class_loss", 0.0)

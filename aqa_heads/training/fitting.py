@@ -1,4 +1,6 @@
-"""The epochs of a run: every part of the model trained, validated, stopped when it no longer improves, and kept at its best."""
+"""The epochs of a run: every part of the model trained, validated, stopped when it no longer improves, and
+kept at its best.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -36,8 +38,8 @@ def fit(
 ) -> tuple[list[Epoch], list[Part]]:
     """Train `model`, from `checkpoint` on if there is one, and leave it at what is to be reported.
 
-    What is random in an epoch (order, views, dropout) follows from seed, epoch and part alone, so an interrupted run goes on as if
-    it had not been, and parts do not change each other.
+    What is random in an epoch (order, views, dropout) follows from seed, epoch and part alone, so an
+    interrupted run goes on as if it had not been, and parts do not change each other.
 
     Args:
         work: where checkpoints are written.
@@ -99,7 +101,12 @@ def start_may_be_best(model: AqaModel, data: TrainingData) -> bool:
 
     Class heads know nothing yet: with them it is none.
     """
-    return model.heads is not None and model.heads.direct is not None and not model.class_names and len(data.val) > 0
+    return (
+        model.heads is not None
+        and model.heads.direct is not None
+        and not model.class_names
+        and len(data.val) > 0
+    )
 
 
 def check_finite(module: nn.Module, epoch: int, config: TrainingConfig) -> None:
@@ -119,22 +126,30 @@ def diverged(epoch: int, why: object, config: TrainingConfig) -> DivergedError:
 
 def _part(name: str, modules: nn.Module, config: TrainingConfig, work: Work) -> Part:
     lr = config.caption_lr if name == "captioner" else config.lr
-    ordinary = torch.optim.AdamW(ordinary_parameters(modules), lr=lr, weight_decay=config.weight_decay, fused=True)
+    ordinary = torch.optim.AdamW(
+        ordinary_parameters(modules), lr=lr, weight_decay=config.weight_decay, fused=True
+    )
     frugal = frugal_optimisers(modules, lr, weight_decay=config.weight_decay, seed=config.seed)
     return Part(name, modules, [ordinary, *frugal], BestWeights(work.path / BEST.format(name)))
 
 
 def steps_of(split: Split, config: TrainingConfig, epoch: int) -> tuple[list[list[int]], list[int]]:
-    """The samples of every step of an epoch, and for every sample of the split the number of the view it is seen in."""
+    """The samples of every step of an epoch, and for every sample of the split the number of the view it is
+    seen in.
+    """
     generator = torch.Generator().manual_seed(seed_of(config.seed, epoch))
     order = torch.randperm(len(split.labelled), generator=generator)
     # After the order, and not from torch's global numbers: more views change neither order nor dropout.
     views = split.draw_views(generator)
-    steps = [[split.labelled[index] for index in chosen.tolist()] for chosen in order.split(config.batch_size)]
+    steps = [
+        [split.labelled[index] for index in chosen.tolist()] for chosen in order.split(config.batch_size)
+    ]
     return steps, views
 
 
-def _train_epoch(model: AqaModel, part: Part, split: Split, config: TrainingConfig, number: int) -> dict[str, float]:
+def _train_epoch(
+    model: AqaModel, part: Part, split: Split, config: TrainingConfig, number: int
+) -> dict[str, float]:
     model.train()
     sums = LossSums()
     steps, views = steps_of(split, config, number)

@@ -45,7 +45,8 @@ class LossSums:
     def state(self) -> dict:
         """For a checkpoint, plain numbers."""
         batches = [
-            [list(key), [(float(part), count) for part, count in batches]] for key, batches in self._batches.items()
+            [list(key), [(float(part), count) for part, count in batches]]
+            for key, batches in self._batches.items()
         ]
         return {"batches": batches, "words": self._words}
 

@@ -33,7 +33,9 @@ class Part:
     losses: dict[str, float] = field(default_factory=dict)
 
     def judge(self, epoch: int, value: float | None, patience: int) -> None:
-        """Keep the weights if `value` is the best so far; stop after `patience` epochs without a better one."""
+        """Keep the weights if `value` is the best so far; stop after `patience` epochs without a better
+        one.
+        """
         if value is None:
             return
         if self.best_value is None or value > self.best_value:

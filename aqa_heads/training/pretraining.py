@@ -11,10 +11,11 @@ from ..networks.encoders import RecurrentEncoder, padding_of
 
 
 class Reconstruction(nn.Module):
-    """An RNN that says a sample's clips in reverse, from nothing but the encoder's final states, which are copied.
+    """An RNN that says a sample's clips in reverse, from nothing but the encoder's final states, which are
+    copied.
 
-    The decoder is unconditional: it never hears the clips that it has said, so all that it says must come through the
-    states. Cell, size and depth are the encoder's; on top is one linear layer.
+    The decoder is unconditional: it never hears the clips that it has said, so all that it says must come
+    through the states. Cell, size and depth are the encoder's; on top is one linear layer.
 
     Args:
         encoder: `lstm` or `gru`.
@@ -65,18 +66,19 @@ def pretrain(
 ) -> list[float]:
     """Train `encoder` in place to reconstruct `clips`, with Adam; the decoder is thrown away.
 
-    On the CPU the same input gives the same bits, for the same number of threads. The caller's random numbers are left as
-    they were, and so is the mode of the encoder.
+    On the CPU the same input gives the same bits, for the same number of threads. The caller's random numbers
+    are left as they were, and so is the mode of the encoder.
 
     Args:
         encoder: `lstm` or `gru`; is on `device` afterwards.
-        clips: of the training samples and of no others, each `(clips, dim)`, standardised as the encoder will see them.
+        clips: of the training samples and of no others, each `(clips, dim)`, standardised as the encoder will
+            see them.
         epochs: passes over all of them.
         seed: of the decoder's initial weights, dropout and the order of samples.
 
     Returns:
-        Per epoch the squared error, the mean over all clips and dimensions: about 1 where the mean of standardised clips
-        is all that is known.
+        Per epoch the squared error, the mean over all clips and dimensions: about 1 where the mean of
+        standardised clips is all that is known.
 
     Raises:
         TrainingError: the loss is no longer finite.

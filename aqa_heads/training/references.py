@@ -1,4 +1,6 @@
-"""Closed-form references: a linear score on the mean of a sample's clip features, fitted at once and not trained."""
+"""Closed-form references: a linear score on the mean of a sample's clip features, fitted at once and not
+trained.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +27,8 @@ class LinearReference:
     Args:
         weights: `(dim,)` float64, points per unit of a feature.
         bias: in points.
-        chosen: the penalty, `{"alpha": …}` of `ridge` or `{"C": …}` of `c3d-svr`; empty for a constant prediction.
+        chosen: the penalty, `{"alpha": …}` of `ridge` or `{"C": …}` of `c3d-svr`; empty for a constant
+            prediction.
         note: how the penalty was chosen, one sentence for a person.
     """
 
@@ -44,14 +47,15 @@ def fit_reference(
 ) -> LinearReference:
     """Fit a linear reference on training samples; the same input gives the same bits.
 
-    The penalty is chosen from a logarithmic grid by the squared error on held-out training samples: whole groups, in at most
-    five folds, where every sample has a group and there are two or more; else one sample at a time (`ridge`), or five
-    random folds (`c3d-svr`). With fewer than ten samples it is not chosen: `alpha` is then the features' mean squared
-    length about their mean, and `C` the scores' standard deviation divided by that.
+    The penalty is chosen from a logarithmic grid by the squared error on held-out training samples: whole
+    groups, in at most five folds, where every sample has a group and there are two or more; else one sample
+    at a time (`ridge`), or five random folds (`c3d-svr`). With fewer than ten samples it is not chosen:
+    `alpha` is then the features' mean squared length about their mean, and `C` the scores' standard deviation
+    divided by that.
 
     Args:
-        name: `ridge` (squared error, squared penalty) or `c3d-svr` (support vector regression with linear kernel, error
-            free below 0.1 standard deviations of the scores).
+        name: `ridge` (squared error, squared penalty) or `c3d-svr` (support vector regression with linear
+            kernel, error free below 0.1 standard deviations of the scores).
         features: `(samples, dim)` float32, the mean of a sample's clip features, standardised or not.
         scores: `(samples,)`, in points.
         groups: of each sample, None where it has none.
@@ -60,9 +64,10 @@ def fit_reference(
     Raises:
         TrainingError: fewer than two samples.
 
-    Source: `c3d-svr` is Parmar & Morris 2017, arXiv:1611.05125: averaged clip features, linear support vector regression.
-    Differs: whatever features the cache holds, not those of fc6; they are taken as given and not brought to length 1; the
-    penalty is chosen within the training samples.
+    Source: `c3d-svr` is Parmar & Morris 2017, arXiv:1611.05125: averaged clip features, linear support vector
+    regression.
+    Differs: whatever features the cache holds, not those of fc6; they are taken as given and not brought to
+    length 1; the penalty is chosen within the training samples.
     """
     assert len(features) == len(scores) == len(groups)
     if len(features) < 2:
@@ -76,8 +81,8 @@ def fit_reference(
         return LinearReference(
             np.zeros(len(centre)), float(mean), {}, f"constant: all training samples have the same {same}"
         )
-    # Both penalties see lengths and angles alone, so the samples' own subspace (samples numbers each) gives the same
-    # answer as all dimensions, many times faster.
+    # Both penalties see lengths and angles alone, so the samples' own subspace (samples numbers each) gives
+    # the same answer as all dimensions, many times faster.
     inputs, basis = centred / length, None
     if len(inputs) < inputs.shape[1]:
         basis, triangle = np.linalg.qr(inputs.T)
@@ -102,7 +107,9 @@ def _ridge(inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None]
     return model.coef_, model.intercept_, model.alpha_, f"alpha by {note}"
 
 
-def _support_vectors(inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int) -> _Fit:
+def _support_vectors(
+    inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int
+) -> _Fit:
     from sklearn.model_selection import GridSearchCV
     from sklearn.svm import SVR
 

@@ -48,8 +48,8 @@ def finished_run(folder: Path, identity: Mapping) -> Run | None:
     run = read_run(folder)
     if different := _differences(run.config.get("identity") or {}, identity, but=_LAST_BITS):
         raise RunError(
-            f"{folder}: this run exists, but is another one ({'; '.join(different)}); give --overwrite to replace it, or "
-            "another --out to keep it"
+            f"{folder}: this run exists, but is another one ({'; '.join(different)}); give --overwrite to"
+            " replace it, or another --out to keep it"
         )
     return run
 
@@ -66,14 +66,15 @@ def last_checkpoint(work: Work, folder: Path, identity: Mapping, say: Callable[[
     theirs = checkpoint["identity"]
     if different := _differences(theirs, identity, but=_LAST_BITS):
         raise RunError(
-            f"{folder}: what was interrupted is another run ({'; '.join(different)}); give the same options and the same "
-            "cache, or --overwrite to begin again"
+            f"{folder}: what was interrupted is another run ({'; '.join(different)}); give the same options"
+            " and the same cache, or --overwrite to begin again"
         )
     epochs, steps = len(checkpoint["epochs"]), checkpoint.get("done")
     say(f"goes on in epoch {epochs + 1}, after {steps} steps" if steps else f"goes on after epoch {epochs}")
     if different := _differences(theirs, identity):
         say(
-            f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one that was never stopped"
+            f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one that"
+            " was never stopped"
         )
     return checkpoint
 

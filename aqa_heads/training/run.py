@@ -33,16 +33,16 @@ def train(
 ) -> Run:
     """Train one run and write its folder.
 
-    On one machine the same config on the same features gives the same bits, for the same number of threads. The caller's
-    random numbers are left as they were.
+    On one machine the same config on the same features gives the same bits, for the same number of threads.
+    The caller's random numbers are left as they were.
 
     Args:
         say: is given each line that a person should read, before training.
         on_epoch: is given each epoch when it is over.
 
     Raises:
-        AqaError: the config, the cache or the run folder cannot be used, a test sample is a training sample too, or the loss
-            diverged; the folder is then not written.
+        AqaError: the config, the cache or the run folder cannot be used, a test sample is a training sample
+            too, or the loss diverged; the folder is then not written.
 
     Example::
 
@@ -95,7 +95,9 @@ def train(
                 "seconds": clock.record(),
                 "peak_memory_bytes": peak_memory(device),
             }
-            write_run(work.path, record, epochs, result_tables(data, predictions), summary, data.vocabulary, model)
+            write_run(
+                work.path, record, epochs, result_tables(data, predictions), summary, data.vocabulary, model
+            )
     return read_run(folder)
 
 
@@ -113,7 +115,9 @@ def predict_splits(model: AqaModel, data: TrainingData, config: TrainingConfig) 
     }
 
 
-def check_leaks(data: TrainingData, config: TrainingConfig, cache: FeatureCache, tuned: Mapping | None = None) -> Audit:
+def check_leaks(
+    data: TrainingData, config: TrainingConfig, cache: FeatureCache, tuned: Mapping | None = None
+) -> Audit:
     """The audit of the splits that are really used.
 
     Args:
@@ -121,22 +125,25 @@ def check_leaks(data: TrainingData, config: TrainingConfig, cache: FeatureCache,
             (`aqa_cache.weights.resolving.Weights.learned`); empty: it was not. None: as the cache says.
 
     Raises:
-        TrainingError: a test or validation sample is, in part, a training sample too, or the backbone learned from a test sample, and
-            `allow_leak` was not asked for.
+        TrainingError: a test or validation sample is, in part, a training sample too, or the backbone learned
+            from a test sample, and `allow_leak` was not asked for.
     """
     splits = {sample.sample_id: name for name, split in data.splits.items() for sample in split.samples}
     samples = [sample for split in data.splits.values() for sample in split.samples]
-    audited = audit(samples, splits, frames_of_features(cache), cache.meaning.tuned if tuned is None else tuned)
+    audited = audit(
+        samples, splits, frames_of_features(cache), cache.meaning.tuned if tuned is None else tuned
+    )
     if audited.leaks and not config.allow_leak:
         of_backbone = [leak.why in OF_BACKBONE for leak in audited.leaks]
         advice = [] if all(of_backbone) else ["see them with aqa-data audit and take them out of one side"]
         if any(of_backbone):
             advice.append(
-                "test on what the backbone has not seen (the split, fold and seed of its fine-tuning), or take other weights"
+                "test on what the backbone has not seen (the split, fold and seed of its fine-tuning), or"
+                " take other weights"
             )
         raise TrainingError(
-            f"{cache.path}: {audited.leak_line}. A score on them says nothing: {'; '.join(advice)}; or give --allow-leak, which marks "
-            "every number"
+            f"{cache.path}: {audited.leak_line}. A score on them says nothing: {'; '.join(advice)}; or give"
+            " --allow-leak, which marks every number"
         )
     return audited
 
@@ -145,7 +152,11 @@ def said_before(data: TrainingData, audited: Audit) -> list[str]:
     lines = []
     if audited.leaks:
         tested = any(leak.split == "test" for leak in audited.leaks)
-        what = "every number is marked" if tested else "what is chosen on the held-out samples is chosen too easily"
+        what = (
+            "every number is marked"
+            if tested
+            else "what is chosen on the held-out samples is chosen too easily"
+        )
         lines.append(f"{audited.leak_line}: {what}")
     if audited.tuned_validation:
         lines.append(audited.tuned_validation_line)

@@ -1,4 +1,6 @@
-"""What training starts from, and what needs no steps: closed forms, the ridge start, the pre-trained encoder."""
+"""What training starts from, and what needs no steps: closed forms, the ridge start, the pre-trained
+encoder.
+"""
 
 from collections.abc import Mapping
 
@@ -54,19 +56,26 @@ def _start_from_ridge(model: AqaModel, data: TrainingData, config: TrainingConfi
     reference = _linear("ridge", model, data, config.seed)
     scale = model.score_scale
     _set(model.heads.direct, reference.weights / scale, (reference.bias - model.score_centre) / scale)
-    return f"the score starts from a ridge regression of the mean clip features (--no-ridge-start: from nothing). {reference.note}"
+    return (
+        "the score starts from a ridge regression of the mean clip features (--no-ridge-start: from"
+        f" nothing). {reference.note}"
+    )
 
 
 @torch.no_grad()
 def _linear(name: str, model: AqaModel, data: TrainingData, seed: int) -> LinearReference:
-    """The closed form `name`, fitted to the mean of the clips, as the model sees them, of all training samples with a score."""
+    """The closed form `name`, fitted to the mean of the clips, as the model sees them, of all training
+    samples with a score.
+    """
     scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
     means = []
     for index in scored:
         clips = data.train.clips[index].unsqueeze(0)
         means.append(model.seen(clips, torch.tensor([clips.shape[1]], device=clips.device))[0].mean(0).cpu())
     groups = [data.train.samples[index].group for index in scored]
-    return fit_reference(name, torch.stack(means).numpy(), data.train.score[scored].double().numpy(), groups, seed)
+    return fit_reference(
+        name, torch.stack(means).numpy(), data.train.score[scored].double().numpy(), groups, seed
+    )
 
 
 @torch.no_grad()
@@ -78,8 +87,8 @@ def _set(layer: torch.nn.Linear, weights: np.ndarray, bias: float) -> None:
 def _pretrain(model: AqaModel, data: TrainingData, config: TrainingConfig) -> list[float]:
     if isinstance(model.encoder, FrugalLstmEncoder):
         raise TrainingError(
-            f"an LSTM encoder {config.encoder_hidden} wide cannot be trained as an autoencoder; leave out --pretrain-epochs, or "
-            f"give an --encoder-hidden below {FRUGAL_HIDDEN}"
+            f"an LSTM encoder {config.encoder_hidden} wide cannot be trained as an autoencoder; leave out"
+            f" --pretrain-epochs, or give an --encoder-hidden below {FRUGAL_HIDDEN}"
         )
     with torch.no_grad():
         clips = []
@@ -87,4 +96,6 @@ def _pretrain(model: AqaModel, data: TrainingData, config: TrainingConfig) -> li
             count = torch.tensor([len(sample)], device=sample.device)
             clips.append(model.seen(sample.unsqueeze(0), count)[0])
     device = model.standardiser.mean.device
-    return pretrain(model.encoder, clips, config.pretrain_epochs, config.lr, config.batch_size, config.seed, device)
+    return pretrain(
+        model.encoder, clips, config.pretrain_epochs, config.lr, config.batch_size, config.seed, device
+    )

@@ -87,7 +87,9 @@ def test_arithmetic_that_the_processor_lacks_is_not_used(monkeypatch):
     monkeypatch.setattr(inference, "is_native", lambda precision: precision == "fp32")
     said = []
     assert ready_model(Pooled(), CPU, "bf16", SMALL, 2, 16, say=said.append).precision == "fp32"
-    assert said == ["Using fp32: this processor has no bf16 arithmetic of its own, which makes it many times slower."]
+    assert said == [
+        "Using fp32: this processor has no bf16 arithmetic of its own, which makes it many times slower."
+    ]
 
 
 def test_tf32_is_refused_on_a_cpu():
@@ -100,7 +102,11 @@ def test_parity_by_hand():
     same = Parity.between(reference, reference)
     assert same.cosine == pytest.approx(1) and same.relative_error == 0 and same.good
     turned = Parity.between(np.array([[4.0, 3.0], [0.0, 10.0]], np.float32), reference)
-    assert turned.cosine == pytest.approx(24 / 25) and turned.relative_error == pytest.approx(0.1) and not turned.good
+    assert (
+        turned.cosine == pytest.approx(24 / 25)
+        and turned.relative_error == pytest.approx(0.1)
+        and not turned.good
+    )
     assert not Parity.between(np.array([[np.inf, 3.0], [0.0, 10.0]], np.float32), reference).good
 
 
@@ -126,7 +132,9 @@ def test_a_compiled_backbone_that_fails_is_one_message(monkeypatch):
         raise RuntimeError("no compiler\nat all")
 
     monkeypatch.setattr(torch, "compile", compile)
-    with pytest.raises(AqaError, match=r"cannot be run in fp32, compiled, on cpu \(RuntimeError: no compiler\)"):
+    with pytest.raises(
+        AqaError, match=r"cannot be run in fp32, compiled, on cpu \(RuntimeError: no compiler\)"
+    ):
         ready_model(Pooled(), CPU, "fp32", SMALL, 2, 16, compiled=True)
 
 

@@ -23,7 +23,11 @@ def test_a_network_of_torchvision_fits_its_own_layout_alone(name):
         if backbone == name:
             assert detect_layout(backbone, tensors, Path("w.pth")).name == f"torchvision-{name}"
         else:
-            message = f"w.pth: holds weights for {name} .* not for {backbone}" if fitting else "match no known layout"
+            message = (
+                f"w.pth: holds weights for {name} .* not for {backbone}"
+                if fitting
+                else "match no known layout"
+            )
             with pytest.raises(WeightsError, match=message):
                 detect_layout(backbone, tensors, Path("w.pth"))
 

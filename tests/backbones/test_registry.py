@@ -21,7 +21,13 @@ from aqa_cache.errors import AqaError
 from aqa_cache.video.decoding import decode
 
 # The smallest clips that each network takes, or nearly.
-SHAPES = {"c3d": (16, 112), "s3d": (16, 112), "r2plus1d_18": (8, 64), "mvit_v2_s": (16, 224), "swin3d_t": (4, 196)}
+SHAPES = {
+    "c3d": (16, 112),
+    "s3d": (16, 112),
+    "r2plus1d_18": (8, 64),
+    "mvit_v2_s": (16, 224),
+    "swin3d_t": (4, 196),
+}
 CPU = torch.device("cpu")
 
 
@@ -58,7 +64,9 @@ def test_s3d_equals_torchvisions_stored_output():
     published = s3d(num_classes=50).eval()
     clip = torch.rand(1, 3, 16, 224, 224)
     ours = S3D().eval()
-    ours.load_state_dict({key: value for key, value in published.state_dict().items() if key.startswith("features.")})
+    ours.load_state_dict(
+        {key: value for key, value in published.state_dict().items() if key.startswith("features.")}
+    )
     with torch.no_grad():
         logits = published.classifier(ours(clip)[:, :, None, None, None]).flatten(1)
     stored = np.load(DATA / "oracles" / "s3d_seed0_50class_logits.npy")
@@ -98,7 +106,8 @@ def test_c3d_first_layer_worked_by_hand():
     torch.nn.init.zeros_(module.conv1.weight)
     torch.nn.init.zeros_(module.conv1.bias)
     with torch.no_grad():
-        module.conv1.weight[0, :, 1, 1, 1] = torch.tensor([1.0, 10.0, 100.0])  # the centre tap: the pixel itself
+        # the centre tap: the pixel itself
+        module.conv1.weight[0, :, 1, 1, 1] = torch.tensor([1.0, 10.0, 100.0])
         module.conv1.weight[1, 0, 0, 1, 1] = 1.0  # red of the frame before
         module.conv1.weight[2, 0, 1, 1, 2] = -1.0  # minus red of the pixel to the right
         module.conv1.bias[2] = 2.0
@@ -129,7 +138,9 @@ def test_features_are_what_torchvisions_classifier_reads(name, classifier, param
     with torch.no_grad():
         features = module(clip)
         assert features.shape == (1, BACKBONES[name].dim)
-        torch.testing.assert_close(getattr(published, classifier)(features), published(clip), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            getattr(published, classifier)(features), published(clip), rtol=0, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -140,7 +151,9 @@ def test_folded_channels_last_equals_plain(name):
     with torch.no_grad():
         plain = module(clip)
         # From training mode: dropout and stochastic depth must be off afterwards.
-        fast = for_inference(module.train(), CPU, torch.float32)(clip.contiguous(memory_format=torch.channels_last_3d))
+        fast = for_inference(module.train(), CPU, torch.float32)(
+            clip.contiguous(memory_format=torch.channels_last_3d)
+        )
     assert plain.shape == (len(clip), BACKBONES[name].dim)
     assert not any(isinstance(layer, nn.BatchNorm3d) for layer in module.modules())
     assert not any(parameter.requires_grad for parameter in module.parameters())
@@ -148,7 +161,9 @@ def test_folded_channels_last_equals_plain(name):
 
 
 class Backwards(nn.Sequential):
-    """Runs its layers from the last to the first: neighbours in the list are not neighbours in the arithmetic."""
+    """Runs its layers from the last to the first: neighbours in the list are not neighbours in the
+    arithmetic.
+    """
 
     def forward(self, x):
         for layer in reversed(self):
@@ -223,7 +238,9 @@ def test_inputs_that_do_not_fit_are_refused():
         get_backbone("c3d").check_input(32, 112)
     with pytest.raises(AqaError, match="c3d takes frames of 112x112 pixels, got 180; give --size 112"):
         get_backbone("c3d").check_input(16, 180)
-    with pytest.raises(AqaError, match="s3d needs clips of at least 14 frames, got 8; give a larger --clip-len"):
+    with pytest.raises(
+        AqaError, match="s3d needs clips of at least 14 frames, got 8; give a larger --clip-len"
+    ):
         get_backbone("s3d").check_input(8, 112)
     with pytest.raises(AqaError, match="mvit_v2_s takes clips of 16 frames, got 32; give --clip-len 16"):
         get_backbone("mvit_v2_s").check_input(32, 224)

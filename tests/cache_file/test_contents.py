@@ -39,7 +39,10 @@ def test_contents_by_hand(path):
     assert inside["failures"] == [{"sample_id": "gone", "reason": "gone (gone.mp4): no such video"}]
     by_split = {entry["split"]: (entry["samples"], entry["with_features"]) for entry in inside["splits"]}
     assert by_split == {"train": (1, 1), "": (1, 1), "test": (1, 0)}
-    assert inside["provenance"]["fingerprint"] == MEANING.fingerprint and inside["provenance"]["dtype"] == "float16"
+    assert (
+        inside["provenance"]["fingerprint"] == MEANING.fingerprint
+        and inside["provenance"]["dtype"] == "float16"
+    )
 
 
 def test_json_is_the_contents(path):
@@ -49,9 +52,21 @@ def test_json_is_the_contents(path):
 
 def test_a_person_sees_everything_that_decides_what_features_are(path):
     text = show(path)
-    for word in ("s3d", "a layer", "4 values per clip", "float16", "ab" * 32, "crop 112", "clip_len 16", "plain, flip",
-                 "device cpu", MEANING.fingerprint, "3 samples, 2 with features, 1 failed", "80.5",
-                 "gone (gone.mp4): no such video"):  # fmt: skip
+    for word in (
+        "s3d",
+        "a layer",
+        "4 values per clip",
+        "float16",
+        "ab" * 32,
+        "crop 112",
+        "clip_len 16",
+        "plain, flip",
+        "device cpu",
+        MEANING.fingerprint,
+        "3 samples, 2 with features, 1 failed",
+        "80.5",
+        "gone (gone.mp4): no such video",
+    ):
         assert word in text, word
 
 

@@ -67,7 +67,9 @@ def test_every_dataset_has_a_checksum(path):
     with h5py.File(path) as file:
         file.visititems(
             lambda name, item: (
-                lacking.append(name) if isinstance(item, h5py.Dataset) and item.size and not item.fletcher32 else None
+                lacking.append(name)
+                if isinstance(item, h5py.Dataset) and item.size and not item.fletcher32
+                else None
             )
         )
     assert not lacking
@@ -91,7 +93,8 @@ def one_sample(values):
     features = np.asarray(values, np.float32).reshape(-1, 4)
     return [
         Record(
-            Sample("a", "a.mp4"), [ClipFeatures(features, np.zeros(len(features), np.int64), np.zeros(len(features)))]
+            Sample("a", "a.mp4"),
+            [ClipFeatures(features, np.zeros(len(features), np.int64), np.zeros(len(features)))],
         )
     ]
 
@@ -108,7 +111,9 @@ def one_sample(values):
 def test_float16_only_where_values_fit(tmp_path, values, dtype):
     assert write_cache(tmp_path / "f.h5", one_sample(values), MEANING) == dtype
     with FeatureCache(tmp_path / "f.h5") as cache:
-        np.testing.assert_allclose(cache.features(0)[0], np.float32(values), rtol=1e-3 if dtype == "float16" else 0)
+        np.testing.assert_allclose(
+            cache.features(0)[0], np.float32(values), rtol=1e-3 if dtype == "float16" else 0
+        )
     assert fits_float16(np.asarray(values, np.float32)) == (dtype == "float16")
 
 
@@ -119,7 +124,10 @@ def test_float16_that_cannot_hold_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [([1, 2, math.nan, 4], "a \\(a.mp4\\): the feature of clip 0 is not finite"), ([], "expected \\(clips, 4\\)")],
+    [
+        ([1, 2, math.nan, 4], "a \\(a.mp4\\): the feature of clip 0 is not finite"),
+        ([], "expected \\(clips, 4\\)"),
+    ],
 )
 def test_unusable_features_are_not_written(tmp_path, values, message):
     with pytest.raises(CacheError, match=message):
@@ -168,14 +176,26 @@ def with_value(path, name, index, value):
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is truncated"),
         (lambda path: path.unlink(), "no such file; make it with: aqa-extract"),
         (lambda path: (path.unlink(), path.mkdir()), "is a folder, expected a feature cache"),
-        (lambda path: with_attribute(path, "format", "cooler"), "of format 'cooler', expected 'aqa-feature-cache'"),
-        (lambda path: with_attribute(path, "version", 2), "has format version 2, this program reads up to 1; upgrade"),
+        (
+            lambda path: with_attribute(path, "format", "cooler"),
+            "of format 'cooler', expected 'aqa-feature-cache'",
+        ),
+        (
+            lambda path: with_attribute(path, "version", 2),
+            "has format version 2, this program reads up to 1; upgrade",
+        ),
         (lambda path: without(path, "samples/status"), "lacks dataset 'samples/status'"),
         (lambda path: without(path, "features"), "lacks dataset 'features'"),
         (lambda path: with_attribute(path, "backbone", "c3d"), "its attributes give"),
-        (lambda path: with_attribute(path, "version", "one"), "has format version 'one', expected a whole number"),
+        (
+            lambda path: with_attribute(path, "version", "one"),
+            "has format version 'one', expected a whole number",
+        ),
         (lambda path: with_attribute(path, "numerics", "{"), "does not keep to docs/schema.md"),
-        (lambda path: with_attribute(path, "tuned", "{}"), "does not keep to docs/schema.md .KeyError: 'started_from'"),
+        (
+            lambda path: with_attribute(path, "tuned", "{}"),
+            "does not keep to docs/schema.md .KeyError: 'started_from'",
+        ),
         (
             lambda path: with_attribute(path, "tuned", json.dumps(TUNED | {"trained_on": "a"})),
             "does not keep to docs/schema.md .TypeError: tuned: trained_on is 'a', expected a list",
@@ -186,7 +206,10 @@ def with_value(path, name, index, value):
             lambda path: with_value(path, "samples/split", 0, b"Train"),
             "01_0001 has split 'Train', expected train, val, test",
         ),
-        (lambda path: with_value(path, "samples/offset", (0, 0), 90), "01_0001 points outside the 6 feature rows"),
+        (
+            lambda path: with_value(path, "samples/offset", (0, 0), 90),
+            "01_0001 points outside the 6 feature rows",
+        ),
         (lambda path: corrupt(path, "samples/sample_id"), "dataset 'samples/sample_id' cannot be read"),
     ],
 )
@@ -198,13 +221,18 @@ def test_damage_has_one_message_on_opening(path, damage, message):
 
 def test_failed_checksum_of_features(path):
     corrupt(path, "features")
-    with FeatureCache(path) as cache, pytest.raises(CacheError, match="dataset 'features' cannot be read .*damaged"):
+    with (
+        FeatureCache(path) as cache,
+        pytest.raises(CacheError, match="dataset 'features' cannot be read .*damaged"),
+    ):
         cache.features(0)
 
 
 def test_features_that_are_not_there(path):
     with FeatureCache(path) as cache:
-        with pytest.raises(CacheError, match="gone: no features in feats.h5: gone \\(gone.mp4\\): no such video"):
+        with pytest.raises(
+            CacheError, match="gone: no features in feats.h5: gone \\(gone.mp4\\): no such video"
+        ):
             cache.features(2)
         with pytest.raises(CacheError, match="clip: no features in feats.h5: it has no view 'flip'"):
             cache.features(1, view=1)

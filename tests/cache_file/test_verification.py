@@ -94,27 +94,66 @@ def test_a_whole_cache_has_no_problems(path, tmp_path, name):
         (lambda p: set_attribute(p, "backbone", "c3d"), "its attributes give"),
         (lambda p: set_attribute(p, "fingerprint", "0" * 64), "its fingerprint is 000000000000"),
         (lambda p: set_attribute(p, "dim", 5), "its attributes give"),
-        (lambda p: set_value(p, "features", (4, 2), np.nan), "01_0001 (view flip): the features of 1 of 2 clips are not finite (NaN or infinite), the first is clip 1"),
-        (lambda p: set_value(p, "features", (0, 0), np.inf), "01_0001: the features of 1 of 3 clips are not finite (NaN or infinite), the first is clip 0"),
-        (lambda p: set_value(p, "samples/offset", (1, 0), 4), "clip: shares 1 of its 1 feature rows with 01_0001"),
-        (lambda p: set_value(p, "samples/count", (0, 1), 3), "clip: shares 1 of its 1 feature rows with 01_0001"),
-        (lambda p: set_value(p, "samples/count", (0, 0), 2), "1 feature row(s) belong to no sample, the first is row 2"),
-        (lambda p: (set_value(p, "samples/offset", (1, 1), 6), set_value(p, "samples/count", (1, 1), 0)), "clip (view flip): points to 0 clips at row 6"),
-        (lambda p: set_value(p, "samples/offset", (1, 1), 0), "clip (view flip): points to -1 clips at row 0"),
-        (lambda p: set_value(p, "samples/offset", (0,), [2, 0]), "01_0001 (view flip): its feature rows come before those"),
-        (lambda p: set_attribute(p, "views", '["flip", "plain"]'), "the first view is ['flip'], expected 'plain'"),
+        (
+            lambda p: set_value(p, "features", (4, 2), np.nan),
+            (
+                "01_0001 (view flip): the features of 1 of 2 clips are not finite (NaN or infinite), the"
+                " first is clip 1"
+            ),
+        ),
+        (
+            lambda p: set_value(p, "features", (0, 0), np.inf),
+            "01_0001: the features of 1 of 3 clips are not finite (NaN or infinite), the first is clip 0",
+        ),
+        (
+            lambda p: set_value(p, "samples/offset", (1, 0), 4),
+            "clip: shares 1 of its 1 feature rows with 01_0001",
+        ),
+        (
+            lambda p: set_value(p, "samples/count", (0, 1), 3),
+            "clip: shares 1 of its 1 feature rows with 01_0001",
+        ),
+        (
+            lambda p: set_value(p, "samples/count", (0, 0), 2),
+            "1 feature row(s) belong to no sample, the first is row 2",
+        ),
+        (
+            lambda p: (set_value(p, "samples/offset", (1, 1), 6), set_value(p, "samples/count", (1, 1), 0)),
+            "clip (view flip): points to 0 clips at row 6",
+        ),
+        (
+            lambda p: set_value(p, "samples/offset", (1, 1), 0),
+            "clip (view flip): points to -1 clips at row 0",
+        ),
+        (
+            lambda p: set_value(p, "samples/offset", (0,), [2, 0]),
+            "01_0001 (view flip): its feature rows come before those",
+        ),
+        (
+            lambda p: set_attribute(p, "views", '["flip", "plain"]'),
+            "the first view is ['flip'], expected 'plain'",
+        ),
         (add_rows, "2 feature row(s) belong to no sample, the first is row 6"),
         (unsigned, "dataset 'samples/end_frame' is uint64, expected int64"),
         (without_checksum, "dataset 'features' has no Fletcher-32 checksum"),
-        (lambda p: set_value(p, "samples/sample_id", 2, b"clip"), "clip: samples 2 and 3 both have this sample_id"),
+        (
+            lambda p: set_value(p, "samples/sample_id", 2, b"clip"),
+            "clip: samples 2 and 3 both have this sample_id",
+        ),
         (lambda p: set_value(p, "samples/sample_id", 1, b""), "sample 2: annotation: sample_id is empty"),
         (lambda p: set_value(p, "samples/status", 1, b"failed"), "clip: status is 'failed', expected 'ok'"),
-        (lambda p: set_value(p, "samples/end_frame", 0, 50), "01_0001: annotation: end_frame 50 must be greater"),
+        (
+            lambda p: set_value(p, "samples/end_frame", 0, 50),
+            "01_0001: annotation: end_frame 50 must be greater",
+        ),
         (lambda p: set_value(p, "samples/final_score", 1, np.inf), "clip: annotation: final_score is 'inf'"),
-        (lambda p: set_value(p, "clips/first_frame", 1, 50), "01_0001: the first frames of its clips are 100, 50, 132"),
+        (
+            lambda p: set_value(p, "clips/first_frame", 1, 50),
+            "01_0001: the first frames of its clips are 100, 50, 132",
+        ),
         (lambda p: set_value(p, "clips/pts_seconds", 5, np.inf), "clip: the times of its clips are inf"),
     ],
-)  # fmt: skip
+)
 def test_every_damage_is_one_line_and_exit_code_1(path, damage, problem):
     damage(path)
     result = CliRunner().invoke(data, ["verify", str(path)])
@@ -128,8 +167,14 @@ def test_damaged_features_name_the_samples_that_are_hit(long_path):
     set_value(long_path, "features", (10, 0), np.nan)
     assert verify_cache(long_path).problems == [
         "a: the features of 1 of 50 clips are not finite (NaN or infinite), the first is clip 10",
-        "b: the features of 36 of 50 clips cannot be read, as a checksum fails or a chunk is lost, the first is clip 14",
-        "c: the features of 28 of 50 clips cannot be read, as a checksum fails or a chunk is lost, the first is clip 0",
+        (
+            "b: the features of 36 of 50 clips cannot be read, as a checksum fails or a chunk is lost, the"
+            " first is clip 14"
+        ),
+        (
+            "c: the features of 28 of 50 clips cannot be read, as a checksum fails or a chunk is lost, the"
+            " first is clip 0"
+        ),
     ]
 
 
@@ -141,7 +186,8 @@ def lose_chunk(path, dataset):
     tree = next(
         start
         for start in range(len(content))
-        if content[start : start + 5] == b"TREE\x01" and address.to_bytes(8, "little") in content[start : start + 200]
+        if content[start : start + 5] == b"TREE\x01"
+        and address.to_bytes(8, "little") in content[start : start + 200]
     )
     content[tree + 6] = 0  # entries in use
     path.write_bytes(content)
@@ -150,7 +196,10 @@ def lose_chunk(path, dataset):
 @pytest.mark.parametrize(
     ("dataset", "problem"),
     [
-        ("features", "01_0001: the features of 3 of 3 clips cannot be read, as a checksum fails or a chunk is lost"),
+        (
+            "features",
+            "01_0001: the features of 3 of 3 clips cannot be read, as a checksum fails or a chunk is lost",
+        ),
         ("samples/caption", "dataset 'samples/caption' cannot be read (1 of its chunks cannot be found)"),
     ],
 )
@@ -168,7 +217,9 @@ def test_any_byte_of_any_chunk_is_guarded(path):
         chunks = []
         file.visititems(
             lambda name, item: (
-                chunks.append(item.id.get_chunk_info(0)) if isinstance(item, h5py.Dataset) and item.size else None
+                chunks.append(item.id.get_chunk_info(0))
+                if isinstance(item, h5py.Dataset) and item.size
+                else None
             )
         )
     assert len(chunks) > 15
@@ -185,7 +236,12 @@ def test_memory_stays_flat(tmp_path):
     features = np.ones((clips, dim), np.float32)
     view = ClipFeatures(features, np.zeros(clips, np.int64), np.zeros(clips))
     meaning = Meaning("s3d", "", dim, "", "", {}, {})
-    write_cache(tmp_path / "big.h5", [Record(Sample(f"{i}", "v"), [view]) for i in range(64)], meaning, dtype="float32")
+    write_cache(
+        tmp_path / "big.h5",
+        [Record(Sample(f"{i}", "v"), [view]) for i in range(64)],
+        meaning,
+        dtype="float32",
+    )
     seen = []
     tracemalloc.start()
     assert verify_cache(tmp_path / "big.h5", lambda done, total: seen.append((done, total))).problems == []
@@ -205,5 +261,6 @@ def test_command_on_a_whole_cache(path):
     result = CliRunner().invoke(data, ["verify", str(path)])
     assert result.exit_code == 0 and result.stderr == ""
     assert result.stdout.splitlines() == [
-        f"{path} is whole: 3 samples, 6 clips of 4 values; checksums, fingerprint, index, annotations and finiteness are right."
+        f"{path} is whole: 3 samples, 6 clips of 4 values; checksums, fingerprint, index, annotations and"
+        " finiteness are right."
     ]

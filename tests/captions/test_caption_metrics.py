@@ -120,7 +120,17 @@ def test_no_java_leaves_meteor_out_and_the_rest_in(tmp_path, monkeypatch):
 def test_meteor_gets_as_many_references_for_every_sample(java, tmp_path):
     java(f'cat "$6" "$7" > {tmp_path}/seen; echo "$@" > {tmp_path}/arguments; echo 0.25')
     assert caption_metrics(["A b", "", "c"], [["r1"], ["r2", "R3 x"], ["r4"]]).meteor == 0.25
-    assert (tmp_path / "seen").read_text().splitlines() == ["a b", "", "c", "r1", "r1", "r2", "r3 x", "r4", "r4"]
+    assert (tmp_path / "seen").read_text().splitlines() == [
+        "a b",
+        "",
+        "c",
+        "r1",
+        "r1",
+        "r2",
+        "r3 x",
+        "r4",
+        "r4",
+    ]
     assert "-r 2 " in (tmp_path / "arguments").read_text()
 
 
@@ -146,4 +156,8 @@ def test_java_that_fails_or_hangs_is_a_note(java, monkeypatch, script, reason):
 def test_java_that_cannot_be_started_is_a_note(java, tmp_path):
     java("true")
     (tmp_path / "java").write_bytes(b"\x7fELF not a program")
-    assert caption_metrics(HYPOTHESES, REFERENCES).notes[0].startswith("METEOR not computed: Java could not be run: ")
+    assert (
+        caption_metrics(HYPOTHESES, REFERENCES)
+        .notes[0]
+        .startswith("METEOR not computed: Java could not be run: ")
+    )

@@ -8,18 +8,25 @@ from torch.nn import functional as F
 from aqa_heads.captions.captioner import Captioner
 
 ROWS = [
-    *((rnn, layers, attention, False) for rnn in ("gru", "lstm") for layers in (2, 8) for attention in ("none", "linear", "additive", "dot")),
+    *(
+        (rnn, layers, attention, False)
+        for rnn in ("gru", "lstm")
+        for layers in (2, 8)
+        for attention in ("none", "linear", "additive", "dot")
+    ),
     ("gru", 1, "linear", False),
     ("lstm", 3, "additive", True),
     ("gru", 3, "none", True),
-]  # fmt: skip
+]
 DIM, HIDDEN, WORD_DIM, WORDS = 10, 6, 5, 13
 COUNT = torch.tensor([3, 1, 4])
 
 
 def make(rnn, layers, attention, residual=False) -> Captioner:
     torch.manual_seed(0)
-    return Captioner(DIM, WORDS, rnn, layers, attention, hidden=HIDDEN, word_dim=WORD_DIM, residual=residual).eval()
+    return Captioner(
+        DIM, WORDS, rnn, layers, attention, hidden=HIDDEN, word_dim=WORD_DIM, residual=residual
+    ).eval()
 
 
 def clips() -> torch.Tensor:
@@ -49,7 +56,9 @@ def look(attention, query: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
 
 
 def word_loop(captioner: Captioner, features: torch.Tensor, choose) -> list[torch.Tensor]:
-    """The original's way, one sample and one word at a time: logits after each word that `choose(step, logits)` gives."""
+    """The original's way, one sample and one word at a time: logits after each word that `choose(step,
+    logits)` gives.
+    """
     project = captioner.projection if captioner.projection is not None else lambda frame: frame
     clip_frames = project(features)
     seen, state1 = run(captioner.rnn1, clip_frames)
@@ -57,8 +66,12 @@ def word_loop(captioner: Captioner, features: torch.Tensor, choose) -> list[torc
     logits, said = None, []
     while (word := choose(len(said), logits)) is not None:
         seen, state1 = run(captioner.rnn1, project(torch.zeros(1, DIM)), state1)
-        spoken, state2 = run(captioner.rnn2, torch.cat([seen, captioner.embedding(torch.tensor([word]))], 1), state2)
-        spoken = spoken[0] if captioner.attention is None else look(captioner.attention, spoken[0], clip_frames)
+        spoken, state2 = run(
+            captioner.rnn2, torch.cat([seen, captioner.embedding(torch.tensor([word]))], 1), state2
+        )
+        spoken = (
+            spoken[0] if captioner.attention is None else look(captioner.attention, spoken[0], clip_frames)
+        )
         logits = captioner.output(spoken)
         said.append(logits)
     return said
@@ -67,10 +80,18 @@ def word_loop(captioner: Captioner, features: torch.Tensor, choose) -> list[torc
 def looped(captioner: Captioner, heard: torch.Tensor) -> torch.Tensor:
     """Logits of the word loop, `(batch, words, vocabulary)`."""
     steps = heard.shape[1]
-    return torch.stack([
-        torch.stack(word_loop(captioner, features[:count], lambda step, _, words=words: words[step] if step < steps else None))
-        for features, count, words in zip(clips(), COUNT, heard.tolist(), strict=True)
-    ])  # fmt: skip
+    return torch.stack(
+        [
+            torch.stack(
+                word_loop(
+                    captioner,
+                    features[:count],
+                    lambda step, _, words=words: words[step] if step < steps else None,
+                )
+            )
+            for features, count, words in zip(clips(), COUNT, heard.tolist(), strict=True)
+        ]
+    )
 
 
 def assert_same_gradients(fast: Captioner, plain: Captioner) -> None:
@@ -134,8 +155,10 @@ def test_speaking_is_the_greedy_word_loop_cut_at_eos(row):
             logits = word_loop(
                 captioner,
                 features[:count],
-                lambda step, last, never=never_sos: None if step == 9 else 1 if last is None else int((last + never).argmax()),
-            )  # fmt: skip
+                lambda step, last, never=never_sos: (
+                    None if step == 9 else 1 if last is None else int((last + never).argmax())
+                ),
+            )
             words = [int((each + never_sos).argmax()) for each in logits]
             end = words.index(0) if 0 in words else len(words)
             assert mine == words[:end] + [0] * (9 - end)
@@ -149,7 +172,9 @@ def test_what_is_spoken_has_the_probability_and_the_attention_of_teacher_forcing
         captioner.output.bias[0] = 0.3
         spoken = captioner.speak(clips(), COUNT, steps=9, beam=beam)
         heard = torch.cat([torch.ones(3, 1, dtype=torch.int64), spoken.words[:, :-1]], 1)
-        of_words = captioner(clips(), COUNT, heard).log_softmax(2).gather(2, spoken.words.unsqueeze(2)).squeeze(2)
+        of_words = (
+            captioner(clips(), COUNT, heard).log_softmax(2).gather(2, spoken.words.unsqueeze(2)).squeeze(2)
+        )
         real = (spoken.words == 0).cumsum(1) - (spoken.words == 0).long() == 0
         torch.testing.assert_close(spoken.log_probability, (of_words * real).sum(1), atol=1e-5, rtol=0)
         if captioner.attention is None:
@@ -194,8 +219,8 @@ def test_dropout_is_on_only_while_training_and_the_same_seed_gives_the_same():
 def test_eight_residual_layers_learn_what_the_clips_say(rnn):
     """Four bits that can be seen in the clips, each told twice by one of two words.
 
-    Who knows how often each word occurs loses 2.19 nats a token, and who knows its place and the bits told before
-    4 ln 2 / 9 = .31; less needs the clips. Eight plain layers lose 1.3 to 1.7 after as many steps.
+    Who knows how often each word occurs loses 2.19 nats a token, and who knows its place and the bits told
+    before 4 ln 2 / 9 = .31; less needs the clips. Eight plain layers lose 1.3 to 1.7 after as many steps.
     """
     torch.manual_seed(0)
     features = torch.randn(256, 3, 16)

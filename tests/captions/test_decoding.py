@@ -11,9 +11,11 @@ WORDS, STEPS = 4, 3
 
 
 def language(batch: int, seed: int, words: int = WORDS):
-    """A random model of `batch` samples whose next word depends on every word before, and the probability of a caption.
+    """A random model of `batch` samples whose next word depends on every word before, and the probability of
+    a caption.
 
-    The state is the beginning itself, as a number; the attention is a function of the beginning, to tell one from another.
+    The state is the beginning itself, as a number; the attention is a function of the beginning, to tell one
+    from another.
     """
     tables = {}
 

@@ -27,8 +27,9 @@ def inputs(dtype=torch.float64, lengths=LENGTHS) -> list[torch.Tensor]:
 def first_state(kind, layers, dtype=torch.float64) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(2)
     return [
-        torch.randn(layers, len(LENGTHS), HIDDEN, generator=generator, dtype=dtype) for _ in ("gru", "lstm")[: 1 + (kind == "lstm")]
-    ]  # fmt: skip
+        torch.randn(layers, len(LENGTHS), HIDDEN, generator=generator, dtype=dtype)
+        for _ in ("gru", "lstm")[: 1 + (kind == "lstm")]
+    ]
 
 
 def packed(timeline: Timeline, sequences: list[torch.Tensor]) -> torch.Tensor:
@@ -62,10 +63,14 @@ def test_a_timeline_finds_every_row():
 def test_layers_equal_the_librarys_run_on_each_sequence_alone(kind, layers, lengths, dtype, tolerance):
     mine = stack(kind, layers, dtype)
     theirs = copy.deepcopy(mine.rnns[0])
-    sequences, state = inputs(dtype, lengths), [part[:, : len(lengths)] for part in first_state(kind, layers, dtype)]
-    given, their_given = packed(Timeline.of(torch.tensor(lengths)), sequences).requires_grad_(), [
-        sequence.clone().requires_grad_() for sequence in sequences
-    ]  # fmt: skip
+    sequences, state = (
+        inputs(dtype, lengths),
+        [part[:, : len(lengths)] for part in first_state(kind, layers, dtype)],
+    )
+    given, their_given = (
+        packed(Timeline.of(torch.tensor(lengths)), sequences).requires_grad_(),
+        [sequence.clone().requires_grad_() for sequence in sequences],
+    )
     my_state, their_state = ([part.clone().requires_grad_() for part in state] for _ in range(2))
     timeline = Timeline.of(torch.tensor(lengths))
 
@@ -98,14 +103,22 @@ SOME, OTHERS, WHICH = torch.tensor([5, 0, 1, 8]), torch.tensor([2, 15, 3]), torc
 
 
 def parts(everywhere: bool, dtype=torch.float64) -> tuple[list[Given], torch.Tensor]:
-    """Inputs given in two parts, and the same written out, `(rows, inputs)`; both with gradients to the same leaves."""
+    """Inputs given in two parts, and the same written out, `(rows, inputs)`; both with gradients to the same
+    leaves.
+    """
     generator = torch.Generator().manual_seed(3)
-    left = torch.randn(sum(LENGTHS) if everywhere else 4, 3, generator=generator, dtype=dtype).requires_grad_()
+    left = torch.randn(
+        sum(LENGTHS) if everywhere else 4, 3, generator=generator, dtype=dtype
+    ).requires_grad_()
     right = torch.randn(2, 4, generator=generator, dtype=dtype).requires_grad_()
     zeros = torch.zeros(sum(LENGTHS), DIM, dtype=dtype)
-    written = torch.cat([
-        left if everywhere else zeros[:, :3].index_copy(0, SOME, left), zeros[:, 3:].index_copy(0, OTHERS, right[WHICH])
-    ], 1)  # fmt: skip
+    written = torch.cat(
+        [
+            left if everywhere else zeros[:, :3].index_copy(0, SOME, left),
+            zeros[:, 3:].index_copy(0, OTHERS, right[WHICH]),
+        ],
+        1,
+    )
     return [Given(left, None if everywhere else SOME), Given(right, OTHERS, WHICH)], written
 
 
@@ -146,7 +159,10 @@ def test_a_gpu_gives_the_same(cuda, kind, residual, monkeypatch):
     given, frame = parts(False, torch.float32)[0], torch.randn(DIM)
     there = copy.deepcopy(module).to(cuda).train()
     expected, _ = module(given, timeline, frame)
-    moved = [Given(*(None if each is None else each.to(cuda) for each in (g.values, g.rows, g.which))) for g in given]
+    moved = [
+        Given(*(None if each is None else each.to(cuda) for each in (g.values, g.rows, g.which)))
+        for g in given
+    ]
     outputs, _ = there(moved, Timeline.of(torch.tensor(LENGTHS).to(cuda)), frame.to(cuda))
     expected.square().sum().backward()
     outputs.square().sum().backward()

@@ -79,7 +79,10 @@ def test_the_papers_vocabulary_keeps_its_numbers_and_unk_comes_last(tmp_path):
         ('{"word_to_ix": [1]}', "no object 'word_to_ix'"),
         ('{"word_to_ix": {}}', "starts with"),
         ('{"word_to_ix": {"<sos>": 0, "<eos>": 1}}', "expected .*'<eos>', '<sos>'"),
-        ('{"word_to_ix": {"<eos>": 0, "<sos>": 1, "a": 3}}', "of its 3 words none has the number 2, expected 0 to 2"),
+        (
+            '{"word_to_ix": {"<eos>": 0, "<sos>": 1, "a": 3}}',
+            "of its 3 words none has the number 2, expected 0 to 2",
+        ),
         ('{"word_to_ix": {"<eos>": 0, "<sos>": 1, "a": 1}}', "none has the number 2"),
         ('{"word_to_ix": {"<eos>": 0, "<sos>": true, "a": 2}}', "none has the number 1"),
         ('{"word_to_ix": {"<eos>": 0, "<sos>": 1, "a b": 2}}', "'a b' is not a single word"),
@@ -120,11 +123,17 @@ def test_real_captions_are_all_in_the_papers_vocabulary(mtl_aqa):
 
 
 def test_unigram_loss_by_hand():
-    # Training tokens: a b <eos> a <eos>; words: <eos> <sos> <unk> a b. Out of 5 + 5: a 3, b 2, <eos> 3, <unk> 1.
-    assert unigram_loss(["a b", "a"], ["b c"]) == pytest.approx(-(math.log(0.2) + math.log(0.1) + math.log(0.3)) / 3)
-    # With six words more in the vocabulary, out of 5 + 11; c is one of them and not unknown, both occurred never.
+    # Training tokens: a b <eos> a <eos>; words: <eos> <sos> <unk> a b. Out of 5 + 5: a 3, b 2, <eos> 3, <unk>
+    # 1.
+    assert unigram_loss(["a b", "a"], ["b c"]) == pytest.approx(
+        -(math.log(0.2) + math.log(0.1) + math.log(0.3)) / 3
+    )
+    # With six words more in the vocabulary, out of 5 + 11; c is one of them and not unknown, both occurred
+    # never.
     larger = Vocabulary([*Vocabulary.of(["a b"]).words, *"cdefgh"])
-    assert unigram_loss(["a b", "a"], ["b c"], larger) == pytest.approx(-math.log(2 / 16 * 1 / 16 * 3 / 16) / 3)
+    assert unigram_loss(["a b", "a"], ["b c"], larger) == pytest.approx(
+        -math.log(2 / 16 * 1 / 16 * 3 / 16) / 3
+    )
 
 
 def test_unigram_loss_is_a_mean_over_tokens_and_not_over_captions():
@@ -134,7 +143,9 @@ def test_unigram_loss_is_a_mean_over_tokens_and_not_over_captions():
 
 
 def test_unigram_loss_counts_only_what_a_captioner_has_to_say():
-    assert unigram_loss(["a b"], ["a " * 98]) == pytest.approx(unigram_loss(["a b"], ["a " * 98 + "b " * 300]))
+    assert unigram_loss(["a b"], ["a " * 98]) == pytest.approx(
+        unigram_loss(["a b"], ["a " * 98 + "b " * 300])
+    )
 
 
 def test_unigram_probabilities_sum_to_one():
@@ -143,7 +154,8 @@ def test_unigram_probabilities_sum_to_one():
     # A caption of one word is that word and <eos>.
     eos = unigram_loss(train, [""])
     each = [math.exp(eos - 2 * unigram_loss(train, [word])) for word in words[2:]]
-    assert sum(each) + math.exp(-eos) + 1 / (6 + len(words)) == pytest.approx(1)  # the last is <sos>, never said
+    # the last is <sos>, never said
+    assert sum(each) + math.exp(-eos) + 1 / (6 + len(words)) == pytest.approx(1)
 
 
 def test_unigram_loss_needs_captions_on_both_sides():

@@ -14,7 +14,10 @@ def test_it_is_the_cross_entropy_with_its_gradients(rows, monkeypatch):
     output = nn.Linear(5, 9).double()
     states, words = torch.randn(11, 5, dtype=torch.float64), torch.randint(0, 9, (11,))
     results = []
-    for loss in (lambda s: word_loss(s, output, words), lambda s: F.cross_entropy(output(s), words, reduction="sum")):
+    for loss in (
+        lambda s: word_loss(s, output, words),
+        lambda s: F.cross_entropy(output(s), words, reduction="sum"),
+    ):
         given = states.clone().requires_grad_()
         value = loss(given)
         results.append((value, *torch.autograd.grad(0.3 * value, [given, *output.parameters()])))

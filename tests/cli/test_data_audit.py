@@ -19,7 +19,14 @@ def table(tmp_path):
     def write(*rows, **known):
         samples = [
             Sample(
-                name, "a.mp4", start, start + 10, split=split, final_score=50.0 + start, difficulty=1.0 + start, **known
+                name,
+                "a.mp4",
+                start,
+                start + 10,
+                split=split,
+                final_score=50.0 + start,
+                difficulty=1.0 + start,
+                **known,
             )
             for name, start, split in rows
         ]
@@ -41,7 +48,10 @@ def test_a_split_without_a_leak(table):
 def test_a_leak_is_an_exit_code_and_a_sentence(table):
     result = run(table(("x", 0, "train"), ("y", 9, "test")))
     assert result.exit_code == 1
-    assert "1 of 1 test samples is also in train (1 with overlapping frames): y with x (1 frame)" in result.stdout
+    assert (
+        "1 of 1 test samples is also in train (1 with overlapping frames): y with x (1 frame)"
+        in result.stdout
+    )
     assert "LEAK. aqa-train refuses this split" in result.stdout
 
 
@@ -66,7 +76,9 @@ def test_a_fold_is_audited_as_the_test_split(table):
 
 def test_a_table_without_a_split_says_so(table):
     result = run(table(("x", 0, None), ("y", 9, None)))
-    assert result.exit_code == 0 and "No sample has a split" in result.stdout and "no leak." not in result.stdout
+    assert (
+        result.exit_code == 0 and "No sample has a split" in result.stdout and "no leak." not in result.stdout
+    )
 
 
 def test_a_cache_is_audited_without_its_failed_samples(tmp_path):
@@ -83,10 +95,13 @@ def test_a_cache_of_a_fine_tuned_backbone_is_audited_for_what_it_learned_from(tm
     text = " ".join(result.stdout.split())
     assert result.exit_code == 1
     assert (
-        "The backbone was fine-tuned in exp2-end-to-end, on 4 samples, an epoch of it chosen on 1: looked for among"
+        "The backbone was fine-tuned in exp2-end-to-end, on 4 samples, an epoch of it chosen on 1: looked for"
+        " among" in text
+    )
+    assert (
+        "2 of 6 test samples are, by sample_id, among those that the backbone was fine-tuned on: s12, s13"
         in text
     )
-    assert "2 of 6 test samples are, by sample_id, among those that the backbone was fine-tuned on: s12, s13" in text
     assert "LEAK. aqa-train refuses" in text
     clean = run(write_synthetic_cache(tmp_path / "clean.h5", tuned=tuned_on(0, 1, chosen=(2,))))
     assert clean.exit_code == 0 and "no leak." in clean.stdout

@@ -17,15 +17,31 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
         result = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo")])
     assert result.exit_code == 0, result.output
     page = (tmp_path / "demo" / "report.html").read_text()
-    assert "random weights" in page and "12 dives to train on and 3 to test" in page and "at most 1 epochs" in page
+    assert (
+        "random weights" in page
+        and "12 dives to train on and 3 to test" in page
+        and "at most 1 epochs" in page
+    )
     assert sorted(path.name for path in (tmp_path / "demo" / "runs").iterdir()) == sorted(
-        ["baseline-on-s3d", "exp1-on-s3d", "exp2", "exp3", "exp4-on-s3d", "exp5-on-s3d", "exp6-on-s3d", "exp7-on-s3d",
-         "ridge"]
-    )  # fmt: skip
+        [
+            "baseline-on-s3d",
+            "exp1-on-s3d",
+            "exp2",
+            "exp3",
+            "exp4-on-s3d",
+            "exp5-on-s3d",
+            "exp6-on-s3d",
+            "exp7-on-s3d",
+            "ridge",
+        ]
+    )
     with FeatureCache(tmp_path / "demo" / "feats-s3d.h5") as cache:
         assert len(cache) == 15 and cache.count[:, 0].tolist() == [6] * 15
-        assert cache.meaning.preprocessing["resize"] == [128, 171] and cache.meaning.weights.startswith("random")
-    monkeypatch.setattr(demo, "DEFAULT", replace(demo.DEFAULT, backbones={"2": "s3d"}))  # once more, the short way
+        assert cache.meaning.preprocessing["resize"] == [128, 171] and cache.meaning.weights.startswith(
+            "random"
+        )
+    # once more, the short way
+    monkeypatch.setattr(demo, "DEFAULT", replace(demo.DEFAULT, backbones={"2": "s3d"}))
     with small_models():
         again = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo")])
     assert again.exit_code == 0, again.output
@@ -40,7 +56,12 @@ def test_an_output_that_is_something_else(tmp_path):
 
 
 def test_full_is_the_papers_table():
-    assert (demo.FULL.train_dives, demo.FULL.test_dives, demo.FULL.epochs, demo.FULL.batch_size) == (140, 50, 100, 16)
+    assert (demo.FULL.train_dives, demo.FULL.test_dives, demo.FULL.epochs, demo.FULL.batch_size) == (
+        140,
+        50,
+        100,
+        16,
+    )
     assert demo.FULL.backbones == {
         "baseline": "c3d",
         "1": "c3d",

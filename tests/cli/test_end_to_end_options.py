@@ -9,8 +9,8 @@ from aqa_cli.train import main
 from aqa_heads import FineTuning
 
 NAMES = (
-    "end_to_end videos weights warm_start backbone_lr freeze_until augment batch_norm clip_chunk precision frames workers "
-    "decode_timeout"
+    "end_to_end videos weights warm_start backbone_lr freeze_until augment batch_norm clip_chunk precision"
+    " frames workers decode_timeout"
 ).split()
 
 
@@ -21,7 +21,9 @@ def given(**values):
 def test_help_has_two_groups_of_options():
     text = CliRunner().invoke(main, ["--help"]).output
     ordinary, end_to_end = re.split("^End to end:$", text.partition("\nOptions:\n")[2], flags=re.M)
-    options = [set(re.findall(r"^  (?:--[a-z-]+ / )?--([a-z-]+)", group, re.M)) for group in (ordinary, end_to_end)]
+    options = [
+        set(re.findall(r"^  (?:--[a-z-]+ / )?--([a-z-]+)", group, re.M)) for group in (ordinary, end_to_end)
+    ]
     assert options[1] == {name.replace("_", "-") for name in NAMES}
     assert {"features", "exp", "resume", "help"} < options[0] and not options[0] & options[1]
     assert len(options[0] | options[1]) == len(main.params) + 1

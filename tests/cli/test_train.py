@@ -26,7 +26,17 @@ def path(tmp_path):
 @pytest.fixture
 def aqa_train(path, tmp_path):
     def run(*arguments):
-        options = ["--features", path, "--out", tmp_path / "runs", "--device", "cpu", "--epochs", 1, "--no-meteor"]
+        options = [
+            "--features",
+            path,
+            "--out",
+            tmp_path / "runs",
+            "--device",
+            "cpu",
+            "--epochs",
+            1,
+            "--no-meteor",
+        ]
         return CliRunner().invoke(main, [str(word) for word in (*options, *arguments)])
 
     return run
@@ -36,7 +46,10 @@ def test_one_experiment_leaves_a_run_and_prints_a_table(aqa_train, tmp_path):
     result = aqa_train("--exp", "1", "--epochs", 12, "--patience", 99, "--tasks", "score,classes")
     assert result.exit_code == 0, result.output
     run = read_run(tmp_path / "runs" / "exp1-tasks-score-classes")
-    assert len(run.epochs) == 12 and len([line for line in result.output.splitlines() if " s to go" in line]) == 12
+    assert (
+        len(run.epochs) == 12
+        and len([line for line in result.output.splitlines() if " s to go" in line]) == 12
+    )
     for text in (
         "Exp 1 (score and classes only)",
         "Training mean",
@@ -62,7 +75,9 @@ def test_a_row_on_other_features_says_so(aqa_train, path, tmp_path):
     result = aqa_train("--exp", "7", "--encoder", "average", "--tasks", "score")
     assert result.exit_code == 0, result.output
     assert "Exp 7 is a C3D row of Table 1, feats.h5 holds S3D features" in result.output
-    assert read_run(tmp_path / "runs" / "exp7-encoder-average-tasks-score-on-s3d").config["encoder"] == "average"
+    assert (
+        read_run(tmp_path / "runs" / "exp7-encoder-average-tasks-score-on-s3d").config["encoder"] == "average"
+    )
 
 
 def test_a_run_is_named_and_checked_by_the_tasks_that_have_labels(aqa_train, path, tmp_path):
@@ -87,7 +102,10 @@ def test_views_are_all_drawn_from_unless_asked_otherwise(aqa_train, path, tmp_pa
     result = aqa_train("--tasks", "score")
     assert result.exit_code == 0 and "training draws one of the 2 views of every sample" in result.output
     result = aqa_train("--tasks", "score", "--views", "plain")
-    assert result.exit_code == 0 and "only the plain one of the 2 views in feats.h5 is trained on" in result.output
+    assert (
+        result.exit_code == 0
+        and "only the plain one of the 2 views in feats.h5 is trained on" in result.output
+    )
     configs = [
         read_run(tmp_path / "runs" / name).config
         for name in ("baseline-tasks-score", "baseline-plain-view-tasks-score")
@@ -112,7 +130,9 @@ def test_an_existing_run_is_refused_before_any_training(aqa_train, tmp_path):
     assert aqa_train("--exp", "7", "--tasks", "score", "--overwrite").exit_code == 0
 
 
-def test_an_existing_run_on_features_of_a_tuned_backbone_is_refused_before_any_training(aqa_train, path, tmp_path):
+def test_an_existing_run_on_features_of_a_tuned_backbone_is_refused_before_any_training(
+    aqa_train, path, tmp_path
+):
     write_synthetic_cache(path, weights="exp2-end-to-end", tuned=tuned_on(0, 1))
     first = aqa_train("--exp", "1", "--tasks", "score")
     assert first.exit_code == 0 and "features tuned in exp2-end-to-end" in first.output
@@ -143,7 +163,9 @@ def nan_feature(path):
             "has a label for score",
         ),
         (
-            lambda path: write_synthetic_cache(path, change=lambda index, sample: replace(sample, final_score=1.0)),
+            lambda path: write_synthetic_cache(
+                path, change=lambda index, sample: replace(sample, final_score=1.0)
+            ),
             "give --score-scale",
         ),
     ],
@@ -194,7 +216,9 @@ def test_a_run_folder_that_cannot_be_written_is_one_message(aqa_train, tmp_path)
 def test_help_ends_in_an_example_and_needs_no_torch():
     result = CliRunner().invoke(main, ["--help"])
     _, _, examples = result.output.partition("Example:")
-    assert [line.split()[:3] for line in examples.strip().splitlines()] == [["aqa-train", "--features", "feats.h5"]] * 4
+    assert [line.split()[:3] for line in examples.strip().splitlines()] == [
+        ["aqa-train", "--features", "feats.h5"]
+    ] * 4
 
 
 def folders(tmp_path):
@@ -263,12 +287,20 @@ def test_official_folds_are_those_of_the_annotations(aqa_train, path, tmp_path):
         test = [row["sample_id"] for row in run.predictions if row["split"] == "test"]
         assert test == [f"s{index:02d}" for index in range(number, 18, 3)] and run.config["fold"] == name
     lines = [line for line in result.output.splitlines() if "epoch 1/1" in line]
-    assert [line.split(":")[0][-6:] for line in lines] == ["day 1", "day 2", "day 10"] or "fold day 10" in lines[-1]
+    assert [line.split(":")[0][-6:] for line in lines] == [
+        "day 1",
+        "day 2",
+        "day 10",
+    ] or "fold day 10" in lines[-1]
 
 
 def test_seeds_and_folds_multiply(aqa_train, path, tmp_path):
     result = aqa_train("--tasks", "score", "--folds", 2, "--seeds", 2, "--validation", 0.4)
-    assert result.exit_code == 0 and len(folders(tmp_path)) == 4 and "over seeds" in " ".join(result.output.split())
+    assert (
+        result.exit_code == 0
+        and len(folders(tmp_path)) == 4
+        and "over seeds" in " ".join(result.output.split())
+    )
 
 
 def test_literal_rows_are_named_so(aqa_train, path, tmp_path):
@@ -303,7 +335,10 @@ def interrupt_at(epoch):
         ("1", "Stopped before the first checkpoint (every 60 s or more): there is nothing to go on from."),
         (
             "1,6",
-            "with --resume to go on: the run that was under way begins again, as it had no checkpoint yet, finished runs",
+            (
+                "with --resume to go on: the run that was under way begins again, as it had no checkpoint"
+                " yet, finished runs"
+            ),
         ),
     ],
 )
@@ -406,7 +441,10 @@ def test_of_several_processes_the_first_speaks(aqa_train, path, tmp_path, monkey
             monkeypatch.setenv("RANK", rank)
             monkeypatch.setenv("WORLD_SIZE", "2")
             result = aqa_train(*arguments)
-            assert result.exit_code == 2 and isinstance(result.exception, SystemExit), (arguments, result.output)
+            assert result.exit_code == 2 and isinstance(result.exception, SystemExit), (
+                arguments,
+                result.output,
+            )
             assert said in result.output if rank == "0" else result.output == "", (arguments, result.output)
     monkeypatch.setenv("RANK", "1")
     result = aqa_train(*end_to_end, "--overwrite")
@@ -423,4 +461,7 @@ def test_a_process_speaks_where_the_first_had_nothing_to_say(aqa_train, monkeypa
 
 def test_a_warm_start_is_of_one_row(aqa_train):
     result = aqa_train("--exp", "1,2", "--end-to-end", "--videos", "videos", "--warm-start", "runs/exp1")
-    assert result.exit_code == 2 and "--warm-start is a run of one row, but --exp asks for 2 (1, 2)" in result.output
+    assert (
+        result.exit_code == 2
+        and "--warm-start is a run of one row, but --exp asks for 2 (1, 2)" in result.output
+    )

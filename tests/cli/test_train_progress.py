@@ -26,7 +26,9 @@ def clock(monkeypatch):
 
 
 def step(epoch, clips, total, loss=12.44):
-    return SimpleNamespace(epoch=epoch, clips=clips, clips_total=total, made=(epoch - 1) * total + clips, loss=loss)
+    return SimpleNamespace(
+        epoch=epoch, clips=clips, clips_total=total, made=(epoch - 1) * total + clips, loss=loss
+    )
 
 
 def epoch(number, **values):
@@ -37,7 +39,9 @@ def epoch(number, **values):
 def written(happens, config=END_TO_END, columns=80, interrupted=True):
     """What a terminal is sent until `happens(bar)` is over."""
     terminal = io.StringIO()
-    console = Console(file=terminal, force_terminal=True, width=columns, color_system=None, _environ={"TERM": "xterm"})
+    console = Console(
+        file=terminal, force_terminal=True, width=columns, color_system=None, _environ={"TERM": "xterm"}
+    )
     with contextlib.suppress(KeyboardInterrupt), Bar(config, LABEL, console) as bar:
         happens(bar)
         if interrupted:
@@ -46,7 +50,9 @@ def written(happens, config=END_TO_END, columns=80, interrupted=True):
 
 
 def lines_of(text):
-    return [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)) if line.strip()]
+    return [
+        line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)) if line.strip()
+    ]
 
 
 @pytest.mark.parametrize("columns", [80, 130])
@@ -141,8 +147,10 @@ def test_a_line_a_minute_says_what_is_under_way(lines):
     assert after_a_minute() == "Exp 7: epoch 1/20, 6 of 24 clips, loss 12.440\n"
     assert after_a_minute() == ""  # no step has ended since
     lines.step(step(1, 18, 24))
-    assert after_a_minute() == (
-        "Exp 7: epoch 1/20, 18 of 24 clips, 0.1 clips/s, loss 12.440, 60 s to the end of the epoch, at most 77 min to go\n"
+    assert (
+        after_a_minute()
+        == "Exp 7: epoch 1/20, 18 of 24 clips, 0.1 clips/s, loss 12.440, 60 s to the end of the epoch, at"
+        " most 77 min to go\n"
     )
     lines.step(step(1, 24, 24))
     lines.stage("evaluating")

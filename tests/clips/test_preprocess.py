@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from aqa_cache.backbones.key_layouts import LAYOUTS
-from aqa_cache.clips.preprocess import IMAGENET_MEAN, IMAGENET_STD, MTL_AQA, FramePreparer, Preprocessing, normalise
+from aqa_cache.clips.preprocess import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MTL_AQA,
+    FramePreparer,
+    Preprocessing,
+    normalise,
+)
 from aqa_cache.errors import AqaError
 
 S3D = LAYOUTS["torchvision-s3d"].preprocessing
@@ -36,7 +43,9 @@ def test_mtl_aqa_frames_equal_pillow_and_torchvision(size):
     published = transforms.Compose(
         [transforms.CenterCrop(112), transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
     )
-    ours = normalise(torch.from_numpy(np.ascontiguousarray(FramePreparer(MTL_AQA)(frame)))[None, None], MTL_AQA)
+    ours = normalise(
+        torch.from_numpy(np.ascontiguousarray(FramePreparer(MTL_AQA)(frame)))[None, None], MTL_AQA
+    )
     torch.testing.assert_close(ours[0, :, 0], published(resized), rtol=0, atol=1e-6)
 
 
@@ -54,9 +63,14 @@ def test_bilinear_taps_worked_pixel_by_pixel(size):
 
 
 def source(output, size, resized):
-    """The second tap's share and both taps of an output pixel, in one direction, in the arithmetic of float32."""
+    """The second tap's share and both taps of an output pixel, in one direction, in the arithmetic of
+    float32.
+    """
     one, half = np.float32(1), np.float32(0.5)
-    place = np.float32(size) / np.float32(resized) * (np.float32(output + round((resized - 32) / 2)) + half) - half
+    place = (
+        np.float32(size) / np.float32(resized) * (np.float32(output + round((resized - 32) / 2)) + half)
+        - half
+    )
     place = max(place, 0 * one)
     first = min(int(place), size - 1)
     return place - np.float32(first), first, min(first + 1, size - 1)
@@ -83,7 +97,8 @@ def test_bgr_and_value_range_worked_by_hand():
 
 @pytest.mark.parametrize("size", [(256, 340), (340, 256)])
 def test_shorter_side_keeps_the_aspect_ratio(size):
-    # A frame whose pixels are their own column number: after scaling by 1/2 the crop must be centred and undistorted.
+    # A frame whose pixels are their own column number: after scaling by 1/2 the crop must be centred and
+    # undistorted.
     frame = np.zeros((*size, 3), np.uint8)
     frame[..., 0] = np.minimum(np.arange(size[1]), 255)[None]
     frame[..., 1] = np.minimum(np.arange(size[0]), 255)[:, None]
@@ -105,14 +120,17 @@ def test_size_scales_the_resize_along():
         S3D.at_size(8)
 
 
-@pytest.mark.parametrize("preprocessing", [MTL_AQA, S3D.at_size(64), *(one.preprocessing for one in LAYOUTS.values())])
+@pytest.mark.parametrize(
+    "preprocessing", [MTL_AQA, S3D.at_size(64), *(one.preprocessing for one in LAYOUTS.values())]
+)
 def test_a_preprocessing_comes_back_from_its_record(preprocessing):
     assert Preprocessing.from_record(json.loads(json.dumps(preprocessing.record()))) == preprocessing
 
 
 def test_records_that_are_no_preprocessing_are_refused():
     with pytest.raises(
-        AqaError, match="has the keys none, expected antialias, channel_order, crop, mean, resize, std, value_range"
+        AqaError,
+        match="has the keys none, expected antialias, channel_order, crop, mean, resize, std, value_range",
     ):
         Preprocessing.from_record({})
     with pytest.raises(AqaError, match="has the keys antialias, channel_order, crop, gamma, mean, "):

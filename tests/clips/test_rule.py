@@ -90,22 +90,40 @@ def test_assembler_takes_each_frame_once():
     ]
     for clip in clips:
         assert isinstance(clip, Clip)
-        assert [frame[0, 0, 0] for frame in clip.frames] == list(range(clip.first_frame, clip.first_frame + 16))
+        assert [frame[0, 0, 0] for frame in clip.frames] == list(
+            range(clip.first_frame, clip.first_frame + 16)
+        )
         assert clip.pts_seconds == clip.first_frame / 25
 
 
 @pytest.mark.parametrize(
     ("sample", "rule", "message"),
     [
-        (Sample("a", "", 250, 301), ClipRule(), "needs frames [250, 301) but the video has 300; correct end_frame"),
-        (Sample("a", "", 0, 350), ClipRule(window=103), "needs frames [247, 350) but the video has 300; correct end_frame"),
+        (
+            Sample("a", "", 250, 301),
+            ClipRule(),
+            "needs frames [250, 301) but the video has 300; correct end_frame",
+        ),
+        (
+            Sample("a", "", 0, 350),
+            ClipRule(window=103),
+            "needs frames [247, 350) but the video has 300; correct end_frame",
+        ),
         (Sample("a", "", 10, 20), ClipRule(), "has 10 frame(s), shorter than one clip of 16"),
         (Sample("a", "", 400, None), ClipRule(), "starts at frame 400 but the video has 300"),
         (Sample("a", "", 290, None), ClipRule(), "has 10 frame(s), shorter than one clip of 16"),
-        (Sample("a", "", 10, 90), ClipRule(window=103), "the window of 103 frames that ends at frame 90 begins before the video does"),
-        (Sample("a", "", 10, 90), ClipRule(clip_starts=(0, 70)), "has 80 frames, but the clip that starts at 70 needs 86"),
+        (
+            Sample("a", "", 10, 90),
+            ClipRule(window=103),
+            "the window of 103 frames that ends at frame 90 begins before the video does",
+        ),
+        (
+            Sample("a", "", 10, 90),
+            ClipRule(clip_starts=(0, 70)),
+            "has 80 frames, but the clip that starts at 70 needs 86",
+        ),
     ],
-)  # fmt: skip
+)
 def test_samples_that_do_not_fit_fail_with_their_numbers(numbered_video, sample, rule, message):
     _, outcomes = numbers_of_clips(numbered_video, [sample, Sample("good", "", 0, 120)], rule)
     assert message in outcomes[0].reason

@@ -50,7 +50,11 @@ def read(video, samples, rule, views):
 
 @pytest.mark.parametrize(
     "rule",
-    [ClipRule(), ClipRule(clip_len=8, clip_stride=3, frame_step=2), ClipRule(window=40, clip_starts=(0, 10, 24))],
+    [
+        ClipRule(),
+        ClipRule(clip_len=8, clip_stride=3, frame_step=2),
+        ClipRule(window=40, clip_starts=(0, 10, 24)),
+    ],
 )
 def test_views_are_the_plain_clips_some_frames_earlier_or_later(numbered_video, rule):
     sample = Sample("a", "", 100, 150)
@@ -72,9 +76,12 @@ def test_each_frame_is_prepared_once_for_all_views(numbered_video):
             prepared.append(image_number(rgb))
             return super().__call__(rgb)
 
-    reader = VideoReader(numbered_video, {0: Sample("a", "", 50, 90)}, ClipRule(), views=parse_views("flip,jitter=2"))
+    reader = VideoReader(
+        numbered_video, {0: Sample("a", "", 50, 90)}, ClipRule(), views=parse_views("flip,jitter=2")
+    )
     list(reader.read(Counting(WHOLE)))
-    assert prepared == list(range(48, 84))  # two clips of 16 from frame 50, each two frames earlier to two later
+    # two clips of 16 from frame 50, each two frames earlier to two later
+    assert prepared == list(range(48, 84))
 
 
 def test_a_view_that_leaves_the_video_is_absent(output, tmp_path, numbered_video):

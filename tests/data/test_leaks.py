@@ -29,7 +29,9 @@ def test_frames_end_before_their_end():
     assert leaks(action("x", 0, 11), action("y", 10, 20, "test")) == [("y", "x", "overlapping frames", 1)]
     assert leaks(action("x", 10, 20), action("y", 10, 20, "test")) == [("y", "x", "the same frames", 10)]
     assert (
-        leaks(action("x", 10, 20), action("y", 10, 20)) == leaks(action("x", 10, 20, None), action("y", 10, 20)) == []
+        leaks(action("x", 10, 20), action("y", 10, 20))
+        == leaks(action("x", 10, 20, None), action("y", 10, 20))
+        == []
     )
     assert leaks(action("x", 10, 20), action("y", 10, 20, "test", "b.mp4")) == []
 
@@ -43,28 +45,44 @@ def test_a_sample_without_frames_is_its_whole_video():
 def test_each_pair_of_splits_is_looked_at_and_the_later_one_is_named():
     found = look(find_leaks, [action("t", 0, 10, "test"), action("v", 0, 10, "val"), action("x", 0, 10)])
     assert [(leak.sample_id, leak.split, leak.other_split) for leak in found] == [
-        ("t", "test", "train"), ("t", "test", "val"), ("v", "val", "train"),
-    ]  # fmt: skip
+        ("t", "test", "train"),
+        ("t", "test", "val"),
+        ("v", "val", "train"),
+    ]
 
 
 def test_a_marked_copy_is_found_by_its_id_alone():
     copy = action("x@test", 50, 60, "test", "b.mp4")
     assert leaks(action("x", 0, 10), copy) == [("x@test", "x", "the same id", 0)]
-    assert leaks(action("x", 0, 10, "test"), copy) == leaks(copy) == leaks(action("@test", 0, 1, "test")) == []
+    assert (
+        leaks(action("x", 0, 10, "test"), copy) == leaks(copy) == leaks(action("@test", 0, 1, "test")) == []
+    )
     assert leaks(action("x", 50, 60, video="b.mp4"), copy) == [("x@test", "x", "the same frames", 10)]
 
 
 def test_what_a_backbone_has_learned_from_is_found_by_id():
-    samples = [action("t", split="test"), action("u@test", split="test"), action("c", split="test"), action("n", split="test"),
-               action("v", split="val"), action("w", split="val"), action("x"), action("y", split=None)]  # fmt: skip
+    samples = [
+        action("t", split="test"),
+        action("u@test", split="test"),
+        action("c", split="test"),
+        action("n", split="test"),
+        action("v", split="val"),
+        action("w", split="val"),
+        action("x"),
+        action("y", split=None),
+    ]
     split = {sample.sample_id: sample.split for sample in samples}
     tuned = {"trained_on": ["t", "u", "v", "x", "y"], "chosen_on": ["c", "t", "w"]}
     found = [
         (leak.sample_id, leak.split, leak.other, leak.other_split)
         for leak in find_backbone_leaks(samples, split, tuned)
     ]
-    assert found == [("t", "test", "t", "train"), ("u@test", "test", "u", "train"), ("c", "test", "c", "val"),
-                     ("v", "val", "v", "train")]  # fmt: skip
+    assert found == [
+        ("t", "test", "t", "train"),
+        ("u@test", "test", "u", "train"),
+        ("c", "test", "c", "val"),
+        ("v", "val", "v", "train"),
+    ]
     assert find_backbone_leaks(samples, split, {}) == []
 
 
@@ -82,7 +100,9 @@ def test_the_fast_search_finds_what_comparing_all_pairs_finds(seed):
         start = int(generator.integers(0, 300))
         end = [None, start + int(generator.integers(1, 40))][int(generator.random() < 0.98)]
         samples.append(
-            action(str(number), start, end, str(generator.choice(["train", "val", "test"])), f"{number % 2}.mp4")
+            action(
+                str(number), start, end, str(generator.choice(["train", "val", "test"])), f"{number % 2}.mp4"
+            )
         )
     order, frames = ("train", "val", "test"), frames_of(samples)
     expected = {
@@ -104,10 +124,21 @@ def test_the_fast_search_finds_what_comparing_all_pairs_finds(seed):
 
 def test_neighbours_by_hand():
     samples = [
-        action("a", 0, 10), action("b", 15, 20, "test"), action("c", 40, 50, "test"), action("d", 60, 70, "test"),
-        action("e", 73, 80), action("f", 90, 99, None), action("g", 100, 101, "test", "b.mp4"), action("h", split="test"),
-    ]  # fmt: skip
+        action("a", 0, 10),
+        action("b", 15, 20, "test"),
+        action("c", 40, 50, "test"),
+        action("d", 60, 70, "test"),
+        action("e", 73, 80),
+        action("f", 90, 99, None),
+        action("g", 100, 101, "test", "b.mp4"),
+        action("h", split="test"),
+    ]
     # b follows a by 5 frames, d precedes e by 3; c stands between b and d, and g alone in its video.
     assert look(neighbours, samples) == {"n": 2, "of": 4, "smallest": 3, "median": 4}
     assert look(neighbours, [action("a", 0, 10), action("h", split="test")]) is None
-    assert look(neighbours, [action("c", 40, 50, "test")]) == {"n": 0, "of": 1, "smallest": None, "median": None}
+    assert look(neighbours, [action("c", 40, 50, "test")]) == {
+        "n": 0,
+        "of": 1,
+        "smallest": None,
+        "median": None,
+    }

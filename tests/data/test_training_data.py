@@ -17,7 +17,9 @@ from aqa_heads.settings.training import TrainingConfig
 
 def read(path, tasks=TASKS, protocol="paper", **options):
     with FeatureCache(path) as cache:
-        return read_training_data(cache, TrainingConfig(path, tasks=tasks, protocol=protocol, device="cpu", **options))
+        return read_training_data(
+            cache, TrainingConfig(path, tasks=tasks, protocol=protocol, device="cpu", **options)
+        )
 
 
 @pytest.fixture
@@ -54,7 +56,10 @@ def test_a_batch_holds_what_its_samples_hold(path):
     assert (batch.heard[:, 0] == SOS).all() and steps == max(map(len, captions)) - 1
     for row, index in enumerate(indices):
         count = int(batch.count[row])
-        assert torch.equal(batch.features[row, :count], split.clips[index]) and (batch.features[row, count:] == 0).all()
+        assert (
+            torch.equal(batch.features[row, :count], split.clips[index])
+            and (batch.features[row, count:] == 0).all()
+        )
         assert (batch.heard[row, len(captions[row]) - 1 :] == EOS).all()
 
 
@@ -69,7 +74,8 @@ def test_the_vocabulary_is_of_the_training_split_only(path):
 def test_classes_are_sorted_by_number_or_else_by_letters(path):
     def change(index, sample):
         return replace(
-            sample, classes={"turns": str([10, 2, 9, 1.5][index % 4]), "kind": "b10 b9 nan a".split()[index % 4]}
+            sample,
+            classes={"turns": str([10, 2, 9, 1.5][index % 4]), "kind": "b10 b9 nan a".split()[index % 4]},
         )
 
     write_synthetic_cache(path, change=change)
@@ -101,7 +107,9 @@ def test_missing_labels_are_marked_and_counted(path):
     write_synthetic_cache(path, change=change)
     data = read(path)
     assert data.train.score.isnan().tolist() == [False, False, True, True, *[False] * 8]
-    assert (data.train.classes["position"] == NO_CLASS).nonzero().tolist() == [[2]] and len(data.train.captions[2]) == 0
+    assert (data.train.classes["position"] == NO_CLASS).nonzero().tolist() == [[2]] and len(
+        data.train.captions[2]
+    ) == 0
     assert data.train.labelled == [0, 1, *range(3, 12)]
     assert "1 of 12 training samples have no label of these tasks and are not trained on" in data.notes
 
@@ -123,7 +131,10 @@ def test_tasks_not_asked_for_give_no_labels(path):
 def test_samples_without_features_are_left_out_and_counted(path):
     write_synthetic_cache(path, failed=(1, 13))
     data = read(path)
-    assert [sample.sample_id for sample in data.train.samples] == ["s00", *(f"s{index:02d}" for index in range(2, 12))]
+    assert [sample.sample_id for sample in data.train.samples] == [
+        "s00",
+        *(f"s{index:02d}" for index in range(2, 12)),
+    ]
     assert len(data.test) == 5
     assert (
         data.notes[0]
@@ -155,7 +166,10 @@ def test_validation_and_unsplit_samples_are_left_out_and_counted(path):
             {"change": without("final_score", "classes", "caption")},
             "no training sample has a label for score, classes, caption",
         ),
-        ({"change": lambda index, sample: replace(sample, caption="a <eos> b")}, "caption of s00 contains <eos>"),
+        (
+            {"change": lambda index, sample: replace(sample, caption="a <eos> b")},
+            "caption of s00 contains <eos>",
+        ),
     ],
 )
 def test_samples_that_cannot_be_trained_with_are_refused(path, options, message):
@@ -181,7 +195,10 @@ def test_training_samples_keep_the_views_they_have_and_test_samples_the_plain_on
             np.testing.assert_array_equal(data.train.clips[index], cache.features(index))
     assert data.test.views.counts == [1] * 6
     assert data.notes[-2:] == [
-        "in each epoch training draws one of the 3 views of every sample; everything is evaluated on the plain one",
+        (
+            "in each epoch training draws one of the 3 views of every sample; everything is evaluated on the"
+            " plain one"
+        ),
         "2 of 12 training samples lack some of the 3 views and draw among those they have (first: s00 has 2)",
     ]
     plain = read(path, views="plain")
@@ -248,7 +265,9 @@ def test_the_words_of_validation_captions_are_not_in_the_vocabulary(path):
 
 
 def test_execution_scores_are_what_is_left_of_the_difficulty(path):
-    write_synthetic_cache(path, change=lambda index, sample: replace(sample, difficulty=None) if index == 3 else sample)
+    write_synthetic_cache(
+        path, change=lambda index, sample: replace(sample, difficulty=None) if index == 3 else sample
+    )
     data = read(path, difficulty="multiply")
     for split in (data.train, data.test):
         for index, sample in enumerate(split.samples):
@@ -264,7 +283,9 @@ def test_tasks_that_a_run_is_named_after_are_those_it_trains(path):
     with FeatureCache(path) as cache:
         for protocol in ("honest", "paper"):
             config = TrainingConfig(path, protocol=protocol, device="cpu")
-            assert usable_tasks(cache, config) == read_training_data(cache, config).tasks == ("score", "classes")
+            assert (
+                usable_tasks(cache, config) == read_training_data(cache, config).tasks == ("score", "classes")
+            )
 
 
 @pytest.mark.parametrize("protocol", ["honest", "paper"])
@@ -278,7 +299,9 @@ def test_without_any_label_it_is_said_which_are_missing(path, protocol):
 
 def test_folds_test_every_sample_once(path):
     write_synthetic_cache(path, change=lambda index, sample: replace(sample, split=None))
-    tested = [[s.sample_id for s in read(path, folds="3", fold=f"{number}/3").test.samples] for number in (1, 2, 3)]
+    tested = [
+        [s.sample_id for s in read(path, folds="3", fold=f"{number}/3").test.samples] for number in (1, 2, 3)
+    ]
     assert sorted(sum(tested, [])) == [f"s{index:02d}" for index in range(18)]
     with pytest.raises(TrainingError, match="fold is None, expected one of 1/3, 2/3, 3/3"):
         read(path, folds="3")

@@ -1,4 +1,6 @@
-"""Tests named `test_real_…` read the MTL-AQA release, which has no licence and is never part of this repository."""
+"""Tests named `test_real_…` read the MTL-AQA release, which has no licence and is never part of this
+repository.
+"""
 
 import os
 import pickle
@@ -28,13 +30,17 @@ TRAIN, TEST, SUBSET_TRAIN = [(1, 1), (1, 2), (2, 1)], [(1, 3), (2, 2)], [(1, 1),
 def real():
     folder = REPOSITORY / os.environ.get("AQA_MTL_AQA", "../shared/mtl_aqa")
     if not folder.is_dir():
-        pytest.skip(f"the MTL-AQA release is not in {folder}; name its folder in the environment variable AQA_MTL_AQA")
+        pytest.skip(
+            f"the MTL-AQA release is not in {folder}; name its folder in the environment variable AQA_MTL_AQA"
+        )
     return find_release(folder)
 
 
 @pytest.fixture
 def release(tmp_path):
-    """A made-up release of five dives in two videos, with a subset that trains on one of the two test dives."""
+    """A made-up release of five dives in two videos, with a subset that trains on one of the two test
+    dives.
+    """
     annotations = {
         dive: {
             "primary_view": 0,
@@ -58,7 +64,8 @@ def release(tmp_path):
         own = {dive: fields for dive, fields in annotations.items() if part == SPLIT or dive[0] == 1}
         dump(folder / part / "final_annotations_dict.pkl", own)
         dump(
-            folder / part / "final_captions_dict.pkl", {dive: captions[dive] for dive in own} | {(2, 9): captions[2, 9]}
+            folder / part / "final_captions_dict.pkl",
+            {dive: captions[dive] for dive in own} | {(2, 9): captions[2, 9]},
         )
     dump(folder / SPLIT / "test_split_0.pkl", TEST)
     return folder
@@ -125,7 +132,10 @@ def test_frames_are_the_image_files_from_start_to_end_both_included(release):
 
 def test_every_dive_has_one_row_and_its_official_split(release):
     conversion = convert(find_release(release))
-    assert split_ids(conversion.samples) == {"train": ["01_0001", "01_0002", "02_0001"], "test": ["01_0003", "02_0002"]}
+    assert split_ids(conversion.samples) == {
+        "train": ["01_0001", "01_0002", "02_0001"],
+        "test": ["01_0003", "02_0002"],
+    }
     assert "02_0009 has captions but no annotations, and no row." in conversion.notes
 
 
@@ -140,10 +150,17 @@ def test_a_subset_never_tests_on_what_it_trains_on(release):
 
 def test_the_papers_test_set_marks_every_leaked_dive(release):
     conversion = convert(find_release(release), "size_140", paper_test=True)
-    assert split_ids(conversion.samples) == {"train": ["01_0001", "01_0003"], "test": ["01_0003@test", "02_0002"]}
+    assert split_ids(conversion.samples) == {
+        "train": ["01_0001", "01_0003"],
+        "test": ["01_0003@test", "02_0002"],
+    }
     by_id = {sample.sample_id: sample for sample in conversion.samples}
     copy, original = by_id["01_0003@test"], by_id["01_0003"]
-    assert (copy.video, copy.start_frame, copy.end_frame) == (original.video, original.start_frame, original.end_frame)
+    assert (copy.video, copy.start_frame, copy.end_frame) == (
+        original.video,
+        original.start_frame,
+        original.end_frame,
+    )
     assert {name: sample.extra for name, sample in by_id.items() if sample.extra} == {
         "01_0003@test": {"leak": "also in size_140 train"}
     }
@@ -190,7 +207,9 @@ def test_an_unknown_subset_lists_the_known(release):
 @pytest.mark.parametrize("name", ["final_annotations_dict.pkl", "final_captions_dict.pkl"])
 def test_a_subset_that_contradicts_the_release_is_refused(release, name):
     def change(table):
-        table[1, 2] = {**table[1, 2], "final_score": 1.0} if isinstance(table[1, 2], dict) else ["<sos>", "x", "<eos>"]
+        table[1, 2] = (
+            {**table[1, 2], "final_score": 1.0} if isinstance(table[1, 2], dict) else ["<sos>", "x", "<eos>"]
+        )
 
     edit(release / SUBSET / name, change)
     convert(find_release(release))
@@ -206,8 +225,16 @@ def test_a_subset_that_contradicts_the_release_is_refused(release, name):
             lambda t: t[1, 2].update(position=3),
             r"01_0002 has position 3, expected 0 to 2 \(free",
         ),
-        ("final_annotations_dict", lambda t: t[1, 2].update(ss_no="4"), "01_0002 has ss_no '4', expected a number"),
-        ("final_annotations_dict", lambda t: t[1, 2].pop("tw_no"), "01_0002 has tw_no None, expected a number"),
+        (
+            "final_annotations_dict",
+            lambda t: t[1, 2].update(ss_no="4"),
+            "01_0002 has ss_no '4', expected a number",
+        ),
+        (
+            "final_annotations_dict",
+            lambda t: t[1, 2].pop("tw_no"),
+            "01_0002 has tw_no None, expected a number",
+        ),
         (
             "final_annotations_dict",
             lambda t: t[1, 2].update(end_frame=9),
@@ -215,11 +242,23 @@ def test_a_subset_that_contradicts_the_release_is_refused(release, name):
         ),
         ("final_annotations_dict", lambda t: t[1, 2].update(start_frame=0), "01_0002 has frames 0 to 2100"),
         ("final_annotations_dict", lambda t: t[1, 2].update(final_score=float("nan")), "final_score nan"),
-        ("final_annotations_dict", lambda t: t[1, 2].update(difficulty=0.0), "difficulty 0.0, expected more than 0"),
-        ("final_annotations_dict", lambda t: t.update({"1": {}}), r"names a dive '1', expected \(video, number\)"),
+        (
+            "final_annotations_dict",
+            lambda t: t[1, 2].update(difficulty=0.0),
+            "difficulty 0.0, expected more than 0",
+        ),
+        (
+            "final_annotations_dict",
+            lambda t: t.update({"1": {}}),
+            r"names a dive '1', expected \(video, number\)",
+        ),
         ("final_annotations_dict", lambda t: t.update({(1, 2): 5}), "01_0002 is 5, expected a dict"),
         ("final_annotations_dict", lambda t: t.clear(), r"holds \{\}, expected a dict of dives"),
-        ("final_captions_dict", lambda t: t.update({(1, 2): ["dive", "<eos>"]}), r"01_0002 has caption \['dive'"),
+        (
+            "final_captions_dict",
+            lambda t: t.update({(1, 2): ["dive", "<eos>"]}),
+            r"01_0002 has caption \['dive'",
+        ),
         (
             "train_split_0",
             lambda t: t.append((1, 3)),
@@ -271,7 +310,8 @@ def test_marks_are_taken_from_the_normal_side_view_of_the_same_frames(release):
     write_marks(
         release,
         [
-            marks_row("S ", 1000, 1100, [9, 7, 7.5, 7, 6.5, 8, 6]),  # 3.0 x (7 + 7 + 7.5) = 64.5, and the score is 64
+            # 3.0 x (7 + 7 + 7.5) = 64.5, and the score is 64
+            marks_row("S ", 1000, 1100, [9, 7, 7.5, 7, 6.5, 8, 6]),
             marks_row("ss", 1000, 1100, [1] * 7),
             marks_row("comm", 2000, 2100, [1] * 7),
             marks_row("s", 3000, 3100, [7, 7, None, 7, 7, 7, 7]),
@@ -335,7 +375,10 @@ def test_an_existing_table_is_kept_unless_forced(release, tmp_path):
     output.write_text("mine")
     result = run(release, "-o", output)
     assert (result.exit_code, output.read_text()) == (2, "mine")
-    assert result.stderr == f"Error: {output} exists already; give another name with -o, or --force to overwrite it\n"
+    assert (
+        result.stderr
+        == f"Error: {output} exists already; give another name with -o, or --force to overwrite it\n"
+    )
     assert run(release, "-o", output, "--force").exit_code == 0
     assert len(read_annotations(output)) == 5
 
@@ -410,11 +453,26 @@ def test_real_release_has_the_known_labels(real):
     assert tally("armstand") == {"no": 1246, "yes": 166}
     assert tally("rotation_type") == {"back": 563, "forward": 359, "inward": 266, "reverse": 224}
     assert tally("somersaults") == {
-        "0": 27, "0.5": 1, "1": 6, "1.5": 70, "2": 108, "2.5": 492, "3": 52, "3.5": 590, "4.5": 66,
-    }  # fmt: skip
+        "0": 27,
+        "0.5": 1,
+        "1": 6,
+        "1.5": 70,
+        "2": 108,
+        "2.5": 492,
+        "3": 52,
+        "3.5": 590,
+        "4.5": 66,
+    }
     assert tally("twists") == {
-        "0": 1009, "0.5": 20, "1": 42, "1.5": 200, "2": 38, "2.5": 87, "3": 11, "3.5": 5,
-    }  # fmt: skip
+        "0": 1009,
+        "0.5": 20,
+        "1": 42,
+        "1.5": 200,
+        "2": 38,
+        "2.5": 87,
+        "3": 11,
+        "3.5": 5,
+    }
     scores = [sample.final_score for sample in samples]
     assert (min(scores), max(scores)) == (0.0, 104.5)
     assert statistics.mean(scores) == pytest.approx(67.0, abs=0.05)
@@ -428,7 +486,8 @@ def test_real_release_has_the_known_captions_and_frames(real):
     assert (min(lengths), max(lengths), statistics.median(lengths)) == (4, 485, 78)
     assert (min(s.start_frame for s in samples), max(s.start_frame for s in samples)) == (1059, 291896)
     assert (min(s.end_frame for s in samples), max(s.end_frame for s in samples)) == (1210, 291971)
-    durations = [sample.end_frame - sample.start_frame - 1 for sample in samples]  # end - start as the release counts
+    # end - start as the release counts
+    durations = [sample.end_frame - sample.start_frame - 1 for sample in samples]
     assert (min(durations), max(durations), statistics.median(durations)) == (54, 273, 100)
 
 

@@ -26,7 +26,11 @@ def dump(path, value, protocol=3):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_builtin_containers_and_scalars_are_read_as_pickle_reads_them(tmp_path, protocol):
-    value = {(1, 17): ["<sos>", "ü", None, True, 2**70, -1.5], "empty": [(), {}, []], "nested": {"a": {"b": (1,)}}}
+    value = {
+        (1, 17): ["<sos>", "ü", None, True, 2**70, -1.5],
+        "empty": [(), {}, []],
+        "nested": {"a": {"b": (1,)}},
+    }
     assert restricted_pickle.load(dump(tmp_path / "x.pkl", value, protocol)) == value
 
 
@@ -88,7 +92,8 @@ def test_a_dotted_name_does_not_reach_through_an_admitted_one(tmp_path):
 @pytest.mark.parametrize("name", [b"numpy\ndtype", b"numpy.core.multiarray\nscalar"])
 def test_an_admitted_name_cannot_be_altered_by_the_file(tmp_path, name):
     path = tmp_path / "x.pkl"
-    path.write_bytes(b"\x80\x02c" + name + b"\nN}X\x04\x00\x00\x00codeK\x01s\x86b.")  # BUILD on the class itself
+    # BUILD on the class itself
+    path.write_bytes(b"\x80\x02c" + name + b"\nN}X\x04\x00\x00\x00codeK\x01s\x86b.")
     with pytest.raises(AqaError, match="not a whole pickle"):
         restricted_pickle.load(path)
     assert restricted_pickle.load(dump(path, np.int64(5))) == 5

@@ -1,4 +1,6 @@
-"""Laws of the synthetic dives: what is labelled is what is drawn, and scores reach the picture only through faults."""
+"""Laws of the synthetic dives: what is labelled is what is drawn, and scores reach the picture only through
+faults.
+"""
 
 import csv
 import dataclasses
@@ -27,21 +29,43 @@ from aqa_cache.datasets.synthetic_dives.dive import (
     draw_labels,
 )
 from aqa_cache.datasets.synthetic_dives.diver import Motion, body_points, centre_of_mass
-from aqa_cache.datasets.synthetic_dives.judging import commentate, draw_panel, expected_mark, final_score, give_marks
+from aqa_cache.datasets.synthetic_dives.judging import (
+    commentate,
+    draw_panel,
+    expected_mark,
+    final_score,
+    give_marks,
+)
 from aqa_cache.datasets.synthetic_dives.picture import Scene
 from aqa_cache.errors import AqaError, MissingDependency
 
 FULL_SIZE = {"train_dives": 1, "test_dives": 0, "events": 1, "seed": 5}
 SMALL = {"train_dives": 4, "test_dives": 2, "events": 3, "seed": 5}
 TINY = {**SMALL, "size": (160, 90)}
-CODES = ("101B", "107B", "109C", "205C", "305B", "405C", "5253B", "5337D", "5132D", "614B", "626C", "632C", "104C")
+CODES = (
+    "101B",
+    "107B",
+    "109C",
+    "205C",
+    "305B",
+    "405C",
+    "5253B",
+    "5337D",
+    "5132D",
+    "614B",
+    "626C",
+    "632C",
+    "104C",
+)
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dives") / "demo"
     calls = []
-    table = render_broadcasts(folder, workers=1, progress=lambda done, total: calls.append((done, total)), **TINY)
+    table = render_broadcasts(
+        folder, workers=1, progress=lambda done, total: calls.append((done, total)), **TINY
+    )
     assert table == folder / "annotations.csv"
     assert calls == [(done, 6) for done in range(7)]
     return folder
@@ -153,7 +177,10 @@ def test_the_diver_stays_in_the_centre_crop(plan):
 
 
 def test_splits_are_whole_events(rendered, plan):
-    for samples in (read_annotations(rendered / "annotations.csv"), [p.sample for event in plan for p in event.dives]):
+    for samples in (
+        read_annotations(rendered / "annotations.csv"),
+        [p.sample for event in plan for p in event.dives],
+    ):
         splits = {}
         for sample in samples:
             splits.setdefault(sample.group, set()).add(sample.split)
@@ -203,15 +230,23 @@ def test_marks_spread_as_in_competitions():
 
 
 WORSE = {
-    "over_rotated": Faults(rotation_error_deg=15), "under_rotated": Faults(rotation_error_deg=-15),
-    "knees": Faults(knee_bend_deg=25), "legs": Faults(leg_split_deg=20), "near": Faults(distance_m=0.9),
-    "far": Faults(distance_m=2.0), "splash": Faults(splash_m=0.6),
-}  # fmt: skip
+    "over_rotated": Faults(rotation_error_deg=15),
+    "under_rotated": Faults(rotation_error_deg=-15),
+    "knees": Faults(knee_bend_deg=25),
+    "legs": Faults(leg_split_deg=20),
+    "near": Faults(distance_m=0.9),
+    "far": Faults(distance_m=2.0),
+    "splash": Faults(splash_m=0.6),
+}
 STILL_WORSE = {
-    "over_rotated": Faults(rotation_error_deg=30), "under_rotated": Faults(rotation_error_deg=-30),
-    "knees": Faults(knee_bend_deg=50), "legs": Faults(leg_split_deg=35), "near": Faults(distance_m=0.75),
-    "far": Faults(distance_m=2.6), "splash": Faults(splash_m=1.2),
-}  # fmt: skip
+    "over_rotated": Faults(rotation_error_deg=30),
+    "under_rotated": Faults(rotation_error_deg=-30),
+    "knees": Faults(knee_bend_deg=50),
+    "legs": Faults(leg_split_deg=35),
+    "near": Faults(distance_m=0.75),
+    "far": Faults(distance_m=2.6),
+    "splash": Faults(splash_m=1.2),
+}
 
 
 @pytest.mark.parametrize("fault", WORSE)
@@ -219,7 +254,8 @@ STILL_WORSE = {
 def test_each_fault_is_seen_and_costs_points(scene, code, fault):
     assert expected_mark(Faults()) > expected_mark(WORSE[fault]) > expected_mark(STILL_WORSE[fault])
     good, bad, worse = (
-        draw_some(scene, make(code, faults)).astype(int) for faults in (Faults(), WORSE[fault], STILL_WORSE[fault])
+        draw_some(scene, make(code, faults)).astype(int)
+        for faults in (Faults(), WORSE[fault], STILL_WORSE[fault])
     )
     for picture, other in ((good, bad), (bad, worse)):
         changed = (np.abs(picture - other).max(axis=-1) > 40).sum()
@@ -250,7 +286,11 @@ def test_faults_are_drawn_apart_from_labels_and_looks(monkeypatch):
 
 
 def test_outside_its_box_a_dive_leaves_the_background_alone(scene):
-    dives = [make("107C"), make("5253B", Faults(30, 20, 10, 2.0, 1.2), spray_seed=4), make("626B", height_m=1.6)]
+    dives = [
+        make("107C"),
+        make("5253B", Faults(30, 20, 10, 2.0, 1.2), spray_seed=4),
+        make("626B", height_m=1.6),
+    ]
     for frame in range(153, 270, 5):
         for motion in dives:
             picture, background = scene.draw(motion, frame, 200), scene.background(frame)
@@ -310,7 +350,9 @@ def test_the_body_turns_as_labelled(code, error):
     body = joints[diver.NECK] - joints[diver.PELVIS]
     assert (body[2] < 0) == labels.head_first
     assert joints[:, 2].min() == pytest.approx(0, abs=1e-6)
-    assert np.degrees(np.arcsin(abs(body[0]) / np.hypot(body[0], body[2]))) == pytest.approx(abs(error), abs=1e-6)
+    assert np.degrees(np.arcsin(abs(body[0]) / np.hypot(body[0], body[2]))) == pytest.approx(
+        abs(error), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -376,9 +418,14 @@ def test_difficulty_grows_with_what_is_harder():
     plain = difficulty()
     assert plain == 2.4
     for change in (
-        {"somersaults": 3.0}, {"twists": 0.5}, {"position": "pike"}, {"armstand": True},
-        {"rotation_type": "back"}, {"rotation_type": "inward"}, {"rotation_type": "reverse"},
-    ):  # fmt: skip
+        {"somersaults": 3.0},
+        {"twists": 0.5},
+        {"position": "pike"},
+        {"armstand": True},
+        {"rotation_type": "back"},
+        {"rotation_type": "inward"},
+        {"rotation_type": "reverse"},
+    ):
         assert difficulty(**change) > plain, change
 
 
@@ -456,11 +503,16 @@ def test_a_render_of_an_older_renderer_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"train_dives": -1}, "train_dives"), ({"train_dives": 0, "test_dives": 0}, "at least one dive"),
-        ({"events": 1}, "whole events"), ({"events": 100}, "one per dive"), ({"size": (641, 360)}, "even"),
-        ({"size": (360, 640)}, "width"), ({"frame_rate": 50}, "frame_rate"), ({"workers": 0}, "workers"),
+        ({"train_dives": -1}, "train_dives"),
+        ({"train_dives": 0, "test_dives": 0}, "at least one dive"),
+        ({"events": 1}, "whole events"),
+        ({"events": 100}, "one per dive"),
+        ({"size": (641, 360)}, "even"),
+        ({"size": (360, 640)}, "width"),
+        ({"frame_rate": 50}, "frame_rate"),
+        ({"workers": 0}, "workers"),
     ],
-)  # fmt: skip
+)
 def test_arguments_out_of_range_are_named(tmp_path, wrong, message):
     with pytest.raises(AqaError, match=message):
         render_broadcasts(tmp_path / "new", **{**TINY, **wrong})

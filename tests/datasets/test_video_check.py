@@ -86,7 +86,8 @@ def test_a_video_under_another_name_is_found_named_and_said(folder, name):
     found = name.rstrip("/")
     assert check.samples == [replace(s, video=found) if s.video == "01.mp4" else s for s in SAMPLES]
     assert f"{found} (for 01.mp4)" in check.notes[0]
-    assert (len(check.notes) == 2) == name.endswith("/")  # a folder's frame rate cannot be checked, which is said
+    # a folder's frame rate cannot be checked, which is said
+    assert (len(check.notes) == 2) == name.endswith("/")
     assert not check.missing + check.unfit
 
 

@@ -26,7 +26,8 @@ def test_truncated_files_have_one_message(tmp_path, random_s3d):
 
 def test_prefixes_of_training_wrappers_are_taken_off(tmp_path):
     torch.save(
-        {"model": {"module.backbone.conv1.weight": torch.ones(2), "fc.bias": torch.zeros(1)}}, tmp_path / "w.pth"
+        {"model": {"module.backbone.conv1.weight": torch.ones(2), "fc.bias": torch.zeros(1)}},
+        tmp_path / "w.pth",
     )
     tensors = read_backbone_tensors(tmp_path / "w.pth")
     assert list(tensors) == ["conv1.weight", "fc.bias"] and tensors["conv1.weight"].tolist() == [1, 1]

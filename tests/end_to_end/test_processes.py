@@ -17,7 +17,14 @@ from aqa_heads.errors import TrainingError
 CPU = torch.device("cpu")
 PROGRAM = [sys.executable, "-W", "error", __file__]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-ENVIRONMENT = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "2"}  # fmt: skip
+ENVIRONMENT = {
+    "RANK": "0",
+    "WORLD_SIZE": "2",
+    "LOCAL_RANK": "0",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "2",
+}
 
 
 def environment(**variables):
@@ -39,10 +46,15 @@ def test_a_process_that_fails_leaves_none_waiting(what):
         port = str(free.getsockname()[1])
     variables = ENVIRONMENT | {"MASTER_PORT": port}
     started = [
-        subprocess.Popen([*PROGRAM, what], env=environment(**variables | {"RANK": rank, "LOCAL_RANK": rank}),
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*PROGRAM, what],
+            env=environment(**variables | {"RANK": rank, "LOCAL_RANK": rank}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for rank in "01"
-    ]  # fmt: skip
+    ]
     try:
         said = [process.communicate(timeout=120) for process in started]
     finally:
@@ -72,7 +84,9 @@ def test_one_process_is_alone_and_nothing_is_connected():
 
 
 def test_one_process_of_torchrun_is_alone_too():
-    assert Processes.from_environment(CPU, ENVIRONMENT | {"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}).count == 1
+    assert (
+        Processes.from_environment(CPU, ENVIRONMENT | {"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}).count == 1
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -163,7 +177,9 @@ def the_sum_is_the_gradient_of_all_samples(processes, samples=5):
     true = torch.rand(samples, generator=generator, dtype=torch.float64)
 
     def loss(rows):
-        return (nn.functional.linear(inputs[rows], weight, bias).tanh().sum(1) - true[rows]).square().sum() / samples
+        return (
+            nn.functional.linear(inputs[rows], weight, bias).tanh().sum(1) - true[rows]
+        ).square().sum() / samples
 
     whole = torch.autograd.grad(loss(list(range(samples))), (weight, bias))
     loss(processes.share(range(samples))).backward()

@@ -39,10 +39,25 @@ def make_heads(dim, experiment="baseline", tasks=TASKS, projection=None, direct=
     torch.manual_seed(0)
     config = TrainingConfig("", experiment, **options)
     with small_models():
-        return AqaModel(
-            dim, tasks=tasks, classes=CLASSES, words=9, score_scale=17.0, score_centre=60.0, encoder_hidden=16, encoder_layers=2,
-            residual=config.residual, projection=projection, direct=direct, dropout=0.2, **config.architecture,
-        ).double().train()  # fmt: skip
+        return (
+            AqaModel(
+                dim,
+                tasks=tasks,
+                classes=CLASSES,
+                words=9,
+                score_scale=17.0,
+                score_centre=60.0,
+                encoder_hidden=16,
+                encoder_layers=2,
+                residual=config.residual,
+                projection=projection,
+                direct=direct,
+                dropout=0.2,
+                **config.architecture,
+            )
+            .double()
+            .train()
+        )
 
 
 class Nothing(list):
@@ -74,7 +89,9 @@ def loss_of(heads: AqaModel, features: torch.Tensor) -> torch.Tensor:
 def gradients(*modules: nn.Module) -> dict[str, torch.Tensor]:
     named = [item for module in modules for item in module.named_parameters()]
     found = {
-        f"{number} {name}": parameter.grad for number, (name, parameter) in enumerate(named) if parameter.requires_grad
+        f"{number} {name}": parameter.grad
+        for number, (name, parameter) in enumerate(named)
+        if parameter.requires_grad
     }
     for module in modules:
         module.zero_grad()
@@ -99,7 +116,9 @@ def narrow_c3d() -> nn.Module:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "aqa_cache.backbones.c3d._convolution",
-            lambda inputs, outputs: nn.Conv3d(3 if inputs == 3 else inputs // 32, outputs // 32, 3, padding=1),
+            lambda inputs, outputs: nn.Conv3d(
+                3 if inputs == 3 else inputs // 32, outputs // 32, 3, padding=1
+            ),
         )
         module = BACKBONES["c3d"].build()
     for layer in module.children():
@@ -128,7 +147,9 @@ def backbones(random_s3d):
 def recomputed(backbone, clips, chunk, **options) -> RecomputedFeatures:
     with torch.no_grad():
         dim = copy.deepcopy(backbone).eval()(clips[:1]).shape[1]
-    return RecomputedFeatures(backbone, lambda start, stop: clips[start:stop], len(clips), chunk, dim, **options)
+    return RecomputedFeatures(
+        backbone, lambda start, stop: clips[start:stop], len(clips), chunk, dim, **options
+    )
 
 
 def step(backbone, heads, clips, chunk) -> dict[str, torch.Tensor]:
@@ -206,7 +227,11 @@ def small_clips(number=CLIPS) -> torch.Tensor:
 
 def loss_over_clips(features: torch.Tensor) -> torch.Tensor:
     """Every clip's gradient depends on all clips."""
-    return (features.mean(0) ** 2).sum() + features.std(0).sum() + (features * torch.arange(features.shape[1])).sum()
+    return (
+        (features.mean(0) ** 2).sum()
+        + features.std(0).sum()
+        + (features * torch.arange(features.shape[1])).sum()
+    )
 
 
 def plain_by_chunks(backbone, clips, chunk, seed) -> dict[str, torch.Tensor]:
@@ -249,14 +274,20 @@ def swin() -> nn.Module:
 
 @pytest.mark.parametrize(
     "make, size, chunks",
-    [(network, (5, 5, 9, 9), (1, 2, 5)), (small_mvit, (3, 4, 32, 32), (1, 2)), (swin, (2, 2, 193, 193), (1,))],
+    [
+        (network, (5, 5, 9, 9), (1, 2, 5)),
+        (small_mvit, (3, 4, 32, 32), (1, 2)),
+        (swin, (2, 2, 193, 193), (1,)),
+    ],
 )
 def test_both_passes_see_the_same_dropout_and_stochastic_depth(make, size, chunks):
     torch.manual_seed(0)
     backbone = make()
     clips = torch.randn(size[0], 3, *size[1:], dtype=torch.float64)
     for chunk in chunks:
-        assert_equal(ours_by_chunks(backbone, clips, chunk, seed=7), plain_by_chunks(backbone, clips, chunk, seed=7))
+        assert_equal(
+            ours_by_chunks(backbone, clips, chunk, seed=7), plain_by_chunks(backbone, clips, chunk, seed=7)
+        )
 
 
 def test_masks_are_drawn_anew_for_every_seed_and_chunk():
@@ -323,7 +354,9 @@ def test_frozen_layers_keep_nothing_and_get_nothing(backbones):
             assert torch.equal(tensor, before[name]), name
     named = dict(backbone.named_parameters())
     for name, parameter in named.items():
-        assert (parameter.grad is None) == (not parameter.requires_grad) != parameter.ne(before[name]).any(), name
+        assert (
+            (parameter.grad is None) == (not parameter.requires_grad) != parameter.ne(before[name]).any()
+        ), name
 
 
 def test_a_wholly_frozen_backbone_has_features_and_no_gradient():
@@ -362,8 +395,13 @@ def test_under_autocast_both_passes_give_the_same_bits():
     backbone.register_forward_hook(lambda layer, inputs, output: made.append(output.detach()))
     found = ours_by_chunks(backbone, clips, 1, autocast=torch.bfloat16)
     first, again = made[1:CLIPS], made[CLIPS + 1 :]  # the very first is that of `recomputed`
-    assert len(first) == len(again) == CLIPS - 1 and all(map(torch.equal, first, again)) and made[0].abs().max() > 0
-    # Each convolution's output has been rounded to eight bits: this is no float32 gradient, and not far from it.
+    assert (
+        len(first) == len(again) == CLIPS - 1
+        and all(map(torch.equal, first, again))
+        and made[0].abs().max() > 0
+    )
+    # Each convolution's output has been rounded to eight bits: this is no float32 gradient, and not far from
+    # it.
     exact = ours_by_chunks(backbone, clips, 1)
     deviations = [float((found[name] - exact[name]).norm() / exact[name].norm()) for name in exact]
     assert 1e-4 < max(deviations) < 0.3
@@ -386,7 +424,9 @@ def test_autocast_around_changes_nothing(autocast):
 
 
 def watched(backbone) -> list[int]:
-    """After each forward pass of the last convolution how many of its inputs, which the graph keeps, are still in memory."""
+    """After each forward pass of the last convolution how many of its inputs, which the graph keeps, are
+    still in memory.
+    """
     inputs, alive = [], []
 
     def count(layer, given):

@@ -1,4 +1,6 @@
-"""Whole runs that train the backbone too: what they leave, that they learn, go on, and agree with extraction."""
+"""Whole runs that train the backbone too: what they leave, that they learn, go on, and agree with
+extraction.
+"""
 
 import shutil
 from dataclasses import replace
@@ -38,7 +40,9 @@ def small():
 def folder(tmp_path_factory):
     """Twelve dives to train on, four to test, as video, and their features."""
     folder = tmp_path_factory.mktemp("end-to-end")
-    render_broadcasts(folder / "videos", train_dives=12, test_dives=4, events=4, seed=0, size=(128, 72), workers=1)
+    render_broadcasts(
+        folder / "videos", train_dives=12, test_dives=4, events=4, seed=0, size=(128, 72), workers=1
+    )
     change_annotations(
         folder / "videos",
         lambda index, s: replace(s, split="val" if index % 4 == 1 and s.split == "train" else s.split),
@@ -54,9 +58,15 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def config(folder, tmp_path):
     return TrainingConfig(
-        folder / "feats.h5", epochs=3, batch_size=4, lr=1e-3, out=tmp_path / "runs", device="cpu", meteor=False,
+        folder / "feats.h5",
+        epochs=3,
+        batch_size=4,
+        lr=1e-3,
+        out=tmp_path / "runs",
+        device="cpu",
+        meteor=False,
         fine_tuning=FineTuning(folder / "videos", backbone_lr=1e-3),
-    )  # fmt: skip
+    )
 
 
 def tuned(config, **changes):
@@ -82,15 +92,29 @@ def scores_on(run, features):
 
 @pytest.mark.slow
 def test_the_backbone_alone_learns_twelve_dives_through_s3d(folder, tmp_path):
-    """The heads stay as they were made: what the loss loses, the gradient of a real backbone brought about."""
+    """The heads stay as they were made: what the loss loses, the gradient of a real backbone brought
+    about.
+    """
     features = tmp_path / "s3d.h5"
-    config = ExtractionConfig("s3d", weights="random", preprocess="mtl-aqa", size=32, clip_rule=ClipRule(window=16))
+    config = ExtractionConfig(
+        "s3d", weights="random", preprocess="mtl-aqa", size=32, clip_rule=ClipRule(window=16)
+    )
     extract(folder / "videos", features, config)
-    run = fine_tune(TrainingConfig(
-        features, "2", tasks=("score",), protocol="paper", batch_size=4, epochs=8, lr=NOTHING, ridge_start=False,
-        out=tmp_path / "runs", device="cpu",
-        fine_tuning=FineTuning(folder / "videos", backbone_lr=1e-5, augment="none"),
-    ))  # fmt: skip
+    run = fine_tune(
+        TrainingConfig(
+            features,
+            "2",
+            tasks=("score",),
+            protocol="paper",
+            batch_size=4,
+            epochs=8,
+            lr=NOTHING,
+            ridge_start=False,
+            out=tmp_path / "runs",
+            device="cpu",
+            fine_tuning=FineTuning(folder / "videos", backbone_lr=1e-5, augment="none"),
+        )
+    )
     losses = [epoch.train_loss for epoch in run.epochs]
     assert min(losses[4:]) < losses[0] / 2
     assert any("the backbone starts from random weights (seed 0)" in note for note in run.config["notes"])
@@ -99,10 +123,16 @@ def test_the_backbone_alone_learns_twelve_dives_through_s3d(folder, tmp_path):
 def test_a_run_folder_holds_the_backbone_and_says_what_was_done(config, folder):
     said = []
     run = fine_tune(config, say=said.append)
-    assert (run.folder / "backbone.safetensors").is_file() and run.folder.name == "baseline-end-to-end-on-tiny"
+    assert (
+        run.folder / "backbone.safetensors"
+    ).is_file() and run.folder.name == "baseline-end-to-end-on-tiny"
     assert run.config["label"] == "Baseline (end to end, on TINY features)"
     record = run.config["fine_tuning"]
-    assert record["started_from"] == "tiny.pth" and record["augment"] == "flip,jitter=3" and record["processes"] == 1
+    assert (
+        record["started_from"] == "tiny.pth"
+        and record["augment"] == "flip,jitter=3"
+        and record["processes"] == 1
+    )
     assert record["parameters"] == record["trained_parameters"] and record["clip_rule"]["window"] == 48
     assert run.summary["parameters"] == run.load_model().parameter_count + record["trained_parameters"]
     assert any("batch norm keeps the statistics" in line for line in said)
@@ -114,7 +144,9 @@ def test_a_run_folder_holds_the_backbone_and_says_what_was_done(config, folder):
 
 
 def test_the_captions_reach_the_backbone(config, folder):
-    """What cached features cannot show: with the other tasks off, the captioner's gradient trains the backbone."""
+    """What cached features cannot show: with the other tasks off, the captioner's gradient trains the
+    backbone.
+    """
     run = fine_tune(replace(config, tasks=("caption",), epochs=1))
     start = torch.load(folder / "tiny.pth")
     assert not torch.equal(backbone_of(run)["0.weight"], start["0.weight"])
@@ -126,8 +158,10 @@ def test_features_of_the_tuned_backbone_give_the_same_predictions(config, folder
     run = fine_tune(config)
     features = tmp_path / "tuned.h5"
     extract(
-        folder / "videos", features, ExtractionConfig("tiny", weights=str(run.folder), clip_rule=ClipRule(window=48), dtype=dtype)
-    )  # fmt: skip
+        folder / "videos",
+        features,
+        ExtractionConfig("tiny", weights=str(run.folder), clip_rule=ClipRule(window=48), dtype=dtype),
+    )
     mine, theirs = scores_of(run), scores_on(run, features)
     assert mine.keys() == theirs.keys()
     deviation = max(abs(mine[name] - theirs[name]) for name in mine)
@@ -139,9 +173,14 @@ def test_what_the_backbone_learned_from_is_known_ever_after(config, folder, tmp_
     run = fine_tune(replace(config, tasks=("score",), epochs=1))
     features = tmp_path / "tuned.h5"
     extract(
-        folder / "videos", features, ExtractionConfig("tiny", weights=str(run.folder), clip_rule=ClipRule(window=48))
+        folder / "videos",
+        features,
+        ExtractionConfig("tiny", weights=str(run.folder), clip_rule=ClipRule(window=48)),
     )
-    ids = {split: {row["sample_id"] for row in run.predictions if row["split"] == split} for split in ("train", "val")}
+    ids = {
+        split: {row["sample_id"] for row in run.predictions if row["split"] == split}
+        for split in ("train", "val")
+    }
     with FeatureCache(features) as cache:
         assert (
             set(cache.meaning.tuned["trained_on"]) == ids["train"]
@@ -157,24 +196,35 @@ def test_what_the_backbone_learned_from_is_known_ever_after(config, folder, tmp_
 
 
 def test_augmentation_does_not_reach_frames_that_are_held_out(folder, tmp_path):
-    """Dives that touch in the video: shifted, a training dive between two test dives would show frames of theirs."""
+    """Dives that touch in the video: shifted, a training dive between two test dives would show frames of
+    theirs.
+    """
     videos = tmp_path / "videos"
     shutil.copytree(folder / "videos", videos)
     rows = read_annotations(videos / "annotations.csv")
     samples = [
         replace(
-            rows[0], sample_id=f"s{index}", start_frame=40 + 32 * index, end_frame=72 + 32 * index,
-            split=("test", "train", "train")[index % 3], final_score=60.0 + index,
+            rows[0],
+            sample_id=f"s{index}",
+            start_frame=40 + 32 * index,
+            end_frame=72 + 32 * index,
+            split=("test", "train", "train")[index % 3],
+            final_score=60.0 + index,
         )
         for index in range(6)
-    ]  # fmt: skip
+    ]
     write_annotations(videos / "annotations.csv", samples)
     shutil.copy(folder / "tiny.pth", tmp_path / "tiny.pth")
     features = extract_tiny(tmp_path, videos, clip_rule=ClipRule(window=32))
-    config = TrainingConfig(features, tasks=("score",), protocol="paper", epochs=1, out=tmp_path / "runs", device="cpu")
+    config = TrainingConfig(
+        features, tasks=("score",), protocol="paper", epochs=1, out=tmp_path / "runs", device="cpu"
+    )
     run = fine_tune(replace(config, fine_tuning=FineTuning(videos)))
-    # s1 follows a test dive and s2 precedes one: 8 of 14 views each are plain in time or go the other way; so s4; s5 is free behind.
-    assert any("3 of 4 training samples" in note and "(first: s1 in 8)" in note for note in run.config["notes"])
+    # s1 follows a test dive and s2 precedes one: 8 of 14 views each are plain in time or go the other way; so
+    # s4; s5 is free behind.
+    assert any(
+        "3 of 4 training samples" in note and "(first: s1 in 8)" in note for note in run.config["notes"]
+    )
     train(config)  # the split is the same for features
 
 
@@ -203,7 +253,9 @@ def test_views_apart_is_worked_by_hand():
         ("feats.h5", {"precision": "fp16", "freeze_until": "4"}, 0),  # the best weights in a file
     ],
 )
-def test_an_interrupted_run_goes_on_to_the_same_bits(config, folder, monkeypatch, features, changes, memory_limit):
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    config, folder, monkeypatch, features, changes, memory_limit
+):
     """In the middle of an epoch, after one, and after the last step; with dropout in backbone and heads."""
     monkeypatch.setattr("aqa_heads.training.best_weights.MEMORY_LIMIT", memory_limit)
     scaled_by(monkeypatch, 2.0**12)
@@ -241,10 +293,21 @@ def test_frozen_layers_keep_their_weights(config, folder):
 
 def test_a_warm_start_is_where_the_cached_run_ended(config):
     cached = train(replace(config, fine_tuning=None, ridge_start=False, tasks=("score", "classes")))
-    run = fine_tune(tuned(
-        replace(config, lr=NOTHING, caption_lr=NOTHING, weight_decay=0.0, epochs=1, ridge_start=False, tasks=("score", "classes")),
-        warm_start=cached.folder, backbone_lr=NOTHING,
-    ))  # fmt: skip
+    run = fine_tune(
+        tuned(
+            replace(
+                config,
+                lr=NOTHING,
+                caption_lr=NOTHING,
+                weight_decay=0.0,
+                epochs=1,
+                ridge_start=False,
+                tasks=("score", "classes"),
+            ),
+            warm_start=cached.folder,
+            backbone_lr=NOTHING,
+        )
+    )
     mine, theirs = scores_of(run), scores_of(cached)
     np.testing.assert_allclose([mine[name] for name in theirs], list(theirs.values()), rtol=1e-5)
     assert any("start from the run" in note for note in run.config["notes"])
@@ -252,19 +315,27 @@ def test_a_warm_start_is_where_the_cached_run_ended(config):
 
 
 def test_other_weights_to_start_from_and_what_is_fitted_to_their_features(config, folder, tmp_path):
-    """Standardiser and ridge start are those of the features that training starts from, not of the cache's."""
+    """Standardiser and ridge start are those of the features that training starts from, not of the
+    cache's.
+    """
     other = write_weights(tmp_path / "other.pth", seed=1)
     said = []
     run = fine_tune(
-        tuned(replace(config, tasks=("score",), lr=NOTHING, epochs=1), weights=str(other), backbone_lr=NOTHING), say=said.append
-    )  # fmt: skip
+        tuned(
+            replace(config, tasks=("score",), lr=NOTHING, epochs=1), weights=str(other), backbone_lr=NOTHING
+        ),
+        say=said.append,
+    )
     assert any("other weights" in line for line in said)
     extract(
-        folder / "videos", tmp_path / "other.h5",
+        folder / "videos",
+        tmp_path / "other.h5",
         ExtractionConfig("tiny", weights=str(other), clip_rule=ClipRule(window=48), dtype="float32"),
-    )  # fmt: skip
+    )
     cached = train(
-        TrainingConfig(tmp_path / "other.h5", tasks=("score",), lr=NOTHING, epochs=1, out=tmp_path / "c", device="cpu")
+        TrainingConfig(
+            tmp_path / "other.h5", tasks=("score",), lr=NOTHING, epochs=1, out=tmp_path / "c", device="cpu"
+        )
     )
     mine, theirs = scores_of(run), scores_of(cached)
     np.testing.assert_allclose([mine[name] for name in theirs], list(theirs.values()), rtol=1e-4)
@@ -272,7 +343,9 @@ def test_other_weights_to_start_from_and_what_is_fitted_to_their_features(config
 
 def scaled_by(monkeypatch, scale):
     scaler = torch.amp.GradScaler
-    monkeypatch.setattr(torch.amp, "GradScaler", lambda *args, **options: scaler(*args, init_scale=scale, **options))
+    monkeypatch.setattr(
+        torch.amp, "GradScaler", lambda *args, **options: scaler(*args, init_scale=scale, **options)
+    )
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -305,7 +378,13 @@ def test_the_literal_exp_7_with_its_frugal_encoder_and_projection(config, monkey
     monkeypatch.setattr("aqa_heads.training.best_weights.MEMORY_LIMIT", 0)
     run = fine_tune(
         replace(
-            config, experiment="7", literal=True, lr=1e-3, epochs=2, checkpoint_seconds=0, tasks=("score", "classes")
+            config,
+            experiment="7",
+            literal=True,
+            lr=1e-3,
+            epochs=2,
+            checkpoint_seconds=0,
+            tasks=("score", "classes"),
         )
     )
     assert run.config["fine_tuning"]["backbone_lr"] == 1e-3 and run.config["encoder_hidden"] == 24
@@ -320,7 +399,9 @@ def test_the_paper_protocol_tests_after_every_epoch(config):
 def test_frames_are_decoded_once_for_all_runs(config, folder, monkeypatch):
     """Also for one that asks for fewer views, which then sees what it would see of a store of its own."""
     fine_tune(replace(config, epochs=1))
-    alone = tuned(replace(config, epochs=1, out=config.out / "alone"), augment="flip", frames=config.out / "own.h5")
+    alone = tuned(
+        replace(config, epochs=1, out=config.out / "alone"), augment="flip", frames=config.out / "own.h5"
+    )
     own = fine_tune(alone)
     monkeypatch.setattr("aqa_cache.frame_store.store._write", lambda *_: pytest.fail("decoded again"))
     fine_tune(replace(config, epochs=1, seed=1))
@@ -329,7 +410,9 @@ def test_frames_are_decoded_once_for_all_runs(config, folder, monkeypatch):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision, allowed", [("fp32", 1e-3), ("tf32", 0.05), ("fp16", 0.05), ("bf16", 0.1)])
+@pytest.mark.parametrize(
+    "precision, allowed", [("fp32", 1e-3), ("tf32", 0.05), ("fp16", 0.05), ("bf16", 0.1)]
+)
 def test_a_gpu_trains_as_the_cpu_does(cuda, config, monkeypatch, precision, allowed):
     scaled_by(monkeypatch, 16.0)
     config = replace(config, epochs=1, dropout=0.0, tasks=("score", "classes"))
@@ -347,7 +430,9 @@ def test_a_gpu_goes_on_after_an_interruption(cuda, config):
         fine_tune(cut, on_step=Interrupt(4))
     resumed = fine_tune(replace(cut, resume=True))
     np.testing.assert_allclose(
-        [epoch.train_loss for epoch in resumed.epochs], [epoch.train_loss for epoch in whole.epochs], rtol=0.05
+        [epoch.train_loss for epoch in resumed.epochs],
+        [epoch.train_loss for epoch in whole.epochs],
+        rtol=0.05,
     )
 
 
@@ -357,7 +442,11 @@ def test_a_gpu_goes_on_after_an_interruption(cuda, config):
 def refused(config, error=TrainingError):
     with pytest.raises(error) as caught:
         fine_tune(config)
-    assert not config.out.exists() or not list(config.out.glob("[!.]*")) and not list(config.out.glob(".*unfinished"))
+    assert (
+        not config.out.exists()
+        or not list(config.out.glob("[!.]*"))
+        and not list(config.out.glob(".*unfinished"))
+    )
     return str(caught.value)
 
 
@@ -377,7 +466,8 @@ def test_features_that_the_videos_do_not_give_any_more_are_refused(config, folde
     from aqa_cache.cache_file.writer import write_cache
 
     records = [
-        replace(r, views=[replace(view, features=view.features[:, ::-1].copy()) for view in r.views]) for r in records
+        replace(r, views=[replace(view, features=view.features[:, ::-1].copy()) for view in r.views])
+        for r in records
     ]
     write_cache(tmp_path / "feats.h5", records, meaning, views=["plain"], dtype="float32")
     message = refused(replace(config, features=tmp_path / "feats.h5"))
@@ -400,7 +490,9 @@ def test_what_would_take_days_on_a_cpu_is_not_begun(config, monkeypatch):
         ({"precision": "tf32"}, "precision tf32 is arithmetic of NVIDIA GPUs"),
     ],
 )
-def test_wrong_values_are_one_message_before_anything_is_decoded(config, monkeypatch, tmp_path, changes, said):
+def test_wrong_values_are_one_message_before_anything_is_decoded(
+    config, monkeypatch, tmp_path, changes, said
+):
     monkeypatch.setattr("aqa_cache.frame_store.store._write", lambda *_: pytest.fail("decoded"))
     message = refused(tuned(config, **changes, frames=tmp_path / "other.h5"), AqaError)
     assert said in message and "\n" not in message
@@ -413,7 +505,9 @@ def test_imported_features_cannot_be_trained_through(config, tmp_path):
     assert "imported" in message
 
 
-@pytest.mark.parametrize("changed", ["split", "encoder", "features", "words", "standardise", "difficulty", "weights"])
+@pytest.mark.parametrize(
+    "changed", ["split", "encoder", "features", "words", "standardise", "difficulty", "weights"]
+)
 def test_a_warm_start_from_another_run_is_refused(config, folder, tmp_path, changed):
     start = replace(config, fine_tuning=None, out=tmp_path / "start", epochs=1)
     if changed == "weights":

@@ -13,7 +13,9 @@ def small() -> nn.Sequential:
     def block():
         return nn.Sequential(nn.Conv3d(2, 2, 1), nn.BatchNorm3d(2), nn.ReLU())
 
-    return nn.Sequential(nn.Dropout(), block(), nn.Dropout(), block(), nn.Dropout(), nn.BatchNorm3d(2, affine=False))
+    return nn.Sequential(
+        nn.Dropout(), block(), nn.Dropout(), block(), nn.Dropout(), nn.BatchNorm3d(2, affine=False)
+    )
 
 
 def build(name: str) -> nn.Module:
@@ -25,7 +27,9 @@ def test_layers_are_those_with_weights_in_order():
     assert layers_of(build("c3d")) == C3D_LAYERS
     assert layers_of(small()) == ["1", "1.0", "1.1", "3", "3.0", "3.1"]
     s3d = layers_of(build("s3d"))
-    assert s3d[0] == "features" and s3d.index("features.5") < s3d.index("features.5.branch0") < s3d.index("features.9")
+    assert s3d[0] == "features" and s3d.index("features.5") < s3d.index("features.5.branch0") < s3d.index(
+        "features.9"
+    )
     assert "features.4" not in s3d  # a pooling
     mvit = layers_of(build("mvit_v2_s"))
     assert mvit.index("pos_encoding") < mvit.index("blocks.3") < mvit.index("norm")
@@ -49,7 +53,11 @@ def test_any_layer_can_be_the_first_that_is_trained(name):
         ("c3d", None, []),
         ("c3d", "conv1", []),
         ("c3d", "conv4a", C3D_LAYERS[:4]),
-        ("s3d", "features.9", ["features.0", "features.2", "features.3", "features.5", "features.6", "features.8"]),
+        (
+            "s3d",
+            "features.9",
+            ["features.0", "features.2", "features.3", "features.5", "features.6", "features.8"],
+        ),
         ("s3d", "features.2", ["features.0"]),
         ("s3d", "features.5.branch1", ["features.0", "features.2", "features.3", "features.5.branch0"]),
         ("mvit_v2_s", "blocks.2", ["conv_proj", "pos_encoding", "blocks.0", "blocks.1"]),
@@ -115,6 +123,8 @@ def test_prepared_it_is_the_same_function():
     module, clips = BACKBONES["s3d"].build().eval(), torch.randn(1, 3, 16, 32, 32)
     expected = module(clips)
     prepare(module, "features.9")
-    torch.testing.assert_close(module(clips), expected, rtol=1e-4, atol=1e-6 * float(expected.detach().abs().max()))
+    torch.testing.assert_close(
+        module(clips), expected, rtol=1e-4, atol=1e-6 * float(expected.detach().abs().max())
+    )
     convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv3d)]
     assert all(layer.weight.is_contiguous(memory_format=torch.channels_last_3d) for layer in convolutions)

@@ -22,14 +22,24 @@ HERE = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Ten dives to train on in steps of three, so that one process has two, one or none; of four to six clips each, some labels are missing."""
+    """Ten dives to train on in steps of three, so that one process has two, one or none; of four to six clips
+    each, some labels are missing.
+    """
     folder = tmp_path_factory.mktemp("two-processes")
-    render_broadcasts(folder / "videos", train_dives=13, test_dives=3, events=4, seed=0, size=(128, 72), workers=1)
+    render_broadcasts(
+        folder / "videos", train_dives=13, test_dives=3, events=4, seed=0, size=(128, 72), workers=1
+    )
 
     def change(index, sample):
         if sample.split == "train" and index % 4 == 1:
             return replace(sample, split="val")
-        lacking = {"final_score": None} if index % 3 == 0 else {"caption": None} if index % 3 == 1 else {"classes": {}}
+        lacking = (
+            {"final_score": None}
+            if index % 3 == 0
+            else {"caption": None}
+            if index % 3 == 1
+            else {"classes": {}}
+        )
         return replace(sample, **lacking) if sample.split == "train" else sample
 
     change_annotations(folder / "videos", change)
@@ -44,7 +54,14 @@ def folder(tmp_path_factory):
 
 def run(folder, name, *launcher, precision="fp32"):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
-    command = [sys.executable, *launcher, str(HERE / "two_processes.py"), str(folder), str(folder / name), precision]
+    command = [
+        sys.executable,
+        *launcher,
+        str(HERE / "two_processes.py"),
+        str(folder),
+        str(folder / name),
+        precision,
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -57,7 +74,8 @@ def test_two_processes_have_the_gradients_of_one(folder):
     run(folder, "one")
     run(folder, "two", *TWO)
     one, first, second = (
-        torch.load(folder / f"{name}.pt") for name in ("one.gradients-0", "two.gradients-0", "two.gradients-1")
+        torch.load(folder / f"{name}.pt")
+        for name in ("one.gradients-0", "two.gradients-0", "two.gradients-1")
     )
     assert len(one) == len(first) == len(second) == 4
     for mine, theirs, others in zip(one, first, second, strict=True):
@@ -67,7 +85,8 @@ def test_two_processes_have_the_gradients_of_one(folder):
             torch.testing.assert_close(theirs[name], gradient, rtol=1e-4, atol=1e-6 * largest, msg=name)
             assert torch.equal(theirs[name], others[name]), name
     losses = [
-        json.loads((folder / f"{name}.json").read_text()) for name in ("one.losses-0", "two.losses-0", "two.losses-1")
+        json.loads((folder / f"{name}.json").read_text())
+        for name in ("one.losses-0", "two.losses-0", "two.losses-1")
     ]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     assert losses[1] == losses[2]

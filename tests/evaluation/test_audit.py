@@ -15,7 +15,9 @@ from aqa_heads.evaluation.floors import judge_ceiling, score_floors
 
 
 def dive(number, split=None, group=None, **known):
-    return Sample(f"d{number}", f"{group}.mp4", 100 * number, 100 * number + 90, split=split, group=group, **known)
+    return Sample(
+        f"d{number}", f"{group}.mp4", 100 * number, 100 * number + 90, split=split, group=group, **known
+    )
 
 
 def judged(number, score, marks, difficulty=2.0):
@@ -32,9 +34,13 @@ def topics(found):
 
 def test_samples_and_missing_labels_are_counted_by_split():
     found = audit(
-        [dive(1, "train", "a", final_score=1.0, difficulty=2.0, classes={"turn": "x"}), dive(2, "train", "a"), dive(3, "test"),
-         dive(4)]
-    )  # fmt: skip
+        [
+            dive(1, "train", "a", final_score=1.0, difficulty=2.0, classes={"turn": "x"}),
+            dive(2, "train", "a"),
+            dive(3, "test"),
+            dive(4),
+        ]
+    )
     assert found.samples == {"train": 2, "val": 0, "test": 1, "unused": 1}
     assert found.missing == {
         "final_score": {"train": 1, "val": 0, "test": 1},
@@ -50,9 +56,16 @@ def test_samples_and_missing_labels_are_counted_by_split():
 
 def test_shared_groups_are_counted():
     found = audit(
-        [dive(1, "train", "a"), dive(2, "train", "b"), dive(3, "val", "c"), dive(4, "test", "a"), dive(5, "test", "a"),
-         dive(6, "test", "c"), dive(7, "test", "e")]
-    )  # fmt: skip
+        [
+            dive(1, "train", "a"),
+            dive(2, "train", "b"),
+            dive(3, "val", "c"),
+            dive(4, "test", "a"),
+            dive(5, "test", "a"),
+            dive(6, "test", "c"),
+            dive(7, "test", "e"),
+        ]
+    )
     assert found.shared_groups == {
         "train, test": {"groups": ["a"], "samples": 2},
         "train, val": {"groups": [], "samples": 0},
@@ -90,13 +103,15 @@ def test_what_the_backbone_was_fine_tuned_on_is_a_leak_of_the_test_and_said_of_t
         ("d6", "the backbone was fine-tuned on it"),
         ("d7", "the backbone was fine-tuned on it"),
     ]
-    assert found.leak_line == (
-        "2 of 3 test samples are, by sample_id, among those that the backbone was fine-tuned on: d6, d7; 1 of 3 test samples is, by "
-        "sample_id, among those that an epoch of the backbone was chosen on: d5"
+    assert (
+        found.leak_line
+        == "2 of 3 test samples are, by sample_id, among those that the backbone was fine-tuned on: d6, d7; 1"
+        " of 3 test samples is, by sample_id, among those that an epoch of the backbone was chosen on: d5"
     )
-    assert dict(found.findings())["backbone"] == (
-        "1 of 2 val samples is, by sample_id, among those that the backbone was fine-tuned on: d4: what is chosen on the held-out "
-        "samples is chosen too easily"
+    assert (
+        dict(found.findings())["backbone"]
+        == "1 of 2 val samples is, by sample_id, among those that the backbone was fine-tuned on: d4: what is"
+        " chosen on the held-out samples is chosen too easily"
     )
     assert "backbone" not in topics(audit(samples)) and not audit(samples).leaks
 
@@ -142,7 +157,11 @@ def test_a_sport_with_another_rule_is_not_blamed():
     found = audit(samples)
     assert not found.score_rules[0].applies
     assert "holds for only 5 of 10 samples with 3 marks, so another rule" in dict(found.findings())["scores"]
-    unknown = [judged(1, 9.0, (1, 2)), judged(2, 9.0, (7, math.nan, 5, 4, 3)), judged(3, 9.0, (7, 6, 5), None)]
+    unknown = [
+        judged(1, 9.0, (1, 2)),
+        judged(2, 9.0, (7, math.nan, 5, 4, 3)),
+        judged(3, 9.0, (7, 6, 5), None),
+    ]
     assert audit(unknown).score_rules == [] and "scores" not in topics(audit(unknown))
 
 
@@ -161,20 +180,33 @@ def test_captions_that_state_the_score():
     ]
     spoken = audit(samples).spoken_scores
     assert (spoken.n, spoken.stated, spoken.examples) == (8, 3, ["d1", "d2", "d3"])
-    # 88.2 and 94.05 are the score of one sample in eight each, 72 of two; nobody scored 72.5, or 94 without its decimals.
+    # 88.2 and 94.05 are the score of one sample in eight each, 72 of two; nobody scored 72.5, or 94 without
+    # its decimals.
     assert spoken.by_chance == pytest.approx((1 + 1 + 2) / 8)
-    assert "3 of 8 state the sample's own score (0.5 would by chance)" in dict(audit(samples).findings())["captions"]
+    assert (
+        "3 of 8 state the sample's own score (0.5 would by chance)"
+        in dict(audit(samples).findings())["captions"]
+    )
     assert audit([dive(1, "train", caption="72")]).spoken_scores is None
 
 
 def test_the_record_is_plain_json():
-    found = audit([dive(1, "train", "a", final_score=1.0), dive(1, "test", "a", final_score=2.0, caption="x")][:1])
+    found = audit(
+        [dive(1, "train", "a", final_score=1.0), dive(1, "test", "a", final_score=2.0, caption="x")][:1]
+    )
     assert json.loads(json.dumps(found.record(), allow_nan=False)) == found.record()
     leaking = audit([dive(1, "train"), replace(dive(1, "test"), sample_id="other")])
     assert leaking.record()["leaks"] == [
-        {"sample_id": "other", "split": "test", "other": "d1", "other_split": "train", "video": "None.mp4",
-         "why": "the same frames", "frames": 90}
-    ]  # fmt: skip
+        {
+            "sample_id": "other",
+            "split": "test",
+            "other": "d1",
+            "other_split": "train",
+            "video": "None.mp4",
+            "why": "the same frames",
+            "frames": 90,
+        }
+    ]
 
 
 def test_frames_of_features_are_those_of_all_views(tmp_path):
@@ -194,9 +226,12 @@ def test_real_leaks_of_the_papers_test_set_are_found(mtl_aqa):
     samples = convert(find_release(mtl_aqa), "size_140", paper_test=True).samples
     found = audit(samples)
     assert len(found.leaks) == 36
-    assert {leak.sample_id for leak in found.leaks} == {sample.sample_id for sample in samples if sample.extra}
+    assert {leak.sample_id for leak in found.leaks} == {
+        sample.sample_id for sample in samples if sample.extra
+    }
     assert all(
-        leak.other == leak.sample_id.removesuffix("@test") and leak.why == "the same frames" for leak in found.leaks
+        leak.other == leak.sample_id.removesuffix("@test") and leak.why == "the same frames"
+        for leak in found.leaks
     )
     unnamed = [replace(sample, sample_id=str(number)) for number, sample in enumerate(samples)]
     assert len(audit(unnamed).leaks) == 36

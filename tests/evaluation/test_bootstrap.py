@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from aqa_heads.evaluation.bootstrap import MIN_GROUPS, MIN_SAMPLES, drawn_counts, resampled_spearman, spearman_interval
+from aqa_heads.evaluation.bootstrap import (
+    MIN_GROUPS,
+    MIN_SAMPLES,
+    drawn_counts,
+    resampled_spearman,
+    spearman_interval,
+)
 
 
 @pytest.fixture
@@ -17,7 +23,9 @@ def test_resampled_correlations_equal_those_of_copied_samples(scores):
     (counts,) = drawn_counts(40, seed=3, resamples=50)
     assert counts.shape == (50, 40) and (counts.sum(axis=1) == 40).all()
     copies = [np.repeat(np.arange(40), row) for row in counts]
-    expected = [[spearmanr(true[rows], made[rows]).statistic for made in (predicted, -predicted)] for rows in copies]
+    expected = [
+        [spearmanr(true[rows], made[rows]).statistic for made in (predicted, -predicted)] for rows in copies
+    ]
     found = resampled_spearman(true, np.array([predicted, -predicted]), counts)
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
@@ -70,7 +78,9 @@ def test_interval_equals_that_of_resampling_the_pairs_one_by_one():
     predicted = true + rng.integers(-4, 4, 30)
     drawn = np.random.default_rng(3).integers(30, size=(200, 30))
     rho = [spearmanr(true[rows], predicted[rows]).statistic for rows in drawn]
-    assert spearman_interval(true, predicted, seed=3, resamples=200) == pytest.approx(np.quantile(rho, [0.025, 0.975]))
+    assert spearman_interval(true, predicted, seed=3, resamples=200) == pytest.approx(
+        np.quantile(rho, [0.025, 0.975])
+    )
 
 
 def test_interval_is_narrower_with_more_samples_and_none_where_undefined():

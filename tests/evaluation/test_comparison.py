@@ -86,7 +86,9 @@ def test_what_is_not_defined_has_no_interval(runs):
     true, first, second = runs
     constant = paired_difference(true, np.zeros(60), second)
     assert np.isnan(constant.value) and constant.low is None and not constant.clear
-    few = paired_difference(true[: MIN_SAMPLES - 1], first[:, : MIN_SAMPLES - 1], second[:, : MIN_SAMPLES - 1])
+    few = paired_difference(
+        true[: MIN_SAMPLES - 1], first[:, : MIN_SAMPLES - 1], second[:, : MIN_SAMPLES - 1]
+    )
     assert few.low is None and np.isfinite(few.value)
 
 

@@ -35,7 +35,8 @@ def test_correlations_equal_scipys_also_with_ties():
 
 
 def test_kendall_by_hand():
-    # Of the three pairs, one is ordered alike, one oppositely, and one is tied among the true: 0 / sqrt(2 * 3).
+    # Of the three pairs, one is ordered alike, one oppositely, and one is tied among the true: 0 / sqrt(2 *
+    # 3).
     assert kendall([2, 3, 1], [1, 2, 2]) == 0
     # Two alike, none oppositely, one tied among the true: 2 / sqrt(2 * 3).
     assert kendall([1, 2, 3], [1, 2, 2]) == pytest.approx(2 / math.sqrt(6))
@@ -52,7 +53,9 @@ def test_spearman_oracle():
     assert spearman([1, 2, 3, 4, 5], [5, 6, 7, 8, 7]) == pytest.approx(0.82078, abs=1e-5)
 
 
-@pytest.mark.parametrize("predicted, true", [([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [2, 2, 2]), ([1], [1]), ([], [])])
+@pytest.mark.parametrize(
+    "predicted, true", [([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [2, 2, 2]), ([1], [1]), ([], [])]
+)
 def test_correlation_with_a_constant_is_nan_without_a_warning(predicted, true):
     assert all(math.isnan(correlation(predicted, true)) for correlation in (spearman, kendall, pearson))
 
@@ -93,4 +96,8 @@ def test_averages_over_folds_by_hand():
 @pytest.mark.parametrize("rho", [[1.0, 0.5], [-1.0, 0.5], [math.nan, 0.5], []])
 def test_fisher_z_average_is_not_defined_where_a_z_is_not_finite(rho):
     assert math.isnan(fisher_z_average(rho))
-    assert plain_average(rho) == pytest.approx(sum(rho) / 2, nan_ok=True) if rho else math.isnan(plain_average(rho))
+    assert (
+        plain_average(rho) == pytest.approx(sum(rho) / 2, nan_ok=True)
+        if rho
+        else math.isnan(plain_average(rho))
+    )

@@ -84,9 +84,13 @@ def test_the_caption_loss_is_the_mean_over_words_whatever_the_batches(monkeypatc
     model = make("1").train()
     captions = [[1, 3, 0], [], [1, 4, 5, 6, 0], [1, 7, 0]]
     split = Split(
-        [None] * 4, Clips(torch.randn(number, DIM) for number in (2, 1, 4, 3)), torch.zeros(4), np.ones(4), {},
+        [None] * 4,
+        Clips(torch.randn(number, DIM) for number in (2, 1, 4, 3)),
+        torch.zeros(4),
+        np.ones(4),
+        {},
         [torch.tensor(caption, dtype=torch.int64) for caption in captions],
-    )  # fmt: skip
+    )
     whole = caption_loss_per_token(model, split)
     told = 0.0
     model.eval()
@@ -100,7 +104,10 @@ def test_the_caption_loss_is_the_mean_over_words_whatever_the_batches(monkeypatc
     monkeypatch.setattr(predictions, "BATCH_SIZE", 1)
     assert caption_loss_per_token(model.train(), split) == pytest.approx(whole, rel=1e-5) and model.training
     assert caption_loss_per_token(make("1", ("score",)), split) is None
-    assert caption_loss_per_token(model, replace(split, captions=[torch.tensor([], dtype=torch.int64)] * 4)) is None
+    assert (
+        caption_loss_per_token(model, replace(split, captions=[torch.tensor([], dtype=torch.int64)] * 4))
+        is None
+    )
 
 
 def test_a_wider_beam_gives_captions_that_are_as_probable_or_more():

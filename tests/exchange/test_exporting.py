@@ -17,7 +17,8 @@ from aqa_cli.data import data
 def record(sample_id, clips=2):
     features = np.random.default_rng(len(sample_id)).normal(size=(clips, 4)).astype(np.float32)
     return Record(
-        Sample(sample_id, "v.mp4", final_score=1 / 3), [ClipFeatures(features, np.arange(clips), np.arange(clips))]
+        Sample(sample_id, "v.mp4", final_score=1 / 3),
+        [ClipFeatures(features, np.arange(clips), np.arange(clips))],
     )
 
 
@@ -43,7 +44,9 @@ def test_what_is_exported_and_imported_is_the_same_to_the_bit(tmp_path, dtype):
         "a%2Fb",
         "con:1",
     ]
-    write_cache(tmp_path / "f.h5", [record(name, 1 + place) for place, name in enumerate(names)], MEANING, dtype=dtype)
+    write_cache(
+        tmp_path / "f.h5", [record(name, 1 + place) for place, name in enumerate(names)], MEANING, dtype=dtype
+    )
     done = export_features(tmp_path / "f.h5", tmp_path / "out")
     assert done.files == len(names) and done.dtype == dtype
     import_features(tmp_path / "out", tmp_path / "g.h5", tmp_path / "out" / "annotations.csv", backbone="s3d")
@@ -56,13 +59,17 @@ def test_what_is_exported_and_imported_is_the_same_to_the_bit(tmp_path, dtype):
 def test_a_float32_cache_whose_values_nearly_fit_float16_is_not_rounded(tmp_path):
     write_cache(tmp_path / "f.h5", [record("a")], MEANING, dtype="float32")
     export_features(tmp_path / "f.h5", tmp_path / "out")
-    done = import_features(tmp_path / "out", tmp_path / "g.h5", tmp_path / "out/annotations.csv", backbone="s3d")
+    done = import_features(
+        tmp_path / "out", tmp_path / "g.h5", tmp_path / "out/annotations.csv", backbone="s3d"
+    )
     assert done.dtype == "float32"
 
 
 def test_views_failures_and_provenance(path, tmp_path):
     done = export_features(path, tmp_path / "out")
-    found = sorted(file.relative_to(done.folder).as_posix() for file in done.folder.rglob("*") if file.is_file())
+    found = sorted(
+        file.relative_to(done.folder).as_posix() for file in done.folder.rglob("*") if file.is_file()
+    )
     assert found == ["01_0001.npy", "01_0001@flip.npy", "annotations.csv", "clip.npy", "provenance.json"]
     assert done.failed == ["gone"] and done.files == 3
     assert json.loads((done.folder / "provenance.json").read_text())["fingerprint"] == MEANING.fingerprint
@@ -71,7 +78,7 @@ def test_views_failures_and_provenance(path, tmp_path):
         assert repr(read_annotations(table)) == repr(before.samples)  # repr, since NaN marks are equal there
         import_features(
             done.folder, tmp_path / "g.h5", table, backbone="s3d", views=["flip"], allow_missing=True
-        )  # fmt: skip
+        )
         with FeatureCache(tmp_path / "g.h5") as after:
             assert after.views == before.views and after.count.tolist() == before.count.tolist()
             np.testing.assert_array_equal(after.features(0, 1), before.features(0, 1))
@@ -84,7 +91,9 @@ def test_no_name_leaves_the_folder(tmp_path, name):
     if "\0" in name:
         name = name.replace("\0", "\x01")  # HDF5 ends text at a NUL
     write_cache(tmp_path / "f.h5", [record("a"), record(name)], MEANING)
-    with pytest.raises(AqaError, match="cannot be files in a folder" if len(name) < 300 else "File name too long"):
+    with pytest.raises(
+        AqaError, match="cannot be files in a folder" if len(name) < 300 else "File name too long"
+    ):
         export_features(tmp_path / "f.h5", tmp_path / "deep" / "out")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["f.h5"]
     assert not list(tmp_path.glob("deep/x*"))
@@ -95,7 +104,9 @@ def test_a_folder_that_is_not_empty(path, tmp_path):
     folder.mkdir()
     (folder / "clip.npy").write_text("old")
     (folder / "mine.txt").write_text("mine")
-    with pytest.raises(AqaError, match=r"is not empty \(clip.npy, mine.txt\); choose another folder, or --force"):
+    with pytest.raises(
+        AqaError, match=r"is not empty \(clip.npy, mine.txt\); choose another folder, or --force"
+    ):
         export_features(path, folder)
     assert (folder / "clip.npy").read_text() == "old"
     export_features(path, folder, force=True)
@@ -106,6 +117,10 @@ def test_a_folder_that_is_not_empty(path, tmp_path):
 
 def test_command(path, tmp_path):
     done = CliRunner().invoke(data, ["export", str(path), str(tmp_path / "out")])
-    assert done.exit_code == 0 and "3 arrays (float16)" in done.stdout and "1 sample(s) have no features" in done.stderr
+    assert (
+        done.exit_code == 0
+        and "3 arrays (float16)" in done.stdout
+        and "1 sample(s) have no features" in done.stderr
+    )
     again = CliRunner().invoke(data, ["export", str(path), str(tmp_path / "out")])
     assert again.exit_code == 2 and again.stderr.startswith("Error: ") and "is not empty" in again.stderr

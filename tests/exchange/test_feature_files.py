@@ -25,7 +25,9 @@ def test_every_format_gives_the_same_array(tmp_path):
     np.save(tmp_path / "a.b.npy", FEATURES)
     np.savez(tmp_path / "sub" / "c.npz", features=FEATURES)
     torch.save(torch.tensor(FEATURES, requires_grad=True), tmp_path / "d.pt")
-    torch.save({"features": torch.tensor(FEATURES, dtype=torch.bfloat16), "fps": 25.0}, tmp_path / "sub" / "é.pt")
+    torch.save(
+        {"features": torch.tensor(FEATURES, dtype=torch.bfloat16), "fps": 25.0}, tmp_path / "sub" / "é.pt"
+    )
     (tmp_path / "notes.txt").write_text("not looked at")
     with h5py.File(tmp_path / "all.h5", "w") as file:
         for name in ("a.b", "sub/c", "d", "sub/é"):
@@ -60,7 +62,11 @@ class Harmful:
         ("x.npz", lambda p: (np.savez(p, FEATURES), p.write_bytes(p.read_bytes()[:-40])), "cannot be read"),
         ("x.npz", lambda p: np.savez(p, a=FEATURES, b=FEATURES), "holds 2 arrays, expected one"),
         ("x.pt", lambda p: torch.save(Harmful(), p), "holds more than tensors"),
-        ("x.pt", lambda p: torch.save({"a": torch.zeros(2), "b": torch.zeros(2)}, p), "a dict with 2 tensors"),
+        (
+            "x.pt",
+            lambda p: torch.save({"a": torch.zeros(2), "b": torch.zeros(2)}, p),
+            "a dict with 2 tensors",
+        ),
         ("x.pt", lambda p: torch.save([torch.zeros(2)], p), "a list with 0 tensors, expected one"),
         ("x.pt", lambda p: p.write_bytes(b"PK\x03\x04 and no more"), "cannot be read"),
     ],

@@ -84,14 +84,23 @@ def test_a_stride_says_where_clips_begin(run):
 def test_a_stride_that_leaves_the_sample_is_refused(run):
     # Clip 4 of stride 40 begins at frame 260, where the sample ends; with 39 at 256.
     run(clip_stride=39)
-    with pytest.raises(AqaError, match=r"sub/01.a.npy: 5 clips of stride 40 .* as late as frame 260.*before frame 260"):
+    with pytest.raises(
+        AqaError, match=r"sub/01.a.npy: 5 clips of stride 40 .* as late as frame 260.*before frame 260"
+    ):
         run(clip_stride=40, force=True)
 
 
 def test_whatever_is_known_to_differ_has_another_fingerprint(run, source):
-    prints = [run(force=True, **options).meaning.fingerprint for options in (
-        {}, {"backbone": "slowfast"}, {"clip_len": 16}, {"clip_stride": 16}, {"clip_len": 32, "clip_stride": 16},
-    )]  # fmt: skip
+    prints = [
+        run(force=True, **options).meaning.fingerprint
+        for options in (
+            {},
+            {"backbone": "slowfast"},
+            {"clip_len": 16},
+            {"clip_stride": 16},
+            {"clip_len": 32, "clip_stride": 16},
+        )
+    ]
     for sample_id in COUNTS:
         np.save(source / f"{sample_id}.npy", features_of(sample_id)[:, :5])
     prints.append(run(force=True).meaning.fingerprint)
@@ -116,7 +125,10 @@ def test_no_value_changes_unless_it_must(run, source, dtype, asked, stored, exac
     done = run(dtype=asked)
     assert done.dtype == stored and done.rounded == (dtype == np.float64)
     with FeatureCache(done.path) as cache:
-        same = [np.array_equal(cache.features(i), given[sample.sample_id]) for i, sample in enumerate(cache.samples)]
+        same = [
+            np.array_equal(cache.features(i), given[sample.sample_id])
+            for i, sample in enumerate(cache.samples)
+        ]
         assert all(same) if exact else not any(same)
 
 
@@ -137,7 +149,11 @@ def test_missing_samples(run, source):
         run()
     done = run(allow_missing=True)
     with FeatureCache(done.path) as cache:
-        assert done.missing == ["é"] and cache.reasons == ["", "é: features had no features of it to import", ""]
+        assert done.missing == ["é"] and cache.reasons == [
+            "",
+            "é: features had no features of it to import",
+            "",
+        ]
 
 
 def test_surplus(run, source):
@@ -159,7 +175,10 @@ def test_surplus(run, source):
         (np.zeros((0, DIM), np.float32), r"have no clips or no values.*\n +é.npy: \(0, 17\)"),
         (np.zeros((3, 0), np.float32), r"have no clips or no values.*\n +é.npy: \(3, 0\)"),
         (np.zeros((3, 18), np.float32), "another size than most.*\n +é.npy: 18, where 2 have 17"),
-        (np.array([[1.0] * DIM, [np.nan] * DIM]), "NaN or infinite.*\n +é.npy: 1 of 2 clips, the first is clip 1"),
+        (
+            np.array([[1.0] * DIM, [np.nan] * DIM]),
+            "NaN or infinite.*\n +é.npy: 1 of 2 clips, the first is clip 1",
+        ),
         (np.full((1, DIM), -np.inf, np.float16), "é.npy: 1 of 1 clips, the first is clip 0"),
         (np.full((1, DIM), -1e39), "values that float32 cannot.*\n +é.npy: up to 1e\\+39"),
     ],
@@ -174,7 +193,9 @@ def test_an_array_that_is_no_features_is_named(run, source, array, message, tmp_
 def test_every_kind_of_mistake_is_told_at_once(run, source):
     np.save(source / "é.npy", np.zeros((3, DIM), int))
     np.save(source / "c.npy", np.zeros((3, 3, 3)))
-    with pytest.raises(AqaError, match="2 kinds of mistakes:\n.*floating-point.*\n.*é.npy: int64\n.*shape.*\n.*c.npy"):
+    with pytest.raises(
+        AqaError, match="2 kinds of mistakes:\n.*floating-point.*\n.*é.npy: int64\n.*shape.*\n.*c.npy"
+    ):
         run()
     (source / "c.npy").rename(source / "d.npy")
     np.savez(source / "é.npz", np.zeros((3, DIM)))
@@ -197,7 +218,8 @@ def test_many_samples_are_counted_and_a_few_named(run, source, tmp_path):
 
 def test_nothing_that_fits(run, source, tmp_path):
     write_annotations(
-        tmp_path / "annotations.csv", [replace(sample, sample_id=f"x{sample.sample_id}") for sample in SAMPLES]
+        tmp_path / "annotations.csv",
+        [replace(sample, sample_id=f"x{sample.sample_id}") for sample in SAMPLES],
     )
     with pytest.raises(
         AqaError, match=r"none of its 3 arrays is named after a sample \(arrays: c.npy, .*samples of .*: x"
@@ -244,11 +266,22 @@ def test_output_that_must_not_be_written(source, tmp_path):
 
 def test_command(source, tmp_path):
     def command(*more):
-        words = [source, tmp_path / "f.h5", "--annotations", tmp_path / "annotations.csv", "--backbone", "i3d", *more]
+        words = [
+            source,
+            tmp_path / "f.h5",
+            "--annotations",
+            tmp_path / "annotations.csv",
+            "--backbone",
+            "i3d",
+            *more,
+        ]
         return CliRunner().invoke(data, ["import-features", *map(str, words)])
 
     done = command()
-    assert done.exit_code == 0 and "3 of 3 samples with features, 306 clips of 17 values (i3d, float32)" in done.stdout
+    assert (
+        done.exit_code == 0
+        and "3 of 3 samples with features, 306 clips of 17 values (i3d, float32)" in done.stdout
+    )
     again = command()
     assert again.exit_code == 2 and "exists already" in again.stderr and "Traceback" not in again.output
     (source / "c.npy").unlink()
@@ -265,15 +298,29 @@ def test_heads_train_on_imported_features_of_any_size(tmp_path):
     samples, counts = [], [1, 300, 2, 7, 1, 30, 3, 300]
     (tmp_path / "features").mkdir()
     for number, count in enumerate(counts):
-        np.save(tmp_path / "features" / f"s{number}.npy", generator.normal(size=(count, DIM)).astype(np.float32))
+        np.save(
+            tmp_path / "features" / f"s{number}.npy", generator.normal(size=(count, DIM)).astype(np.float32)
+        )
         split = "train" if number < 5 else "test"
-        samples.append(Sample(f"s{number}", "v.mp4", split=split, group=f"g{number % 3}", final_score=50.0 + number))
+        samples.append(
+            Sample(f"s{number}", "v.mp4", split=split, group=f"g{number % 3}", final_score=50.0 + number)
+        )
     write_annotations(tmp_path / "a.csv", samples)
     import_features(tmp_path / "features", tmp_path / "f.h5", tmp_path / "a.csv", backbone="my-net")
     with small_models():
         for exp in ("1", "7"):
-            options = ["--features", tmp_path / "f.h5", "--epochs", 1, "--device", "cpu", "--encoder-hidden", 8]
-            options += ["--protocol", "paper", "--allow-leak"]  # too few to hold out any; all are parts of one video
+            options = [
+                "--features",
+                tmp_path / "f.h5",
+                "--epochs",
+                1,
+                "--device",
+                "cpu",
+                "--encoder-hidden",
+                8,
+            ]
+            # too few to hold out any; all are parts of one video
+            options += ["--protocol", "paper", "--allow-leak"]
             words = [*options, "--exp", exp, "--out", tmp_path / "runs"]
             result = CliRunner().invoke(train, [str(word) for word in words])
             assert result.exit_code == 0, result.output

@@ -83,7 +83,9 @@ def test_features_of_a_video_that_has_changed_are_not_published_as_its_own(video
     assert extract(tmp_path / "in", output, CONFIG, stop=stop).missing == len(contents(output))
     assert output.read_bytes() == before  # nothing new, nothing touched
     stop = threading.Event()
-    result = extract(tmp_path / "in", output, CONFIG, stop=stop, progress=lambda state: state.samples and stop.set())
+    result = extract(
+        tmp_path / "in", output, CONFIG, stop=stop, progress=lambda state: state.samples and stop.set()
+    )
     done = [record for record in contents(output).values() if record.ok]
     assert done and result.missing == len(contents(output)) - len(done) > 0
     assert all(record.video_size == (tmp_path / "in" / record.sample.video).stat().st_size for record in done)

@@ -54,11 +54,14 @@ def test_two_processes_give_what_one_gives(videos, output, beside):
     extract(videos, output, replace(CONFIG, workers=1))
     running = [
         subprocess.Popen(
-            command(videos, beside), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            command(videos, beside),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     said = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     assert sum("not published" in stdout for stdout, _ in said) == 1
@@ -94,7 +97,9 @@ def test_merge_publishes_what_there_is(videos, output, beside):
     lacking = {key for key, record in merged.items() if not record.ok}
     assert lacking == set(published.missing) and 0 < len(lacking) < len(whole)
     assert (published.samples, published.failures) == (len(whole), [])
-    assert all("not extracted yet; run the same aqa-extract command again" in merged[key].reason for key in lacking)
+    assert all(
+        "not extracted yet; run the same aqa-extract command again" in merged[key].reason for key in lacking
+    )
     assert_same_features(
         {key: record for key, record in merged.items() if record.ok},
         {key: record for key, record in whole.items() if key not in lacking},
@@ -111,7 +116,10 @@ def test_merge_as_a_command(videos, beside):
     done = sum(record.ok for record in contents(beside).values())
     count = len(contents(beside))
     assert result.exit_code == 1 and f"{done} of {count} samples have features." in result.stdout
-    assert f"{count - done} sample(s) have not been extracted yet: run aqa-extract again to go on." in result.stderr
+    assert (
+        f"{count - done} sample(s) have not been extracted yet: run aqa-extract again to go on."
+        in result.stderr
+    )
     result = CliRunner().invoke(data, ["merge", str(beside)])
     assert result.exit_code == 2 and "nothing to merge" in result.stderr
 
@@ -119,12 +127,12 @@ def test_merge_as_a_command(videos, beside):
 def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_path):
     folder_of(output).mkdir()
     hold = (
-        "import sys, time\nfrom pathlib import Path\nfrom aqa_cache.extraction.parts import Parts\nfrom aqa_cache.extraction.shards import Shard\n"
-        "parts = Parts(Path(sys.argv[1]))\n"
-        "from aqa_cache.annotations import read_annotations\nfrom aqa_cache.cache_file.meaning import Meaning\n"
-        "samples = read_annotations(sys.argv[4])\n"
-        "with parts.exclusively():\n"
-        "    parts.claim(Shard(1, 2), Meaning(**eval(sys.argv[2])), ['plain'], eval(sys.argv[3]), samples)\nprint('held', flush=True)\ntime.sleep(60)\n"
+        "import sys, time\nfrom pathlib import Path\nfrom aqa_cache.extraction.parts import Parts\nfrom"
+        " aqa_cache.extraction.shards import Shard\nparts = Parts(Path(sys.argv[1]))\nfrom"
+        " aqa_cache.annotations import read_annotations\nfrom aqa_cache.cache_file.meaning import"
+        " Meaning\nsamples = read_annotations(sys.argv[4])\nwith parts.exclusively():\n   "
+        " parts.claim(Shard(1, 2), Meaning(**eval(sys.argv[2])), ['plain'], eval(sys.argv[3]),"
+        " samples)\nprint('held', flush=True)\ntime.sleep(60)\n"
     )
 
     def owner(meaning, numerics, table=videos / "annotations.csv"):
@@ -137,7 +145,9 @@ def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_pat
         return process
 
     other = owner(MEANING, {})
-    with pytest.raises(AqaError, match=rf"process {other.pid} on .* extracts into it with other settings; wait for it"):
+    with pytest.raises(
+        AqaError, match=rf"process {other.pid} on .* extracts into it with other settings; wait for it"
+    ):
         extract(videos, output, replace(CONFIG, shard=Shard(2, 2)))
     other.kill()
     other.communicate()
@@ -146,7 +156,8 @@ def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_pat
         meaning, numerics = cache.meaning, cache.numerics
     otherwise = owner(meaning, {**numerics, "batch_size": 32})
     with pytest.raises(
-        AqaError, match=rf"shard 1/2 \(process {otherwise.pid} .*are computed otherwise .*\n  batch_size: 4, 32"
+        AqaError,
+        match=rf"shard 1/2 \(process {otherwise.pid} .*are computed otherwise .*\n  batch_size: 4, 32",
     ):
         extract(videos, output, replace(CONFIG, shard=Shard(2, 2)))
     otherwise.kill()
@@ -167,13 +178,16 @@ def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_pat
             extract(videos, output, replace(CONFIG, shard=Shard(1, 2)))
         with pytest.raises(AqaError, match=r"this process would be shard 1/1"):
             extract(videos, output, CONFIG)
-        with pytest.raises(AqaError, match=rf"1 process\(es\) still work on it, shard 1/2 in process {same.pid}"):
+        with pytest.raises(
+            AqaError, match=rf"1 process\(es\) still work on it, shard 1/2 in process {same.pid}"
+        ):
             merge(output)
         assert extract(videos, output, replace(CONFIG, shard=Shard(2, 2))).dtype is None  # welcome
     finally:
         same.kill()
         same.communicate()
-    assert extract(videos, output, replace(CONFIG, shard=Shard(1, 2))).dtype  # a dead owner's lock clears itself
+    # a dead owner's lock clears itself
+    assert extract(videos, output, replace(CONFIG, shard=Shard(1, 2))).dtype
 
 
 def test_stopping_publishes_what_is_done(videos, output, beside):
@@ -280,10 +294,17 @@ def test_a_file_size_limit_is_one_message(videos, output, tmp_path):
         "main(sys.argv[1:])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *SETTINGS, str(videos), str(output)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *SETTINGS, str(videos), str(output)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr and "writing failed" in done.stderr and "nothing was changed" in done.stderr
+    assert (
+        "Traceback" not in done.stderr
+        and "writing failed" in done.stderr
+        and "nothing was changed" in done.stderr
+    )
     assert not output.exists()
     assert not extract(videos, output, CONFIG).failures
 
@@ -339,9 +360,19 @@ def test_what_failed_in_a_shard_is_told_and_published(tmp_path, output):
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "kill_run.py"), "--kills", "3", "--seed", "3", "--no-results"],
-        capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(ROOT / "benchmarks" / "kill_run.py"),
+            "--kills",
+            "3",
+            "--seed",
+            "3",
+            "--no-results",
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["kills"] >= 3 and report["equal"] == report["cycles"] >= 1 and not report["litter"]
@@ -364,7 +395,9 @@ def test_what_the_backbone_was_fine_tuned_on_goes_from_parts_to_the_output(tmp_p
     with parts.exclusively():
         parts.claim(Shard(1, 1), replace(MEANING, tuned=tuned), ["plain"], {}, [sample])
     writer = part_writer.PartWriter(parts.folder, replace(MEANING, tuned=tuned), {}, ["plain"])
-    writer.add(Record(sample, [ClipFeatures(np.ones((1, 8192), np.float32), np.zeros(1, np.int64), np.zeros(1))]))
+    writer.add(
+        Record(sample, [ClipFeatures(np.ones((1, 8192), np.float32), np.zeros(1, np.int64), np.zeros(1))])
+    )
     writer.close()
     with parts.exclusively():
         parts.release()

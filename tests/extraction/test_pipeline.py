@@ -19,14 +19,18 @@ WHOLE = Preprocessing(resize=(64, 64), crop=64, mean=(0, 0, 0), std=(1, 1, 1))
 
 
 class Means(torch.nn.Module):
-    """A backbone of three features: the mean of each frame third of a clip; not finite where `bad` is shown."""
+    """A backbone of three features: the mean of each frame third of a clip; not finite where `bad` is
+    shown.
+    """
 
     def __init__(self, bad: float | None = None):
         super().__init__()
         self.bad = bad
 
     def forward(self, clips):
-        features = torch.stack([third.mean(dim=(1, 2, 3, 4)) for third in clips.tensor_split(3, dim=2)], dim=1)
+        features = torch.stack(
+            [third.mean(dim=(1, 2, 3, 4)) for third in clips.tensor_split(3, dim=2)], dim=1
+        )
         return features if self.bad is None else torch.where(features > self.bad, torch.nan, features)
 
 
@@ -51,8 +55,16 @@ SAMPLES = [Sample(f"{number}", f"{number}.mp4") for number in range(5)]
 
 
 @pytest.mark.parametrize(
-    "options", [{"workers": 1}, {"workers": 3}, {"workers": 8}, {"batch_size": 1}, {"batch_size": 64}, {"workers": 2, "batch_size": 3}]
-)  # fmt: skip
+    "options",
+    [
+        {"workers": 1},
+        {"workers": 3},
+        {"workers": 8},
+        {"batch_size": 1},
+        {"batch_size": 64},
+        {"workers": 2, "batch_size": 3},
+    ],
+)
 def test_features_depend_on_neither_threads_nor_batches(folder, options):
     plain, other = run(folder, SAMPLES), run(folder, SAMPLES, **options)
     assert other.keys() == plain.keys()
@@ -125,7 +137,9 @@ def test_decoders_stand_still_while_the_backbone_runs_on_a_cpu(folder, monkeypat
             return super().forward(clips)
 
     monkeypatch.setattr(video_reader, "decode", decode)
-    line = Pipeline(Model(Slow(), torch.device("cpu"), "fp32", WHOLE, 2), ClipRule(), folder, SAMPLES, workers=2)
+    line = Pipeline(
+        Model(Slow(), torch.device("cpu"), "fp32", WHOLE, 2), ClipRule(), folder, SAMPLES, workers=2
+    )
     assert all(record.ok for record in line.records())
     assert len(meanwhile) > 500 and not any(meanwhile)
 
@@ -152,5 +166,9 @@ def test_nothing_goes_on_after_the_caller_has_gone(folder):
 def test_records_know_the_file_they_came_from(folder):
     stat = (folder / "1.mp4").stat()
     record = run(folder, SAMPLES[1:2], hashes={"1.mp4": "abc"})["1"]
-    assert (record.video_size, record.video_mtime_ns, record.video_sha256) == (stat.st_size, stat.st_mtime_ns, "abc")
+    assert (record.video_size, record.video_mtime_ns, record.video_sha256) == (
+        stat.st_size,
+        stat.st_mtime_ns,
+        "abc",
+    )
     assert replace(record, views=[]) == replace(run(folder, SAMPLES[1:2])["1"], views=[], video_sha256="abc")

@@ -60,7 +60,10 @@ def test_features_equal_the_plain_loop(videos, output):
     assert result.failures == [
         (
             "b2",
-            "b2 (b.mp4): needs frames [30, 90) but the video has 60; correct end_frame in the annotations or drop the row",
+            (
+                "b2 (b.mp4): needs frames [30, 90) but the video has 60; correct end_frame in the annotations"
+                " or drop the row"
+            ),
         )
     ]
     assert (result.samples, result.reused, result.clips) == (5, 0, 3 + 2 + 4 + 7)
@@ -100,12 +103,15 @@ def test_features_are_not_thrown_away_unasked(videos, output, tmp_path):
     write_annotations(tmp_path / "one.csv", [Sample("a1", "a.mp4", 0, 50)])
     extract(videos, output, CONFIG, annotations=tmp_path / "two.csv")
     with pytest.raises(
-        AqaError, match=r"1 sample\(s\) that are not asked for now: b1. Give another output name .* or --prune"
+        AqaError,
+        match=r"1 sample\(s\) that are not asked for now: b1. Give another output name .* or --prune",
     ):
         extract(videos, output, CONFIG, annotations=tmp_path / "one.csv")
     assert list(contents(output)) == ["a1", "b1"]
     said = []
-    result = extract(videos, output, replace(CONFIG, prune=True), annotations=tmp_path / "one.csv", say=said.append)
+    result = extract(
+        videos, output, replace(CONFIG, prune=True), annotations=tmp_path / "one.csv", say=said.append
+    )
     assert "Dropped from feats.h5, since no longer asked for: 1 sample(s), b1" in said
     assert result.reused == 1 and list(contents(output)) == ["a1"]
 
@@ -122,7 +128,8 @@ def test_a_video_that_is_away_keeps_its_features(output, tmp_path):
     result = extract(tmp_path / "in", output, CONFIG, say=said.append)
     assert (result.reused, result.failures) == (2, [])
     assert any(
-        "1 sample(s) keep the features they have, though their videos are not there any more: v (v.mp4)" in line
+        "1 sample(s) keep the features they have, though their videos are not there any more: v (v.mp4)"
+        in line
         for line in said
     )
     assert_same_features(contents(output), before)
@@ -136,7 +143,10 @@ def test_other_numerics_are_refused_unless_asked_for(output, tmp_path):
     other = replace(CONFIG, batch_size=2)
     with pytest.raises(
         AqaError,
-        match=r"features of an earlier run are computed otherwise \(now, there\):\n  batch_size: 2, 4\n.*--allow-mixed",
+        match=(
+            r"features of an earlier run are computed otherwise \(now, there\):\n  batch_size: 2,"
+            r" 4\n.*--allow-mixed"
+        ),
     ):
         extract(tmp_path / "in", output, other)
     extract(tmp_path / "in", output, replace(other, allow_mixed=True))
@@ -165,7 +175,9 @@ def test_memory_does_not_hold_the_pixels_of_a_long_sample(output, tmp_path):
 
 def test_stopping_does_not_wait_for_a_gap_to_be_decoded(tmp_path):
     path = write_numbered_video(tmp_path / "v.mp4", 2000)  # a keyframe at every 250th frame
-    reader = VideoReader(path, {0: Sample("a", "v.mp4", 0, 16), 1: Sample("b", "v.mp4", 1990, 2000 + 6)}, ClipRule())
+    reader = VideoReader(
+        path, {0: Sample("a", "v.mp4", 0, 16), 1: Sample("b", "v.mp4", 1990, 2000 + 6)}, ClipRule()
+    )
     pictures = 0
 
     def go_on():
@@ -213,7 +225,8 @@ def test_another_meaning_is_refused_with_the_fields_that_differ(videos, output):
     before = output.read_bytes()
     other = ExtractionConfig(backbone="s3d", weights="random", size=64, clip_rule=ClipRule(window=32))
     with pytest.raises(
-        AqaError, match=r"made otherwise than asked for now \(asked for, there\):\n  clip_rule.window: 32, None"
+        AqaError,
+        match=r"made otherwise than asked for now \(asked for, there\):\n  clip_rule.window: 32, None",
     ):
         extract(videos, output, other)
     assert output.read_bytes() == before
@@ -238,7 +251,9 @@ def test_whatever_lies_in_the_folder_has_its_outcome(output):
         "hevc": "has 10 frame(s), shorter than one clip of 16",
         "non_zero_start": "has 12 frame(s), shorter than one clip of 16",
         "rotated_90_3_frames": "has 3 frame(s), shorter than one clip of 16",
-        "corrupted_after_28_frames": "is damaged after frame 27: 28 frames can be read (Invalid data found when processing input)",
+        "corrupted_after_28_frames": (
+            "is damaged after frame 27: 28 frames can be read (Invalid data found when processing input)"
+        ),
         "zero_bytes": "has zero bytes; copy or download it again",
     }
 
@@ -255,7 +270,8 @@ def test_samples_inside_the_readable_part_of_a_damaged_video_are_extracted(outpu
     assert contents(output)["inside"].ok
     assert len(result.failures) == 1
     assert (
-        "needs frames [20, 40) but the video is damaged after frame 27: 28 frames can be read" in result.failures[0][1]
+        "needs frames [20, 40) but the video is damaged after frame 27: 28 frames can be read"
+        in result.failures[0][1]
     )
 
 
@@ -276,10 +292,15 @@ def test_command_exit_codes_and_summary(videos, output, tmp_path):
 
 def test_a_missing_video_is_named_with_its_place(output, tmp_path):
     (tmp_path / "in").mkdir()
-    write_annotations(tmp_path / "in" / "annotations.csv", [Sample("x", "nope.mp4", 0, 16, extra={"wind": "3"})])
+    write_annotations(
+        tmp_path / "in" / "annotations.csv", [Sample("x", "nope.mp4", 0, 16, extra={"wind": "3"})]
+    )
     result = run("--weights", "random", "--size", 64, tmp_path / "in", output)
     assert result.exit_code == 1
-    assert f"x (nope.mp4): no such video ({tmp_path / 'in' / 'nope.mp4'}); correct the column 'video'" in result.stderr
+    assert (
+        f"x (nope.mp4): no such video ({tmp_path / 'in' / 'nope.mp4'}); correct the column 'video'"
+        in result.stderr
+    )
     assert "Columns kept as they are, without a meaning to this program: wind" in result.stderr
 
 
@@ -305,11 +326,26 @@ def test_file_names_that_begin_with_a_dash(output, tmp_path, monkeypatch):
     ("prepare", "arguments", "message"),
     [
         (lambda folder: None, ["no-such-folder", "o.h5"], "no-such-folder: no such video or folder"),
-        (lambda folder: (folder / "in").mkdir(), ["in", "o.h5"], "in: holds no videos; expected files ending in"),
-        (lambda folder: write_numbered_video(folder / "v.mp4", 16), ["v.mp4", "."], ".: is a folder, expected the name of a file"),
-        (lambda folder: write_numbered_video(folder / "v.mp4", 16), ["v.mp4", "no/o.h5"], "the folder no does not exist"),
         (
-            lambda folder: (write_numbered_video(folder / "v.mp4", 16), (folder / "o.h5").write_text("my thesis")),
+            lambda folder: (folder / "in").mkdir(),
+            ["in", "o.h5"],
+            "in: holds no videos; expected files ending in",
+        ),
+        (
+            lambda folder: write_numbered_video(folder / "v.mp4", 16),
+            ["v.mp4", "."],
+            ".: is a folder, expected the name of a file",
+        ),
+        (
+            lambda folder: write_numbered_video(folder / "v.mp4", 16),
+            ["v.mp4", "no/o.h5"],
+            "the folder no does not exist",
+        ),
+        (
+            lambda folder: (
+                write_numbered_video(folder / "v.mp4", 16),
+                (folder / "o.h5").write_text("my thesis"),
+            ),
             ["--weights", "random", "v.mp4", "o.h5"],
             "o.h5: is not an HDF5 file",
         ),
@@ -321,29 +357,46 @@ def test_file_names_that_begin_with_a_dash(output, tmp_path, monkeypatch):
         (
             lambda folder: write_numbered_video(folder / "v.mp4", 16),
             ["--weights", "no.pth", "v.mp4", "o.h5"],
-            "weights 'no.pth' are neither a published name nor a file; choose s3d-kinetics400, random, or a path",
+            (
+                "weights 'no.pth' are neither a published name nor a file; choose s3d-kinetics400, random, or"
+                " a path"
+            ),
         ),
         (
             lambda folder: write_numbered_video(folder / "v.mp4", 16),
             ["--weights", "random", "--backbone", "c3d", "--size", "180", "v.mp4", "o.h5"],
             "c3d takes frames of 112x112 pixels, got 180",
         ),
-        (lambda folder: (folder / "v.txt").touch(), ["v.txt", "o.h5"], "v.txt: is not known as a video by its name; expected .3gp"),
-        (lambda folder: write_numbered_video(folder / "v.mp4", 16), ["--clip-stride", "0", "v.mp4", "o.h5"], "clip_stride is 0"),
-        (lambda folder: write_numbered_video(folder / "v.mp4", 16), ["--window", "9", "v.mp4", "o.h5"], "window is 9 frames"),
+        (
+            lambda folder: (folder / "v.txt").touch(),
+            ["v.txt", "o.h5"],
+            "v.txt: is not known as a video by its name; expected .3gp",
+        ),
+        (
+            lambda folder: write_numbered_video(folder / "v.mp4", 16),
+            ["--clip-stride", "0", "v.mp4", "o.h5"],
+            "clip_stride is 0",
+        ),
+        (
+            lambda folder: write_numbered_video(folder / "v.mp4", 16),
+            ["--window", "9", "v.mp4", "o.h5"],
+            "window is 9 frames",
+        ),
         (
             lambda folder: write_numbered_video(folder / "v.mp4", 16),
             ["--weights", "random", "--device", "cuda:77", "v.mp4", "o.h5"],
             "device 'cuda:77' cannot be used",
         ),
     ],
-)  # fmt: skip
+)
 def test_mistakes_have_one_message_and_exit_code_2(tmp_path, monkeypatch, prepare, arguments, message):
     monkeypatch.chdir(tmp_path)
     prepare(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     result = run(*arguments)
     assert result.exit_code == 2
-    assert message in result.stderr and result.stderr.startswith("Error: ") and "Traceback" not in result.output
+    assert (
+        message in result.stderr and result.stderr.startswith("Error: ") and "Traceback" not in result.output
+    )
     for path, content in before.items():
         assert path.read_bytes() == content

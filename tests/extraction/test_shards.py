@@ -35,7 +35,12 @@ def test_the_largest_are_dealt_first_to_the_smallest_share(source):
 def test_what_torchrun_and_slurm_say():
     assert Shard.from_environment({}) == Shard(1, 1)
     assert Shard.from_environment({"RANK": "2", "WORLD_SIZE": "4"}) == Shard(3, 4, "RANK and WORLD_SIZE")
-    array = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "8", "SLURM_ARRAY_TASK_COUNT": "4"}  # fmt: skip
+    array = {
+        "SLURM_ARRAY_TASK_ID": "7",
+        "SLURM_ARRAY_TASK_MIN": "5",
+        "SLURM_ARRAY_TASK_MAX": "8",
+        "SLURM_ARRAY_TASK_COUNT": "4",
+    }
     assert Shard.from_environment(array) == Shard(3, 4, "SLURM_ARRAY_TASK_ID")
     with pytest.raises(AqaError, match="the environment says RANK=first, WORLD_SIZE=2, expected numbers"):
         Shard.from_environment({"RANK": "first", "WORLD_SIZE": "2"})

@@ -15,8 +15,19 @@ from aqa_cli.bench import main
 @pytest.mark.slow
 def test_every_row_is_measured_and_written(tmp_path):
     options = [
-        "--size", "32", "--batch-size", "5", "--workers", "2", "--seconds", "0.05", "--device", "cpu", "--json", str(tmp_path / "b.json"),
-    ]  # fmt: skip
+        "--size",
+        "32",
+        "--batch-size",
+        "5",
+        "--workers",
+        "2",
+        "--seconds",
+        "0.05",
+        "--device",
+        "cpu",
+        "--json",
+        str(tmp_path / "b.json"),
+    ]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "b.json").read_text())
@@ -41,7 +52,12 @@ def test_every_row_is_measured_and_written(tmp_path):
         bound(figures["compute_clips"], figures["decode_clips"], figures["decode_core_seconds"], on_gpu=False)
     )
     assert figures["end_to_end_count"] % 5 == 0 and figures["end_to_end_count"] % (2 * 6) == 0
-    assert (figures["precision"], figures["batch_size"], figures["workers"], figures["size"]) == ("fp32", 5, 2, 32)
+    assert (figures["precision"], figures["batch_size"], figures["workers"], figures["size"]) == (
+        "fp32",
+        5,
+        2,
+        32,
+    )
     assert figures["peak_gpu_memory"] is None and figures["warnings"] == []
     for row in (
         "decode only, 2 threads",
@@ -119,7 +135,9 @@ def test_the_rate_of_an_extraction_is_of_all_its_clips(tmp_path):
     config = ExtractionConfig(weights="random", size=32, batch_size=2, device="cpu")
     rate, extraction = extraction_rate(tmp_path / "videos.mp4", tmp_path / "feats.h5", config)
     assert extraction.clips == 3 and 3 / rate < extraction.seconds
-    again, extraction = extraction_rate(tmp_path / "videos.mp4", tmp_path / "feats.h5", replace(config, workers=1))
+    again, extraction = extraction_rate(
+        tmp_path / "videos.mp4", tmp_path / "feats.h5", replace(config, workers=1)
+    )
     assert again == extraction.clips == 0 and extraction.reused == 1
 
 

@@ -64,8 +64,14 @@ def write_pixel_cache(path, folder, samples=SAMPLES, rule=None, views=(PLAIN,), 
     line = Pipeline(model, rule, folder, samples, views=views, stream=stream, workers=2)
     records = sorted(line.records(), key=lambda record: samples.index(record.sample))
     meaning = Meaning(
-        "pixels", "all of them", 3 * rule.clip_len * SIZE**2, "none", "", PIXELS.record(), {**rule.record(), "stream": stream}
-    )  # fmt: skip
+        "pixels",
+        "all of them",
+        3 * rule.clip_len * SIZE**2,
+        "none",
+        "",
+        PIXELS.record(),
+        {**rule.record(), "stream": stream},
+    )
     write_cache(path, records, meaning, views=[view.name for view in views], dtype="float32")
     return path
 
@@ -121,11 +127,16 @@ def test_every_clip_of_every_view_is_what_extraction_gives_the_backbone(folder, 
 
 def test_the_store_does_not_depend_on_the_views_of_the_cache(folder, tmp_path, cache):
     among = write_pixel_cache(tmp_path / "feats.h5", folder, views=parse_views("jitter=2"))
-    with prepare(tmp_path / "alone", cache, folder) as alone, prepare(tmp_path / "among", among, folder) as store:
+    with (
+        prepare(tmp_path / "alone", cache, folder) as alone,
+        prepare(tmp_path / "among", among, folder) as store,
+    ):
         assert alone.contents == store.contents
         for sample in SAMPLES[:-1]:
             assert alone.available(sample.sample_id) == store.available(sample.sample_id)
-            np.testing.assert_array_equal(clips_of(alone, sample.sample_id, 0), clips_of(store, sample.sample_id, 0))
+            np.testing.assert_array_equal(
+                clips_of(alone, sample.sample_id, 0), clips_of(store, sample.sample_id, 0)
+            )
 
 
 def test_views_are_there_up_to_both_ends_of_the_video_and_no_further(folder, tmp_path):
@@ -141,14 +152,30 @@ def test_views_are_there_up_to_both_ends_of_the_video_and_no_further(folder, tmp
     ]
     cache = write_pixel_cache(tmp_path / "feats.h5", folder, samples)
     views = parse_views("flip,jitter=2")
-    missing = {"at 0": {-2, -1}, "at 1": {-2}, "at 2": set(), "to 298": set(), "to 299": {2}, "to 300": {1, 2}, "open": set(), "whole": {-2, -1}}  # fmt: skip
+    missing = {
+        "at 0": {-2, -1},
+        "at 1": {-2},
+        "at 2": set(),
+        "to 298": set(),
+        "to 299": {2},
+        "to 300": {1, 2},
+        "open": set(),
+        "whole": {-2, -1},
+    }
     with prepare(tmp_path / "feats.frames", cache, folder, views) as store:
         for sample in samples:
-            expected = [number for number, view in enumerate(views) if view.shift not in missing[sample.sample_id]]
+            expected = [
+                number for number, view in enumerate(views) if view.shift not in missing[sample.sample_id]
+            ]
             assert store.available(sample.sample_id) == expected, sample
             for view in expected:
-                firsts = [numbers[0] - views[view].shift for numbers in numbers_of(store, sample.sample_id, view)]
-                start, end = sample.start_frame or 0, sample.end_frame or (300 if sample.video == LONG else 57)
+                firsts = [
+                    numbers[0] - views[view].shift for numbers in numbers_of(store, sample.sample_id, view)
+                ]
+                start, end = (
+                    sample.start_frame or 0,
+                    sample.end_frame or (300 if sample.video == LONG else 57),
+                )
                 assert firsts == ClipRule().first_frames(start, end)
 
 
@@ -180,7 +207,11 @@ def test_every_video_is_decoded_once_and_only_where_clips_are(folder, tmp_path, 
     monkeypatch.setattr(video_reader, "decode", decode)
     done = []
     prepare(
-        tmp_path / "feats.frames", cache, folder, parse_views("jitter=1"), progress=lambda *counts: done.append(counts)
+        tmp_path / "feats.frames",
+        cache,
+        folder,
+        parse_views("jitter=1"),
+        progress=lambda *counts: done.append(counts),
     )
     # Two clips of a window of 40 frames leave its last 8 out.
     assert wanted == {SHORT: [(16, 50)], LONG: [(79, 113), (249, 283)]}
@@ -213,7 +244,10 @@ def test_another_stream_than_the_best_one(tmp_path):
     clips = {}
     for stream in (None, 0, 3):
         cache = write_pixel_cache(tmp_path / "feats.h5", MEDIA, samples, stream=stream)
-        with prepare(tmp_path / f"{stream}.frames", cache, MEDIA, (PLAIN,)) as store, FeatureCache(cache) as features:
+        with (
+            prepare(tmp_path / f"{stream}.frames", cache, MEDIA, (PLAIN,)) as store,
+            FeatureCache(cache) as features,
+        ):
             clips[stream] = clips_of(store, "a")
             pixels = clips[stream].transpose(0, 4, 1, 2, 3).reshape(2, -1)
             np.testing.assert_array_equal(pixels, features.features(0))
@@ -282,7 +316,8 @@ def test_what_does_not_fit_is_decoded_anew(folder, tmp_path, change, what):
         with prepare(path, cache, videos, views, say=said.append) as store:
             assert f"{path}: holds frames of other {what}; they are decoded anew." in said
             assert store.contents != earlier.contents and store.views == views
-        np.testing.assert_array_equal(clips_of(earlier, "whole"), clips)  # whoever reads the old one can go on
+        # whoever reads the old one can go on
+        np.testing.assert_array_equal(clips_of(earlier, "whole"), clips)
     assert sorted(os.listdir(tmp_path)) == ["feats.frames", "feats.h5", "videos"]
 
 
@@ -337,9 +372,11 @@ def refused(error, path, cache, videos, **options):
 def test_videos_that_are_not_there(folder, tmp_path, cache, fails_to_decode):
     (tmp_path / "videos").mkdir()
     path = tmp_path / "feats.frames"
-    assert refused(VideoError, path, cache, tmp_path / "videos") == (
-        f"{tmp_path / 'videos'}: 2 of the 2 video(s) whose features are in {cache} are not there: long.mp4 (of first, inside, "
-        "same frames and 3 more), short.mp4 (of whole); give the folder that aqa-extract was given, with all its videos"
+    assert (
+        refused(VideoError, path, cache, tmp_path / "videos")
+        == f"{tmp_path / 'videos'}: 2 of the 2 video(s) whose features are in {cache} are not there: long.mp4"
+        " (of first, inside, same frames and 3 more), short.mp4 (of whole); give the folder that"
+        " aqa-extract was given, with all its videos"
     )
     shutil.copy2(folder / LONG, tmp_path / "videos" / LONG)
     assert "1 of the 2 video(s)" in refused(VideoError, path, cache, tmp_path / "videos")
@@ -359,9 +396,15 @@ def test_samples_that_cannot_be_decoded_now(folder, tmp_path, cache):
     videos, said = shutil.copytree(folder, tmp_path / "videos"), []
     (videos / LONG).write_bytes(bytes((videos / LONG).stat().st_size))
     message = refused(VideoError, tmp_path / "feats.frames", cache, videos, say=said.append)
-    assert f"{videos}: 6 of 7 sample(s) cannot be decoded now, though their features were extracted:\n  " in message
+    assert (
+        f"{videos}: 6 of 7 sample(s) cannot be decoded now, though their features were extracted:\n  "
+        in message
+    )
     assert "inside (long.mp4): needs frames [100, 148) but the video cannot be opened as a video" in message
-    assert "\n  … and 1 more\nSee that the videos are those that aqa-extract was given, or extract again" in message
+    assert (
+        "\n  … and 1 more\nSee that the videos are those that aqa-extract was given, or extract again"
+        in message
+    )
     assert sum("The others are still tried" in line for line in said) == 1
 
 
@@ -379,7 +422,10 @@ def test_a_video_that_hangs(folder, tmp_path, cache, monkeypatch):
         message = refused(VideoError, tmp_path / "feats.frames", cache, folder, decode_timeout=0.5)
     finally:
         release.set()
-    assert "1 of 7 sample(s)" in message and "whole (short.mp4): decoding has not moved for 0.5 seconds" in message
+    assert (
+        "1 of 7 sample(s)" in message
+        and "whole (short.mp4): decoding has not moved for 0.5 seconds" in message
+    )
 
 
 def rewritten(path, cache, change):
@@ -409,7 +455,10 @@ def test_caches_that_no_backbone_can_be_trained_from(folder, tmp_path, cache, fa
     path, other = tmp_path / "feats.frames", tmp_path / "other.h5"
     for change, expected in (
         (imported, "does not say how its clips are made from video, as imported features do not"),
-        (shifted, "the clips of first begin at frames 1, 18, which its clip rule does not give; extract again"),
+        (
+            shifted,
+            "the clips of first begin at frames 1, 18, which its clip rule does not give; extract again",
+        ),
         (unknown, "the clips of first begin at frames -1, -1, which its clip rule does not give"),
         (failed, f"none of its 1 sample(s) has features; see: aqa-data show {other}"),
     ):
@@ -422,8 +471,8 @@ def test_a_disk_without_room(folder, tmp_path, cache, monkeypatch, fails_to_deco
     monkeypatch.setattr(frame_store.shutil, "disk_usage", lambda path: usage(0, 0, 1000))
     message = refused(AqaError, tmp_path / "feats.frames", cache, folder)
     assert (
-        f"frames need 0.00 GiB, but {tmp_path} has 0.00 GiB free; make room, choose another place with --frames"
-        in message
+        f"frames need 0.00 GiB, but {tmp_path} has 0.00 GiB free; make room, choose another place with"
+        " --frames" in message
     )
 
 
@@ -442,7 +491,10 @@ def test_a_disk_that_is_full_before_or_while_frames_are_decoded(folder, tmp_path
         message = refused(AqaError, tmp_path / "feats.frames", cache, folder, progress=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert message == f"{tmp_path / 'feats.frames'}: writing failed ([Errno 27] File too large); nothing was changed"
+    assert (
+        message
+        == f"{tmp_path / 'feats.frames'}: writing failed ([Errno 27] File too large); nothing was changed"
+    )
 
 
 def test_places_where_no_store_can_be(folder, tmp_path, cache, fails_to_decode):
@@ -467,7 +519,9 @@ def test_stores_that_cannot_be_read(folder, tmp_path, cache):
     prepare(path, cache, folder).close()
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CacheError, match="cannot be read as a frame store .*truncated.*; if it is one, remove it"):
+    with pytest.raises(
+        CacheError, match="cannot be read as a frame store .*truncated.*; if it is one, remove it"
+    ):
         FrameStore(path)
     path.write_bytes(whole)
     with h5py.File(path, "r+") as file:

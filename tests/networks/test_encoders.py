@@ -55,7 +55,9 @@ def test_one_clip_and_several_hundred_in_one_batch_give_finite_gradients(name):
 @pytest.mark.parametrize("name", ["lstm", "gru", "transformer"])
 def test_the_order_of_clips_matters(name):
     encoder, features = ready(name), torch.randn(1, 4, DIM)
-    assert (encoder(features, torch.tensor([4])) - encoder(features.flip(1), torch.tensor([4]))).abs().max() > 1e-3
+    assert (
+        encoder(features, torch.tensor([4])) - encoder(features.flip(1), torch.tensor([4]))
+    ).abs().max() > 1e-3
 
 
 def test_average_is_over_the_real_clips():
@@ -102,7 +104,10 @@ def test_attention_starts_as_the_average():
     encoder = AttentionEncoder(DIM)
     torch.testing.assert_close(encoder(features, count), AverageEncoder(DIM)(features, count))
     torch.testing.assert_close(
-        encoder.contributions(features, count), torch.tensor([[0.25] * 4, [0.5, 0.5, 0, 0]]), atol=1e-7, rtol=0
+        encoder.contributions(features, count),
+        torch.tensor([[0.25] * 4, [0.5, 0.5, 0, 0]]),
+        atol=1e-7,
+        rtol=0,
     )
 
 
@@ -129,11 +134,15 @@ def test_contributions_are_what_the_clips_are_weighted_by():
 
 
 def test_a_width_that_the_transformer_cannot_have_is_one_message():
-    with pytest.raises(TrainingError, match="hidden size is 100, expected a multiple of 8 .* try --encoder-hidden 104"):
+    with pytest.raises(
+        TrainingError, match="hidden size is 100, expected a multiple of 8 .* try --encoder-hidden 104"
+    ):
         TransformerEncoder(DIM, 100)
 
 
 def test_c3d_lstm_is_one_layer_256_wide():
     # 4 gates * (4096 + 256 inputs + 2 biases) * 256
     encoder = make_encoder("lstm", 4096, 256, 1)
-    assert encoder.out_dim == 256 and sum(parameter.numel() for parameter in encoder.parameters()) == 4_458_496
+    assert (
+        encoder.out_dim == 256 and sum(parameter.numel() for parameter in encoder.parameters()) == 4_458_496
+    )

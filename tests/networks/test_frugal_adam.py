@@ -72,7 +72,8 @@ def test_rounding_at_random_does_not_lose_a_thousandth_a_step():
         optimiser.descend("w", weight["w"], ones, ones)
         optimiser.step()
     second, expected = optimiser.moments()["exp_avg_sq.w"].float(), 1 - 0.999**1500
-    # Rounded to the nearest it would stand still below a half; with the same random numbers at each step some elements would.
+    # Rounded to the nearest it would stand still below a half; with the same random numbers at each step some
+    # elements would.
     assert second.mean().item() == pytest.approx(expected, rel=0.01)
     assert (second - expected).abs().max() < 0.3 * expected
 
@@ -143,5 +144,7 @@ def test_half_the_state_needs_float32():
 def test_a_weight_that_has_changed_its_precision_since_is_refused(exact):
     ((left, right),) = products(1, dtype=torch.float64)
     optimiser = FrugalAdam(weights_of(), 1e-3, exact=exact)
-    with pytest.raises(RuntimeError, match="matrix is torch.float64 on cpu, which it was not.*move the model first"):
+    with pytest.raises(
+        RuntimeError, match="matrix is torch.float64 on cpu, which it was not.*move the model first"
+    ):
         optimiser.descend("matrix", weights_of(torch.float64)["matrix"], left, right)

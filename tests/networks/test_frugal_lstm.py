@@ -25,7 +25,9 @@ def encoder_of(layers=2, dropout=0.2, seed=0):
 def plain_of(encoder, dropout=0.0):
     """An `nn.LSTM` of the same weights."""
     layers = encoder.lstm.layers
-    plain = nn.LSTM(DIM, HIDDEN, layers, batch_first=True, dropout=dropout).to(encoder.lstm.weight_ih_l0.dtype)
+    plain = nn.LSTM(DIM, HIDDEN, layers, batch_first=True, dropout=dropout).to(
+        encoder.lstm.weight_ih_l0.dtype
+    )
     plain.load_state_dict(encoder.lstm.state_dict())
     return plain
 
@@ -104,7 +106,9 @@ def test_weights_that_were_put_elsewhere_since_are_the_ones_that_train():
     encoder = encoder_of()
     encoder.set_optimiser(1e-3)
     encoder.double().float()
-    encoder.load_state_dict({name: weight.clone() for name, weight in encoder.state_dict().items()}, assign=True)
+    encoder.load_state_dict(
+        {name: weight.clone() for name, weight in encoder.state_dict().items()}, assign=True
+    )
     before = copy.deepcopy(encoder.state_dict())
     step(encoder, features_of())
     assert not any(torch.equal(weight, before[name]) for name, weight in encoder.state_dict().items())
@@ -114,7 +118,9 @@ def test_what_lies_behind_a_samples_clips_changes_nothing():
     encoder, features = encoder_of().eval(), features_of()
     disturbed = features.masked_fill((torch.arange(4) >= COUNT.unsqueeze(1)).unsqueeze(2), 9.0)
     assert torch.equal(encoder(disturbed, COUNT), encoder(features, COUNT))
-    single = [encoder(features[row : row + 1, :number], COUNT[row : row + 1]) for row, number in enumerate(COUNT)]
+    single = [
+        encoder(features[row : row + 1, :number], COUNT[row : row + 1]) for row, number in enumerate(COUNT)
+    ]
     torch.testing.assert_close(torch.cat(single), encoder(features, COUNT))
 
 
@@ -199,7 +205,9 @@ def test_weights_alone_can_be_saved_and_come_back_into_a_training(tmp_path):
 def test_a_file_that_does_not_fit_is_refused(tmp_path):
     encoder, path = encoder_of(), tmp_path / "encoder.safetensors"
     encoder.save(path)
-    with pytest.raises(TrainingError, match=r"weight_ih_l0 is \(\(24, 7\), .*expected \(\(32, 7\), .*another size"):
+    with pytest.raises(
+        TrainingError, match=r"weight_ih_l0 is \(\(24, 7\), .*expected \(\(32, 7\), .*another size"
+    ):
         FrugalLstmEncoder(DIM, 8).load(path)
     encoder.set_optimiser(1e-3)
     encoder.save(path)

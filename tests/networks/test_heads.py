@@ -20,8 +20,11 @@ def test_any_column_name_can_be_a_head():
     score, classes = heads(torch.randn(2, 3))
     assert score.shape == (2,)
     assert {name: tuple(logits.shape) for name, logits in classes.items()} == {
-        "type": (2, 2), "a.b": (2, 3), "": (2, 4), "forward": (2, 5),
-    }  # fmt: skip
+        "type": (2, 2),
+        "a.b": (2, 3),
+        "": (2, 4),
+        "forward": (2, 5),
+    }
 
 
 def test_without_score_there_is_no_score():
@@ -39,7 +42,9 @@ def test_dropout_is_before_and_after_the_shared_layer_and_only_in_training():
     heads.score.register_forward_hook(lambda _, given, made: seen.append((given[0], made)))
     heads.train()(encoded)
     (before, made), (after, _) = seen
-    assert (before == 0).float().mean().item() == pytest.approx(0.5, abs=0.02) and set(before.unique().tolist()) == {
+    assert (before == 0).float().mean().item() == pytest.approx(0.5, abs=0.02) and set(
+        before.unique().tolist()
+    ) == {
         0.0,
         2.0,
     }

@@ -28,7 +28,9 @@ def test_padding_never_changes_a_result(experiment, options):
             alone = model(*mine)
             torch.testing.assert_close(together.score[row], alone.score[0], atol=1e-5, rtol=0)
             for name in CLASSES:
-                torch.testing.assert_close(together.classes[name][row], alone.classes[name][0], atol=1e-5, rtol=0)
+                torch.testing.assert_close(
+                    together.classes[name][row], alone.classes[name][0], atol=1e-5, rtol=0
+                )
             spoken = model.captioner(model.seen(*mine), mine[1], heard[row : row + 1])[0]
             torch.testing.assert_close(told[row], spoken, atol=1e-5, rtol=0)
             assert torch.equal(said[row], model.speak(*mine).words[0])
@@ -56,12 +58,18 @@ def test_the_standardiser_serves_every_task(experiment, direct):
         (("score",), {"encoder", "heads"}, {"assessment": {"encoder", "heads"}}),
         (("classes",), {"encoder", "heads"}, {"assessment": {"encoder", "heads"}}),
         (("caption",), {"captioner"}, {"captioner": {"captioner"}}),
-        (TASKS, {"encoder", "heads", "captioner"}, {"assessment": {"encoder", "heads"}, "captioner": {"captioner"}}),
+        (
+            TASKS,
+            {"encoder", "heads", "captioner"},
+            {"assessment": {"encoder", "heads"}, "captioner": {"captioner"}},
+        ),
     ],
 )
 def test_only_what_the_tasks_need_is_built(tasks, modules, parts):
     model = make("baseline", tasks)
-    assert {name for name, module in model.named_children() if module is not None} == modules | {"standardiser"}
+    assert {name for name, module in model.named_children() if module is not None} == modules | {
+        "standardiser"
+    }
     assert {name: set(part) for name, part in model.parts.items()} == parts
     features, count, heard = torch.randn(1, 2, DIM), torch.tensor([2]), torch.ones(1, 3, dtype=torch.int64)
     output = model(features, count)
@@ -101,10 +109,28 @@ def test_the_direct_path_is_added_to_the_score_and_is_all_of_it_at_first():
 
 def test_a_model_is_what_its_config_says():
     config = {
-        "features": {"dim": DIM}, "tasks": ["score"], "classes": {}, "score_scale": 9.0, "score_centre": 50.0, "rnn": None,
-        "layers": None, "attention": None, "residual": False, "encoder": "lstm", "encoder_hidden": 8, "encoder_layers": 1,
-        "projection": None, "dropout": 0.25, "head": "linear", "direct": False,
-    }  # fmt: skip
+        "features": {"dim": DIM},
+        "tasks": ["score"],
+        "classes": {},
+        "score_scale": 9.0,
+        "score_centre": 50.0,
+        "rnn": None,
+        "layers": None,
+        "attention": None,
+        "residual": False,
+        "encoder": "lstm",
+        "encoder_hidden": 8,
+        "encoder_layers": 1,
+        "projection": None,
+        "dropout": 0.25,
+        "head": "linear",
+        "direct": False,
+    }
     model = AqaModel.from_config(config, 0)
-    assert (model.score_scale, model.score_centre, model.heads.fc6, model.heads.dropout) == (9.0, 50.0, None, 0.25)
+    assert (model.score_scale, model.score_centre, model.heads.fc6, model.heads.dropout) == (
+        9.0,
+        50.0,
+        None,
+        0.25,
+    )
     assert model.parameter_count == 4 * 8 * (DIM + 8 + 2) + 8 + 1

@@ -40,11 +40,17 @@ class Anew:
 
 
 def test_samples_that_are_read_anew_give_the_same_bits():
-    clips = [np.random.default_rng(number).normal(9, 2, (number, 4)).astype(np.float32) for number in (1, 7, 3)]
+    clips = [
+        np.random.default_rng(number).normal(9, 2, (number, 4)).astype(np.float32) for number in (1, 7, 3)
+    ]
     held, streamed, source = Standardiser(4), Standardiser(4), Anew(clips)
     held.fit(clips)
     streamed.fit(source)
-    assert torch.equal(held.mean, streamed.mean) and torch.equal(held.scale, streamed.scale) and source.reads == 6
+    assert (
+        torch.equal(held.mean, streamed.mean)
+        and torch.equal(held.scale, streamed.scale)
+        and source.reads == 6
+    )
 
 
 def test_a_small_spread_on_a_large_mean_is_seen():

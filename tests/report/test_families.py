@@ -49,7 +49,9 @@ def test_intervals_and_differences_of_seeds_are_those_of_the_comparison(seeds):
     true, first = arrays(other)
     expected = paired_difference(true, first, arrays(baseline)[1])
     found = other.minus(baseline)
-    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
     assert found.std == pytest.approx(expected.std) and found.n == 30 and found.seeds == (3, 3)
 
 
@@ -72,7 +74,9 @@ def test_a_single_run_has_the_interval_of_its_summary(tmp_path):
 
 
 def test_folds_are_averaged_plainly_and_by_fisher_z_and_resampled_together(tmp_path):
-    runs = [make_run(tmp_path / f"exp1-fold-{k}-3", "1", fold=f"{k}/3", first=20 * k, n=20) for k in (1, 2, 3)]
+    runs = [
+        make_run(tmp_path / f"exp1-fold-{k}-3", "1", fold=f"{k}/3", first=20 * k, n=20) for k in (1, 2, 3)
+    ]
     (family,) = families(*runs)
     rho = [result.number("spearman") for result in family.results]
     assert family.folds == ["1/3", "2/3", "3/3"] and family.spread_over == "folds"
@@ -111,14 +115,17 @@ def test_runs_that_differ_in_anything_else_are_rows_of_their_own(tmp_path, diffe
     config = {"label": {"label": "Baseline (residual)"}, "identity": {"identity": None}}.get(differs, {})
     protocol = "paper" if differs == "protocol" else "honest"
     found = families(
-        make_run(tmp_path / "a", seed=0, n=12), make_run(tmp_path / "b", seed=1, n=12, config=config, protocol=protocol)
+        make_run(tmp_path / "a", seed=0, n=12),
+        make_run(tmp_path / "b", seed=1, n=12, config=config, protocol=protocol),
     )
     assert len(found) == 2 and len({family.short for family in found}) == 2
 
 
 def test_a_seed_that_is_there_twice_is_not_averaged(tmp_path):
     runs = [
-        make_run(tmp_path / parent / f"exp1-seed{seed}", "1", n=12, seed=seed) for parent in "ab" for seed in (0, 1)
+        make_run(tmp_path / parent / f"exp1-seed{seed}", "1", n=12, seed=seed)
+        for parent in "ab"
+        for seed in (0, 1)
     ]
     assert [len(family.results) for family in families(*runs)] == [2, 2]
     assert [family.short for family in families(*runs)] == ["a/exp1", "b/exp1"]
@@ -127,10 +134,18 @@ def test_a_seed_that_is_there_twice_is_not_averaged(tmp_path):
 
 
 def test_references_come_after_table_1_and_other_runs_last(tmp_path):
-    runs = [make_run(tmp_path / name, experiment, n=12)
-            for name, experiment in (("svr", "c3d-svr"), ("r", "ridge"), ("e7", "7"), ("b", "baseline"))]  # fmt: skip
+    runs = [
+        make_run(tmp_path / name, experiment, n=12)
+        for name, experiment in (("svr", "c3d-svr"), ("r", "ridge"), ("e7", "7"), ("b", "baseline"))
+    ]
     own = make_run(tmp_path / "own", n=12, config={"experiment": "own"})
-    assert [family.short for family in families(*runs, own)] == ["Baseline", "Exp 7", "Ridge", "C3D-SVR", "own"]
+    assert [family.short for family in families(*runs, own)] == [
+        "Baseline",
+        "Exp 7",
+        "Ridge",
+        "C3D-SVR",
+        "own",
+    ]
 
 
 def test_variants_of_a_row_are_numbered(tmp_path):

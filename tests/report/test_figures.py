@@ -34,7 +34,9 @@ def test_members_and_the_chosen_epoch_are_drawn():
     epochs = np.arange(1.0, 5.0)
     plain = draw_curves([Curve("a", 1, epochs, epochs)], LOSS_LABEL, SMALL, "title", "said")
     members = tuple((epochs, epochs + shift) for shift in (-0.5, 0.5))
-    full = draw_curves([Curve("a", 1, epochs, epochs, members, ((2.0, 2.0),))], LOSS_LABEL, SMALL, "title", "said")
+    full = draw_curves(
+        [Curve("a", 1, epochs, epochs, members, ((2.0, 2.0),))], LOSS_LABEL, SMALL, "title", "said"
+    )
     assert full.svg.count("<path") > plain.svg.count("<path") and 'aria-label="said"' in full.svg
 
 
@@ -66,8 +68,15 @@ def test_a_matrix_has_its_numbers_as_text_and_its_shades_as_colours_of_the_page(
 
 def test_a_matrix_of_many_columns_stays_within_a_page():
     drawn = draw_matrix(
-        np.full((2, 300), 0.5), ["a", "b"], [str(n) for n in range(300)], ("row", "clip"), "t", "d", [["1"] * 300] * 2
+        np.full((2, 300), 0.5),
+        ["a", "b"],
+        [str(n) for n in range(300)],
+        ("row", "clip"),
+        "t",
+        "d",
+        [["1"] * 300] * 2,
     )
     assert (
-        int(re.search(r'width="(\d+)"', drawn.svg)[1]) < 1300 and ">1</text>" not in drawn.svg.split("clip")[0][-200:]
+        int(re.search(r'width="(\d+)"', drawn.svg)[1]) < 1300
+        and ">1</text>" not in drawn.svg.split("clip")[0][-200:]
     )

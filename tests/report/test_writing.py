@@ -1,4 +1,6 @@
-"""Laws of the report as a whole: what it shows is what the run folders say, it stands alone, and it keeps what is not its own."""
+"""Laws of the report as a whole: what it shows is what the run folders say, it stands alone, and it keeps
+what is not its own.
+"""
 
 import csv
 import json
@@ -9,7 +11,17 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from made_runs import AUDIT, FLOORS, Page, change_tests, leave_out_drawing, make_run, read_table, report, rows_of_test
+from made_runs import (
+    AUDIT,
+    FLOORS,
+    Page,
+    change_tests,
+    leave_out_drawing,
+    make_run,
+    read_table,
+    report,
+    rows_of_test,
+)
 
 from aqa_cache.errors import MissingDependency
 from aqa_cli.report import main
@@ -24,7 +36,11 @@ def three(tmp_path_factory):
     folder = tmp_path_factory.mktemp("three")
     for name, experiment, rho in (("exp4", "4", 0.7), ("baseline", "baseline", 0.5), ("exp2", "2", 0.3)):
         make_run(
-            folder / "runs" / name, experiment, rho=rho, words=50, protocol="paper" if name == "exp2" else "honest"
+            folder / "runs" / name,
+            experiment,
+            rho=rho,
+            words=50,
+            protocol="paper" if name == "exp2" else "honest",
         )
     return folder / "runs", write_report(
         [folder / "runs"], folder / "report.html", preface=["A line.", "And < another."]
@@ -49,20 +65,36 @@ def test_every_run_appears_in_the_order_of_table_1_with_the_numbers_of_its_summa
         for name in ("spearman", "kendall", "pearson", "relative_l2", "mae", "train_loss", "parameters"):
             assert summary[name] in page.values
         assert summary["seconds"]["total"] in page.values
-        assert set(summary["class_accuracy"].values()) | set(summary["majority_accuracy"].values()) <= set(page.values)
+        assert set(summary["class_accuracy"].values()) | set(summary["majority_accuracy"].values()) <= set(
+            page.values
+        )
         mean = np.mean(list(summary["class_accuracy"].values()))
         assert np.isclose(page.values, mean, rtol=1e-12).any()
         assert f"{summary['spearman']:.3f}" in page.text
-    for needed in ("40 test samples", "seed 0", "nothing chosen on the test set", "A line.", "And < another."):
+    for needed in (
+        "40 test samples",
+        "seed 0",
+        "nothing chosen on the test set",
+        "A line.",
+        "And < another.",
+    ):
         assert needed in page.text
 
 
 def test_floors_are_rows_and_dashed_lines_with_a_sentence(three):
     page = Page(three[1])
-    numbers = {number for floor in FLOORS.values() for name, number in floor.items() if name not in ("n", "n_unseen")}
+    numbers = {
+        number for floor in FLOORS.values() for name, number in floor.items() if name not in ("n", "n_unseen")
+    }
     assert numbers - {None} <= set(page.values)
-    for needed in ("Training mean", "Difficulty alone", "Group mean 0.64", "Difficulty × group 0.67", "Class mean 0.41",
-                   "Floors are predictions without the video"):  # fmt: skip
+    for needed in (
+        "Training mean",
+        "Difficulty alone",
+        "Group mean 0.64",
+        "Difficulty × group 0.67",
+        "Class mean 0.41",
+        "Floors are predictions without the video",
+    ):
         assert needed in page.text
 
 
@@ -77,8 +109,17 @@ def test_intervals_stand_beside_the_correlations(three):
 
 def test_provenance_and_notes_stand_on_the_page(three):
     text = Page(three[1]).text
-    for needed in ("c3dc3dc3dc3d", "/data/c3d.h5", "sports1m", "torch 2.15.0", "36 training samples are also in the test",
-                   "made for experiment 4", "batch size", "700 MiB", "5 (validation Spearman 0.700)"):  # fmt: skip
+    for needed in (
+        "c3dc3dc3dc3d",
+        "/data/c3d.h5",
+        "sports1m",
+        "torch 2.15.0",
+        "36 training samples are also in the test",
+        "made for experiment 4",
+        "batch size",
+        "700 MiB",
+        "5 (validation Spearman 0.700)",
+    ):
         assert needed in text
 
 
@@ -94,12 +135,33 @@ def test_every_table_and_figure_is_a_file_and_every_file_is_named_on_the_page(th
         assert (
             f"./report_files/{name}" in {value for _, key, value in page.attributes if key == "href"}
         ) and name in page.text
-    tables = ("results", "runs", "differences", "curves", "scatter", "groups", "classes", "confusion_position",
-              "confusion_armstand", "confusion_rotation", "captions", "predicted_captions", "audit")  # fmt: skip
+    tables = (
+        "results",
+        "runs",
+        "differences",
+        "curves",
+        "scatter",
+        "groups",
+        "classes",
+        "confusion_position",
+        "confusion_armstand",
+        "confusion_rotation",
+        "captions",
+        "predicted_captions",
+        "audit",
+    )
     assert {name for name in files if name.endswith(".csv")} == {f"{name}.csv" for name in tables}
-    shared = {"correlation_intervals", "differences", "training_loss", "validation_correlation", "test_correlation",
-              "group_errors", "group_correlations", "caption_loss", *(f"confusion_{name}" for name in
-              ("position", "armstand", "rotation"))}  # fmt: skip
+    shared = {
+        "correlation_intervals",
+        "differences",
+        "training_loss",
+        "validation_correlation",
+        "test_correlation",
+        "group_errors",
+        "group_correlations",
+        "caption_loss",
+        *(f"confusion_{name}" for name in ("position", "armstand", "rotation")),
+    }
     assert {f"{name}.png" for name in shared} <= files.keys()
     for run in ("baseline", "exp_2", "exp_4"):
         assert {f"scatter_{run}.png", f"training_loss_{run}.png"} <= files.keys()
@@ -149,7 +211,9 @@ def test_page_needs_nothing_from_elsewhere(three):
 def test_references_inside_the_page_find_their_part(three):
     page = Page(three[1])
     assert len(page.ids) == len(set(page.ids))
-    named = [value[1:] for _, name, value in page.attributes if name.endswith("href") and value.startswith("#")]
+    named = [
+        value[1:] for _, name, value in page.attributes if name.endswith("href") and value.startswith("#")
+    ]
     assert set(named + re.findall(r"url\(#([^)]+)\)", page.source)) <= set(page.ids)
 
 
@@ -171,7 +235,8 @@ def test_same_runs_give_the_same_bytes(tmp_path):
     run = make_run(tmp_path / "baseline", n=12, classes=("position",), captions=False)
     made = [write_report([run], tmp_path / place / "report.html") for place in "ab"]
     files = [
-        [(f.name, f.read_bytes()) for f in (page, *sorted(page.with_name("report_files").iterdir()))] for page in made
+        [(f.name, f.read_bytes()) for f in (page, *sorted(page.with_name("report_files").iterdir()))]
+        for page in made
     ]
     assert files[0] == files[1]
 
@@ -179,8 +244,13 @@ def test_same_runs_give_the_same_bytes(tmp_path):
 def test_text_of_every_origin_is_escaped(tmp_path):
     bad = "<script>alert('1')</script> & $x_1$ </svg>"
     audit = AUDIT | {"shared_groups": {"train, test": {"groups": [bad], "samples": 1}}}
-    run = make_run(tmp_path / "exp<1>&$a$", caption=bad, sample="<b>", summary={"audit": audit, "per_group": {bad: {"n": 3, "mae": 1}}},
-                   config={"experiment": "own", "label": bad, "notes": [bad], "device": bad})  # fmt: skip
+    run = make_run(
+        tmp_path / "exp<1>&$a$",
+        caption=bad,
+        sample="<b>",
+        summary={"audit": audit, "per_group": {bad: {"n": 3, "mae": 1}}},
+        config={"experiment": "own", "label": bad, "notes": [bad], "device": bad},
+    )
     change_tests(run, "class_position", lambda _: bad)
     page = report(tmp_path, run, title=bad, preface=[bad])
     assert "script" not in page.tags
@@ -201,13 +271,33 @@ def test_text_of_every_origin_is_escaped(tmp_path):
         ({"epochs": 1, "n": MIN_SAMPLES - 1}, "ρ ="),
         ({"caption": "", "words": 0}, "Learning curves"),
         ({"config": {"features": {}, "table1": None, "protocol": None, "notes": None}}, "not recorded"),
-        ({"summary": {"audit": None, "ceiling": None, "captions": None, "per_group": None, "chosen": None, "seconds": None}},
-         "Learning curves"),
+        (
+            {
+                "summary": {
+                    "audit": None,
+                    "ceiling": None,
+                    "captions": None,
+                    "per_group": None,
+                    "chosen": None,
+                    "seconds": None,
+                }
+            },
+            "Learning curves",
+        ),
         ({"experiment": "ridge"}, "Ridge"),
     ],
-    ids=["no-test-set", "score-only", "undefined-rho", "nan", "one-epoch", "empty-captions", "sparse-config",
-         "sparse-summary", "closed-form"],
-)  # fmt: skip
+    ids=[
+        "no-test-set",
+        "score-only",
+        "undefined-rho",
+        "nan",
+        "one-epoch",
+        "empty-captions",
+        "sparse-config",
+        "sparse-summary",
+        "closed-form",
+    ],
+)
 def test_a_single_run_of_any_kind_makes_a_page(tmp_path, options, shown, request):
     if "n" not in options:  # those draw what is special; the others only say it
         request.getfixturevalue("undrawn")
@@ -253,13 +343,24 @@ def test_a_run_in_the_making_is_no_run_yet(tmp_path, undrawn):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("summary.json", "{"), ("config.json", "[1]"), ("predictions.csv", "sample_id,split\n1,test\n"),
-     ("metrics.csv", "epoch,train_loss\nx,1\n"), ("predictions.csv", "a,b\n"), ("config.json", '{"features": "x"}'),
-     ("config.json", '{"table1": "x"}'), ("summary.json", '{"floors": 3}'), ("summary.json", '{"notes": 3}'),
-     ("summary.json", '{"ceiling": 3}'), ("summary.json", '{"audit": {"leaks": 3}}'),
-     ("summary.json", '{"audit": {"samples": {}, "leaks": [{"x": 1}]}}'), ("contributions.csv", "sample_id,clip\na,0\n"),
-     ("contributions.csv", "sample_id,clip,weight\na,x,0.5\n"), ("caption_attention.csv", "sample_id,clip,weight\na,0,1\n")],
-)  # fmt: skip
+    [
+        ("summary.json", "{"),
+        ("config.json", "[1]"),
+        ("predictions.csv", "sample_id,split\n1,test\n"),
+        ("metrics.csv", "epoch,train_loss\nx,1\n"),
+        ("predictions.csv", "a,b\n"),
+        ("config.json", '{"features": "x"}'),
+        ("config.json", '{"table1": "x"}'),
+        ("summary.json", '{"floors": 3}'),
+        ("summary.json", '{"notes": 3}'),
+        ("summary.json", '{"ceiling": 3}'),
+        ("summary.json", '{"audit": {"leaks": 3}}'),
+        ("summary.json", '{"audit": {"samples": {}, "leaks": [{"x": 1}]}}'),
+        ("contributions.csv", "sample_id,clip\na,0\n"),
+        ("contributions.csv", "sample_id,clip,weight\na,x,0.5\n"),
+        ("caption_attention.csv", "sample_id,clip,weight\na,0,1\n"),
+    ],
+)
 def test_damaged_run_is_named(tmp_path, name, content, undrawn):
     run = make_run(tmp_path / "baseline")
     (run / name).write_text(content)
@@ -316,7 +417,10 @@ def test_matplotlib_is_asked_for_when_it_is_missing_or_broken(tmp_path, monkeypa
 
 
 def test_importing_the_report_imports_neither_torch_nor_matplotlib():
-    code = "import sys, aqa_cli.report, aqa_heads.report.writing; sys.exit(bool({'torch', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    code = (
+        "import sys, aqa_cli.report, aqa_heads.report.writing; sys.exit(bool({'torch', 'matplotlib', 'scipy'}"
+        " & set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

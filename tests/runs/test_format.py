@@ -28,7 +28,14 @@ def trained(tmp_path_factory):
     path = write_synthetic_cache(folder / "feats.h5")
     with small_models():
         config = TrainingConfig(
-            path, "1", attention="dot", encoder="attention", epochs=2, out=folder / "runs", device="cpu", meteor=False
+            path,
+            "1",
+            attention="dot",
+            encoder="attention",
+            epochs=2,
+            out=folder / "runs",
+            device="cpu",
+            meteor=False,
         )
         yield train(config), path
 
@@ -36,9 +43,15 @@ def trained(tmp_path_factory):
 def test_the_folder_holds_every_file_and_nothing_else(trained):
     run, _ = trained
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "caption_attention.csv", "config.json", "contributions.csv", "metrics.csv", "model.safetensors", "predictions.csv",
-        "summary.json", "vocabulary.json",
-    ]  # fmt: skip
+        "caption_attention.csv",
+        "config.json",
+        "contributions.csv",
+        "metrics.csv",
+        "model.safetensors",
+        "predictions.csv",
+        "summary.json",
+        "vocabulary.json",
+    ]
     assert [path.name for path in run.folder.parent.iterdir()] == ["exp1-attention-dot-encoder-attention"]
     assert len({path.stat().st_mode for path in run.folder.iterdir()}) == 1
 
@@ -49,9 +62,9 @@ def test_the_headers_are_the_contract(trained):
         (run.folder / name).read_text().splitlines()[0] for name in ("metrics.csv", "predictions.csv")
     ]
     assert metrics == HEADER
-    assert predictions == (
-        "sample_id,split,group,difficulty,final_score,predicted_score,class_position,predicted_class_position,"
-        "class_twists,predicted_class_twists,caption,predicted_caption"
+    assert (
+        predictions == "sample_id,split,group,difficulty,final_score,predicted_score,class_position,"
+        "predicted_class_position,class_twists,predicted_class_twists,caption,predicted_caption"
     )
 
 
@@ -159,7 +172,11 @@ def test_damaged_runs_are_one_message(trained, tmp_path):
         ("metrics.csv", "epoch\n", "no column train_loss"),
         ("predictions.csv", "", "no column sample_id.*its header is empty"),
         ("predictions.csv", "sample_id,split\n", "no column group"),
-        ("predictions.csv", "sample_id,split,group,final_score,predicted_score\na,test\n", "row 1 has not 5 cells"),
+        (
+            "predictions.csv",
+            "sample_id,split,group,final_score,predicted_score\na,test\n",
+            "row 1 has not 5 cells",
+        ),
         (
             "predictions.csv",
             "sample_id,split,group,final_score,predicted_score\na,test,,x,\n",
@@ -187,7 +204,10 @@ def test_the_weights_of_the_clips_are_those_of_the_loaded_encoder_and_sum_to_one
     with FeatureCache(path) as cache:
         for index, sample in enumerate(cache.samples):
             weights = [float(row["weight"]) for row in rows if row["sample_id"] == sample.sample_id]
-            features, count = torch.from_numpy(cache.features(index))[None], torch.tensor([len(cache.features(index))])
+            features, count = (
+                torch.from_numpy(cache.features(index))[None],
+                torch.tensor([len(cache.features(index))]),
+            )
             with torch.no_grad():
                 expected = model.encoder.contributions(model.seen(features, count), count)[0]
             assert len(weights) == count and sum(weights) == pytest.approx(1, abs=1e-6)
@@ -207,7 +227,8 @@ def test_the_weights_of_the_clips_at_every_word_sum_to_one(trained):
                 mine = [
                     row
                     for row in rows
-                    if (row["sample_id"], row["word_number"], row["word"]) == (sample["sample_id"], str(place), word)
+                    if (row["sample_id"], row["word_number"], row["word"])
+                    == (sample["sample_id"], str(place), word)
                 ]
                 assert [int(row["clip"]) for row in mine] == list(range(clips[sample["sample_id"]]))
                 assert sum(float(row["weight"]) for row in mine) == pytest.approx(1, abs=1e-5)
@@ -223,10 +244,18 @@ def test_a_model_of_any_encoder_is_read_back(tmp_path, monkeypatch, encoder, lit
     monkeypatch.setattr("aqa_heads.settings.training.LITERAL_S3D_DIM", 12)
     path = write_synthetic_cache(tmp_path / "feats.h5", backbone="s3d", dim=5)
     with small_models():
-        run = train(TrainingConfig(
-            path, "2", encoder="lstm" if encoder == "frugal" else encoder, literal=literal, epochs=1, tasks=("score", "classes"),
-            out=tmp_path, device="cpu",
-        ))  # fmt: skip
+        run = train(
+            TrainingConfig(
+                path,
+                "2",
+                encoder="lstm" if encoder == "frugal" else encoder,
+                literal=literal,
+                epochs=1,
+                tasks=("score", "classes"),
+                out=tmp_path,
+                device="cpu",
+            )
+        )
         with FeatureCache(path) as cache:
             clips = {s.sample_id: torch.from_numpy(cache.features(i)) for i, s in enumerate(cache.samples)}
         model = run.load_model()

@@ -2,7 +2,10 @@ from aqa_heads.settings.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, RE
 
 
 def test_rows_are_those_of_table_1():
-    rows = [(row.title, row.backbone, row.rnn, row.layers, row.attention, row.encoder) for row in EXPERIMENTS.values()]
+    rows = [
+        (row.title, row.backbone, row.rnn, row.layers, row.attention, row.encoder)
+        for row in EXPERIMENTS.values()
+    ]
     assert rows == [
         ("Baseline", "c3d", "gru", 2, "none", "average"),
         ("Exp 1", "c3d", "gru", 2, "linear", "average"),
@@ -13,15 +16,21 @@ def test_rows_are_those_of_table_1():
         ("Exp 6", "c3d", "lstm", 2, "linear", "average"),
         ("Exp 7", "c3d", "gru", 2, "linear", "lstm"),
     ]
-    assert [row.folder for row in EXPERIMENTS.values()] == ["baseline", *(f"exp{number}" for number in range(1, 8))]
+    assert [row.folder for row in EXPERIMENTS.values()] == [
+        "baseline",
+        *(f"exp{number}" for number in range(1, 8)),
+    ]
 
 
 def test_references_are_for_scores_and_have_no_captioner():
     assert [(row.folder, row.title, row.closed_form) for row in REFERENCES.values()] == [
-        ("ridge", "Ridge", True), ("c3d-svr", "C3D-SVR", True), ("c3d-lstm", "C3D-LSTM", False),
-    ]  # fmt: skip
+        ("ridge", "Ridge", True),
+        ("c3d-svr", "C3D-SVR", True),
+        ("c3d-lstm", "C3D-LSTM", False),
+    ]
     assert all(
-        row.tasks == ("score",) and row.rnn is row.layers is row.attention is None for row in REFERENCES.values()
+        row.tasks == ("score",) and row.rnn is row.layers is row.attention is None
+        for row in REFERENCES.values()
     )
     assert not set(REFERENCES) & set(EXPERIMENTS)
 

@@ -20,14 +20,26 @@ from aqa_heads.settings.training import LITERAL, TrainingConfig
         ({"experiment": "2"}, "S3D", "exp2", "Exp 2"),
         ({"experiment": "3"}, "my/I3D net", "exp3-on-my-i3d-net", "Exp 3 (on MY/I3D NET features)"),
         ({"experiment": "7", "encoder": "average"}, "c3d", "exp7-encoder-average", "Exp 7 (encoder average)"),
-        ({"experiment": "7", "encoder": "lstm", "rnn": "gru", "layers": 2}, "c3d", "exp7", "Exp 7 (encoder 1024 wide)"),
+        (
+            {"experiment": "7", "encoder": "lstm", "rnn": "gru", "layers": 2},
+            "c3d",
+            "exp7",
+            "Exp 7 (encoder 1024 wide)",
+        ),
         ({"experiment": "4"}, "c3d", "exp4", "Exp 4 (residual)"),
         ({"experiment": "5"}, "c3d", "exp5", "Exp 5 (residual)"),
         ({"experiment": "4", "residual": False}, "c3d", "exp4-no-residual", "Exp 4 (no residual)"),
         ({"residual": True}, "c3d", "baseline-residual", "Baseline (residual)"),
         *(
             ({"experiment": name, "literal": True}, backbone, f"exp{name}-literal", f"Exp {name} (literal)")
-            for name, backbone in (("1", "c3d"), ("2", "s3d"), ("3", "s3d"), ("4", "c3d"), ("5", "c3d"), ("7", "c3d"))
+            for name, backbone in (
+                ("1", "c3d"),
+                ("2", "s3d"),
+                ("3", "s3d"),
+                ("4", "c3d"),
+                ("5", "c3d"),
+                ("7", "c3d"),
+            )
         ),
         (
             {"experiment": "4", "literal": True, "residual": True},
@@ -48,7 +60,12 @@ from aqa_heads.settings.training import LITERAL, TrainingConfig
             "Baseline (literal, standardised)",
         ),
         ({"protocol": "paper"}, "c3d", "baseline-protocol-paper", "Baseline (paper protocol)"),
-        ({"difficulty": "multiply"}, "c3d", "baseline-difficulty-multiply", "Baseline (execution × difficulty)"),
+        (
+            {"difficulty": "multiply"},
+            "c3d",
+            "baseline-difficulty-multiply",
+            "Baseline (execution × difficulty)",
+        ),
         ({"folds": "5", "fold": "2/5", "seed": 1}, "c3d", "baseline-fold-2-5-seed1", "Baseline"),
         ({"experiment": "ridge"}, "s3d", "ridge", "Ridge"),
         ({"experiment": "c3d-svr"}, "s3d", "c3d-svr-on-s3d", "C3D-SVR (on S3D features)"),
@@ -80,9 +97,19 @@ def test_everything_that_differs_from_the_row_shows_in_the_name(options, backbon
 @pytest.mark.parametrize(
     "options, tuned_in, name, label",
     [
-        ({"experiment": "2"}, "exp2-end-to-end", "exp2-on-exp2-end-to-end", "Exp 2 (on S3D features tuned in exp2-end-to-end)"),
+        (
+            {"experiment": "2"},
+            "exp2-end-to-end",
+            "exp2-on-exp2-end-to-end",
+            "Exp 2 (on S3D features tuned in exp2-end-to-end)",
+        ),
         ({"seed": 1}, "X 1", "baseline-on-x-1-seed1", "Baseline (on S3D features tuned in X 1)"),
-        ({"fine_tuning": FineTuning("v")}, "x", "baseline-end-to-end-on-x", "Baseline (end to end, on S3D features tuned in x)"),
+        (
+            {"fine_tuning": FineTuning("v")},
+            "x",
+            "baseline-end-to-end-on-x",
+            "Baseline (end to end, on S3D features tuned in x)",
+        ),
         (
             {"experiment": "2", "fine_tuning": FineTuning("v", weights="runs/y")},
             "x",
@@ -90,7 +117,7 @@ def test_everything_that_differs_from_the_row_shows_in_the_name(options, backbon
             "Exp 2 (end to end, from y)",
         ),
     ],
-)  # fmt: skip
+)
 def test_the_run_that_fine_tuned_the_features_shows_in_the_name(options, tuned_in, name, label):
     config = TrainingConfig("tuned.h5", **options)
     assert (config.run_name("s3d", tuned_in), config.run_label("s3d", tuned_in)) == (name, label)
@@ -99,7 +126,9 @@ def test_the_run_that_fine_tuned_the_features_shows_in_the_name(options, tuned_i
 
 def test_seed_and_fold_of_the_fine_tuning_are_not_taken_for_those_of_the_heads():
     names = {
-        TrainingConfig("tuned.h5", "2", seed=seed, folds=2 if fold else None, fold=fold).run_name("s3d", tuned_in)
+        TrainingConfig("tuned.h5", "2", seed=seed, folds=2 if fold else None, fold=fold).run_name(
+            "s3d", tuned_in
+        )
         for seed in (0, 1)
         for fold in (None, "1/2")
         for tuned_in in ("exp2", "exp2-seed1", "exp2-fold-1-2", "exp2-fold-1-2-seed1")
@@ -164,9 +193,15 @@ def test_literal_widths_are_the_originals():
     assert TrainingConfig("", "7", literal=True, encoder_hidden=512).encoder_hidden == 512
     for name in ("2", "3"):
         literal = TrainingConfig("", name, literal=True)
-        assert (literal.projection("s3d"), literal.projection("c3d"), TrainingConfig("", name).projection("s3d")) == (
-            8192, None, None,
-        )  # fmt: skip
+        assert (
+            literal.projection("s3d"),
+            literal.projection("c3d"),
+            TrainingConfig("", name).projection("s3d"),
+        ) == (
+            8192,
+            None,
+            None,
+        )
     assert TrainingConfig("", "1", literal=True).projection("s3d") is None
 
 
@@ -183,17 +218,23 @@ def test_what_is_asked_is_plain_json():
         {"vocabulary": Path("vocab.json"), "folds": "3", "fold": "1/3"},
     ):
         asked = TrainingConfig("feats.h5", **options).asked()
-        assert json.loads(json.dumps(asked)) == asked and asked["experiment"] == options.get("experiment", "baseline")
+        assert json.loads(json.dumps(asked)) == asked and asked["experiment"] == options.get(
+            "experiment", "baseline"
+        )
     assert asked["folds"] == 3 and asked["vocabulary"] == "vocab.json"
 
 
 def test_package_and_settings_import_without_the_heavy_libraries():
     code = (
-        "import sys, aqa_heads, aqa_heads.runs.format; aqa_heads.TrainingConfig, aqa_heads.EXPERIMENTS, aqa_heads.read_run;"
-        "print([name for name in ('torch', 'scipy', 'numpy', 'h5py', 'av', 'torchvision') if name in sys.modules])"
+        "import sys, aqa_heads, aqa_heads.runs.format; aqa_heads.TrainingConfig, aqa_heads.EXPERIMENTS,"
+        " aqa_heads.read_run;print([name for name in ('torch', 'scipy', 'numpy', 'h5py', 'av', 'torchvision')"
+        " if name in sys.modules])"
     )
     assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
     )
 
 

@@ -14,7 +14,8 @@ def best(request, tmp_path, monkeypatch):
 
 def module(seed):
     torch.manual_seed(seed)
-    convolution = nn.Conv3d(2, 3, 3).to(memory_format=torch.channels_last_3d)  # as in a backbone that is trained
+    # as in a backbone that is trained
+    convolution = nn.Conv3d(2, 3, 3).to(memory_format=torch.channels_last_3d)
     return nn.ModuleDict({"encoder": nn.LSTM(3, 4, 2), "norm": nn.BatchNorm1d(4), "convolution": convolution})
 
 

@@ -54,7 +54,9 @@ def test_missing_marks_hash_alike(tmp_path):
     def change(index, sample):
         return replace(sample, judges=(float("nan"), 5.0))
 
-    first, second = (hash_of(write_synthetic_cache(tmp_path / name, change=change)) for name in ("a.h5", "b.h5"))
+    first, second = (
+        hash_of(write_synthetic_cache(tmp_path / name, change=change)) for name in ("a.h5", "b.h5")
+    )
     assert first == second
 
 
@@ -86,7 +88,8 @@ def test_the_audit_is_of_the_split_that_was_used(tmp_path):
 def test_the_unigram_loss_is_of_the_training_captions(tmp_path):
     run = run_on(write_synthetic_cache(tmp_path / "feats.h5"), tasks=("caption",))
     captions = {
-        split: [row["caption"] for row in run.predictions if row["split"] == split] for split in ("train", "test")
+        split: [row["caption"] for row in run.predictions if row["split"] == split]
+        for split in ("train", "test")
     }
     expected = unigram_loss(captions["train"], captions["test"], Vocabulary.of(captions["train"]))
     assert run.summary["unigram_loss"] == pytest.approx(expected)
@@ -100,14 +103,19 @@ def test_the_papers_vocabulary_is_used_on_request(tmp_path):
     )
     path = write_synthetic_cache(tmp_path / "feats.h5")
     run = run_on(path, tasks=("caption",), vocabulary=tmp_path / "vocab.json")
-    assert run.vocabulary.words == [*words, "<unk>"] and run.config["vocabulary"] == str(tmp_path / "vocab.json")
+    assert run.vocabulary.words == [*words, "<unk>"] and run.config["vocabulary"] == str(
+        tmp_path / "vocab.json"
+    )
     assert any("words of test captions may be among them" in note for note in run.config["notes"])
     run.load_model()
 
 
 def test_encoders_without_weights_have_no_table_of_them(tmp_path):
     run = run_on(write_synthetic_cache(tmp_path / "feats.h5"), encoder="gru")
-    assert not (run.folder / "contributions.csv").exists() and not (run.folder / "caption_attention.csv").exists()
+    assert (
+        not (run.folder / "contributions.csv").exists()
+        and not (run.folder / "caption_attention.csv").exists()
+    )
 
 
 @pytest.mark.parametrize("test", [6, 0])
@@ -125,7 +133,9 @@ def test_the_weights_of_the_clips_of_every_sample_sum_to_one(tmp_path, test):
 
 def test_the_state_of_the_source_is_known_or_said_to_be_unknown(tmp_path, monkeypatch):
     def git(*arguments):
-        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *arguments], check=True)
+        subprocess.run(
+            ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *arguments], check=True
+        )
 
     monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
     (tmp_path / "records.py").write_text("")
@@ -156,11 +166,14 @@ def test_where_the_features_come_from_is_recorded_without_the_samples(tmp_path):
     tuned = tuned_on(0, 1, 2, chosen=(3,), origin="random (seed 0)")
     run = run_on(write_synthetic_cache(tmp_path / "tuned.h5", weights="exp2", tuned=tuned))
     assert run.config["features"]["tuned"] == {
-        "started_from": "random (seed 0)", "origin": "random (seed 0)", "trained_on": 3, "chosen_on": 1,
-    }  # fmt: skip
+        "started_from": "random (seed 0)",
+        "origin": "random (seed 0)",
+        "trained_on": 3,
+        "chosen_on": 1,
+    }
     assert run.config["features"]["weights_random"]
     assert (
-        "the backbone of tuned.h5 was fine-tuned in exp2 on 3 samples, an epoch of it chosen on 1; it began with random weights "
-        "(random (seed 0))"
-    ) in run.config["notes"]
+        "the backbone of tuned.h5 was fine-tuned in exp2 on 3 samples, an epoch of it chosen on 1; it began"
+        " with random weights (random (seed 0))" in run.config["notes"]
+    )
     assert not any("was made with random weights" in note for note in run.config["notes"])

@@ -33,8 +33,17 @@ def small():
 @pytest.fixture
 def config(tmp_path):
     path = write_synthetic_cache(tmp_path / "feats.h5")
-    return TrainingConfig(path, "7", epochs=2, dropout=0.5, tasks=("score", "classes"), out=tmp_path / "runs", device="cpu", meteor=False,
-                          ridge_start=False)  # fmt: skip
+    return TrainingConfig(
+        path,
+        "7",
+        epochs=2,
+        dropout=0.5,
+        tasks=("score", "classes"),
+        out=tmp_path / "runs",
+        device="cpu",
+        meteor=False,
+        ridge_start=False,
+    )
 
 
 def prepared(config):
@@ -43,10 +52,18 @@ def prepared(config):
         data = read_training_data(cache, config)
     torch.manual_seed(config.seed)
     record = {
-        "features": {"dim": 8}, "classes": data.class_names, "score_scale": 15.0, "score_centre": 60.0, "projection": None,
-        "head": "fc6", "direct": False,
-    }  # fmt: skip
-    return AqaModel.from_config(config.asked() | config.architecture | record, len(data.vocabulary or ())), data
+        "features": {"dim": 8},
+        "classes": data.class_names,
+        "score_scale": 15.0,
+        "score_centre": 60.0,
+        "projection": None,
+        "head": "fc6",
+        "direct": False,
+    }
+    return (
+        AqaModel.from_config(config.asked() | config.architecture | record, len(data.vocabulary or ())),
+        data,
+    )
 
 
 def fitted(config, tmp_path, **options):
@@ -65,9 +82,13 @@ def test_order_and_dropout_follow_from_seed_epoch_and_part(config, monkeypatch):
 
     monkeypatch.setattr(fitting, "_LOSSES", dict.fromkeys(fitting._LOSSES, record))
     for seed, epoch, name in (
-        (0, 1, "assessment"), (0, 1, "assessment"), (0, 2, "assessment"), (1, 1, "assessment"), (2**32, 1, "assessment"),
+        (0, 1, "assessment"),
+        (0, 1, "assessment"),
+        (0, 2, "assessment"),
+        (1, 1, "assessment"),
+        (2**32, 1, "assessment"),
         (0, 1, "captioner"),
-    ):  # fmt: skip
+    ):
         seen.append([])
         torch.rand(3)  # what was drawn before makes no difference
         part = Part(name, nn.Module(), [], None)
@@ -85,13 +106,21 @@ def test_one_step_changes_every_parameter(config, tmp_path, monkeypatch, encoder
     if encoder == "frugal":
         monkeypatch.setattr("aqa_heads.networks.model.FRUGAL_HIDDEN", 1)
     config = replace(
-        config, experiment="1", encoder="lstm" if encoder == "frugal" else encoder, encoder_hidden=16, encoder_layers=2,
-        tasks=TASKS, epochs=1, protocol="paper", weight_decay=0.0,
-    )  # fmt: skip
+        config,
+        experiment="1",
+        encoder="lstm" if encoder == "frugal" else encoder,
+        encoder_hidden=16,
+        encoder_layers=2,
+        tasks=TASKS,
+        epochs=1,
+        protocol="paper",
+        weight_decay=0.0,
+    )
     before = dict(prepared(config)[0].named_parameters())
     model, *_ = fitted(config, tmp_path)
     unchanged = [name for name, weight in model.named_parameters() if torch.equal(weight, before[name])]
-    # The attention encoder begins as the average: what its weights over clips are made of waits for the second step.
+    # The attention encoder begins as the average: what its weights over clips are made of waits for the
+    # second step.
     waiting = [f"encoder.{layer}.{kind}" for layer in ("content", "gate") for kind in ("weight", "bias")]
     assert unchanged == (waiting if encoder == "attention" else [])
 
@@ -110,7 +139,9 @@ def test_epoch_losses_are_means_over_all_samples_also_with_a_smaller_last_batch(
     assert means["train_class_loss"] == pytest.approx(sum(whole.classes.values()).item(), rel=1e-5)
     assert means["train_caption_loss"] == pytest.approx(whole.caption.item(), rel=1e-5)
     words = sum(len(caption) - 1 for caption in data.train.captions)
-    assert means["train_caption_loss_per_token"] == pytest.approx(whole.caption.item() * total / words, rel=1e-5)
+    assert means["train_caption_loss_per_token"] == pytest.approx(
+        whole.caption.item() * total / words, rel=1e-5
+    )
 
 
 def test_a_part_keeps_its_best_and_stops_when_patience_ends(tmp_path):
@@ -121,9 +152,12 @@ def test_a_part_keeps_its_best_and_stops_when_patience_ends(tmp_path):
         layer.weight.data.fill_(epoch)
         part.judge(epoch, value, patience=3)
         stopped.append(part.stopped)
-    # Only what is better counts: 0.3 in epoch 4 does not, so patience ends three epochs after the second. Nothing was
-    # measured in epoch 3.
-    assert stopped == [False] * 4 + [True, False, False, False, True] and (part.best_value, part.best_epoch) == (0.4, 6)
+    # Only what is better counts: 0.3 in epoch 4 does not, so patience ends three epochs after the second.
+    # Nothing was measured in epoch 3.
+    assert stopped == [False] * 4 + [True, False, False, False, True] and (
+        part.best_value,
+        part.best_epoch,
+    ) == (0.4, 6)
     part.best.put_back(layer)
     assert layer.weight.item() == 6
 
@@ -133,7 +167,8 @@ def test_what_a_part_is_chosen_by():
     assert value_of("assessment", row) == value_of("model", row) == 0.5
     assert value_of("captioner", row) == -3.0
     assert value_of("assessment", row | {"val_spearman": None}) == 0.9
-    # Constant predictions rank nothing: no reason to keep these weights, and none to look at the classes instead.
+    # Constant predictions rank nothing: no reason to keep these weights, and none to look at the classes
+    # instead.
     assert value_of("assessment", row | {"val_spearman": math.nan}) is None
     assert value_of("captioner", row | {"val_caption_loss_per_token": None}) is None
 
@@ -143,9 +178,12 @@ def test_the_loss_is_the_sum_of_its_parts_also_of_one_that_has_stopped():
     losses = {"train_caption_loss": 50.0, "train_caption_loss_per_token": 5.0}
     captioner = Part("captioner", None, [], None, stopped=True, losses=losses)
     assert losses_of([assessment, captioner]) == {
-        "train_loss": 3.5, "train_score_loss": 2.0, "train_class_loss": 1.0, "train_caption_loss": None,
+        "train_loss": 3.5,
+        "train_score_loss": 2.0,
+        "train_class_loss": 1.0,
+        "train_caption_loss": None,
         "train_caption_loss_per_token": None,
-    }  # fmt: skip
+    }
     assessment.losses["train_score_loss"] = math.inf
     with pytest.raises(FloatingPointError):
         losses_of([assessment, captioner])
@@ -203,14 +241,24 @@ def test_parts_that_stop_take_no_more_steps_and_the_run_ends_with_the_last(confi
     assert all(np.isfinite(epoch.train_loss) for epoch in epochs)
 
 
-def test_the_captioner_has_a_learning_rate_of_its_own_where_it_is_trained_apart(config, tmp_path, monkeypatch):
+def test_the_captioner_has_a_learning_rate_of_its_own_where_it_is_trained_apart(
+    config, tmp_path, monkeypatch
+):
     config = replace(
         config, experiment="1", tasks=TASKS, epochs=1, protocol="paper", caption_lr=1e-30, weight_decay=0.0
     )
     before = prepared(config)[0].state_dict()
     model, *_ = fitted(config, tmp_path)
-    moved = {name.split(".")[0] for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])}
+    moved = {
+        name.split(".")[0]
+        for name, weight in model.state_dict().items()
+        if not torch.equal(weight, before[name])
+    }
     assert moved == {"heads"}
     model, *_ = fitted(replace(config, lr=1e-30, caption_lr=1e-4), tmp_path)
-    moved = {name.split(".")[0] for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])}
+    moved = {
+        name.split(".")[0]
+        for name, weight in model.state_dict().items()
+        if not torch.equal(weight, before[name])
+    }
     assert moved == {"captioner"}

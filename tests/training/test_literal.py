@@ -1,4 +1,6 @@
-"""`--literal`: each row of Table 1 equals the original's equations, written out here one sample, clip and word at a time."""
+"""`--literal`: each row of Table 1 equals the original's equations, written out here one sample, clip and
+word at a time.
+"""
 
 import pytest
 import torch
@@ -24,11 +26,20 @@ def literal(request, monkeypatch):
     monkeypatch.setattr("aqa_heads.settings.training.LITERAL_S3D_DIM", 11)
     config = TrainingConfig("feats.h5", request.param, literal=True)
     record = {
-        "tasks": config.tasks, "classes": CLASSES, "score_scale": config.score_scale, "score_centre": 0.0, "head": "fc6",
-        "residual": config.residual, "encoder_hidden": config.encoder_hidden, "encoder_layers": config.encoder_layers,
-        "projection": config.projection(config.row.backbone), "dropout": config.dropout, "direct": config.ridge_start, "features": {"dim": DIM},
+        "tasks": config.tasks,
+        "classes": CLASSES,
+        "score_scale": config.score_scale,
+        "score_centre": 0.0,
+        "head": "fc6",
+        "residual": config.residual,
+        "encoder_hidden": config.encoder_hidden,
+        "encoder_layers": config.encoder_layers,
+        "projection": config.projection(config.row.backbone),
+        "dropout": config.dropout,
+        "direct": config.ridge_start,
+        "features": {"dim": DIM},
         **config.architecture,
-    }  # fmt: skip
+    }
     with small_models():
         torch.manual_seed(3)
         # Without dropout: the original's falls on other places.
@@ -37,7 +48,11 @@ def literal(request, monkeypatch):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape) * 0.4)
-    return config, model, {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}
+    return (
+        config,
+        model,
+        {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()},
+    )
 
 
 def gru_cell(seen, state, w_ih, w_hh, b_ih, b_hh):
@@ -75,7 +90,9 @@ class Stack:
 
 
 def original_loss(config, weights, samples):
-    """The loss of Parmar & Morris 2019 and of the paper's variants for samples of (clips, score, classes, caption)."""
+    """The loss of Parmar & Morris 2019 and of the paper's variants for samples of (clips, score, classes,
+    caption).
+    """
     row = config.row
 
     def linear(name, value):
@@ -100,7 +117,9 @@ def original_loss(config, weights, samples):
             entropy[name].append(-F.log_softmax(linear(f"heads.classes.{place}", shared), 0)[number])
 
         watch = linear if row.attention == "linear" else (lambda _, value: value)
-        first, second = (Stack(weights, f"captioner.{name}.rnns.0", row.rnn, row.layers) for name in ("rnn1", "rnn2"))
+        first, second = (
+            Stack(weights, f"captioner.{name}.rnns.0", row.rnn, row.layers) for name in ("rnn1", "rnn2")
+        )
         embedding = weights["captioner.embedding.weight"]
         for clip in clips:
             second(torch.cat([first(watch("captioner.projection", clip)), torch.zeros(embedding.shape[1])]))
@@ -109,7 +128,12 @@ def original_loss(config, weights, samples):
             spoken = second(torch.cat([seen, embedding[heard]]))
             told.append(-F.log_softmax(linear("captioner.output", spoken), 0)[said])
     n = len(samples)
-    return sum(squared) / n + sum(absolute) / n + sum(sum(own) / n for own in entropy.values()) + 0.01 * sum(told) / n
+    return (
+        sum(squared) / n
+        + sum(absolute) / n
+        + sum(sum(own) / n for own in entropy.values())
+        + 0.01 * sum(told) / n
+    )
 
 
 def test_a_row_equals_the_originals_equations_with_all_gradients(literal):
@@ -122,31 +146,61 @@ def test_a_row_equals_the_originals_equations_with_all_gradients(literal):
     everyone = torch.arange(len(COUNTS))
     steps = max(map(len, CAPTIONS)) - 1
     heard = torch.tensor([[*caption[:-1], *[0] * (steps + 1 - len(caption))] for caption in CAPTIONS])
-    positions = [row * steps + place for row, caption in enumerate(CAPTIONS) for place in range(len(caption) - 1)]
+    positions = [
+        row * steps + place for row, caption in enumerate(CAPTIONS) for place in range(len(caption) - 1)
+    ]
     following = [word for caption in CAPTIONS for word in caption[1:]]
-    batch = Batch(features, count, SCORES, everyone, classes, dict.fromkeys(classes, everyone), heard,
-                  torch.tensor(following), torch.tensor(positions), len(CAPTIONS))  # fmt: skip
+    batch = Batch(
+        features,
+        count,
+        SCORES,
+        everyone,
+        classes,
+        dict.fromkeys(classes, everyone),
+        heard,
+        torch.tensor(following),
+        torch.tensor(positions),
+        len(CAPTIONS),
+    )
 
     mine = multitask_loss(model, batch).total
-    theirs = original_loss(config, weights, [
-        (list(sample[:n]), score, {name: int(column[place]) for name, column in classes.items()}, caption)
-        for place, (sample, n, score, caption) in enumerate(zip(features, COUNTS, SCORES, CAPTIONS, strict=True))
-    ])  # fmt: skip
+    theirs = original_loss(
+        config,
+        weights,
+        [
+            (list(sample[:n]), score, {name: int(column[place]) for name, column in classes.items()}, caption)
+            for place, (sample, n, score, caption) in enumerate(
+                zip(features, COUNTS, SCORES, CAPTIONS, strict=True)
+            )
+        ],
+    )
     torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
     mine.backward()
     theirs.backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(
-            parameter.grad, weights[name].grad, atol=1e-5, rtol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+            parameter.grad,
+            weights[name].grad,
+            atol=1e-5,
+            rtol=1e-5,
+            msg=lambda text, name=name: f"{name}: {text}",
         )
 
 
 def test_literal_is_the_originals_settings():
     config = TrainingConfig("feats.h5", "7", literal=True)
     assert {name: getattr(config, name) for name in LITERAL} == {
-        "batch_size": 3, "lr": 1e-4, "caption_lr": 1e-4, "weight_decay": 0.0, "dropout": 0.0, "standardise": False, "centre": False,
-        "score_scale": 17.0, "residual": False, "ridge_start": False,
-    }  # fmt: skip
+        "batch_size": 3,
+        "lr": 1e-4,
+        "caption_lr": 1e-4,
+        "weight_decay": 0.0,
+        "dropout": 0.0,
+        "standardise": False,
+        "centre": False,
+        "score_scale": 17.0,
+        "residual": False,
+        "ridge_start": False,
+    }
     assert (config.encoder_hidden, config.encoder_layers) == (8192, 2)
     assert TrainingConfig("feats.h5", "2", literal=True).projection("s3d") == 8192
     assert TrainingConfig("feats.h5", "2").projection("s3d") is None

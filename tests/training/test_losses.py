@@ -10,7 +10,13 @@ from synthetic_cache import POSITIONS, small_models
 
 from aqa_heads.data.training_data import NO_CLASS, Split
 from aqa_heads.networks.model import AqaModel, Output
-from aqa_heads.training.losses import CAPTION_WEIGHT, assessment_loss, captioner_loss, multitask_loss, score_loss
+from aqa_heads.training.losses import (
+    CAPTION_WEIGHT,
+    assessment_loss,
+    captioner_loss,
+    multitask_loss,
+    score_loss,
+)
 
 
 def test_score_loss_is_mse_plus_l1():
@@ -32,7 +38,9 @@ class Fixed(torch.nn.Module):
 
     def forward(self, features, count):
         position = torch.tensor([[math.log(2), 0.0, 0.0]]).expand(len(count), 3)
-        return Output(torch.full((len(count),), 1.5), {"position": position, "twists": torch.zeros(len(count), 2)})
+        return Output(
+            torch.full((len(count),), 1.5), {"position": position, "twists": torch.zeros(len(count), 2)}
+        )
 
     def caption_loss(self, features, count, heard, following, positions):
         assert len(following) == len(positions)
@@ -67,7 +75,9 @@ def test_multitask_loss_worked_by_hand():
 def test_the_parts_are_the_whole():
     split = make_split([30.0, 10.0, 20.0], [0, 1, 0], [0, 1, 1], [[1, 3, 0], [1, 4, 5, 6, 0], [1, 3, 0]])
     batch = split.batch([0, 1, 2])
-    whole, assessed, spoken = (loss(Fixed(), batch) for loss in (multitask_loss, assessment_loss, captioner_loss))
+    whole, assessed, spoken = (
+        loss(Fixed(), batch) for loss in (multitask_loss, assessment_loss, captioner_loss)
+    )
     assert assessed.caption is None and spoken.score is None and spoken.classes == {}
     assert whole.total.item() == pytest.approx((assessed.total + spoken.total).item())
     silent = Fixed()
@@ -98,7 +108,9 @@ def test_a_task_without_any_label_in_the_batch_is_no_part_of_it():
 def test_padding_of_captions_changes_neither_loss_nor_gradient(padded_words):
     torch.manual_seed(0)
     with small_models():
-        model = AqaModel(4, tasks=("caption",), classes={"position": POSITIONS}, words=8, score_scale=1.0).eval()
+        model = AqaModel(
+            4, tasks=("caption",), classes={"position": POSITIONS}, words=8, score_scale=1.0
+        ).eval()
     split = make_split([0.0] * 3, [0] * 3, [0] * 3, [[1, 3, 0], [1, 4, 5, 6, 0], [1, 3, 0]])
     split = replace(split, views=Clips(torch.randn(3, 2, 4)))
     alone = sum(multitask_loss(model, split.batch([index])).caption for index in range(3)) / 3
@@ -109,7 +121,9 @@ def test_padding_of_captions_changes_neither_loss_nor_gradient(padded_words):
     if padded_words:
         steps = batch.heard.shape[1]
         positions = batch.positions // steps * (steps + padded_words) + batch.positions % steps
-        batch = replace(batch, heard=torch.nn.functional.pad(batch.heard, (0, padded_words)), positions=positions)
+        batch = replace(
+            batch, heard=torch.nn.functional.pad(batch.heard, (0, padded_words)), positions=positions
+        )
     together = multitask_loss(model, batch).caption
     together.backward()
     torch.testing.assert_close(together, alone)

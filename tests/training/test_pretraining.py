@@ -12,7 +12,10 @@ def clips():
     """Samples of one to six clips on a plane: each can be said from a few numbers."""
     generator = torch.Generator().manual_seed(0)
     plane = torch.randn(2, 6, generator=generator)
-    return [torch.randn(1, 2, generator=generator).repeat(number, 1) @ plane for number in (1, 4, 6, 2, 5, 3, 1, 6)]
+    return [
+        torch.randn(1, 2, generator=generator).repeat(number, 1) @ plane
+        for number in (1, 4, 6, 2, 5, 3, 1, 6)
+    ]
 
 
 def made(kind):

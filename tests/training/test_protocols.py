@@ -32,9 +32,18 @@ def config(patched, tmp_path_factory):
     folder = tmp_path_factory.mktemp("protocols")
     path = write_synthetic_cache(folder / "feats.h5", 20, 12)
     return TrainingConfig(
-        path, "1", epochs=12, lr=3e-3, batch_size=4, dropout=0.5, ridge_start=False, patience=100, out=folder / "runs",
-        device="cpu", meteor=False,
-    )  # fmt: skip
+        path,
+        "1",
+        epochs=12,
+        lr=3e-3,
+        batch_size=4,
+        dropout=0.5,
+        ridge_start=False,
+        patience=100,
+        out=folder / "runs",
+        device="cpu",
+        meteor=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +75,10 @@ def test_the_reported_epoch_is_the_best_of_the_validation_samples(honest):
         "metric": "validation Spearman",
         "value": max(rho),
     }
-    assert (chosen["captioner"]["epoch"], chosen["captioner"]["value"]) == (1 + int(np.argmin(loss)), -min(loss))
+    assert (chosen["captioner"]["epoch"], chosen["captioner"]["value"]) == (
+        1 + int(np.argmin(loss)),
+        -min(loss),
+    )
     assert len({chosen["assessment"]["epoch"], chosen["captioner"]["epoch"], len(honest.epochs)}) > 1
     assert chosen["assessment"]["epoch"] < len(honest.epochs)
 
@@ -101,7 +113,9 @@ def test_the_reported_weights_are_those_of_the_reported_epoch(config, honest, pa
 def spy_on_batches(monkeypatch, config):
     """Which samples go through the model, by whether it is training: known by their first value."""
     with FeatureCache(config.features) as cache:
-        known = {float(cache.features(index)[0, 0]): cache.samples[index].sample_id for index in range(len(cache))}
+        known = {
+            float(cache.features(index)[0, 0]): cache.samples[index].sample_id for index in range(len(cache))
+        }
     seen = {True: [], False: []}
     look = AqaModel.seen
 
@@ -125,7 +139,10 @@ def test_who_validates_or_is_tested_is_in_no_training_batch(config, monkeypatch,
     assert trained == ids(run, "train") and not trained & (ids(run, "val") | ids(run, "test"))
     assert (len(ids(run, "train")), len(ids(run, "val")), len(ids(run, "test"))) == (15, 5, 12)
     # Whole groups validate.
-    groups = {split: {row["group"] for row in run.predictions if row["split"] == split} for split in ("train", "val")}
+    groups = {
+        split: {row["group"] for row in run.predictions if row["split"] == split}
+        for split in ("train", "val")
+    }
     assert not groups["train"] & groups["val"]
     assert run.config["validation"] == {
         "share": 0.2,
@@ -157,7 +174,9 @@ def test_statistics_are_of_the_training_samples_alone(config, honest):
     scores = [float(row["final_score"]) for row in honest.predictions if row["split"] == "train"]
     assert honest.config["score_scale"] == pytest.approx(np.std(scores), rel=1e-6)
     assert honest.config["score_centre"] == pytest.approx(np.mean(scores), rel=1e-6)
-    spoken = {word for row in honest.predictions if row["split"] == "train" for word in row["caption"].split()}
+    spoken = {
+        word for row in honest.predictions if row["split"] == "train" for word in row["caption"].split()
+    }
     assert set(honest.vocabulary.words) == spoken | {"<eos>", "<sos>", "<unk>"}
 
 
@@ -168,13 +187,20 @@ def test_the_labels_of_the_test_samples_change_nothing_but_what_is_said_of_them(
         if sample.split != "test":
             return sample
         return replace(
-            sample, final_score=float(rng.uniform(-1e6, 1e6)), difficulty=99.0, group="nobody", caption="lorem ipsum",
+            sample,
+            final_score=float(rng.uniform(-1e6, 1e6)),
+            difficulty=99.0,
+            group="nobody",
+            caption="lorem ipsum",
             classes={"position": POSITIONS[rng.integers(3)], "twists": "10"},
-        )  # fmt: skip
+        )
 
     path = write_synthetic_cache(tmp_path / "feats.h5", 20, 12, change=nonsense)
     run = train(replace(config, features=path, out=tmp_path))
-    assert same_weights(weights_of(run), weights_of(honest)) and run.summary["chosen"] == honest.summary["chosen"]
+    assert (
+        same_weights(weights_of(run), weights_of(honest))
+        and run.summary["chosen"] == honest.summary["chosen"]
+    )
     mine, theirs = columns(run), columns(honest)
     assert {name: mine[name] for name in mine if name != "seconds"} == {
         name: theirs[name] for name in theirs if name != "seconds"
@@ -228,8 +254,10 @@ def test_the_papers_protocol_reports_the_last_epoch_and_marks_the_best_on_test(c
     assert run.summary["spearman"] == run.epochs[-1].test_spearman
     best = max(run.epochs, key=lambda epoch: epoch.test_spearman)
     assert run.summary["best_test_spearman"] == {
-        "spearman": best.test_spearman, "epoch": best.epoch, "note": "chosen on the test set, not for reporting",
-    }  # fmt: skip
+        "spearman": best.test_spearman,
+        "epoch": best.epoch,
+        "note": "chosen on the test set, not for reporting",
+    }
 
 
 def test_named_validation_samples_validate(config, tmp_path):
@@ -243,7 +271,8 @@ def test_named_validation_samples_validate(config, tmp_path):
     assert any("groups in validation train too" in note for note in run.config["notes"])
     paper = train(replace(config, features=path, epochs=1, tasks=("score",), protocol="paper", out=tmp_path))
     assert not ids(paper, "val") and paper.summary["n_train"] == 17
-    # What has no epochs to choose among leaves them alone too: rows compare that learned from the same samples.
+    # What has no epochs to choose among leaves them alone too: rows compare that learned from the same
+    # samples.
     ridge = train(replace(config, features=path, experiment="ridge", out=tmp_path))
     assert ids(ridge, "val") == {"s01", "s04", "s09"} and ridge.summary["n_train"] == 17
 
@@ -258,21 +287,39 @@ def test_another_seed_holds_out_others(config):
 def test_rows_that_differ_only_in_the_captioner_give_the_same_scores_and_classes(
     config, tmp_path, dropout, patience, ridge_start
 ):
-    """On cached features they share no weight: whenever each captioner stops, the assessment is the same to the bit."""
-    config = replace(config, epochs=5, dropout=dropout, patience=patience, ridge_start=ridge_start, out=tmp_path)
+    """On cached features they share no weight: whenever each captioner stops, the assessment is the same to
+    the bit.
+    """
+    config = replace(
+        config, epochs=5, dropout=dropout, patience=patience, ridge_start=ridge_start, out=tmp_path
+    )
     alone = train(replace(config, experiment="baseline", tasks=("score", "classes")))
     expected, ends = weights_of(alone), set()
     for name in ("baseline", "1", "4", "5", "6"):
-        run = train(TrainingConfig(
-            config.features, name, epochs=5, lr=3e-3, batch_size=4, dropout=dropout, patience=patience, ridge_start=ridge_start,
-            out=tmp_path, device="cpu", meteor=False,
-        ))  # fmt: skip
+        run = train(
+            TrainingConfig(
+                config.features,
+                name,
+                epochs=5,
+                lr=3e-3,
+                batch_size=4,
+                dropout=dropout,
+                patience=patience,
+                ridge_start=ridge_start,
+                out=tmp_path,
+                device="cpu",
+                meteor=False,
+            )
+        )
         ends.add(sum(epoch.train_caption_loss is not None for epoch in run.epochs))
         found = weights_of(run)
         assert all(torch.equal(found[key], weight) for key, weight in expected.items())
         assert run.summary["chosen"]["assessment"] == alone.summary["chosen"]["assessment"]
         for mine, theirs in zip(run.epochs, alone.epochs, strict=False):
-            assert (mine.train_score_loss, mine.val_spearman) == (theirs.train_score_loss, theirs.val_spearman)
+            assert (mine.train_score_loss, mine.val_spearman) == (
+                theirs.train_score_loss,
+                theirs.val_spearman,
+            )
         for mine, theirs in zip(run.predictions, alone.predictions, strict=True):
             for cell in ("predicted_score", "predicted_class_position", "predicted_class_twists"):
                 assert mine[cell] == theirs[cell]

@@ -63,8 +63,8 @@ def test_few_samples_are_fitted_and_it_is_said_how(name, samples):
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_groups_are_held_out_whole(name):
-    # Within a group the features tell the group and its score apart from nothing else: a sample left out alone is
-    # predicted by its neighbours, a group left out is not.
+    # Within a group the features tell the group and its score apart from nothing else: a sample left out
+    # alone is predicted by its neighbours, a group left out is not.
     generator = np.random.default_rng(0)
     groups = [f"event {number // 8}" for number in range(80)]
     centres, levels = generator.normal(size=(10, 60)), generator.normal(0, 10, 10)
@@ -73,7 +73,9 @@ def test_groups_are_held_out_whole(name):
     grouped, single = (
         fit_reference(name, features.astype(np.float32), scores, which, 0) for which in (groups, none(80))
     )
-    strength = [max(found.chosen.get("alpha", 0), 1 / found.chosen.get("C", np.inf)) for found in (grouped, single)]
+    strength = [
+        max(found.chosen.get("alpha", 0), 1 / found.chosen.get("C", np.inf)) for found in (grouped, single)
+    ]
     assert strength[0] > 10 * strength[1]
     assert "whole groups held out" in grouped.note and "group" not in single.note
     two = fit_reference(name, features.astype(np.float32), scores, ["a", "b"] * 40, 0)
@@ -100,7 +102,10 @@ def test_constants_give_the_mean_score(name):
 def test_same_input_gives_the_same_bits(name):
     features, scores = data(30, 40, noise=5)
     first, second = (fit_reference(name, features, scores, none(30), 5) for _ in range(2))
-    assert np.array_equal(first.weights, second.weights) and (first.bias, first.chosen) == (second.bias, second.chosen)
+    assert np.array_equal(first.weights, second.weights) and (first.bias, first.chosen) == (
+        second.bias,
+        second.chosen,
+    )
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -118,4 +123,6 @@ def test_one_sample_is_one_message():
 
 def test_scikit_learn_is_loaded_only_when_it_is_used():
     code = "import sys, aqa_heads.training.references; print('sklearn' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    )

@@ -55,9 +55,17 @@ def path(tmp_path_factory):
 @pytest.fixture
 def config(path, tmp_path):
     return TrainingConfig(
-        path, epochs=8, lr=3e-3, batch_size=4, dropout=0.5, tasks=("score", "classes"), out=tmp_path / "runs", device="cpu", meteor=False,
+        path,
+        epochs=8,
+        lr=3e-3,
+        batch_size=4,
+        dropout=0.5,
+        tasks=("score", "classes"),
+        out=tmp_path / "runs",
+        device="cpu",
+        meteor=False,
         checkpoint_seconds=0,
-    )  # fmt: skip
+    )
 
 
 def interrupted(config, after):
@@ -71,7 +79,9 @@ def hidden(config):
 
 def assert_equal_to_the_bit(mine, theirs):
     mine, theirs = files(mine.folder), files(theirs.folder)
-    assert mine.keys() == theirs.keys() >= {"metrics.csv", "model.safetensors", "predictions.csv", "config.json"}
+    assert (
+        mine.keys() == theirs.keys() >= {"metrics.csv", "model.safetensors", "predictions.csv", "config.json"}
+    )
     for name in theirs:
         assert mine[name] == theirs[name], name
 
@@ -79,26 +89,39 @@ def assert_equal_to_the_bit(mine, theirs):
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(path, tmp_path):
     """kill -9 in the middle, of a run with dropout, views, an LSTM encoder and a captioner."""
     options = {
-        "features": str(path), "experiment": "7", "dropout": 0.5, "epochs": 40, "lr": 3e-3, "patience": 20, "device": "cpu", "threads": 1,
+        "features": str(path),
+        "experiment": "7",
+        "dropout": 0.5,
+        "epochs": 40,
+        "lr": 3e-3,
+        "patience": 20,
+        "device": "cpu",
+        "threads": 1,
         "meteor": False,
-    }  # fmt: skip
+    }
     arguments = json.dumps(options | {"out": str(tmp_path / "killed"), "checkpoint_seconds": 0})
     process = subprocess.Popen(
-        [sys.executable, "-c", PROCESS, arguments], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", PROCESS, arguments],
+        stdout=subprocess.PIPE,
+        text=True,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
-    )  # fmt: skip
+    )
     with process:
         for line in process.stdout:
             if int(line) >= 4:
                 process.kill()
                 break
-    assert process.wait() == -signal.SIGKILL and (tmp_path / "killed" / ".exp7.unfinished" / "checkpoint.pt").exists()
+    assert (
+        process.wait() == -signal.SIGKILL
+        and (tmp_path / "killed" / ".exp7.unfinished" / "checkpoint.pt").exists()
+    )
     assert not (tmp_path / "killed" / "exp7").exists()
     lines, epochs = [], []
     resumed = train(
-        TrainingConfig(**options, out=tmp_path / "killed", resume=True), say=lines.append,
+        TrainingConfig(**options, out=tmp_path / "killed", resume=True),
+        say=lines.append,
         on_epoch=lambda epoch: epochs.append(epoch.epoch),
-    )  # fmt: skip
+    )
     assert 3 <= epochs[0] - 1 < 40 and lines[0] == f"goes on after epoch {epochs[0] - 1}"
     whole = train(TrainingConfig(**options, out=tmp_path / "whole"))
     assert_equal_to_the_bit(resumed, whole)
@@ -133,7 +156,9 @@ def test_interrupted_anywhere_it_goes_on_with_the_same_bits(config, monkeypatch,
     literal = options.get("literal", False)
     if literal:
         monkeypatch.setattr("aqa_heads.settings.training.LITERAL_S3D_DIM", 20)
-        config = replace(config, features=write_synthetic_cache(Path(config.out).parent / "s3d.h5", backbone="s3d"))
+        config = replace(
+            config, features=write_synthetic_cache(Path(config.out).parent / "s3d.h5", backbone="s3d")
+        )
     names = ("features", "epochs", "lr", "dropout", "tasks", "out", "device", "meteor")
     given = {name: getattr(config, name) for name in names}
     config = TrainingConfig(**given | options, batch_size=4, checkpoint_seconds=0)
@@ -176,8 +201,12 @@ def test_what_a_killed_process_left_half_written_is_not_published(config):
     (folder / ".checkpoint.pt.abc.tmp").write_bytes(b"half")
     run = train(replace(config, resume=True))
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "config.json", "metrics.csv", "model.safetensors", "predictions.csv", "summary.json",
-    ]  # fmt: skip
+        "config.json",
+        "metrics.csv",
+        "model.safetensors",
+        "predictions.csv",
+        "summary.json",
+    ]
 
 
 def test_an_interrupted_run_is_neither_begun_again_nor_gone_on_with_in_silence(config):
@@ -216,7 +245,9 @@ def test_interrupted_while_it_replaces_a_run_it_goes_on_with_the_new_one(config)
 def test_another_run_is_not_gone_on_with(config, change, message):
     interrupted(config, 3)
     before = (config.out / ".baseline-tasks-score-classes.unfinished" / "checkpoint.pt").read_bytes()
-    with pytest.raises(RunError, match=f"what was interrupted is another run .{message}.; give the same options"):
+    with pytest.raises(
+        RunError, match=f"what was interrupted is another run .{message}.; give the same options"
+    ):
         train(replace(config, resume=True, **change))
     assert (config.out / ".baseline-tasks-score-classes.unfinished" / "checkpoint.pt").read_bytes() == before
     run = train(replace(config, resume=True))
@@ -244,7 +275,10 @@ def test_other_threads_cost_the_last_bits_and_are_said(config):
     lines = []
     run = train(replace(config, threads=2, resume=True), say=lines.append)
     assert (
-        any("threads was 1, is 2" in line and "the bits of one that was never stopped" in line for line in lines)
+        any(
+            "threads was 1, is 2" in line and "the bits of one that was never stopped" in line
+            for line in lines
+        )
         and len(run.epochs) == 8
     )
 
@@ -254,7 +288,9 @@ def test_a_finished_run_is_given_back_as_it_is(config):
     before = {path: path.stat().st_mtime_ns for path in whole.folder.iterdir()}
     lines, epochs = [], []
     again = train(replace(config, resume=True), say=lines.append, on_epoch=epochs.append)
-    assert again.summary == whole.summary and lines == [f"{whole.folder} is finished already"] and epochs == []
+    assert (
+        again.summary == whole.summary and lines == [f"{whole.folder} is finished already"] and epochs == []
+    )
     assert {path: path.stat().st_mtime_ns for path in whole.folder.iterdir()} == before
 
 
@@ -264,7 +300,9 @@ def test_without_anything_to_go_on_with_it_begins(config):
     assert epochs == list(range(1, 9))
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * 5000])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * 5000]
+)
 def test_a_damaged_checkpoint_is_one_message(config, damage):
     interrupted(config, 3)
     path = config.out / ".baseline-tasks-score-classes.unfinished" / "checkpoint.pt"
@@ -319,7 +357,9 @@ def test_too_little_memory_costs_no_checkpoint(config, monkeypatch):
     assert epochs[0] == 3
 
 
-def test_checkpoints_are_as_far_apart_as_asked_and_take_no_more_than_a_share_of_the_time(tmp_path, monkeypatch):
+def test_checkpoints_are_as_far_apart_as_asked_and_take_no_more_than_a_share_of_the_time(
+    tmp_path, monkeypatch
+):
     now, taken = [0.0], []
     monkeypatch.setattr(run_folder.time, "monotonic", lambda: now[0])
 

@@ -33,7 +33,9 @@ def path(tmp_path):
 
 @pytest.fixture
 def config(path, tmp_path):
-    return TrainingConfig(path, epochs=2, tasks=("score", "classes"), out=tmp_path / "runs", device="cpu", meteor=False)
+    return TrainingConfig(
+        path, epochs=2, tasks=("score", "classes"), out=tmp_path / "runs", device="cpu", meteor=False
+    )
 
 
 def weights_of(run):
@@ -56,9 +58,19 @@ def numbers(run, column, split="test"):
 def test_training_overfits_a_few_samples(tmp_path, experiment):
     path = write_synthetic_cache(tmp_path / "feats.h5", train=4, test=2)
     config = TrainingConfig(
-        path, experiment, epochs=100, lr=1e-2, caption_lr=1e-2, batch_size=4, encoder_hidden=64, protocol="paper",
-        ridge_start=False, out=tmp_path, device="cpu", meteor=False,
-    )  # fmt: skip
+        path,
+        experiment,
+        epochs=100,
+        lr=1e-2,
+        caption_lr=1e-2,
+        batch_size=4,
+        encoder_hidden=64,
+        protocol="paper",
+        ridge_start=False,
+        out=tmp_path,
+        device="cpu",
+        meteor=False,
+    )
     run = train(config)
     first, last = run.epochs[0], run.epochs[-1]
     assert last.train_score_loss < 0.1 * first.train_score_loss
@@ -111,7 +123,10 @@ def test_copies_of_the_plain_view_change_no_bit_and_other_views_do(config):
         assert same_weights(weights[name], weights["one"])
         assert runs[name].predictions == runs["one"].predictions
     assert losses["others"] != losses["one"] and runs["others"].predictions != runs["one"].predictions
-    assert runs["others"].config["views"] == "all" and runs["others"].config["features"]["views"] == ["plain", "flip"]
+    assert runs["others"].config["views"] == "all" and runs["others"].config["features"]["views"] == [
+        "plain",
+        "flip",
+    ]
     for name in ("standardiser.mean", "standardiser.scale"):
         assert torch.equal(weights["others"][name], weights["one"][name])
 
@@ -120,7 +135,9 @@ def test_views_are_drawn_anew_in_every_epoch_and_never_evaluated(config, monkeyp
     write_synthetic_cache(config.features, views={"flip": lambda index, plain: -plain})
     with FeatureCache(config.features) as cache:
         # What the model is given tells which sample and view it is.
-        known = {float(cache.features(index, view)[0, 0]): (index, view) for index in range(18) for view in (0, 1)}
+        known = {
+            float(cache.features(index, view)[0, 0]): (index, view) for index in range(18) for view in (0, 1)
+        }
     seen = {True: [], False: []}
     look = AqaModel.seen
 
@@ -134,7 +151,17 @@ def test_views_are_drawn_anew_in_every_epoch_and_never_evaluated(config, monkeyp
     runs = []
     for seed in (0, 0, 1):
         seen[True].clear()
-        train(replace(config, epochs=4, batch_size=12, seed=seed, overwrite=True, protocol="paper", ridge_start=False))
+        train(
+            replace(
+                config,
+                epochs=4,
+                batch_size=12,
+                seed=seed,
+                overwrite=True,
+                protocol="paper",
+                ridge_start=False,
+            )
+        )
         runs.append(list(seen[True]))
     assert runs[0] == runs[1] != runs[2]
     assert len(runs[0]) == 4 and len(set(runs[0])) > 1 and 0 < sum(map(sum, runs[0])) < 48
@@ -181,7 +208,9 @@ def test_features_larger_than_memory_give_the_same_bits(config, monkeypatch):
 def test_any_subset_of_tasks_trains_and_leaves_the_rest_empty(config, tasks, protocol):
     run = train(replace(config, tasks=tasks, epochs=1, protocol=protocol))
     suffix = "" if protocol == "honest" else "-protocol-paper"
-    assert run.config["tasks"] == list(tasks) and run.folder.name == "baseline-tasks-" + "-".join(tasks) + suffix
+    assert (
+        run.config["tasks"] == list(tasks) and run.folder.name == "baseline-tasks-" + "-".join(tasks) + suffix
+    )
     epoch, looked_at = run.epochs[0], "val" if protocol == "honest" else "test"
     filled = {name for name, value in vars(epoch).items() if value is not None}
     expected = {"epoch", "train_loss", "seconds"}
@@ -195,12 +224,21 @@ def test_any_subset_of_tasks_trains_and_leaves_the_rest_empty(config, tasks, pro
     assert filled == expected
     assert (run.summary["relative_l2"] is not None) == ("score" in tasks)
     assert set(run.summary["class_accuracy"]) == ({"position", "twists"} if "classes" in tasks else set())
-    assert (run.summary["captions"] is not None) == (run.summary["unigram_loss"] is not None) == ("caption" in tasks)
-    chosen = {} if protocol == "paper" else {name: part["metric"] for name, part in run.summary["chosen"].items()}
+    assert (
+        (run.summary["captions"] is not None)
+        == (run.summary["unigram_loss"] is not None)
+        == ("caption" in tasks)
+    )
+    chosen = (
+        {} if protocol == "paper" else {name: part["metric"] for name, part in run.summary["chosen"].items()}
+    )
     assert chosen.get("assessment") == (
-        None if protocol == "paper" or tasks == ("caption",)
-        else "validation Spearman" if "score" in tasks else "validation class accuracy"
-    )  # fmt: skip
+        None
+        if protocol == "paper" or tasks == ("caption",)
+        else "validation Spearman"
+        if "score" in tasks
+        else "validation class accuracy"
+    )
     row = run.predictions[-1]
     assert bool(row["predicted_score"]) == ("score" in tasks)
     assert ("predicted_class_position" in row) == ("classes" in tasks)
@@ -209,13 +247,17 @@ def test_any_subset_of_tasks_trains_and_leaves_the_rest_empty(config, tasks, pro
 
 def test_partly_missing_labels_train_and_are_not_tested(tmp_path):
     def change(index, sample):
-        empty = ({"final_score": None}, {"classes": {}}, {"caption": None}, {"difficulty": None}, {})[index % 5]
+        empty = ({"final_score": None}, {"classes": {}}, {"caption": None}, {"difficulty": None}, {})[
+            index % 5
+        ]
         return replace(sample, **empty)
 
     path = write_synthetic_cache(tmp_path / "feats.h5", 20, 10, change=change)
     for protocol in ("honest", "paper"):
         run = train(
-            TrainingConfig(path, epochs=2, out=tmp_path, batch_size=1, device="cpu", meteor=False, protocol=protocol)
+            TrainingConfig(
+                path, epochs=2, out=tmp_path, batch_size=1, device="cpu", meteor=False, protocol=protocol
+            )
         )
         assert run.config["tasks"] == list(TASKS)
         assert run.summary["floors"]["training_mean"]["n"] == 8 and run.summary["n_test"] == 10
@@ -242,7 +284,9 @@ def test_any_label_may_be_missing_in_any_split(tmp_path, split, label):
     left = [name for name in TASKS if not (split == "train" and name == task)]
     assert run.config["tasks"] == left
     assert len(run.predictions) == 16 and np.isfinite(run.summary["train_loss"])
-    assert len(run.summary["chosen"]) == (1 if (split, label) in (("train", "caption"), ("val", "caption")) else 2)
+    assert len(run.summary["chosen"]) == (
+        1 if (split, label) in (("train", "caption"), ("val", "caption")) else 2
+    )
 
 
 def test_one_to_three_hundred_clips_in_one_file(tmp_path):
@@ -256,7 +300,8 @@ def test_one_to_three_hundred_clips_in_one_file(tmp_path):
             clips = torch.from_numpy(cache.features(index))[None]
             with torch.no_grad():
                 alone = (
-                    model(clips, torch.tensor([clips.shape[1]])).score.item() * model.score_scale + model.score_centre
+                    model(clips, torch.tensor([clips.shape[1]])).score.item() * model.score_scale
+                    + model.score_centre
                 )
             assert alone == pytest.approx(float(row["predicted_score"]), rel=1e-4)
 
@@ -284,8 +329,12 @@ def test_class_columns_of_any_name(tmp_path):
 def test_without_groups_single_samples_validate(tmp_path):
     path = write_synthetic_cache(tmp_path / "feats.h5", 20, change=without("group"))
     run = train(TrainingConfig(path, epochs=1, tasks=("score",), out=tmp_path, device="cpu"))
-    assert (run.summary["n_train"], run.summary["n_val"]) == (16, 4) and not run.config["validation"]["whole_groups"]
-    assert run.summary["per_group"] == {} and any("no sample names its group" in note for note in run.config["notes"])
+    assert (run.summary["n_train"], run.summary["n_val"]) == (16, 4) and not run.config["validation"][
+        "whole_groups"
+    ]
+    assert run.summary["per_group"] == {} and any(
+        "no sample names its group" in note for note in run.config["notes"]
+    )
 
 
 @pytest.mark.parametrize("protocol", ["honest", "paper"])
@@ -316,8 +365,8 @@ def test_lines_are_said_before_training_and_kept(config):
     run = train(config, say=lines.append, on_epoch=lambda epoch: epochs.append((epoch, len(lines))))
     assert lines == run.config["notes"]
     assert (
-        f"Baseline is a C3D row of Table 1, feats.h5 holds S3D features: it runs as {run.folder.name} and is not the paper's Baseline"
-        in lines[0]
+        f"Baseline is a C3D row of Table 1, feats.h5 holds S3D features: it runs as {run.folder.name} and is"
+        " not the paper's Baseline" in lines[0]
     )
     assert "random weights (random-0)" in lines[1] and run.config["features"]["weights_random"]
     assert [(epoch.epoch, said) for epoch, said in epochs] == [(1, len(lines)), (2, len(lines))]
@@ -326,7 +375,10 @@ def test_lines_are_said_before_training_and_kept(config):
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\nmore"), MemoryError()],
+    [
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.\nmore"),
+        MemoryError(),
+    ],
 )
 def test_too_little_memory_is_one_message(config, monkeypatch, error):
     def fail(*_, **__):
@@ -348,19 +400,35 @@ def test_an_encoder_beyond_all_memory_is_one_message(config):
 
 def test_an_encoder_that_trains_in_its_backward_pass_is_no_autoencoder(config, monkeypatch):
     monkeypatch.setattr("aqa_heads.networks.model.FRUGAL_HIDDEN", 8)
-    with pytest.raises(TrainingError, match="an LSTM encoder 16 wide cannot be trained as an autoencoder; leave out"):
-        train(TrainingConfig(config.features, "7", tasks=("score",), pretrain_epochs=1, out=config.out, device="cpu"))
+    with pytest.raises(
+        TrainingError, match="an LSTM encoder 16 wide cannot be trained as an autoencoder; leave out"
+    ):
+        train(
+            TrainingConfig(
+                config.features, "7", tasks=("score",), pretrain_epochs=1, out=config.out, device="cpu"
+            )
+        )
 
 
 @pytest.mark.parametrize("encoder", ["lstm", "gru"])
 def test_pretraining_is_on_training_samples_only_and_recorded(config, monkeypatch, encoder):
     given = []
     monkeypatch.setattr(
-        starting_point, "pretrain", lambda model, clips, *_: given.append(sorted(map(len, clips))) or [0.9, 0.8]
+        starting_point,
+        "pretrain",
+        lambda model, clips, *_: given.append(sorted(map(len, clips))) or [0.9, 0.8],
     )
-    run = train(TrainingConfig(
-        config.features, encoder=encoder, pretrain_epochs=2, epochs=1, tasks=("score",), out=config.out, device="cpu",
-    ))  # fmt: skip
+    run = train(
+        TrainingConfig(
+            config.features,
+            encoder=encoder,
+            pretrain_epochs=2,
+            epochs=1,
+            tasks=("score",),
+            out=config.out,
+            device="cpu",
+        )
+    )
     with FeatureCache(config.features) as cache:
         clips = {sample.sample_id: len(cache.features(index)) for index, sample in enumerate(cache.samples)}
     assert given == [sorted(clips[name] for name in cells(run, "sample_id", "train"))]
@@ -402,9 +470,9 @@ def test_equal_training_scores_need_a_score_scale(config):
 def test_score_scale_and_centre_are_those_of_the_training_scores(config):
     run = train(config)
     scores = numbers(run, "final_score", "train")
-    assert run.config["score_scale"] == pytest.approx(scores.std()) and run.config["score_centre"] == pytest.approx(
-        scores.mean()
-    )
+    assert run.config["score_scale"] == pytest.approx(scores.std()) and run.config[
+        "score_centre"
+    ] == pytest.approx(scores.mean())
     given = train(replace(config, score_scale=9.0, centre=False, overwrite=True)).config
     assert (given["score_scale"], given["score_centre"]) == (9.0, 0.0)
 
@@ -419,11 +487,32 @@ def test_raw_features_are_used_on_request(config):
 def test_the_config_describes_the_run(config):
     run = train(replace(config, experiment="7", encoder_hidden=16, encoder_layers=2))
     record = run.config
-    assert record["table1"] == {"backbone": "c3d", "rnn": "gru", "layers": 2, "attention": "linear", "encoder": "lstm"}
-    assert (record["experiment"], record["protocol"], record["device"], record["epochs"]) == ("7", "honest", "cpu", 2)
-    assert (record["literal"], record["difficulty"], record["fold"], record["vocabulary"], record["beam"]) == (
-        False, "ignore", None, None, 1,
-    )  # fmt: skip
+    assert record["table1"] == {
+        "backbone": "c3d",
+        "rnn": "gru",
+        "layers": 2,
+        "attention": "linear",
+        "encoder": "lstm",
+    }
+    assert (record["experiment"], record["protocol"], record["device"], record["epochs"]) == (
+        "7",
+        "honest",
+        "cpu",
+        2,
+    )
+    assert (
+        record["literal"],
+        record["difficulty"],
+        record["fold"],
+        record["vocabulary"],
+        record["beam"],
+    ) == (
+        False,
+        "ignore",
+        None,
+        None,
+        1,
+    )
     assert record["classes"]["position"] == sorted(set(POSITIONS) & set(record["classes"]["position"]))
     assert record["features"]["samples"] == 18 and not record["features"]["weights_random"]
     assert record == read_run(run.folder).config and record["threads"] >= 1
@@ -454,9 +543,12 @@ def test_multiplied_scores_are_the_heads_times_the_difficulty(config):
             clips = torch.from_numpy(cache.features(index))[None]
             with torch.no_grad():
                 execution = (
-                    model(clips, torch.tensor([clips.shape[1]])).score.item() * model.score_scale + model.score_centre
+                    model(clips, torch.tensor([clips.shape[1]])).score.item() * model.score_scale
+                    + model.score_centre
                 )
-            predicted = next(row["predicted_score"] for row in run.predictions if row["sample_id"] == sample.sample_id)
+            predicted = next(
+                row["predicted_score"] for row in run.predictions if row["sample_id"] == sample.sample_id
+            )
             assert float(predicted) == pytest.approx(execution * sample.difficulty, rel=1e-5)
     execution = numbers(run, "final_score", "train") / numbers(run, "difficulty", "train")
     assert run.config["score_centre"] == pytest.approx(execution.mean(), rel=1e-6)
@@ -468,14 +560,18 @@ def test_multiplied_scores_are_the_heads_times_the_difficulty(config):
 def test_a_difficulty_of_one_multiplies_to_the_same_bits(config):
     write_synthetic_cache(config.features, change=lambda index, sample: replace(sample, difficulty=1.0))
     plain, multiplied = train(config), train(replace(config, difficulty="multiply"))
-    assert same_weights(weights_of(plain), weights_of(multiplied)) and plain.predictions == multiplied.predictions
+    assert (
+        same_weights(weights_of(plain), weights_of(multiplied))
+        and plain.predictions == multiplied.predictions
+    )
 
 
 @pytest.mark.parametrize("lacking", [None, 0.0])
 def test_without_difficulty_no_score_is_trained_or_predicted_and_it_is_said(config, lacking):
     absent = (1, 4, 14)
     write_synthetic_cache(
-        config.features, change=lambda index, sample: replace(sample, difficulty=lacking) if index in absent else sample
+        config.features,
+        change=lambda index, sample: replace(sample, difficulty=lacking) if index in absent else sample,
     )
     run = train(replace(config, difficulty="multiply", protocol="paper"))
     empty = {row["sample_id"] for row in run.predictions if row["predicted_score"] == ""}
@@ -495,7 +591,9 @@ def test_multiplying_without_any_execution_score_is_one_message(config):
         return replace(sample, difficulty=None) if index % 2 else replace(sample, final_score=None)
 
     write_synthetic_cache(config.features, change=change)
-    with pytest.raises(TrainingError, match="no training sample has both a final_score and a difficulty above 0"):
+    with pytest.raises(
+        TrainingError, match="no training sample has both a final_score and a difficulty above 0"
+    ):
         train(replace(config, difficulty="multiply", protocol="paper"))
     # Who asks for classes alone multiplies nothing.
     train(replace(config, difficulty="multiply", tasks=("classes",), protocol="paper"))
@@ -506,10 +604,17 @@ def test_multiplying_without_any_execution_score_is_one_message(config):
 
 def test_literal_settings_are_those_of_the_original(config):
     run = train(
-        TrainingConfig(config.features, "4", literal=True, epochs=1, out=config.out, device="cpu", meteor=False)
+        TrainingConfig(
+            config.features, "4", literal=True, epochs=1, out=config.out, device="cpu", meteor=False
+        )
     )
     record, model = run.config, run.load_model()
-    assert (record["batch_size"], record["lr"], record["weight_decay"], record["dropout"]) == (3, 1e-4, 0.0, 0.0)
+    assert (record["batch_size"], record["lr"], record["weight_decay"], record["dropout"]) == (
+        3,
+        1e-4,
+        0.0,
+        0.0,
+    )
     assert (record["score_scale"], record["score_centre"], record["standardise"], record["residual"]) == (
         17.0,
         0.0,
@@ -522,7 +627,9 @@ def test_literal_settings_are_those_of_the_original(config):
 
 def test_literal_exp_7_has_the_wide_encoder(config):
     run = train(
-        TrainingConfig(config.features, "7", literal=True, epochs=1, tasks=("score",), out=config.out, device="cpu")
+        TrainingConfig(
+            config.features, "7", literal=True, epochs=1, tasks=("score",), out=config.out, device="cpu"
+        )
     )
     assert run.load_model().encoder.out_dim == 24  # LITERAL_HIDDEN in `small_models`
     assert run.config["label"] == "Exp 7 (literal, score only)"
@@ -537,18 +644,33 @@ def test_the_literal_projection_is_trained_with_everything_and_composes_with_fc6
         )
     )
     model = run.load_model()
-    assert run.config["projection"] == 20 and list(model.parts) == ["model"] and set(run.summary["chosen"]) == {"model"}
+    assert (
+        run.config["projection"] == 20
+        and list(model.parts) == ["model"]
+        and set(run.summary["chosen"]) == {"model"}
+    )
     assert not any("used directly" in note for note in run.config["notes"])
     # Captions and scores both train it: alone, each gives another.
     others = [
-        train(TrainingConfig(
-            config.features, "2", literal=True, epochs=2, lr=1e-2, tasks=tasks, out=config.out, device="cpu", meteor=False
-        )).load_model()
+        train(
+            TrainingConfig(
+                config.features,
+                "2",
+                literal=True,
+                epochs=2,
+                lr=1e-2,
+                tasks=tasks,
+                out=config.out,
+                device="cpu",
+                meteor=False,
+            )
+        ).load_model()
         for tasks in (("score", "classes"), ("caption",))
-    ]  # fmt: skip
+    ]
     assert not any(torch.equal(other.projection.weight, model.projection.weight) for other in others)
     assert [list(other.parts) for other in others] == [["assessment"], ["captioner"]]
-    # A linear layer of a mean is the mean of linear layers: the score is that of one layer on the feature itself.
+    # A linear layer of a mean is the mean of linear layers: the score is that of one layer on the feature
+    # itself.
     projection, fc6 = model.projection, model.heads.fc6
     weight, bias = fc6.weight @ projection.weight, fc6.weight @ projection.bias + fc6.bias
     with FeatureCache(config.features) as cache, torch.no_grad():
@@ -572,7 +694,10 @@ def training_batch(clips):
 def test_closed_forms_are_scikit_learns_on_averaged_standardised_features(config, name):
     run = train(TrainingConfig(config.features, name, protocol="paper", out=config.out, device="cpu"))
     assert (
-        run.epochs == [] and run.summary["chosen"] == {} and run.summary["n_val"] == 0 and run.summary["n_train"] == 12
+        run.epochs == []
+        and run.summary["chosen"] == {}
+        and run.summary["n_val"] == 0
+        and run.summary["n_train"] == 12
     )
     assert run.config["tasks"] == ["score"] and run.summary["train_loss"] is None
     with FeatureCache(config.features) as cache:
@@ -597,11 +722,26 @@ def test_closed_forms_are_scikit_learns_on_averaged_standardised_features(config
 
 
 def test_the_older_c3d_lstm_has_neither_fc6_nor_absolute_error(config):
-    run = train(TrainingConfig(config.features, "c3d-lstm", epochs=1, batch_size=16, dropout=0.0, encoder_hidden=8, encoder_layers=1,
-                               protocol="paper", out=config.out, device="cpu"))  # fmt: skip
+    run = train(
+        TrainingConfig(
+            config.features,
+            "c3d-lstm",
+            epochs=1,
+            batch_size=16,
+            dropout=0.0,
+            encoder_hidden=8,
+            encoder_layers=1,
+            protocol="paper",
+            out=config.out,
+            device="cpu",
+        )
+    )
     model = run.load_model()
     assert model.heads.fc6 is None and model.captioner is None and model.heads.score.in_features == 8
-    assert TrainingConfig("", "c3d-lstm").encoder_hidden == 256 and TrainingConfig("", "c3d-lstm").encoder_layers == 1
+    assert (
+        TrainingConfig("", "c3d-lstm").encoder_hidden == 256
+        and TrainingConfig("", "c3d-lstm").encoder_layers == 1
+    )
     # The loss of the first step is that of the model as it was made.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -616,12 +756,20 @@ def test_the_older_c3d_lstm_has_neither_fc6_nor_absolute_error(config):
 
 
 def test_a_ridge_start_is_the_ridge_regression_until_something_better_is_found(config):
-    """With steps too small to change a bit the network is the reference; with steps that only harm, it is kept."""
+    """With steps too small to change a bit the network is the reference; with steps that only harm, it is
+    kept.
+    """
     for encoder in ("average", "attention"):
         still = TrainingConfig(
-            config.features, encoder=encoder, tasks=("score",), epochs=1, lr=1e-30, protocol="paper", out=config.out / encoder,
+            config.features,
+            encoder=encoder,
+            tasks=("score",),
+            epochs=1,
+            lr=1e-30,
+            protocol="paper",
+            out=config.out / encoder,
             device="cpu",
-        )  # fmt: skip
+        )
         ridge = TrainingConfig(still.features, "ridge", protocol="paper", out=still.out, device="cpu")
         run, ridge = train(still), train(ridge)
         for split in ("train", "test"):
@@ -629,21 +777,28 @@ def test_a_ridge_start_is_the_ridge_regression_until_something_better_is_found(c
                 numbers(ridge, "predicted_score", split), rel=1e-4
             )
         assert any(
-            "the score starts from a ridge regression" in note and "alpha" in note for note in run.config["notes"]
+            "the score starts from a ridge regression" in note and "alpha" in note
+            for note in run.config["notes"]
         )
     harmed = train(replace(config, tasks=("score",), lr=3.0, epochs=3))
     assert harmed.summary["chosen"]["assessment"]["epoch"] == 0 and len(harmed.epochs) == 3
     started = train(replace(config, tasks=("score",), lr=1e-30, epochs=1, out=config.out / "started"))
     assert numbers(harmed, "predicted_score") == pytest.approx(numbers(started, "predicted_score"), rel=1e-4)
-    assert all(epoch.val_spearman <= harmed.summary["chosen"]["assessment"]["value"] for epoch in harmed.epochs)
+    assert all(
+        epoch.val_spearman <= harmed.summary["chosen"]["assessment"]["value"] for epoch in harmed.epochs
+    )
 
 
 def test_a_ridge_start_knows_nothing_of_those_who_validate_or_are_tested(config, monkeypatch):
     given = []
     fit = starting_point.fit_reference
     monkeypatch.setattr(
-        starting_point, "fit_reference", lambda name, features, scores, *rest: given.append(sorted(scores)) or fit(name, features, scores, *rest)
-    )  # fmt: skip
+        starting_point,
+        "fit_reference",
+        lambda name, features, scores, *rest: (
+            given.append(sorted(scores)) or fit(name, features, scores, *rest)
+        ),
+    )
     run = train(config)
     np.testing.assert_allclose(given, [sorted(numbers(run, "final_score", "train"))], rtol=1e-6)
 
@@ -673,7 +828,9 @@ def test_samples_on_both_sides_are_refused_unless_asked_for_and_then_mark_everyt
     write_synthetic_cache(config.features, change=change)
     with pytest.raises(
         TrainingError,
-        match=f"{side} samples is also in train .1 with overlapping frames.: s{second} with s02.*--allow-leak",
+        match=(
+            f"{side} samples is also in train .1 with overlapping frames.: s{second} with s02.*--allow-leak"
+        ),
     ):
         train(config)
     assert not list(config.out.glob("*"))
@@ -689,7 +846,10 @@ def test_samples_on_both_sides_are_refused_unless_asked_for_and_then_mark_everyt
 @pytest.mark.parametrize("tuned", [tuned_on(0, 14), tuned_on(0, chosen=(14,))])
 def test_a_test_sample_that_the_backbone_has_learned_from_is_a_leak(config, tmp_path, tuned):
     write_synthetic_cache(config.features, weights="exp2-end-to-end", tuned=tuned)
-    message = "1 of 6 test samples is, by sample_id, among .* s14. .* test on what the backbone has not seen .* give --allow-leak"
+    message = (
+        "1 of 6 test samples is, by sample_id, among .* s14. .* test on what the backbone has not seen .*"
+        " give --allow-leak"
+    )
     with pytest.raises(TrainingError, match=message):
         train(config)
     run = train(replace(config, allow_leak=True))
@@ -708,7 +868,9 @@ def test_a_validation_sample_that_the_backbone_was_fine_tuned_on_is_said(config)
     write_synthetic_cache(config.features, change=change, weights="exp2-end-to-end", tuned=tuned_on(0, 10))
     lines = []
     run = train(config, say=lines.append)
-    assert any("1 of 3 val samples is, by sample_id, among" in line and "chosen too easily" in line for line in lines)
+    assert any(
+        "1 of 3 val samples is, by sample_id, among" in line and "chosen too easily" in line for line in lines
+    )
     assert run.config["leaked"] == 0 and run.summary["audit"]["tuned_validation"] == ["s10"]
 
 
@@ -738,9 +900,17 @@ def test_a_leak_among_samples_that_are_not_used_is_none(config):
 def test_a_gpu_trains_as_the_cpu_does(cuda, config, options):
     # No dropout, whose bits differ; one layer, as there is some between layers.
     config = TrainingConfig(
-        config.features, "7", epochs=3, dropout=0.0, encoder_hidden=16, encoder_layers=1, tasks=("score", "classes"), out=config.out,
-        device="cpu", **options,
-    )  # fmt: skip
+        config.features,
+        "7",
+        epochs=3,
+        dropout=0.0,
+        encoder_hidden=16,
+        encoder_layers=1,
+        tasks=("score", "classes"),
+        out=config.out,
+        device="cpu",
+        **options,
+    )
     if config.pretrain_epochs:
         pytest.importorskip("torch")
     on_cpu, on_gpu = train(config), train(replace(config, device="cuda", out=config.out / "gpu"))
@@ -772,7 +942,11 @@ def test_a_gpu_gives_the_same_bits_twice_and_after_an_interruption(cuda, config)
 def test_a_gpu_captions_as_the_cpu_does(cuda, config):
     run = train(TrainingConfig(config.features, "5", epochs=1, device="cuda", out=config.out, meteor=False))
     model = run.load_model()
-    features, count, heard = torch.randn(3, 4, 8), torch.tensor([4, 1, 2]), torch.ones(3, 5, dtype=torch.int64)
+    features, count, heard = (
+        torch.randn(3, 4, 8),
+        torch.tensor([4, 1, 2]),
+        torch.ones(3, 5, dtype=torch.int64),
+    )
     with torch.no_grad():
         expected = model.captioner(model.seen(features, count), count, heard)
         model, features, count, heard = model.to(cuda), features.to(cuda), count.to(cuda), heard.to(cuda)

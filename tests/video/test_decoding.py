@@ -13,7 +13,9 @@ from aqa_cache.video.frame_index import FrameIndex, Keyframe
 
 
 def test_frames_equal_ffmpeg_bit_for_bit():
-    wanted = {int(path.stem[-6:]): np.load(path)["rgb_hwc"] for path in (DATA / "oracles").glob("*frame*.npz")}
+    wanted = {
+        int(path.stem[-6:]): np.load(path)["rgb_hwc"] for path in (DATA / "oracles").glob("*frame*.npz")
+    }
     assert sorted(wanted) == [0, 9, 35]
     for frame in decode(MEDIA / "two_video_streams.mp4"):
         if frame.index in wanted:
@@ -35,7 +37,8 @@ def test_codec_threads_change_nothing(numbered_video):
 
 def test_rotation_side_data_is_honoured():
     upright = next(decode(MEDIA / "rotated_90_3_frames.mov")).rgb()
-    assert upright.shape == (568, 320, 3)  # stored 568 wide; keys of a keyboard, upright after a turn clockwise
+    # stored 568 wide; keys of a keyboard, upright after a turn clockwise
+    assert upright.shape == (568, 320, 3)
 
 
 def test_stream_can_be_chosen():
@@ -63,9 +66,21 @@ def test_not_a_video(tmp_path):
 
 
 OPEN_GOP = {"g": "30", "preset": "medium", "x264-params": "open-gop=1:bframes=3:scenecut=0"}
-OPEN_GOP_HEVC = {"codec": "libx265", "g": "30", "preset": "ultrafast", "x265-params": "open-gop=1:log-level=none"}
+OPEN_GOP_HEVC = {
+    "codec": "libx265",
+    "g": "30",
+    "preset": "ultrafast",
+    "x265-params": "open-gop=1:log-level=none",
+}
 VARIABLE = [40 * number + number * number % 17 + 3000 * (number > 100) for number in range(200)]
-ALT_REF = {"g": "30", "auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "8", "b": "200k"}
+ALT_REF = {
+    "g": "30",
+    "auto-alt-ref": "1",
+    "lag-in-frames": "16",
+    "deadline": "good",
+    "cpu-used": "8",
+    "b": "200k",
+}
 # File name, options of the encoder.
 JUMPED = {
     "closed GOP": ("closed.mp4", {"g": "30"}),
@@ -80,7 +95,7 @@ JUMPED = {
     "open GOP, HEVC": ("hevc.mp4", OPEN_GOP_HEVC),
     "VP9 with alt-ref frames": ("vp9.webm", {"codec": "libvpx-vp9", **ALT_REF}),
     "MPEG-2": ("mpeg2.mpg", {"codec": "mpeg2video", "g": "15", "bf": "2"}),
-}  # fmt: skip
+}
 NOT_JUMPED = {
     "AVI with B-frames": ("reordered.avi", {"g": "30"}, "is not where its packet promised it"),
     "intra refresh": (
@@ -93,7 +108,11 @@ NOT_JUMPED = {
         {"codec": "libvpx", "g": "30", "deadline": "realtime"},
         "has packets of vp8, which may hold any number of frames",
     ),
-    "MPEG-4 part 2": ("part2.avi", {"codec": "mpeg4", "g": "30", "bf": "2"}, "has packets of mpeg4, which may"),
+    "MPEG-4 part 2": (
+        "part2.avi",
+        {"codec": "mpeg4", "g": "30", "bf": "2"},
+        "has packets of mpeg4, which may",
+    ),
 }
 
 
@@ -121,7 +140,8 @@ def test_only_the_frames_from_the_keyframe_on_are_decoded(tmp_path):
     with counted_pictures() as decoded:
         given = [frame.index for frame in decode(path, wanted=[(510, 520), (560, 570), (5000, 6000)])]
     assert given == [0, *range(510, 520), *range(560, 570), 999]
-    # The first, which is always looked at; on from keyframe 500, past 550, which is too near to jump to; on from the last keyframe.
+    # The first, which is always looked at; on from keyframe 500, past 550, which is too near to jump to; on
+    # from the last keyframe.
     assert decoded == [1 + (570 - 500) + (1000 - 950)]
 
 
@@ -141,7 +161,8 @@ def test_nothing_wanted_nothing_decoded(numbered_video):
 
 
 def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch):
-    # A decoder that fails on the way: the frames before come from the quick way, those after from the plain one.
+    # A decoder that fails on the way: the frames before come from the quick way, those after from the plain
+    # one.
     read, calls = video._Decoder.pictures, []
 
     def failing(decoder):
@@ -161,12 +182,14 @@ def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch):
         ]
         assert [one for one in frames if one[0] >= 5] == [(number, number) for number in range(5, 300)]
         assert said == [
-            "numbered.mp4: is damaged somewhere (made up); decoding it from its first frame, every frame, on one thread."
+            "numbered.mp4: is damaged somewhere (made up); decoding it from its first frame, every frame, on"
+            " one thread."
         ]
 
 
 def test_frames_given_out_under_a_wrong_number_are_an_error(tmp_path, monkeypatch):
-    # Packets that are no frames, in the part that was jumped over, cannot be seen until everything is decoded.
+    # Packets that are no frames, in the part that was jumped over, cannot be seen until everything is
+    # decoded.
     path = write_numbered_video(tmp_path / "hidden.mp4", 200, g="50")
     honest = video.index_frames
 
@@ -181,7 +204,8 @@ def test_frames_given_out_under_a_wrong_number_are_an_error(tmp_path, monkeypatc
     monkeypatch.setattr(video, "index_frames", shifted)
     monkeypatch.setattr(video, "_shown_from", fail_after(5))
     with pytest.raises(
-        VideoError, match="hidden.mp4: has packets that do not tell its frames, seen at frame 105; re-encode it"
+        VideoError,
+        match="hidden.mp4: has packets that do not tell its frames, seen at frame 105; re-encode it",
     ):
         list(decode(path, wanted=[(101, 120)]))
 

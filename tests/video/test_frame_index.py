@@ -9,7 +9,12 @@ from aqa_cache.video.frame_index import Doubtful, FrameIndex, Keyframe, _index, 
 
 def packet(time, key=False, discard=False, corrupt=False, side_data=()):
     return SimpleNamespace(
-        pts=time, size=1, is_keyframe=key, is_discard=discard, is_corrupt=corrupt, has_sidedata=side_data.__contains__
+        pts=time,
+        size=1,
+        is_keyframe=key,
+        is_discard=discard,
+        is_corrupt=corrupt,
+        has_sidedata=side_data.__contains__,
     )
 
 
@@ -31,7 +36,9 @@ def test_numbers_worked_by_hand():
         packet(15),
         packet(16),
     )
-    assert index == FrameIndex([10, 11, 12, 13, 14, 15, 16, 17], [Keyframe(0, 0), Keyframe(7, 5)], complete=True)
+    assert index == FrameIndex(
+        [10, 11, 12, 13, 14, 15, 16, 17], [Keyframe(0, 0), Keyframe(7, 5)], complete=True
+    )
     assert index.keyframe_before(6) == Keyframe(0, 0)
     assert index.keyframe_before(7) == Keyframe(7, 5)
 
@@ -73,7 +80,10 @@ def test_ranges_are_cut_to_the_frames_there_are(ranges, inside):
         ([packet(0), packet(1, key=True)], "does not begin with a keyframe"),
         ([packet(2, key=True), packet(1)], "has times that run backwards"),
         ([packet(0, key=True), packet(5), packet(3, key=True)], "has times that run backwards"),
-        ([packet(0, key=True), packet(5, key=True), packet(9, key=True), packet(4)], "has times that run backwards"),
+        (
+            [packet(0, key=True), packet(5, key=True), packet(9, key=True), packet(4)],
+            "has times that run backwards",
+        ),
         ([packet(0, key=True, side_data=["new_extradata"])], "changes its codec's parameters"),
         ([packet(0, key=True, side_data=["encryption_info"])], "is encrypted"),
         ([], "has no packets with a frame"),
@@ -91,7 +101,9 @@ def test_codecs_with_other_than_one_frame_per_packet_are_doubted():
 
 
 def test_it_is_what_decoding_gives(tmp_path):
-    path = write_numbered_video(tmp_path / "variable.mkv", 90, g="30", times_ms=[40 * n + n % 7 for n in range(90)])
+    path = write_numbered_video(
+        tmp_path / "variable.mkv", 90, g="30", times_ms=[40 * n + n % 7 for n in range(90)]
+    )
     with video._opened(path, None) as (container, stream):
         index = index_frames(container, stream)
         seconds = [float(time * stream.time_base) for time in index.times]
@@ -105,11 +117,14 @@ def test_packets_that_are_thrown_away_are_no_frames():
 
     packets = [
         SimpleNamespace(
-            pts=place, is_corrupt=False, is_discard=place < 20, is_keyframe=place in (0, 100, 105, 200),
+            pts=place,
+            is_corrupt=False,
+            is_discard=place < 20,
+            is_keyframe=place in (0, 100, 105, 200),
             has_sidedata=lambda _: False,
         )
         for place in range(300)
-    ]  # fmt: skip
+    ]
     for end in range(1, 280):
         index = _index(iter(packets), end)
         assert len(index.times) >= end and index.times[:end] == list(range(20, 20 + end))

@@ -15,11 +15,22 @@ from aqa_cache.video.decoding import decode, probe
 
 MORE_MEDIA = Path(os.environ.get("AQA_MEDIA", ROOT.parent / "shared" / "media"))
 FRAMES = {
-    "archery.avi": 131, "basketball.mp4": 300, "football_juggle.mp4": 247, "mma_demo.mp4": 280, "-video-with-dash-.mp4": 5,
-    "av1.mkv": 125, "hevc.mp4": 10, "no_duration.webm": 74, "non_zero_start.mp4": 12, "odd_size_vp9.mp4": 25,
-    "phone_rotated_vfr.mp4": 25, "rotated.mp4": 17, "rotated_90_3_frames.mov": 3, "two_video_streams.mp4": 390,
+    "archery.avi": 131,
+    "basketball.mp4": 300,
+    "football_juggle.mp4": 247,
+    "mma_demo.mp4": 280,
+    "-video-with-dash-.mp4": 5,
+    "av1.mkv": 125,
+    "hevc.mp4": 10,
+    "no_duration.webm": 74,
+    "non_zero_start.mp4": 12,
+    "odd_size_vp9.mp4": 25,
+    "phone_rotated_vfr.mp4": 25,
+    "rotated.mp4": 17,
+    "rotated_90_3_frames.mov": 3,
+    "two_video_streams.mp4": 390,
     "variable_frame_rate.mp4": 300,
-}  # fmt: skip
+}
 ERRORS = {
     "corrupted_after_28_frames.mp4": "is damaged after frame 27: 28 frames can be read",
     "zero_bytes.webm": "zero_bytes.webm: has zero bytes; copy or download it again",
@@ -30,7 +41,9 @@ def media(name: str) -> Path:
     for path in (MEDIA / name, *MORE_MEDIA.rglob(name)):
         if path.exists():
             return path
-    pytest.skip(f"{name} is too large for the repository and not in {MORE_MEDIA}; set AQA_MEDIA to its folder")
+    pytest.skip(
+        f"{name} is too large for the repository and not in {MORE_MEDIA}; set AQA_MEDIA to its folder"
+    )
 
 
 def error_of(path: Path, **options) -> tuple[int, str]:
@@ -44,7 +57,9 @@ def error_of(path: Path, **options) -> tuple[int, str]:
 
 
 def remux(source: Path, target: Path, change) -> Path:
-    """Copy a video's packets, after `change(number, bytes)` had a look at each; it returns the new bytes, or None for no packet."""
+    """Copy a video's packets, after `change(number, bytes)` had a look at each; it returns the new bytes, or
+    None for no packet.
+    """
     import av
 
     with av.open(str(source)) as container, av.open(str(target), "w") as output:
@@ -111,7 +126,9 @@ def sound(path: Path, codec: str) -> Path:
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=44100)
         for _ in range(3):
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), format="fltp", layout="mono")
+            silence = av.AudioFrame.from_ndarray(
+                np.zeros((1, 1152), np.float32), format="fltp", layout="mono"
+            )
             silence.sample_rate = 44100
             output.mux(stream.encode(silence))
         output.mux(stream.encode(None))
@@ -149,7 +166,10 @@ def test_a_picture_is_a_video_of_one_frame(tmp_path, kind):
 
 
 def test_an_encrypted_video_is_refused(tmp_path):
-    key = {"encryption_key": "76a6c65c5ea762046bd749a2e632ccbb", "encryption_kid": "a7e61c373e219033c21091fa607bf3b8"}
+    key = {
+        "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
+        "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
+    }
     path = write_numbered_video(
         tmp_path / "secret.mp4", 100, g="20", container={"encryption_scheme": "cenc-aes-ctr", **key}
     )
@@ -164,7 +184,9 @@ def test_an_encrypted_video_is_refused(tmp_path):
 @pytest.mark.parametrize("suffix", ["mp4", "avi"])
 @pytest.mark.parametrize("options", [{}, {"threads": 2}, {"wanted": [(0, 2), (40, None)]}])
 def test_a_packet_cut_short_is_the_end(tmp_path, suffix, options):
-    whole = write_numbered_video(tmp_path / "whole.mp4", 100, grain=20, bf="0", container={"movflags": "faststart"})
+    whole = write_numbered_video(
+        tmp_path / "whole.mp4", 100, grain=20, bf="0", container={"movflags": "faststart"}
+    )
     path = tmp_path / f"cut.{suffix}"
     if suffix == "avi":
         whole = write_numbered_video(tmp_path / "whole.avi", 100, grain=20, bf="0")
@@ -198,7 +220,9 @@ def test_a_stream_that_begins_late_is_counted_from_the_first_frame_that_can_be_s
     path = remux(whole, tmp_path / "late.ts", lambda number, data: data if number >= 10 else None)
     said = []
     assert probe(path).frames == 75
-    got = {frame.index: image_number(frame.rgb()) for frame in decode(path, wanted=[(40, 50)], say=said.append)}
+    got = {
+        frame.index: image_number(frame.rgb()) for frame in decode(path, wanted=[(40, 50)], say=said.append)
+    }
     assert [got[index] for index in range(40, 50)] == list(range(65, 75))
     assert "does not begin with a keyframe" in said[0]
 
@@ -221,7 +245,9 @@ def test_no_frames_at_all(tmp_path):
         stream = output.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         output.start_encoding()
-    assert error_of(path) == error_of(path, wanted=[(50, 60)]) == (0, "empty.avi: holds no frames; get it again")
+    assert (
+        error_of(path) == error_of(path, wanted=[(50, 60)]) == (0, "empty.avi: holds no frames; get it again")
+    )
     with pytest.raises(VideoError, match="empty.avi: holds no frames; get it again"):
         probe(path)
 
@@ -243,7 +269,9 @@ def test_the_size_may_change_inside_a_stream(tmp_path, later, said):
     sizes = [frame.rgb().shape[0] for frame in decode(path)]
     assert sizes == [64] * 60 + [128] * 60
     lines = []
-    wanted = {frame.index: frame.rgb() for frame in decode(path, wanted=[(5, 8), (100, 110)], say=lines.append)}
+    wanted = {
+        frame.index: frame.rgb() for frame in decode(path, wanted=[(5, 8), (100, 110)], say=lines.append)
+    }
     assert [image_number(wanted[number][::2, ::2]) for number in range(100, 110)] == list(range(100, 110))
     assert [line.split(": ")[1].split(";")[0] for line in lines] == said
     assert (50 in wanted) == bool(said)
@@ -279,7 +307,9 @@ def test_packed_b_frames_of_mpeg4(tmp_path):
             packed.append(data)
     path = remux(source, tmp_path / "packed.avi", lambda number, data: packed[number])
     # Only a stream that names DivX as its encoder is read this way; the name must keep its length.
-    signed = re.sub(rb"Lavc[0-9.]+", lambda name: b"DivX503b".ljust(len(name[0]) - 1, b"1") + b"p", path.read_bytes())
+    signed = re.sub(
+        rb"Lavc[0-9.]+", lambda name: b"DivX503b".ljust(len(name[0]) - 1, b"1") + b"p", path.read_bytes()
+    )
     path.write_bytes(signed)
     assert sum(len(data) == 6 for data in packed) == 30
     assert [image_number(frame.rgb()) for frame in decode(path)] == list(range(61))

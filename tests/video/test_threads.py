@@ -54,14 +54,18 @@ def contents(items):
     return clips, outcomes
 
 
-@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}, {"workers": 16}, {"workers": 2, "room": 1}])
+@pytest.mark.parametrize(
+    "options", [{"workers": 1}, {"workers": 3}, {"workers": 16}, {"workers": 2, "room": 1}]
+)
 def test_threads_hand_over_what_the_readers_read(folder, options):
     with decoders(folder, **options) as threads:
         got = contents(threads.items())
         assert not threads.working
     plain = contents(item for reader in readers(folder) for item in reader.read(FramePreparer(WHOLE)))
     assert got == plain
-    assert got[0].keys() == {*range(4), *range(10, 14)} and got[0][0] == [0, 16, 32] and got[0][10] == [20, 36]
+    assert (
+        got[0].keys() == {*range(4), *range(10, 14)} and got[0][0] == [0, 16, 32] and got[0][10] == [20, 36]
+    )
 
 
 def test_items_may_be_left_after_a_clip_and_asked_for_again(folder):
@@ -158,7 +162,9 @@ def test_a_source_that_cannot_be_read_fails_its_samples_and_no_others(folder, mo
     with decoders(folder) as threads:
         _, outcomes = contents(threads.items())
     failed = {sample: outcome.reason for sample, outcome in outcomes.items() if outcome.reason}
-    assert failed.keys() == {3, 13} and all("cannot be read (Permission denied)" in why for why in failed.values())
+    assert failed.keys() == {3, 13} and all(
+        "cannot be read (Permission denied)" in why for why in failed.values()
+    )
 
 
 def test_an_error_of_our_own_reaches_the_caller(folder, monkeypatch):

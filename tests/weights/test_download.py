@@ -21,7 +21,9 @@ def server(tmp_path):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as running:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=folder)
+    ) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}", folder
         running.shutdown()
@@ -74,7 +76,11 @@ def test_a_page_instead_of_weights_is_not_pinned(server, tmp_path):
 def test_a_server_that_does_not_answer(server, tmp_path):
     url, _ = server
     with pytest.raises(WeightsError, match="cannot be downloaded .*--weights random"):
-        download(WeightsRecord("w", "c3d", f"{url}/gone.pth", "", "c3d-pytorch", ""), tmp_path, say=lambda line: None)
+        download(
+            WeightsRecord("w", "c3d", f"{url}/gone.pth", "", "c3d-pytorch", ""),
+            tmp_path,
+            say=lambda line: None,
+        )
     assert not list(tmp_path.glob("*.pth*"))
 
 

@@ -8,7 +8,13 @@ from aqa_cache.weights.random_weights import make_random_weights
 from aqa_cache.weights.resolving import load_weights, resolve_weights
 
 # The smallest clips that each network takes, or nearly.
-SHAPES = {"c3d": (16, 112), "s3d": (16, 112), "r2plus1d_18": (16, 64), "mvit_v2_s": (16, 224), "swin3d_t": (4, 196)}
+SHAPES = {
+    "c3d": (16, 112),
+    "s3d": (16, 112),
+    "r2plus1d_18": (16, 64),
+    "mvit_v2_s": (16, 224),
+    "swin3d_t": (4, 196),
+}
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -33,7 +39,9 @@ def test_random_weights_are_the_same_always(tmp_path, random_s3d):
 
 
 class Small(nn.Module):
-    """Something of everything: a parameter that only the constructor draws, dropout before a batch norm, and a buffer."""
+    """Something of everything: a parameter that only the constructor draws, dropout before a batch norm, and
+    a buffer.
+    """
 
     def __init__(self):
         super().__init__()

@@ -19,10 +19,15 @@ def fake(backbone):
     }
 
 
-@pytest.mark.parametrize("wrap", [lambda tensors: tensors, lambda tensors: {"state_dict": tensors, "epoch": 3}])
+@pytest.mark.parametrize(
+    "wrap", [lambda tensors: tensors, lambda tensors: {"state_dict": tensors, "epoch": 3}]
+)
 def test_published_c3d_keys(tmp_path, wrap):
     tensors = fake(C3D())
-    torch.save(wrap({**tensors, "fc6.weight": torch.zeros(4, 4), "fc8.bias": torch.zeros(4)}), tmp_path / "c3d.pickle")
+    torch.save(
+        wrap({**tensors, "fc6.weight": torch.zeros(4, 4), "fc8.bias": torch.zeros(4)}),
+        tmp_path / "c3d.pickle",
+    )
     module = C3D()
     load_weights(module, "c3d", resolve_weights("c3d", str(tmp_path / "c3d.pickle")))
     for key, value in module.state_dict().items():
@@ -47,7 +52,9 @@ def test_mmaction2_c3d_keys(tmp_path):
 
 
 def kylemin_names():
-    """torchvision's S3D names by Min & Corso's, from the structure of both networks as their authors describe it."""
+    """torchvision's S3D names by Min & Corso's, from the structure of both networks as their authors describe
+    it.
+    """
 
     def separable(theirs, ours):
         for mine, his in (("0.0", "conv_s"), ("0.1", "bn_s"), ("1.0", "conv_t"), ("1.1", "bn_t")):
@@ -65,7 +72,11 @@ def kylemin_names():
             yield from separable(f"{theirs}.branch{branch}.1", f"{ours}.branch{branch}.1")
         yield from basic(f"{theirs}.branch3.1", f"{ours}.branch3.1")
 
-    pairs = [*separable("base.0", "features.0"), *basic("base.2", "features.2"), *separable("base.3", "features.3")]
+    pairs = [
+        *separable("base.0", "features.0"),
+        *basic("base.2", "features.2"),
+        *separable("base.3", "features.3"),
+    ]
     for number in (5, 6, 8, 9, 10, 11, 12, 14, 15):
         pairs += mixed(number)
     return {ours: theirs for theirs, ours in pairs}
@@ -90,7 +101,8 @@ def test_kylemin_s3d_keys(tmp_path, prefix):
 
 
 @pytest.mark.parametrize(
-    ("name", "classifier"), [("r2plus1d_18", "fc"), ("mvit_v2_s", "head"), ("swin3d_t", "head"), ("s3d", "classifier")]
+    ("name", "classifier"),
+    [("r2plus1d_18", "fc"), ("mvit_v2_s", "head"), ("swin3d_t", "head"), ("s3d", "classifier")],
 )
 def test_torchvision_keys(tmp_path, name, classifier):
     from torchvision.models import video
@@ -119,7 +131,8 @@ def test_keys_that_do_not_match_are_refused_with_counts(tmp_path):
     tensors["conv2.bias"] = torch.zeros(64)
     torch.save(tensors, tmp_path / "c3d.pth")
     message = (
-        r"does not fit c3d: 14 of 16 parameters match; 1 missing \(conv5b.weight\); 1 unknown \(conv9.weight\); "
+        r"does not fit c3d: 14 of 16 parameters match; 1 missing \(conv5b.weight\); 1 unknown"
+        r" \(conv9.weight\); "
         r"1 of another shape \(conv2.bias \(64,\) instead of \(128,\)\)"
     )
     with pytest.raises(WeightsError, match=message):
@@ -134,7 +147,9 @@ def test_weights_of_another_network_are_refused(tmp_path, random_s3d):
         resolve_weights("c3d", str(tmp_path / "resnet.pth"))
     with pytest.raises(WeightsError, match="are for s3d, not for c3d"):
         resolve_weights("c3d", "s3d-kinetics400")
-    with pytest.raises(WeightsError, match="neither a published name nor a file; choose c3d-sports1m-mmaction2"):
+    with pytest.raises(
+        WeightsError, match="neither a published name nor a file; choose c3d-sports1m-mmaction2"
+    ):
         resolve_weights("c3d", "no-such-file.pth")
 
 

@@ -53,13 +53,16 @@ def test_random_weights_are_those_beside_the_cache_or_made_anew(features, random
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_random_weights_that_are_others_are_refused_unless_asked_for(features, random_s3d, other, said, there):
+def test_random_weights_that_are_others_are_refused_unless_asked_for(
+    features, random_s3d, other, said, there
+):
     made_with, beside = meaning("random (seed 0)", other), random_weights_path(features, "s3d")
     if there:
         shutil.copy(random_s3d, beside)
     what = "are not those" if there else "were made anew with this version of torch, and are not those"
     message = (
-        f"{beside.name}: these random weights {what} that made the features of feats.h5 .*--weights random to start"
+        f"{beside.name}: these random weights {what} that made the features of feats.h5 .*--weights random to"
+        " start"
     )
     with pytest.raises(WeightsError, match=message):
         starting_weights(made_with, features, None, said.append)
@@ -71,7 +74,9 @@ def test_random_weights_that_are_others_are_refused_unless_asked_for(features, r
 
 @pytest.mark.parametrize("place", [".", "runs", "../here", "../here/runs"])
 @pytest.mark.parametrize("kind", ["file", "run"])
-def test_weights_of_a_name_are_found_beside_the_cache_and_here(features, other, said, monkeypatch, place, kind):
+def test_weights_of_a_name_are_found_beside_the_cache_and_here(
+    features, other, said, monkeypatch, place, kind
+):
     (features.parent.parent / "here").mkdir()
     monkeypatch.chdir(features.parent.parent / "here")
     path = features.parent / place / "exp2"
@@ -83,21 +88,29 @@ def test_weights_of_a_name_are_found_beside_the_cache_and_here(features, other, 
     else:
         path.mkdir()
         module = get_backbone("s3d").build()
-        file = write_tuned_backbone(path, module, TunedBackbone("s3d", MTL_AQA, RULE, "random (seed 0)", "ab"))
+        file = write_tuned_backbone(
+            path, module, TunedBackbone("s3d", MTL_AQA, RULE, "random (seed 0)", "ab")
+        )
     found = starting_weights(meaning(path.name, file), features, None, said.append)
     assert found.name == path.name and found.path.samefile(file) and not said
     # Of another content they are not those that made the features, wherever they lie.
     with pytest.raises(
-        WeightsError, match=f"was made with weights {path.name} .*: another file of this name. Give their path"
+        WeightsError,
+        match=f"was made with weights {path.name} .*: another file of this name. Give their path",
     ):
-        starting_weights(replace(meaning(path.name, file), weights_sha256="ab" * 32), features, None, said.append)
+        starting_weights(
+            replace(meaning(path.name, file), weights_sha256="ab" * 32), features, None, said.append
+        )
 
 
 def test_weights_that_are_nowhere(features, other, said):
     with pytest.raises(
         WeightsError,
-        match=rf"feats.h5: was made with weights mine.pth \(SHA-256 {sha256_of(other)[:12]}…\); no such file or run is beside it, "
-        "or here. Give their path with --weights",
+        match=(
+            rf"feats.h5: was made with weights mine.pth \(SHA-256 {sha256_of(other)[:12]}…\); no such file or"
+            r" run is beside it, "
+            "or here. Give their path with --weights"
+        ),
     ):
         starting_weights(meaning("mine.pth", other), features, None, said.append)
 
@@ -113,7 +126,9 @@ def test_published_weights_must_be_those_that_made_the_features(
     (tmp_path / "weights" / "s3d.safetensors.sha256").write_text(sha256_of(other))
     weights = starting_weights(meaning("s3d-kinetics400", other), features, None, said.append)
     assert weights.name == "s3d-kinetics400" and weights.sha256 == sha256_of(other) and not said
-    with pytest.raises(WeightsError, match="what is published by this name now is .*s3d.safetensors .SHA-256"):
+    with pytest.raises(
+        WeightsError, match="what is published by this name now is .*s3d.safetensors .SHA-256"
+    ):
         starting_weights(meaning("s3d-kinetics400", random_s3d), features, None, said.append)
 
 
@@ -122,11 +137,16 @@ def test_other_weights_and_other_input_are_said(features, random_s3d, other, sai
     weights = starting_weights(made_with, features, str(other), said.append)
     assert weights.path == other
     assert said == [
-        "Training starts from other weights than those that made the features: other.safetensors (SHA-256 "
-        f"{sha256_of(other)[:12]}…); the features: random (seed 0) (SHA-256 {made_with.weights_sha256[:12]}…).",
-        "other.safetensors expects other input than the cache's, which it is fed: resize [256, 256], fed [128, 171]; crop 224, fed "
-        "112; mean [0.43216, 0.394666, 0.37645], fed [0.485, 0.456, 0.406]; std [0.22803, 0.22145, 0.216989], fed [0.229, 0.224, "
-        "0.225]; antialias False, fed True.",
+        (
+            "Training starts from other weights than those that made the features: other.safetensors"
+            f" (SHA-256 {sha256_of(other)[:12]}…); the features: random (seed 0) (SHA-256"
+            f" {made_with.weights_sha256[:12]}…)."
+        ),
+        (
+            "other.safetensors expects other input than the cache's, which it is fed: resize [256, 256], fed"
+            " [128, 171]; crop 224, fed 112; mean [0.43216, 0.394666, 0.37645], fed [0.485, 0.456, 0.406];"
+            " std [0.22803, 0.22145, 0.216989], fed [0.229, 0.224, 0.225]; antialias False, fed True."
+        ),
     ]
 
 
@@ -142,5 +162,7 @@ def test_features_of_which_nothing_is_known_to_make_them(features, random_s3d, s
             CacheError, match=r"feats.h5: these features were imported \(backbone 's3d'\), .*aqa-extract"
         ):
             starting_weights(replace(known, weights_sha256=""), features, given, said.append)
-        with pytest.raises(CacheError, match="its backbone 'mine' is not known here, only c3d, s3d, .*register first"):
+        with pytest.raises(
+            CacheError, match="its backbone 'mine' is not known here, only c3d, s3d, .*register first"
+        ):
             starting_weights(replace(known, backbone="mine"), features, given, said.append)

@@ -22,16 +22,23 @@ from aqa_cli.extract import main as aqa_extract
 
 RULE = ClipRule(clip_stride=8, window=32)
 RECORD = TunedBackbone(
-    "s3d", MTL_AQA.at_size(32), {**RULE.record(), "stream": None}, "random (seed 0)", "ab" * 32,
-    trained_on=("a", "b"), chosen_on=("c",),
-)  # fmt: skip
+    "s3d",
+    MTL_AQA.at_size(32),
+    {**RULE.record(), "stream": None},
+    "random (seed 0)",
+    "ab" * 32,
+    trained_on=("a", "b"),
+    chosen_on=("c",),
+)
 
 
 @pytest.fixture(scope="module")
 def tuned(random_s3d):
     """An S3D that is not the random one any more, batch statistics included."""
     module = get_backbone("s3d").build()
-    module.load_state_dict({key: tensor * 1.01 for key, tensor in load_file(random_s3d).items()}, strict=False)
+    module.load_state_dict(
+        {key: tensor * 1.01 for key, tensor in load_file(random_s3d).items()}, strict=False
+    )
     return module
 
 
@@ -61,7 +68,9 @@ def test_what_is_written_is_read_back_to_the_bit(run, tuned):
     module = get_backbone("s3d").build()
     load_weights(module, "s3d", weights)
     loaded, expected = module.state_dict(), tuned.state_dict()
-    assert loaded.keys() == expected.keys() and all(torch.equal(loaded[key], expected[key]) for key in expected)
+    assert loaded.keys() == expected.keys() and all(
+        torch.equal(loaded[key], expected[key]) for key in expected
+    )
 
 
 @pytest.mark.parametrize("starts", [None, (0, 10)])
@@ -98,10 +107,17 @@ def test_what_was_learned_before_is_known_of_the_next_backbone(run, tmp_path):
     assert RECORD.origin == "random (seed 0)"
     weights = resolve_weights("s3d", str(run))
     assert weights.random and weights.learned == {
-        "started_from": "random (seed 0)", "origin": "random (seed 0)", "trained_on": ["a", "b"], "chosen_on": ["c"],
-    }  # fmt: skip
+        "started_from": "random (seed 0)",
+        "origin": "random (seed 0)",
+        "trained_on": ["a", "b"],
+        "chosen_on": ["c"],
+    }
     after = weights.fine_tuned("s3d", RECORD.preprocessing, RECORD.clip_rule, ["d", "b"], ["a"])
-    assert (after.started_from, after.started_sha256, after.origin) == ("exp2", weights.sha256, "random (seed 0)")
+    assert (after.started_from, after.started_sha256, after.origin) == (
+        "exp2",
+        weights.sha256,
+        "random (seed 0)",
+    )
     assert (after.trained_on, after.chosen_on) == (("a", "b", "d"), ("a", "c"))
     write_tuned_backbone(tmp_path, nn.Linear(1, 1), after)
     assert read_tuned_backbone(tmp_path) == after
@@ -131,7 +147,10 @@ def test_a_run_extracts_as_a_plain_file_of_the_same_weights(run, dives, tmp_path
     said = []
     extract(dives, tmp_path / "run.h5", replace(CONFIG, weights=str(run)), say=said.append)
     extract(dives, tmp_path / "plain.h5", plain)
-    (meaning, firsts, mine), (other, _, theirs) = features(tmp_path / "run.h5"), features(tmp_path / "plain.h5")
+    (meaning, firsts, mine), (other, _, theirs) = (
+        features(tmp_path / "run.h5"),
+        features(tmp_path / "plain.h5"),
+    )
     np.testing.assert_array_equal(mine, theirs)
     assert firsts == [24, 32, 40] and meaning.weights == "exp2"
     assert meaning.preprocessing == other.preprocessing == RECORD.preprocessing.record()
@@ -145,9 +164,9 @@ def test_other_input_than_in_the_fine_tuning_is_said(run, dives, tmp_path):
     config = replace(CONFIG, weights=str(run), clip_rule=ClipRule(clip_stride=8), size=48)
     extract(dives, tmp_path / "feats.h5", config, say=said.append)
     assert (
-        "The backbone of exp2 was fine-tuned on other input than it gets now: resize [37, 49], now [56, 74]; crop 32, now 48; "
-        "window 32, now None."
-    ) in said
+        "The backbone of exp2 was fine-tuned on other input than it gets now: resize [37, 49], now [56, 74];"
+        " crop 32, now 48; window 32, now None." in said
+    )
 
 
 def command(*arguments):
@@ -158,12 +177,15 @@ def test_the_command_takes_from_the_run_what_is_not_given(run, dives, tmp_path):
     result = command("--weights", run, "--batch-size", 4, dives, tmp_path / "command.h5")
     assert result.exit_code == 0, result.output
     assert (
-        f"Not given, so as in the fine-tuning of {run}: --backbone s3d --size 32 --clip-len 16 --clip-stride 8 --frame-step 1 "
-        "--window 32\n"
-    ) in result.stderr
+        f"Not given, so as in the fine-tuning of {run}: --backbone s3d --size 32 --clip-len 16 --clip-stride"
+        " 8 --frame-step 1 --window 32\n" in result.stderr
+    )
     assert "other input" not in result.stderr
     extract(dives, tmp_path / "python.h5", replace(CONFIG, weights=str(run)))
-    (meaning, _, mine), (other, _, theirs) = features(tmp_path / "command.h5"), features(tmp_path / "python.h5")
+    (meaning, _, mine), (other, _, theirs) = (
+        features(tmp_path / "command.h5"),
+        features(tmp_path / "python.h5"),
+    )
     assert meaning == other
     np.testing.assert_array_equal(mine, theirs)
 
@@ -174,7 +196,8 @@ def test_what_is_given_wins_and_the_difference_is_said(run, dives, tmp_path):
     assert result.exit_code == 0, result.output
     assert f"as in the fine-tuning of {run}: --backbone s3d --clip-len 16 --frame-step 1\n" in result.stderr
     assert (
-        "crop 32, now 48; clip_stride 8, now None; window 32, now None; clip_starts None, now [0, 20]." in result.stderr
+        "crop 32, now 48; clip_stride 8, now None; window 32, now None; clip_starts None, now [0, 20]."
+        in result.stderr
     )
     meaning, firsts, _ = features(tmp_path / "feats.h5")
     assert firsts == [0, 20] and meaning.preprocessing["crop"] == 48
@@ -214,29 +237,52 @@ def _without(name):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "backbone.safetensors").unlink(), "this run trained heads on cached features and no backbone"),
-        (lambda folder: [path.unlink() for path in folder.iterdir()], "is a folder without backbone.safetensors; expected a file"),
-        (lambda folder: (folder / "backbone.safetensors").write_bytes(b"\x40"), "cannot be read as safetensors"),
+        (
+            lambda folder: (folder / "backbone.safetensors").unlink(),
+            "this run trained heads on cached features and no backbone",
+        ),
+        (
+            lambda folder: [path.unlink() for path in folder.iterdir()],
+            "is a folder without backbone.safetensors; expected a file",
+        ),
+        (
+            lambda folder: (folder / "backbone.safetensors").write_bytes(b"\x40"),
+            "cannot be read as safetensors",
+        ),
         (lambda folder: _rewritten(folder, lambda old: None), "does not say what it was fine-tuned on"),
-        (lambda folder: _rewritten(folder, lambda old: {"tuned_backbone": "{"}), "is damaged (Expecting property name"),
+        (
+            lambda folder: _rewritten(folder, lambda old: {"tuned_backbone": "{"}),
+            "is damaged (Expecting property name",
+        ),
         (lambda folder: _rewritten(folder, lambda old: {"tuned_backbone": "[]"}), "is damaged ("),
         (lambda folder: _rewritten(folder, _record(version=2)), "was written by a newer version"),
         (lambda folder: _rewritten(folder, _record(more=1)), "is damaged ("),
-        (lambda folder: _rewritten(folder, _record(preprocessing={})), "is damaged (a preprocessing has the keys none"),
+        (
+            lambda folder: _rewritten(folder, _record(preprocessing={})),
+            "is damaged (a preprocessing has the keys none",
+        ),
         (lambda folder: _rewritten(folder, _record(preprocessing=None)), "is damaged ("),
         (lambda folder: _rewritten(folder, _record(clip_rule={"clip_len": 16})), "is damaged ("),
         (lambda folder: _rewritten(folder, _record(clip_rule=RULE.record())), "is damaged ("),
         (lambda folder: _rewritten(folder, _record(backbone=3)), "is damaged (backbone is 3, expected text)"),
-        (lambda folder: _rewritten(folder, _record(trained_on="a")), "is damaged (trained_on is no list of sample_ids)"),
-        (lambda folder: _rewritten(folder, _record(chosen_on=[1])), "is damaged (chosen_on is no list of sample_ids)"),
+        (
+            lambda folder: _rewritten(folder, _record(trained_on="a")),
+            "is damaged (trained_on is no list of sample_ids)",
+        ),
+        (
+            lambda folder: _rewritten(folder, _record(chosen_on=[1])),
+            "is damaged (chosen_on is no list of sample_ids)",
+        ),
         (lambda folder: _rewritten(folder, _without("trained_on")), "is damaged ('trained_on')"),
         (lambda folder: _rewritten(folder, _record(backbone="resnet")), "unknown backbone 'resnet'"),
         (
-            lambda folder: save_file({"x": torch.zeros(1)}, folder / "backbone.safetensors", {"tuned_backbone": _text()}),
+            lambda folder: save_file(
+                {"x": torch.zeros(1)}, folder / "backbone.safetensors", {"tuned_backbone": _text()}
+            ),
             "1 unknown (x)",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_run_that_cannot_be_used_gives_one_message(run, dives, tmp_path, damage, message):
     folder = tmp_path / "exp2"
     folder.mkdir()
@@ -258,7 +304,10 @@ def _text():
 def test_another_backbone_than_asked_for(run, dives, tmp_path):
     result = command("--weights", run, "--backbone", "c3d", dives, tmp_path / "feats.h5")
     assert result.exit_code == 2
-    assert f"Error: {run}: its backbone is s3d, not c3d; give --backbone s3d, or other weights\n" in result.stderr
+    assert (
+        f"Error: {run}: its backbone is s3d, not c3d; give --backbone s3d, or other weights\n"
+        in result.stderr
+    )
 
 
 def test_other_weights_are_not_taken_for_fine_tuned_ones(tmp_path, random_s3d):

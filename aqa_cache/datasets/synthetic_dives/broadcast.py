@@ -24,16 +24,26 @@ from .picture import Scene
 # Raise it with every change to what is drawn or said, so that an older render is not taken for a new one.
 RENDERER_VERSION = 2
 
-# MTL-AQA (Parmar & Morris 2019) takes six clips from the first of the 103 frames before end_frame, so that the last 7
-# are not used, and moves end_frame by up to 3 frames in training.
+# MTL-AQA (Parmar & Morris 2019) takes six clips from the first of the 103 frames before end_frame, so that
+# the last 7 are not used, and moves end_frame by up to 3 frames in training.
 UNUSED_FRAMES = MTL_AQA_WINDOW % CLIP_LEN
 JITTER_FRAMES = 3
 
 _PARAMETERS_FILE, _UNFINISHED_FILE = "render.json", "render.unfinished.json"
 _CITIES = (
-    "Harbour", "Northern", "Lakeside", "Capital", "Riverside", "Island", "Coastal", "Highland", "Southern", "Garden",
-    "Old Town", "Bridge",
-)  # fmt: skip
+    "Harbour",
+    "Northern",
+    "Lakeside",
+    "Capital",
+    "Riverside",
+    "Island",
+    "Coastal",
+    "Highland",
+    "Southern",
+    "Garden",
+    "Old Town",
+    "Bridge",
+)
 _CUPS = ("Cup", "Open", "Grand Prix", "Invitational", "Trophy")
 _YEARS = range(2012, 2024)
 
@@ -88,20 +98,22 @@ def render_broadcasts(
 ) -> Path:
     """Render synthetic diving competitions: one H.264 video per event, and `annotations.csv`.
 
-    Final scores are difficulty times the sum of the middle three of seven marks, as in MTL-AQA, and reach the picture
-    only through the faults that the judges saw. The same arguments give the same annotations and frames, whatever
-    `workers`. A render that was interrupted is taken up where it stopped; a finished one is left as it is.
+    Final scores are difficulty times the sum of the middle three of seven marks, as in MTL-AQA, and reach the
+    picture only through the faults that the judges saw. The same arguments give the same annotations and
+    frames, whatever `workers`. A render that was interrupted is taken up where it stopped; a finished one is
+    left as it is.
 
     Args:
         folder: of the videos; made if need be. It must be empty or hold a render with the same arguments.
-        train_dives, test_dives: how many. Whole events are test events, about as large a share as of the dives.
+        train_dives, test_dives: how many. Whole events are test events, about as large a share as of the
+            dives.
         events: how many videos.
         seed: of everything drawn by chance.
-        size: (width, height) in pixels, both even. The dive is within the middle 7/8 of the height and the middle
-            418/640 of a 16:9 picture's width, which is what MTL-AQA's resizing and cropping leaves.
+        size: (width, height) in pixels, both even. The dive is within the middle 7/8 of the height and the
+            middle 418/640 of a 16:9 picture's width, which is what MTL-AQA's resizing and cropping leaves.
         frame_rate: in frames per second, 20 to 30: the flight and the splash must fit into 103 frames.
-        workers: processes; default one per core, at most one per event. With more than one, a script that calls
-            this must be guarded by `if __name__ == "__main__"`.
+        workers: processes; default one per core, at most one per event. With more than one, a script that
+            calls this must be guarded by `if __name__ == "__main__"`.
         progress: called as `progress(dives_done, dives_total)`.
 
     Returns:
@@ -113,9 +125,14 @@ def render_broadcasts(
     """
     folder = Path(folder)
     parameters = {
-        "renderer_version": RENDERER_VERSION, "train_dives": train_dives, "test_dives": test_dives, "events": events,
-        "seed": seed, "size": list(size), "frame_rate": frame_rate,
-    }  # fmt: skip
+        "renderer_version": RENDERER_VERSION,
+        "train_dives": train_dives,
+        "test_dives": test_dives,
+        "events": events,
+        "seed": seed,
+        "size": list(size),
+        "frame_rate": frame_rate,
+    }
     _check_arguments(train_dives, test_dives, events, seed, size, frame_rate, workers)
     _import_av()
     broadcasts = plan_broadcasts(
@@ -131,8 +148,12 @@ def render_broadcasts(
     return folder / FILE_NAME
 
 
-def plan_broadcasts(*, train_dives: int, test_dives: int, events: int, seed: int, frame_rate: int) -> list[Broadcast]:
-    """Draw every dive, its marks and its place in time, without drawing a picture. Arguments as `render_broadcasts`."""
+def plan_broadcasts(
+    *, train_dives: int, test_dives: int, events: int, seed: int, frame_rate: int
+) -> list[Broadcast]:
+    """Draw every dive, its marks and its place in time, without drawing a picture. Arguments as
+    `render_broadcasts`.
+    """
     total = train_dives + test_dives
     test_events = round(events * test_dives / total)
     if train_dives and test_dives:
@@ -176,7 +197,9 @@ def _plan_broadcast(number: int, name: str, split: str, count: int, seed: int, f
         contact_frame = end_frame - UNUSED_FRAMES - splash - int(time_rng.integers(1, 6))
         take_off_frame = contact_frame - flight
         assert end_frame - MTL_AQA_WINDOW < take_off_frame
-        start_frame = take_off_frame - int(time_rng.integers(round(0.8 * frame_rate), round(1.52 * frame_rate)))
+        start_frame = take_off_frame - int(
+            time_rng.integers(round(0.8 * frame_rate), round(1.52 * frame_rate))
+        )
         marks = give_marks(dive.faults, panel, judge_rng)
         sample = Sample(
             sample_id=f"{number:02d}_{position:04d}",
@@ -221,7 +244,8 @@ def _check_arguments(train_dives, test_dives, events, seed, size, frame_rate, wo
         raise AqaError(f"events is {events!r}, expected at least {least}: a split consists of whole events")
     if events > 99 or events > train_dives + test_dives:
         raise AqaError(
-            f"events is {events}, expected at most 99 and at most one per dive ({train_dives + test_dives} dives)"
+            f"events is {events}, expected at most 99 and at most one per dive ({train_dives + test_dives}"
+            " dives)"
         )
     if not (len(size) == 2 and all(whole(length, 64) and length % 2 == 0 for length in size)):
         raise AqaError(f"size is {size!r}, expected (width, height), both even and at least 64 pixels")
@@ -230,9 +254,13 @@ def _check_arguments(train_dives, test_dives, events, seed, size, frame_rate, wo
             f"size is {size!r}, expected a width of at least 1.3 times the height, or dives leave the picture"
         )
     if not whole(frame_rate, 20) or frame_rate > 30:
-        raise AqaError(f"frame_rate is {frame_rate!r}, expected a whole number from 20 to 30 frames per second")
+        raise AqaError(
+            f"frame_rate is {frame_rate!r}, expected a whole number from 20 to 30 frames per second"
+        )
     if workers is not None and not whole(workers, 1):
-        raise AqaError(f"workers is {workers!r}, expected a whole number from 1 up, or nothing for one per core")
+        raise AqaError(
+            f"workers is {workers!r}, expected a whole number from 1 up, or nothing for one per core"
+        )
 
 
 def _claim_folder(folder: Path, parameters: dict, videos: list[str]) -> bool:
@@ -247,7 +275,9 @@ def _claim_folder(folder: Path, parameters: dict, videos: list[str]) -> bool:
     if not records:
         if found:
             listed = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-            raise AqaError(f"{folder}: is not empty ({listed}) and holds no earlier render; give a new or empty folder")
+            raise AqaError(
+                f"{folder}: is not empty ({listed}) and holds no earlier render; give a new or empty folder"
+            )
     else:
         try:
             before = json.loads((folder / records[0]).read_text(encoding="utf-8"))
@@ -258,7 +288,9 @@ def _claim_folder(folder: Path, parameters: dict, videos: list[str]) -> bool:
         if before != parameters:
             known = before if isinstance(before, dict) else {}
             differ = [
-                f"{name} {known.get(name)!r}, now {now!r}" for name, now in parameters.items() if known.get(name) != now
+                f"{name} {known.get(name)!r}, now {now!r}"
+                for name, now in parameters.items()
+                if known.get(name) != now
             ]
             raise AqaError(
                 f"{folder}: holds a render with other arguments ({'; '.join(differ)}); "
@@ -294,7 +326,9 @@ def _encode_all(folder, broadcasts, size, frame_rate, seed, workers, progress, t
     # Longest first, so that no worker is left with a long one at the end.
     longest_first = sorted(broadcasts, key=lambda broadcast: -broadcast.frames)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_share, initargs=(counter,)) as pool:
-        pending = {pool.submit(_encode, folder, broadcast, size, frame_rate, seed) for broadcast in longest_first}
+        pending = {
+            pool.submit(_encode, folder, broadcast, size, frame_rate, seed) for broadcast in longest_first
+        }
         try:
             reported = already
             while pending:
@@ -306,8 +340,8 @@ def _encode_all(folder, broadcasts, size, frame_rate, seed, workers, progress, t
                     report(reported, total)
         except BrokenProcessPool:
             raise AqaError(
-                f"{folder}: a rendering process ended before its video was done; render with workers=1 to see why "
-                '(a script that renders with more must be guarded by if __name__ == "__main__")'
+                f"{folder}: a rendering process ended before its video was done; render with workers=1 to see"
+                ' why (a script that renders with more must be guarded by if __name__ == "__main__")'
             ) from None
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -335,7 +369,9 @@ def _count_dive() -> None:
         _counter.value += 1
 
 
-def _encode(folder: Path, broadcast: Broadcast, size, frame_rate: int, seed: int, one_more=_count_dive) -> None:
+def _encode(
+    folder: Path, broadcast: Broadcast, size, frame_rate: int, seed: int, one_more=_count_dive
+) -> None:
     """Write one video, under its own name only when it is whole."""
     av = _import_av()
     part = folder / f".{broadcast.video[:-4]}.partial.mp4"
@@ -343,8 +379,9 @@ def _encode(folder: Path, broadcast: Broadcast, size, frame_rate: int, seed: int
     ends = {planned.sample.end_frame for planned in broadcast.dives}
     try:
         with av.open(str(part), "w") as container:
-            # The same bytes every time: x264's output depends on the number of threads, and with its macroblock tree
-            # it differed from run to run even with one (PyAV 18.1, AVX-512, width not a multiple of 64).
+            # The same bytes every time: x264's output depends on the number of threads, and with its
+            # macroblock tree it differed from run to run even with one (PyAV 18.1, AVX-512, width not a
+            # multiple of 64).
             options = {"preset": "superfast", "crf": "22", "g": "50", "threads": "1", "mbtree": "0"}
             stream = container.add_stream("libx264", rate=frame_rate, options=options)
             stream.width, stream.height = size

@@ -1,8 +1,8 @@
 """What a dive is before anybody sees it: its labels, its faults, and the looks of its diver.
 
-Labels come from a programme of dives written in the codes of the diving tables: group (1 forward, 2 back,
-3 reverse, 4 inward, 5 twisting, 6 armstand; in the last two the second digit is the direction), half somersaults,
-half twists, and a letter for the position (B pike, C tuck, D free).
+Labels come from a programme of dives written in the codes of the diving tables: group (1 forward, 2 back, 3
+reverse, 4 inward, 5 twisting, 6 armstand; in the last two the second digit is the direction), half
+somersaults, half twists, and a letter for the position (B pike, C tuck, D free).
 """
 
 from dataclasses import dataclass
@@ -18,18 +18,73 @@ TWISTS = ("0", "0.5", "1", "1.5", "2", "2.5", "3", "3.5")
 _DIRECTIONS = {"1": "forward", "2": "back", "3": "reverse", "4": "inward"}
 _LETTERS = {"B": "pike", "C": "tuck", "D": "free"}
 
-# Weights are how often a dive is chosen. They follow what is dived in competition: two and a half and three and a
-# half somersaults most, a tenth of armstands, feet-first entries rarely.
+# Weights are how often a dive is chosen. They follow what is dived in competition: two and a half and three
+# and a half somersaults most, a tenth of armstands, feet-first entries rarely.
 PROGRAMME = {
-    "101B": 1, "102C": 1, "103B": 2, "103C": 1, "104C": 1, "105B": 5, "105C": 4, "107B": 11, "107C": 8, "109C": 5,
-    "201B": 1, "203B": 1, "203C": 1, "205B": 7, "205C": 5, "207B": 6, "207C": 8, "209C": 1,
-    "303B": 1, "303C": 1, "305B": 6, "305C": 6, "307C": 6,
-    "401B": 1, "403B": 2, "403C": 1, "405B": 7, "405C": 6, "407B": 4, "407C": 9, "409C": 2,
-    "5132D": 1, "5134D": 2, "5152B": 4, "5154B": 3, "5172B": 2, "5231D": 2, "5233D": 3, "5235D": 3, "5237D": 2,
-    "5251B": 3, "5253B": 5, "5255B": 3, "5331D": 1, "5333D": 2, "5335D": 3, "5336D": 1, "5337D": 2, "5353B": 4,
-    "5432D": 1, "612B": 1, "614B": 2, "614C": 1, "622C": 1, "624B": 2, "624C": 2, "626C": 3, "632C": 1, "634C": 1,
-    "636C": 2, "6142D": 1, "6243D": 3, "6245D": 3,
-}  # fmt: skip
+    "101B": 1,
+    "102C": 1,
+    "103B": 2,
+    "103C": 1,
+    "104C": 1,
+    "105B": 5,
+    "105C": 4,
+    "107B": 11,
+    "107C": 8,
+    "109C": 5,
+    "201B": 1,
+    "203B": 1,
+    "203C": 1,
+    "205B": 7,
+    "205C": 5,
+    "207B": 6,
+    "207C": 8,
+    "209C": 1,
+    "303B": 1,
+    "303C": 1,
+    "305B": 6,
+    "305C": 6,
+    "307C": 6,
+    "401B": 1,
+    "403B": 2,
+    "403C": 1,
+    "405B": 7,
+    "405C": 6,
+    "407B": 4,
+    "407C": 9,
+    "409C": 2,
+    "5132D": 1,
+    "5134D": 2,
+    "5152B": 4,
+    "5154B": 3,
+    "5172B": 2,
+    "5231D": 2,
+    "5233D": 3,
+    "5235D": 3,
+    "5237D": 2,
+    "5251B": 3,
+    "5253B": 5,
+    "5255B": 3,
+    "5331D": 1,
+    "5333D": 2,
+    "5335D": 3,
+    "5336D": 1,
+    "5337D": 2,
+    "5353B": 4,
+    "5432D": 1,
+    "612B": 1,
+    "614B": 2,
+    "614C": 1,
+    "622C": 1,
+    "624B": 2,
+    "624C": 2,
+    "626C": 3,
+    "632C": 1,
+    "634C": 1,
+    "636C": 2,
+    "6142D": 1,
+    "6243D": 3,
+    "6245D": 3,
+}
 
 IDEAL_DISTANCE_M = 1.4
 
@@ -64,7 +119,9 @@ class Labels:
             direction, somersaults, twists = digits[1], digits[2], digits[3:] or "0"
         else:
             direction, somersaults, twists = digits[0], digits[2], "0"
-        return cls(_LETTERS[letter], digits[0] == "6", _DIRECTIONS[direction], int(somersaults) / 2, int(twists) / 2)
+        return cls(
+            _LETTERS[letter], digits[0] == "6", _DIRECTIONS[direction], int(somersaults) / 2, int(twists) / 2
+        )
 
     @property
     def head_first(self) -> bool:
@@ -75,8 +132,8 @@ class Labels:
     def difficulty(self) -> float:
         """The factor of the score, one decimal, from the labels alone.
 
-        0.8, and 0.65 a somersault, and 0.3 a twist; reverse 0.4, back 0.35, inward 0.3 more than forward; armstand
-        0.4; pike 0.2 and free 0.1 more than tuck.
+        0.8, and 0.65 a somersault, and 0.3 a twist; reverse 0.4, back 0.35, inward 0.3 more than forward;
+        armstand 0.4; pike 0.2 and free 0.1 more than tuck.
 
         Source: in the spirit of the World Aquatics tables for the 10 m platform, rounded by `round_half_up`.
         Differs: a straight line, so it is off by up to 0.3 there.
@@ -109,7 +166,8 @@ class Faults:
         rotation_error_deg: the body's angle to the vertical at the water; positive is over-rotated.
         knee_bend_deg: how far the knees are bent where they should be straight.
         leg_split_deg: angle between the legs where they should be together.
-        distance_m: from the tip of the platform to the body's centre at the water; `IDEAL_DISTANCE_M` costs nothing.
+        distance_m: from the tip of the platform to the body's centre at the water; `IDEAL_DISTANCE_M` costs
+            nothing.
         splash_m: height of the highest drop.
     """
 
@@ -154,10 +212,15 @@ class Dive:
 _SKINS = ((238, 196, 166), (222, 173, 138), (196, 144, 108), (160, 110, 78), (128, 86, 62), (100, 66, 48))
 _CAPS = ((40, 30, 26), (90, 58, 34), (150, 112, 60), (24, 24, 30), (70, 44, 30))
 _SUITS = (
-    ((206, 32, 44), (250, 246, 240)), ((24, 60, 150), (250, 214, 60)), ((20, 128, 70), (248, 248, 244)),
-    ((30, 30, 38), (232, 70, 60)), ((120, 40, 140), (240, 200, 230)), ((236, 120, 20), (24, 40, 110)),
-    ((250, 250, 250), (20, 60, 160)), ((250, 210, 40), (30, 120, 60)),
-)  # fmt: skip
+    ((206, 32, 44), (250, 246, 240)),
+    ((24, 60, 150), (250, 214, 60)),
+    ((20, 128, 70), (248, 248, 244)),
+    ((30, 30, 38), (232, 70, 60)),
+    ((120, 40, 140), (240, 200, 230)),
+    ((236, 120, 20), (24, 40, 110)),
+    ((250, 250, 250), (20, 60, 160)),
+    ((250, 210, 40), (30, 120, 60)),
+)
 
 
 def draw_labels(rng: np.random.Generator) -> Labels:
@@ -167,7 +230,8 @@ def draw_labels(rng: np.random.Generator) -> Labels:
 
 
 def draw_faults(rng: np.random.Generator) -> Faults:
-    """A dive's faults: a bad dive is bad in several ways, so all of them grow with one log-normal form factor.
+    """A dive's faults: a bad dive is bad in several ways, so all of them grow with one log-normal form
+    factor.
 
     The splash follows from the angle at the water and the legs, and varies by as much again on its own.
     """

@@ -1,8 +1,9 @@
-"""How the diver moves: an articulated body with the masses of a human one, on the platform, in flight, in the water.
+"""How the diver moves: an articulated body with the masses of a human one, on the platform, in flight, in the
+water.
 
-World coordinates are metres: x from the tip of the platform towards the pool, z up from the water, y away from the
-camera. Body coordinates, before the body is turned into the world: f towards the chest, l towards the left hand,
-u towards the head. Times are seconds from take-off, negative before it.
+World coordinates are metres: x from the tip of the platform towards the pool, z up from the water, y away
+from the camera. Body coordinates, before the body is turned into the world: f towards the chest, l towards
+the left hand, u towards the head. Times are seconds from take-off, negative before it.
 """
 
 import itertools
@@ -20,19 +21,47 @@ TAKE_OFF_S = 0.75  # of it, for the swing of the arms and the crouch
 SINKING_S = 0.32  # from the first touch of the water until nothing of the body is seen
 SPLASH_S = 1.2  # nothing of the splash is left this long after the body meets the water
 
-# fmt: off
-(PELVIS, CHEST, NECK, HEAD,
- SHOULDER_L, ELBOW_L, WRIST_L, HAND_L, SHOULDER_R, ELBOW_R, WRIST_R, HAND_R,
- HIP_L, KNEE_L, ANKLE_L, TOE_L, HIP_R, KNEE_R, ANKLE_R, TOE_R) = range(20)
+
+(
+    PELVIS,
+    CHEST,
+    NECK,
+    HEAD,
+    SHOULDER_L,
+    ELBOW_L,
+    WRIST_L,
+    HAND_L,
+    SHOULDER_R,
+    ELBOW_R,
+    WRIST_R,
+    HAND_R,
+    HIP_L,
+    KNEE_L,
+    ANKLE_L,
+    TOE_L,
+    HIP_R,
+    KNEE_R,
+    ANKLE_R,
+    TOE_R,
+) = range(20)
 
 # Segments as (from, to, share of the body's mass), after de Leva 1996, J. Biomech. 29(9), rounded.
 SEGMENTS = (
-    (PELVIS, CHEST, 0.225), (CHEST, NECK, 0.205), (NECK, HEAD, 0.070),
-    (SHOULDER_L, ELBOW_L, 0.027), (ELBOW_L, HAND_L, 0.023), (SHOULDER_R, ELBOW_R, 0.027), (ELBOW_R, HAND_R, 0.023),
-    (HIP_L, KNEE_L, 0.143), (KNEE_L, ANKLE_L, 0.043), (ANKLE_L, TOE_L, 0.014),
-    (HIP_R, KNEE_R, 0.143), (KNEE_R, ANKLE_R, 0.043), (ANKLE_R, TOE_R, 0.014),
+    (PELVIS, CHEST, 0.225),
+    (CHEST, NECK, 0.205),
+    (NECK, HEAD, 0.070),
+    (SHOULDER_L, ELBOW_L, 0.027),
+    (ELBOW_L, HAND_L, 0.023),
+    (SHOULDER_R, ELBOW_R, 0.027),
+    (ELBOW_R, HAND_R, 0.023),
+    (HIP_L, KNEE_L, 0.143),
+    (KNEE_L, ANKLE_L, 0.043),
+    (ANKLE_L, TOE_L, 0.014),
+    (HIP_R, KNEE_R, 0.143),
+    (KNEE_R, ANKLE_R, 0.043),
+    (ANKLE_R, TOE_R, 0.014),
 )
-# fmt: on
+
 _FROM, _TO = (np.array([segment[end] for segment in SEGMENTS]) for end in (0, 1))
 _MASS = np.array([segment[2] for segment in SEGMENTS])
 
@@ -41,7 +70,8 @@ class Pose(NamedTuple):
     """Joint angles in degrees; all 0 is standing straight with the arms at the sides.
 
     Args:
-        hip: thighs forward. knee: shanks backward. spine: chest bent forward over the pelvis. neck: chin to chest.
+        hip: thighs forward. knee: shanks backward. spine: chest bent forward over the pelvis. neck: chin to
+            chest.
         arm_l, arm_r: upper arms forward and up, 180 is overhead. elbow_l, elbow_r: forearms bent.
         split: angle between the legs. point: 1 is toes pointed, 0 is feet flat.
     """
@@ -79,7 +109,8 @@ def body_points(pose: Pose, height_m: float) -> np.ndarray:
         - Output: `(20, 3)`, metres, along f, l, u; rows as named in this module.
     """
     p = {name: math.radians(angle) for name, angle in zip(pose._fields, pose, strict=True)}
-    # A body that bends at the hips turns both halves: the trunk forward by 40 % of the angle, the legs by the rest.
+    # A body that bends at the hips turns both halves: the trunk forward by 40 % of the angle, the legs by the
+    # rest.
     trunk = 0.4 * p["hip"]
     points = np.zeros((20, 3))
 
@@ -112,7 +143,13 @@ def body_points(pose: Pose, height_m: float) -> np.ndarray:
         put(hip + 1, hip, -0.24, thigh, sign * (0.035 + 0.24 * wide))
         shank = thigh + p["knee"]
         put(hip + 2, hip + 1, -0.235, shank, sign * (0.028 + 0.475 * wide))
-        put(hip + 3, hip + 2, -0.085, shank - math.radians(82) * (1 - pose.point), sign * (0.028 + 0.55 * wide))
+        put(
+            hip + 3,
+            hip + 2,
+            -0.085,
+            shank - math.radians(82) * (1 - pose.point),
+            sign * (0.028 + 0.55 * wide),
+        )
     return points * height_m
 
 
@@ -150,8 +187,8 @@ class Motion:
         self.dive = dive
         labels, faults = dive.labels, dive.faults
         forwards = labels.rotation_type in ("forward", "inward")
-        # Forward and reverse dives start with the chest to the water, back and inward dives with the back to it.
-        # An armstand is upside down, so that the same rule turns its chest the other way.
+        # Forward and reverse dives start with the chest to the water, back and inward dives with the back to
+        # it. An armstand is upside down, so that the same rule turns its chest the other way.
         self._backwards_on = labels.rotation_type in ("back", "inward")
         self.turns_clockwise = 1 if forwards != self._backwards_on else -1
         self._upright = 180.0 if labels.armstand else 0.0
@@ -161,7 +198,9 @@ class Motion:
 
         joints, self._take_off_deg, _ = self._on_platform(0.0)
         start = centre_of_mass(joints)
-        end_deg = self._upright + self.turns_clockwise * (360 * labels.somersaults + faults.rotation_error_deg)
+        end_deg = self._upright + self.turns_clockwise * (
+            360 * labels.somersaults + faults.rotation_error_deg
+        )
         end_twist = self._facing_deg() + self._twists_deg()
         last = self._turned(self._faulty(self._last_pose, 1.0), end_deg, end_twist)
         last -= centre_of_mass(last)
@@ -183,8 +222,8 @@ class Motion:
         """The body at a time.
 
         Returns:
-            joints `(20, 3)` in world metres along x, y, z; the turn of the long axis clockwise, in degrees; and the
-            turn about the long axis, in degrees, 0 where the chest looks along x.
+            joints `(20, 3)` in world metres along x, y, z; the turn of the long axis clockwise, in degrees;
+            and the turn about the long axis, in degrees, 0 where the chest looks along x.
         """
         if seconds < 0:
             return self._on_platform(seconds)
@@ -213,7 +252,9 @@ class Motion:
         """The pose with the dive's knees and legs; a tuck bends the knees anyway."""
         bend = self.dive.faults.knee_bend_deg * share * max(0.0, 1 - pose.knee / TUCK.knee)
         return pose._replace(
-            knee=pose.knee + bend, hip=pose.hip + 0.4 * bend, split=pose.split + self.dive.faults.leg_split_deg * share
+            knee=pose.knee + bend,
+            hip=pose.hip + 0.4 * bend,
+            split=pose.split + self.dive.faults.leg_split_deg * share,
         )
 
     def _flight_keys(self) -> list[tuple[float, Pose]]:
@@ -275,7 +316,11 @@ class Motion:
         angle = 180 + sway * (1 - push) + 7 * push * self.turns_clockwise
         joints = self._turned(pose, angle, self._facing_deg())
         base = joints[[HAND_L, HAND_R]]
-        return joints + (-0.1 - base[:, 0].mean(), 0.0, PLATFORM_M - base[:, 2].min()), angle, self._facing_deg()
+        return (
+            joints + (-0.1 - base[:, 0].mean(), 0.0, PLATFORM_M - base[:, 2].min()),
+            angle,
+            self._facing_deg(),
+        )
 
 
 def _ease(share: float) -> float:

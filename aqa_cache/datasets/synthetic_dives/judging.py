@@ -11,8 +11,8 @@ MAX_CAPTION_WORDS = 35
 def expected_mark(faults: Faults) -> float:
     """The mark, 0..10, that a judge without noise would give before rounding to halves.
 
-    Strictly lower the greater any fault is, beyond what nobody can see (3 degrees of rotation, 0.25 m of distance,
-    a splash of 0.15 m).
+    Strictly lower the greater any fault is, beyond what nobody can see (3 degrees of rotation, 0.25 m of
+    distance, a splash of 0.15 m).
     """
     return max(0.0, 9.6 - float(deductions(faults).sum()))
 
@@ -38,7 +38,8 @@ def draw_panel(rng: np.random.Generator) -> np.ndarray:
 def give_marks(faults: Faults, panel: np.ndarray, rng: np.random.Generator) -> tuple[float, ...]:
     """Seven marks, 0..10 in steps of 0.5.
 
-    Each judge weighs each fault in its own way (20 % standard deviation) and has an opinion besides (0.25 points).
+    Each judge weighs each fault in its own way (20 % standard deviation) and has an opinion besides (0.25
+    points).
 
     Args:
         panel: from `draw_panel`.
@@ -59,9 +60,16 @@ def final_score(marks: tuple[float, ...], difficulty: float) -> float:
 
 
 _HALVES = {
-    0.5: "half a", 1.0: "one", 1.5: "one and a half", 2.0: "two", 2.5: "two and a half", 3.0: "three",
-    3.5: "three and a half", 4.0: "four", 4.5: "four and a half",
-}  # fmt: skip
+    0.5: "half a",
+    1.0: "one",
+    1.5: "one and a half",
+    2.0: "two",
+    2.5: "two and a half",
+    3.0: "three",
+    3.5: "three and a half",
+    4.0: "four",
+    4.5: "four and a half",
+}
 
 _OPENINGS = ("and here comes", "this is", "now we have", "next it is", "and this will be")
 _REMARKS = (
@@ -98,7 +106,9 @@ def commentate(labels: Labels, faults: Faults, rng: np.random.Generator) -> str:
 def _name_dive(labels: Labels) -> str:
     turns = f"{_HALVES[labels.somersaults]} somersault{'s' if labels.somersaults > 1 else ''}"
     armstand = "armstand " if labels.armstand else ""
-    twists = f" with {_HALVES[labels.twists]} twist{'s' if labels.twists > 1 else ''}" if labels.twists else ""
+    twists = (
+        f" with {_HALVES[labels.twists]} twist{'s' if labels.twists > 1 else ''}" if labels.twists else ""
+    )
     article = "an" if labels.armstand or labels.rotation_type == "inward" else "a"
     position = "in the free position" if labels.position == "free" else f"in the {labels.position} position"
     return f"{article} {armstand}{labels.rotation_type} {turns}{twists} {position}"
@@ -107,9 +117,15 @@ def _name_dive(labels: Labels) -> str:
 def _angle(faults: Faults, one_of) -> str:
     error = faults.rotation_error_deg
     if abs(error) < 5:
-        return one_of("straight up and down at the water", "perfectly vertical", "dead straight into the water")
-    amount = one_of("just a touch", "a little", "slightly") if abs(error) < 14 else one_of("well", "a long way")
-    side = one_of("over rotated", "past vertical") if error > 0 else one_of("under rotated", "short of vertical")
+        return one_of(
+            "straight up and down at the water", "perfectly vertical", "dead straight into the water"
+        )
+    amount = (
+        one_of("just a touch", "a little", "slightly") if abs(error) < 14 else one_of("well", "a long way")
+    )
+    side = (
+        one_of("over rotated", "past vertical") if error > 0 else one_of("under rotated", "short of vertical")
+    )
     return f"{amount} {side}"
 
 
@@ -119,12 +135,18 @@ def _legs_and_distance(faults: Faults, one_of) -> list[str]:
     if faults.knee_bend_deg >= 14:
         soft = faults.knee_bend_deg < 28
         words = (
-            one_of("soft knees", "knees a little bent") if soft else one_of("badly bent knees", "the knees right up")
+            one_of("soft knees", "knees a little bent")
+            if soft
+            else one_of("badly bent knees", "the knees right up")
         )
         remarks.append((0.035 * faults.knee_bend_deg, words))
     if faults.leg_split_deg >= 10:
         small = faults.leg_split_deg < 20
-        words = one_of("the feet not quite together", "a gap between the legs") if small else one_of("legs wide apart")
+        words = (
+            one_of("the feet not quite together", "a gap between the legs")
+            if small
+            else one_of("legs wide apart")
+        )
         remarks.append((0.045 * faults.leg_split_deg, words))
     if faults.distance_m <= IDEAL_DISTANCE_M - 0.4:
         remarks.append(

@@ -24,8 +24,9 @@ class Scene:
         name: of the event, shown in a corner.
         size: (width, height) of the picture in pixels; both even.
         frame_rate: in frames per second.
-        seed: of the render; chooses the pool's colours and the camera's small offset. All events are held in one pool, seen by
-            one camera: a venue of its own for each event outweighs everything a diver does, for features nobody trained.
+        seed: of the render; chooses the pool's colours and the camera's small offset. All events are held in
+            one pool, seen by one camera: a venue of its own for each event outweighs everything a diver does,
+            for features nobody trained.
 
     Attributes:
         scale: pixels in a metre.
@@ -80,7 +81,9 @@ class Scene:
         return picture
 
     def box(self, motion: Motion, frame: int, take_off_frame: int) -> tuple[int, int, int, int] | None:
-        """Where `draw` may differ from the background: left, top, right, bottom in pixels; None for nowhere."""
+        """Where `draw` may differ from the background: left, top, right, bottom in pixels; None for
+        nowhere.
+        """
         seconds = (frame - take_off_frame) / self.frame_rate
         wet = seconds - motion.contact_s
         if seconds <= -diver.APPROACH_S or wet >= SPLASH_S:
@@ -121,7 +124,9 @@ class _Pen:
         if row < clean.height:
             n, row = SUPERSAMPLING, max(row, 0)
             below = clean.crop((0, row, clean.width, clean.height))
-            self.image.paste(below.resize((below.width * n, below.height * n), Image.Resampling.NEAREST), (0, row * n))
+            self.image.paste(
+                below.resize((below.width * n, below.height * n), Image.Resampling.NEAREST), (0, row * n)
+            )
 
     def finish(self) -> Image.Image:
         return self.image.reduce(SUPERSAMPLING)
@@ -180,7 +185,9 @@ def _draw_diver(pen: _Pen, motion: Motion, seconds: float) -> None:
     parts = [(float(joints[diver.PELVIS : diver.NECK + 1, 1].mean()), lambda: body.draw(pen, looks))]
     parts += [(float(joints[diver.HEAD, 1]) - 0.001, lambda: body.draw_head(pen, looks))]
     # A limb of the far side lies behind the trunk and one of the near side before it, whatever the pose.
-    parts += [(float(joints[s, 1] + joints[s + 1, 1]) / 2, arm(s)) for s in (diver.SHOULDER_L, diver.SHOULDER_R)]
+    parts += [
+        (float(joints[s, 1] + joints[s + 1, 1]) / 2, arm(s)) for s in (diver.SHOULDER_L, diver.SHOULDER_R)
+    ]
     parts += [(float(joints[h, 1] + joints[h + 1, 1]) / 2, leg(h)) for h in (diver.HIP_L, diver.HIP_R)]
     for _, draw_part in sorted(parts, key=lambda part: -part[0]):
         draw_part()
@@ -197,7 +204,8 @@ class _Trunk:
         self._spine = np.array(
             [low, pelvis, (pelvis + chest) / 2, chest, (chest + neck) / 2, neck, neck + (neck - chest) * 0.12]
         )
-        # Half the breadth from side to side and from chest to back, over the body height, at each point of the spine.
+        # Half the breadth from side to side and from chest to back, over the body height, at each point of
+        # the spine.
         self._side = np.array([0.060, 0.090, 0.076, 0.084, 0.104, 0.088, 0.034]) * size
         self._deep = np.array([0.048, 0.060, 0.054, 0.062, 0.064, 0.046, 0.030]) * size
         self._psi = psi
@@ -226,7 +234,11 @@ class _Trunk:
         up = up / max(float(np.hypot(*up)), 1e-6)
         across = np.array([up[1], -up[0]])
         radius = 0.064 * self.size
-        pen.limb(np.array([centre - up * 0.09 * self.size, centre]), [0.032 * self.size] * 2, _shade(looks.skin, 0.85))
+        pen.limb(
+            np.array([centre - up * 0.09 * self.size, centre]),
+            [0.032 * self.size] * 2,
+            _shade(looks.skin, 0.85),
+        )
         pen.disc(*centre, radius, looks.cap)
         turns = np.linspace(-math.pi / 2, math.pi / 2, 13)
         facing = math.copysign(1, math.cos(self._psi))
@@ -269,7 +281,12 @@ def _draw_splash(pen: _Pen, motion: Motion, seconds: float) -> None:
             foot = middle + blade * (0.07 + 0.12 * top)
             head = foot + (blade * (0.18 + 0.35 * top) + 0.7 * slant * top) * min(1.0, t / 0.3)
             half = 0.03 + 0.05 * top
-            sheet = [(foot - half, 0), (head - half * 0.3, height), (head + half * 0.3, height), (foot + half, 0)]
+            sheet = [
+                (foot - half, 0),
+                (head - half * 0.3, height),
+                (head + half * 0.3, height),
+                (foot + half, 0),
+            ]
             pen.polygon(sheet, (240, 248, 252, int(120 * fade)))
 
     count = int(36 + 150 * top)

@@ -6,7 +6,14 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from .diver import PLATFORM_M
 
 # Cool and of middling lightness, so that pale and dark divers stand out alike.
-_WALLS = ((116, 142, 172), (132, 132, 166), (112, 152, 148), (134, 146, 154), (104, 132, 150), (138, 152, 136))
+_WALLS = (
+    (116, 142, 172),
+    (132, 132, 166),
+    (112, 152, 148),
+    (134, 146, 154),
+    (104, 132, 150),
+    (138, 152, 136),
+)
 _WATERS = ((24, 108, 152), (20, 128, 160), (34, 96, 150), (16, 118, 138))
 
 

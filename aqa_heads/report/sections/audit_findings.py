@@ -13,13 +13,23 @@ from ..wording import small, whose_runs
 
 _MOST_LINES = 2
 _TOPICS = {
-    "samples": "Samples", "leaks": "Leaks", "backbone": "Backbone", "groups": "Groups", "neighbours": "Neighbours", "floors": "Floors",
-    "ceiling": "Ceiling", "scores": "Scores", "captions": "Captions", "missing": "Missing labels",
-}  # fmt: skip
+    "samples": "Samples",
+    "leaks": "Leaks",
+    "backbone": "Backbone",
+    "groups": "Groups",
+    "neighbours": "Neighbours",
+    "floors": "Floors",
+    "ceiling": "Ceiling",
+    "scores": "Scores",
+    "captions": "Captions",
+    "missing": "Missing labels",
+}
 
 
 def audit_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
-    """The findings by topic, each said once with the runs that it holds for; nothing where no run was audited."""
+    """The findings by topic, each said once with the runs that it holds for; nothing where no run was
+    audited.
+    """
     results = [result for family in families for result in family.results]
     found = {result.short: audit for result in results if (audit := _read(result)) is not None}
     audited = [result for result in results if result.short in found]
@@ -30,11 +40,27 @@ def audit_section(families: Sequence[Family], attachments: Attachments) -> list[
         for topic, line in found[result.short].findings():
             lines.setdefault(topic, {}).setdefault(line, []).append(result)
     order = [*_TOPICS, *(topic for topic in lines if topic not in _TOPICS)]
-    rows = [[topic, line, " ".join(result.name for result in owners)] for topic in order if topic in lines
-            for line, owners in lines[topic].items()]  # fmt: skip
+    rows = [
+        [topic, line, " ".join(result.name for result in owners)]
+        for topic in order
+        if topic in lines
+        for line, owners in lines[topic].items()
+    ]
     attachments.table("audit", ["topic", "finding", "runs"], rows, "findings of the audit")
-    leaks = [[result.name, leak.sample_id, leak.split, leak.other, leak.other_split, leak.video, leak.why, leak.frames]
-             for result in audited for leak in found[result.short].leaks]  # fmt: skip
+    leaks = [
+        [
+            result.name,
+            leak.sample_id,
+            leak.split,
+            leak.other,
+            leak.other_split,
+            leak.video,
+            leak.why,
+            leak.frames,
+        ]
+        for result in audited
+        for leak in found[result.short].leaks
+    ]
     if leaks:
         header = ["run", "sample_id", "split", "other", "other_split", "video", "why", "frames"]
         attachments.table("leaks", header, leaks, "every sample that is on two sides of a split")
@@ -42,20 +68,30 @@ def audit_section(families: Sequence[Family], attachments: Attachments) -> list[
     for topic in order:
         if topic in ("floors", "ceiling") and len(lines.get(topic, ())) > _MOST_LINES:
             lines[topic] = {
-                "not the same for all runs, as their training samples are not: see the rows of Table 1": audited
+                "not the same for all runs, as their training samples are not: see the rows of Table 1": (
+                    audited
+                )
             }
         for place, (line, owners) in enumerate(lines.get(topic, {}).items()):
             named = (
                 []
                 if place
-                else [element("dt", _TOPICS.get(topic, topic), class_="leak" if topic == "leaks" and leaks else None)]
+                else [
+                    element(
+                        "dt", _TOPICS.get(topic, topic), class_="leak" if topic == "leaks" and leaks else None
+                    )
+                ]
             )
             parts += [*named, element("dd", line, *map(small, whose_runs(owners, audited)))]
     aside = (
-        "What a result on these samples and this split can be worth, looked at before anything was trained. Only leaks are "
-        "faults; the rest is said so that a number can be read."
+        "What a result on these samples and this split can be worth, looked at before anything was trained."
+        " Only leaks are faults; the rest is said so that a number can be read."
     )
-    return [element("h2", "The audit"), element("p", aside, class_="note"), element("dl", *parts, class_="audit")]
+    return [
+        element("h2", "The audit"),
+        element("p", aside, class_="note"),
+        element("dl", *parts, class_="audit"),
+    ]
 
 
 def _read(result: Result) -> Audit | None:
@@ -76,7 +112,8 @@ def _read(result: Result) -> Audit | None:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{result.path}: the audit in summary.json cannot be read ({type(error).__name__}: {error}); train the run again"
+            f"{result.path}: the audit in summary.json cannot be read ({type(error).__name__}: {error});"
+            " train the run again"
         ) from None
 
 

@@ -1,4 +1,6 @@
-"""What the captioners said: metrics, losses, captions beside their references, and which clips they looked at."""
+"""What the captioners said: metrics, losses, captions beside their references, and which clips they looked
+at.
+"""
 
 from collections.abc import Collection, Sequence
 
@@ -15,9 +17,14 @@ from ..wording import colour_key, names_of, row_name, signed, small, spread_asid
 
 _SAMPLES, _ROWS, _WORDS, _HEAT_WORDS = 4, 3, 40, 24
 _METRICS = {
-    "bleu_1": "BLEU‑1", "bleu_2": "BLEU‑2", "bleu_3": "BLEU‑3", "bleu_4": "BLEU‑4", "rouge_l": "ROUGE‑L", "cider": "CIDEr",
+    "bleu_1": "BLEU‑1",
+    "bleu_2": "BLEU‑2",
+    "bleu_3": "BLEU‑3",
+    "bleu_4": "BLEU‑4",
+    "rouge_l": "ROUGE‑L",
+    "cider": "CIDEr",
     "meteor": "METEOR",
-}  # fmt: skip
+}
 
 
 def captions_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
@@ -29,8 +36,8 @@ def captions_section(families: Sequence[Family], attachments: Attachments) -> li
     said = {family.order: {row["sample_id"]: row for row in family.first.test} for family in speaking}
     variety = "; ".join(_variety(family, said[family.order].values()) for family in speaking)
     aside = (
-        f"Different captions among those predicted for the test samples: {variety}. A captioner that says the same of "
-        "many samples has not learned to look."
+        f"Different captions among those predicted for the test samples: {variety}. A captioner that says the"
+        " same of many samples has not learned to look."
     )
     return [
         element("h2", "Captions"),
@@ -43,7 +50,9 @@ def captions_section(families: Sequence[Family], attachments: Attachments) -> li
 
 
 def _speaks(result: Result) -> bool:
-    captioned = "caption" in (result.config.get("tasks") or ()) and "predicted_caption" in (result.test or [{}])[0]
+    captioned = (
+        "caption" in (result.config.get("tasks") or ()) and "predicted_caption" in (result.test or [{}])[0]
+    )
     return captioned or any(row.get("predicted_caption") for row in result.test)
 
 
@@ -61,12 +70,15 @@ def _metrics(speaking: Sequence[Family]) -> list[Markup]:
         rows.append([row_name(family), *cells, join([shown, *spread_asides(std)]), _decimals(unigram)])
     header = ["Run", *_METRICS.values(), "Loss per word (nats)", "Word frequencies alone"]
     notes = dict.fromkeys(
-        str(note) for family in speaking for note in (family.first.summary.get("captions") or {}).get("notes") or ()
+        str(note)
+        for family in speaking
+        for note in (family.first.summary.get("captions") or {}).get("notes") or ()
     )
     aside = (
-        "Captions of the test samples beside what the commentator said. BLEU, ROUGE-L and METEOR from 0 to 1, CIDEr from 0 to 10. "
-        "Loss: of the true captions, word by word, each after the true words before it. Word frequencies alone: the loss "
-        "of saying every word as often as the training captions do, whatever the video shows."
+        "Captions of the test samples beside what the commentator said. BLEU, ROUGE-L and METEOR from 0 to 1,"
+        " CIDEr from 0 to 10. Loss: of the true captions, word by word, each after the true words before it."
+        " Word frequencies alone: the loss of saying every word as often as the training captions do,"
+        " whatever the video shows."
     )
     return [
         table(header, rows, "metrics"),
@@ -97,8 +109,8 @@ def _verdicts(speaking: Sequence[Family]) -> list[str]:
     if not failed:
         return []
     return [
-        f"The loss of {names_of(failed)} is not below that of word frequencies alone: these captioners have learned which words "
-        "are frequent, and nothing about the video or the order of words."
+        f"The loss of {names_of(failed)} is not below that of word frequencies alone: these captioners have"
+        " learned which words are frequent, and nothing about the video or the order of words."
     ]
 
 
@@ -113,10 +125,18 @@ def _losses(speaking: Sequence[Family], attachments: Attachments) -> list[Markup
             continue
         unigram = [rate for family in speaking if (rate := family.number("unigram_loss")) is not None]
         floors = [(f"unigram {max(unigram):.2f}", max(unigram))] if unigram else []
-        ends = "; ".join(f"{curve.name} ends at {curve.values[np.isfinite(curve.values)][-1]:.3g}" for curve in curves)
+        ends = "; ".join(
+            f"{curve.name} ends at {curve.values[np.isfinite(curve.values)][-1]:.3g}" for curve in curves
+        )
         title = f"{what}, by epoch"
-        drawing = figures.draw_curves(curves, figures.WORD_LOSS_LABEL, figures.WIDE, title, f"{title}: {ends}", floors)
-        dashed = " Dashed: the unigram loss, what word frequencies alone reach on the test captions." if floors else ""
+        drawing = figures.draw_curves(
+            curves, figures.WORD_LOSS_LABEL, figures.WIDE, title, f"{title}: {ends}", floors
+        )
+        dashed = (
+            " Dashed: the unigram loss, what word frequencies alone reach on the test captions."
+            if floors
+            else ""
+        )
         return [attachments.figure("caption_loss", drawing, f"{title}.{dashed}")]
     return []
 
@@ -138,31 +158,49 @@ def _curve(family: Family, column: str) -> Curve | None:
 def _variety(family: Family, rows: Collection[dict[str, str]]) -> str:
     captions = [row["predicted_caption"] for row in rows]
     empty = captions.count("")
-    return f"{family.short}: {len(set(captions))} of {len(captions)}" + (f" ({empty} of them empty)" if empty else "")
+    return f"{family.short}: {len(set(captions))} of {len(captions)}" + (
+        f" ({empty} of them empty)" if empty else ""
+    )
 
 
 def _beside_references(speaking: Sequence[Family], said: dict[int, dict]) -> list[Markup]:
     by_loss = sorted(speaking[1:], key=lambda family: (_last_loss(family.first), family.order))
     chosen = sorted([speaking[0], *by_loss[: _ROWS - 1]], key=lambda family: family.order)
     common = [
-        row for row in chosen[0].first.test
+        row
+        for row in chosen[0].first.test
         if row.get("caption") and all(row["sample_id"] in said[family.order] for family in chosen)
-    ]  # fmt: skip
+    ]
     scored = [row for row in common if number_in(row["final_score"]) is not None]
-    common = sorted(scored or common, key=lambda row: (number_in(row["final_score"]) or 0.0, row["sample_id"]))
+    common = sorted(
+        scored or common, key=lambda row: (number_in(row["final_score"]) or 0.0, row["sample_id"])
+    )
     places = sorted(set(np.linspace(0, len(common) - 1, _SAMPLES).round().astype(int))) if common else []
     rows = []
     for row in (common[place] for place in places):
         named = join([row["sample_id"], *_score_aside("score", row["final_score"])])
         cells = [said[family.order][row["sample_id"]] for family in chosen]
-        rows.append([named, _shortened(row["caption"]), *(
-            join([_shortened(cell["predicted_caption"]) or "(empty)", *_score_aside("predicted score", cell["predicted_score"])])
-            for cell in cells)])  # fmt: skip
+        rows.append(
+            [
+                named,
+                _shortened(row["caption"]),
+                *(
+                    join(
+                        [
+                            _shortened(cell["predicted_caption"]) or "(empty)",
+                            *_score_aside("predicted score", cell["predicted_score"]),
+                        ]
+                    )
+                    for cell in cells
+                ),
+            ]
+        )
     if not rows:
         return [element("p", "No test sample has a reference caption and a predicted one.", class_="note")]
     choice = (
-        f"Shown are samples spread evenly {'from the lowest to the highest true score' if scored else 'by their names'}, "
-        f"in the first row and in those with the lowest last caption loss per token. Captions are cut after {_WORDS} words."
+        "Shown are samples spread evenly"
+        f" {'from the lowest to the highest true score' if scored else 'by their names'}, in the first row"
+        f" and in those with the lowest last caption loss per token. Captions are cut after {_WORDS} words."
     )
     if any(len(family.results) > 1 for family in chosen):
         choice += " Of rows with several runs, the first run speaks."
@@ -204,15 +242,21 @@ def _attention(speaking: Sequence[Family], attachments: Attachments) -> list[Mar
 
 def _attention_figures(family: Family, weights: Sequence[dict], attachments: Attachments) -> list[Markup]:
     header = ["sample_id", "word_number", "word", "clip", "weight"]
-    attachments.table("caption_attention", header, ([row[name] for name in header] for row in weights),
-                      f"weights of clips at every word of the test captions, {family.short}")  # fmt: skip
+    attachments.table(
+        "caption_attention",
+        header,
+        ([row[name] for name in header] for row in weights),
+        f"weights of clips at every word of the test captions, {family.short}",
+    )
     spoken = {row["sample_id"] for row in weights}
     rows = [row for row in family.first.test if row["sample_id"] in spoken]
     rows.sort(key=lambda row: (number_in(row["final_score"]) is None, number_in(row["final_score"]) or 0.0))
     many = []
     for row in rows[:1] + rows[1:][-1:]:
         mine = [weight for weight in weights if weight["sample_id"] == row["sample_id"]]
-        words = list(dict.fromkeys((int(weight["word_number"]), weight["word"]) for weight in mine))[:_HEAT_WORDS]
+        words = list(dict.fromkeys((int(weight["word_number"]), weight["word"]) for weight in mine))[
+            :_HEAT_WORDS
+        ]
         clips = sorted({weight["clip"] for weight in mine})
         at = {(int(weight["word_number"]), weight["clip"]): weight["weight"] for weight in mine}
         matrix = np.array([[at.get((place, clip), np.nan) for clip in clips] for place, _ in words])
@@ -221,13 +265,20 @@ def _attention_figures(family: Family, weights: Sequence[dict], attachments: Att
         described = f"Weights of clips at every word, {title}: " + ", ".join(
             f"{word} clip {clips[clip]}" for (_, word), clip in zip(words, strongest, strict=True)
         )
-        drawing = draw_matrix(matrix / np.nanmax(matrix), [word for _, word in words], [str(clip) for clip in clips],
-                              ("word", "clip"), title, described)  # fmt: skip
+        drawing = draw_matrix(
+            matrix / np.nanmax(matrix),
+            [word for _, word in words],
+            [str(clip) for clip in clips],
+            ("word", "clip"),
+            title,
+            described,
+        )
         caption = join([element("b", row["sample_id"]), *_score_aside("score", row["final_score"])])
         many.append(attachments.figure(f"attention_{row['sample_id']}", drawing, caption, caption_first=True))
     aside = (
-        "Weight of every clip at every word, of the samples with the lowest and the highest score; the darkest cell is the "
-        f"largest weight of the sample. Captions are cut after {_HEAT_WORDS} words. Weights say what was mixed in, not what was understood."
+        "Weight of every clip at every word, of the samples with the lowest and the highest score; the"
+        f" darkest cell is the largest weight of the sample. Captions are cut after {_HEAT_WORDS} words."
+        " Weights say what was mixed in, not what was understood."
     )
     return [
         element("h3", "Where ", colour_key(family), family.short, " looked at each word"),
@@ -242,18 +293,33 @@ def _attention_figures(family: Family, weights: Sequence[dict], attachments: Att
 def _keep(speaking: Sequence[Family], attachments: Attachments) -> None:
     header = ["row", *_METRICS, "caption_loss_per_token", "unigram_loss"]
     rows = (
-        [family.short, *(family.mean(_values(family, name)) for name in _METRICS),
-         family.number("caption_loss_per_token"), family.number("unigram_loss")]
+        [
+            family.short,
+            *(family.mean(_values(family, name)) for name in _METRICS),
+            family.number("caption_loss_per_token"),
+            family.number("unigram_loss"),
+        ]
         for family in speaking
-    )  # fmt: skip
+    )
     if not speaking:
         return
     attachments.table("captions", header, rows, "caption metrics and losses, means over the runs of a row")
     spoken = (
-        [family.short, result.seed, result.fold, row["sample_id"], row.get("caption"), row.get("predicted_caption")]
+        [
+            family.short,
+            result.seed,
+            result.fold,
+            row["sample_id"],
+            row.get("caption"),
+            row.get("predicted_caption"),
+        ]
         for family in speaking
         for result in family.results
         for row in result.test
     )
-    attachments.table("predicted_captions", ["row", "seed", "fold", "sample_id", "caption", "predicted_caption"], spoken,
-                      "every caption beside its reference")  # fmt: skip
+    attachments.table(
+        "predicted_captions",
+        ["row", "seed", "fold", "sample_id", "caption", "predicted_caption"],
+        spoken,
+        "every caption beside its reference",
+    )

@@ -1,4 +1,6 @@
-"""What has to be known to read the results: what they amount to, what makes rows hard to compare, what the columns mean."""
+"""What has to be known to read the results: what they amount to, what makes rows hard to compare, what the
+columns mean.
+"""
 
 from collections.abc import Sequence
 
@@ -25,10 +27,14 @@ from ..wording import (
 )
 
 PROTOCOLS = {
-    "honest": "some training samples are held out, whole groups where there are enough; the epoch that ranks them best is "
-    "reported, and the test samples are looked at once, at the end",
-    "paper": "test evaluated every epoch, last epoch reported, nothing chosen on the test set; best-on-test is shown "
-    "only as a curve and in the list below",
+    "honest": (
+        "some training samples are held out, whole groups where there are enough; the epoch that ranks them"
+        " best is reported, and the test samples are looked at once, at the end"
+    ),
+    "paper": (
+        "test evaluated every epoch, last epoch reported, nothing chosen on the test set; best-on-test is"
+        " shown only as a curve and in the list below"
+    ),
 }
 DIFFICULTIES = {
     "ignore": "predict the final score",
@@ -48,40 +54,53 @@ def findings(families: Sequence[Family]) -> str:
     """What the correlations amount to, beside the highest floor and the ceiling."""
     ranked = with_rho(families)
     if not ranked:
-        return "No run has a correlation: its test samples have no scores, or every sample was given the same score."
+        return (
+            "No run has a correlation: its test samples have no scores, or every sample was given the same"
+            " score."
+        )
     top = max(family.number("spearman") for family in ranked)
     best = [family for family in ranked if family.number("spearman") == top]
-    first = f"The highest correlation is that of {names_of(best)}: " if len(ranked) > 1 else f"{best[0].short} reaches "
+    first = (
+        f"The highest correlation is that of {names_of(best)}: "
+        if len(ranked) > 1
+        else f"{best[0].short} reaches "
+    )
     sentences = [f"{first}ρ = {rho_text(best[0])}. "]
     floors = [(floor.rho, floor.title) for floor in distinct_floors(families) if floor.rho is not None]
     if floors and len({family.tested_on for family in families}) == 1:
         rho, name = max(floors)
         above = [family for family in ranked if family.number("spearman") > rho]
         clear = sum(family.interval is not None and family.interval[0] > rho for family in above) or "none"
-        lie = f"{len(above) or 'none'} of {counted(len(ranked), 'row')} {'lies' if len(above) < 2 else 'lie'} above it"
+        lie = (
+            f"{len(above) or 'none'} of {counted(len(ranked), 'row')} {'lies' if len(above) < 2 else 'lie'}"
+            " above it"
+        )
         sentences.append(
             f"The highest floor, {name.lower()}, reaches {signed(rho)} without seeing the video; "
             + (f"{lie}, {clear} with the whole interval. " if above else f"{lie}. ")
         )
-    judges = {finite((family.first.summary.get("ceiling") or {}).get("spearman")) for family in families} - {None}
+    judges = {finite((family.first.summary.get("ceiling") or {}).get("spearman")) for family in families} - {
+        None
+    }
     if len(judges) == 1:
         sentences.append(
-            f"One judge agrees with the others at {signed(judges.pop())}, which is what seeing everything is worth. "
+            f"One judge agrees with the others at {signed(judges.pop())}, which is what seeing everything is"
+            " worth. "
         )
     if all(len(family.seeds) > 1 for family in ranked):
         sentences.append(
-            "The intervals cover which samples happened to be in the test set; ± is the spread over seeds, over which the "
-            "numbers are averaged."
+            "The intervals cover which samples happened to be in the test set; ± is the spread over seeds,"
+            " over which the numbers are averaged."
         )
     elif any(len(family.seeds) > 1 for family in ranked):
         sentences.append(
-            "The intervals cover which samples happened to be in the test set; ± is the spread over seeds, and the luck of the "
-            "seed is not seen in rows that have none."
+            "The intervals cover which samples happened to be in the test set; ± is the spread over seeds,"
+            " and the luck of the seed is not seen in rows that have none."
         )
     else:
         sentences.append(
-            "The intervals cover which samples happened to be in the test set; they do not cover the luck of the seed, "
-            "which only several runs of one row can show."
+            "The intervals cover which samples happened to be in the test set; they do not cover the luck of"
+            " the seed, which only several runs of one row can show."
         )
     return "".join(sentences)
 
@@ -107,10 +126,12 @@ def _leaks(families: Sequence[Family]) -> list[str]:
                 False: "are, in part, training samples too",
                 True: "are known to the backbone, which learned from them before",
             }
-            said = " or ".join(why[of_backbone] for of_backbone in sorted(leaked_from_backbone(family) or {False}))
+            said = " or ".join(
+                why[of_backbone] for of_backbone in sorted(leaked_from_backbone(family) or {False})
+            )
             lines.append(
-                f"LEAKED TEST: {count:,} test samples of {family.short} {said}. None of its numbers can be taken for what the "
-                "model does on new samples."
+                f"LEAKED TEST: {count:,} test samples of {family.short} {said}. None of its numbers can be"
+                " taken for what the model does on new samples."
             )
     return lines
 
@@ -124,9 +145,12 @@ def _mixtures(families: Sequence[Family]) -> list[str]:
     scored = [family for family in families if family.truth]
     difficulties = grouped(scored, lambda family: str(family.config.get("difficulty") or "ignore"))
     if len(difficulties) > 1:
-        who = "; ".join(f"{names_of(owners)}: {DIFFICULTIES.get(name, name)}" for name, owners in difficulties.items())
+        who = "; ".join(
+            f"{names_of(owners)}: {DIFFICULTIES.get(name, name)}" for name, owners in difficulties.items()
+        )
         lines.append(
-            f"Not all rows are comparable: some are told the difficulty of the test samples, others not. {who}."
+            "Not all rows are comparable: some are told the difficulty of the test samples, others not."
+            f" {who}."
         )
     features = grouped(families, _origin)
     if len(features) > 1:
@@ -135,7 +159,10 @@ def _mixtures(families: Sequence[Family]) -> list[str]:
         why = (
             "some trained the backbone too, others read features of one that was not trained with them"
             if len(kinds) > 1
-            else f"the runs {'started from different backbones' if kinds == {True} else 'read different features'}"
+            else (
+                "the runs"
+                f" {'started from different backbones' if kinds == {True} else 'read different features'}"
+            )
         )
         lines.append(f"Not all rows are directly comparable: {why}. {who}.")
     return lines
@@ -144,7 +171,11 @@ def _mixtures(families: Sequence[Family]) -> list[str]:
 def _origin(family: Family) -> tuple:
     """Equal in rows that read the same features, and in rows that trained a backbone from the same start."""
     of_start = family.fine_tuning.get("started_sha256") or family.fine_tuning.get("started_from")
-    return family.end_to_end, str(of_start or family.features.get("fingerprint")), family.features.get("backbone")
+    return (
+        family.end_to_end,
+        str(of_start or family.features.get("fingerprint")),
+        family.features.get("backbone"),
+    )
 
 
 def _features_in_words(family: Family) -> str:
@@ -156,9 +187,13 @@ def _features_in_words(family: Family) -> str:
 def _different_tests(families: Sequence[Family]) -> list[str]:
     tests = grouped(families, lambda family: family.tested_on)
     if len(tests) > 1:
-        who = "; ".join(f"{names_of(owners)} on {counted(len(ids), 'sample')}" for ids, owners in tests.items())
+        who = "; ".join(
+            f"{names_of(owners)} on {counted(len(ids), 'sample')}" for ids, owners in tests.items()
+        )
         return [f"Not all rows are comparable: the runs were tested on different samples. {who}."]
-    truths = grouped((family for family in families if family.truth), lambda family: frozenset(family.truth.items()))
+    truths = grouped(
+        (family for family in families if family.truth), lambda family: frozenset(family.truth.items())
+    )
     if len(truths) > 1:
         who = "; ".join(names_of(owners) for owners in truths.values())
         return [f"Not all rows are comparable: the test samples have different true scores in them. {who}."]
@@ -166,18 +201,23 @@ def _different_tests(families: Sequence[Family]) -> list[str]:
 
 
 def _equal_predictions(families: Sequence[Family]) -> list[str]:
-    groups = grouped((family for family in families if family.truth), lambda family: family.predictions).values()
+    groups = grouped(
+        (family for family in families if family.truth), lambda family: family.predictions
+    ).values()
     equal = [owners for owners in groups if len(owners) > 1]
     if not equal:
         return []
     names = list(map(names_of, equal))
     why = (
-        " On cached features the captioner trains nothing that scores and classes use, so rows that differ only in the captioner "
-        "(RNN cell, stacked cells, attention) differ only in captions, loss and cost; in the paper they share a backbone that is "
-        "trained with them."
+        " On cached features the captioner trains nothing that scores and classes use, so rows that differ"
+        " only in the captioner (RNN cell, stacked cells, attention) differ only in captions, loss and cost;"
+        " in the paper they share a backbone that is trained with them."
     )
     explained = any(sum(not family.end_to_end for family in owners) > 1 for owners in equal)
-    return [f"{'; so do '.join([f'{names[0]} predict the same scores', *names[1:]])}." + (why if explained else "")]
+    return [
+        f"{'; so do '.join([f'{names[0]} predict the same scores', *names[1:]])}."
+        + (why if explained else "")
+    ]
 
 
 def _incomplete_folds(families: Sequence[Family]) -> list[str]:
@@ -190,7 +230,8 @@ def _incomplete_folds(families: Sequence[Family]) -> list[str]:
         expected = total * len(family.seeds)
         if len(family.results) != expected:
             lines.append(
-                f"{family.short} has {len(family.results)} of {expected} folds: its average is not that of all samples."
+                f"{family.short} has {len(family.results)} of {expected} folds: its average is not that of"
+                " all samples."
             )
     return lines
 
@@ -201,7 +242,8 @@ def _disagreement(result: Result) -> list[str]:
         return []
     said, found = ("an undefined ρ" if rho is None else f"ρ = {signed(rho)}" for rho in (said, found))
     return [
-        f"{result.short}: summary.json says {said} but predictions.csv gives {found}; the two files are not of one run."
+        f"{result.short}: summary.json says {said} but predictions.csv gives {found}; the two files are not"
+        " of one run."
     ]
 
 
@@ -215,33 +257,61 @@ def notes(families: Sequence[Family]) -> list[list]:
     spread = {family.spread_over for family in families} - {""}
     if spread:
         notes.append(
-            [element("b", "±"), f": standard deviation over {_SPREADS[tuple(sorted(spread))]} (divisor n − 1); the value is the "
-             "plain average over the runs."]
-        )  # fmt: skip
+            [
+                element("b", "±"),
+                (
+                    f": standard deviation over {_SPREADS[tuple(sorted(spread))]} (divisor n − 1); the value"
+                    " is the plain average over the runs."
+                ),
+            ]
+        )
     notes.append(
-        [element("b", "Relative L2"), ": 100 times the mean squared error over the squared range of the test scores. ",
-         element("b", "MAE"), ": mean absolute error. ",
-         element("b", "Training loss"), ": of the last epoch. ",
-         element("b", "Time"), f": {_whole_run(families)}. ",
-         element("b", "Parameters"), f": of what was trained; {_backbones(families)}."]
-    )  # fmt: skip
+        [
+            element("b", "Relative L2"),
+            ": 100 times the mean squared error over the squared range of the test scores. ",
+            element("b", "MAE"),
+            ": mean absolute error. ",
+            element("b", "Training loss"),
+            ": of the last epoch. ",
+            element("b", "Time"),
+            f": {_whole_run(families)}. ",
+            element("b", "Parameters"),
+            f": of what was trained; {_backbones(families)}.",
+        ]
+    )
     floors = distinct_floors(families)
     present = [name for name in FLOORS if any(floor.name == name for floor in floors)]
     if present:
         said = "; ".join(f"{FLOORS[name][0].lower()} {FLOORS[name][1]}" for name in present)
         differ = any(floor.rho is not None and floor.rho > floor.lowest for floor in floors)
-        highest = " Where rows were trained on other samples, the highest of their floors counts." if differ else ""
+        highest = (
+            " Where rows were trained on other samples, the highest of their floors counts." if differ else ""
+        )
         notes.append(
-            [element("b", "Floors"), f" are predictions without the video: {said}. A run that does not rise above them "
-             f"has not shown that it learned from the video.{highest}"]
-        )  # fmt: skip
+            [
+                element("b", "Floors"),
+                (
+                    f" are predictions without the video: {said}. A run that does not rise above them "
+                    f"has not shown that it learned from the video.{highest}"
+                ),
+            ]
+        )
     if any(isinstance(family.first.summary.get("ceiling"), dict) for family in families):
         notes.append(
-            [element("b", "One judge"), " (ceiling): Spearman’s ρ between one judge’s marks and the mean of the others’, times "
-             "the difficulty where it is known; the mean over the judges. No hard limit, since the final score is of several "
-             "judges."]
-        )  # fmt: skip
-    absent = [row.title for name, row in EXPERIMENTS.items() if name not in {family.experiment for family in families}]
+            [
+                element("b", "One judge"),
+                (
+                    " (ceiling): Spearman’s ρ between one judge’s marks and the mean of the others’, times"
+                    " the difficulty where it is known; the mean over the judges. No hard limit, since the"
+                    " final score is of several judges."
+                ),
+            ]
+        )
+    absent = [
+        row.title
+        for name, row in EXPERIMENTS.items()
+        if name not in {family.experiment for family in families}
+    ]
     if 0 < len(absent) < len(EXPERIMENTS):
         notes.append([f"Rows of the paper’s Table 1 without a run here: {listed(absent)}."])
     return notes
@@ -251,7 +321,9 @@ def _whole_run(families: Sequence[Family]) -> str:
     cached = "the whole run on cached features, without their extraction"
     trained = "the whole run end to end, without the decoding of the videos, which is done once"
     return "; ".join(
-        text for text, kind in ((cached, False), (trained, True)) if any(f.end_to_end == kind for f in families)
+        text
+        for text, kind in ((cached, False), (trained, True))
+        if any(f.end_to_end == kind for f in families)
     )
 
 
@@ -260,25 +332,35 @@ def _backbones(families: Sequence[Family]) -> str:
     if not trained:
         return "the backbone was not"
     return (
-        f"the backbone was too{''.join(f', in {names}' for names in whose(trained, families))}, but for frozen layers"
+        f"the backbone was too{''.join(f', in {names}' for names in whose(trained, families))}, but for"
+        " frozen layers"
     )
 
 
 def _how_evaluated(families: Sequence[Family]) -> list[list]:
     notes = []
-    for protocol, owners in grouped(families, lambda f: str(f.config.get("protocol") or "not recorded")).items():
+    for protocol, owners in grouped(
+        families, lambda f: str(f.config.get("protocol") or "not recorded")
+    ).items():
         meaning = f": {PROTOCOLS[protocol]}" if protocol in PROTOCOLS else ""
         notes.append(
-            [element("b", "Protocol"), *(f" of {who}" for who in whose(owners, families)), f": {protocol}{meaning}."]
+            [
+                element("b", "Protocol"),
+                *(f" of {who}" for who in whose(owners, families)),
+                f": {protocol}{meaning}.",
+            ]
         )
     own = [family for family in families if family.config.get("direct") and not family.config.get("literal")]
     for end_to_end, owners in grouped(own, lambda family: family.end_to_end).items():
         said = (
-            f": {'not trained' if end_to_end else 'trained as suits cached features, not'} as in the paper: standardised features, and a score "
-            f"that starts from a ridge regression of the mean clip feature{_BEFORE_TUNING if end_to_end else ''}. --literal trains "
-            "the paper’s model with its settings."
+            f": {'not trained' if end_to_end else 'trained as suits cached features, not'} as in the paper:"
+            " standardised features, and a score that starts from a ridge regression of the mean clip"
+            f" feature{_BEFORE_TUNING if end_to_end else ''}. --literal trains the paper’s model with its"
+            " settings."
         )
-        notes.append([element("b", "Default settings"), *(f" of {who}" for who in whose(owners, families)), said])
+        notes.append(
+            [element("b", "Default settings"), *(f" of {who}" for who in whose(owners, families)), said]
+        )
     best = [
         f"{result.short} {signed(rho)} (epoch {result.summary['best_test_spearman'].get('epoch')})"
         for family in families
@@ -288,7 +370,8 @@ def _how_evaluated(families: Sequence[Family]) -> list[list]:
     ]
     if best:
         said = (
-            f": the highest ρ that any epoch had. Chosen on the test set, so these are not results: {'; '.join(best)}."
+            ": the highest ρ that any epoch had. Chosen on the test set, so these are not results:"
+            f" {'; '.join(best)}."
         )
         notes.append([element("b", "Best on the test set"), said])
     told = [family for family in families if family.config.get("difficulty") == "multiply"]
@@ -307,7 +390,7 @@ def _interval_note(families: Sequence[Family]) -> list[str]:
     for groups, owners in grouped(in_groups, lambda family: len(family.groups)).items():
         who = "".join(f" of {names}" for names in whose(owners, intervals))
         said.append(
-            f" The samples{who} are taken as independent; they come from {counted(groups, 'group')}, so the true "
-            "uncertainty is larger."
+            f" The samples{who} are taken as independent; they come from {counted(groups, 'group')}, so the"
+            " true uncertainty is larger."
         )
     return said

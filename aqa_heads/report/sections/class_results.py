@@ -18,14 +18,18 @@ _MOST_CLASSES = 20
 
 
 def classes_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
-    """Accuracies beside the majority class, and a confusion matrix per column; nothing where no class was predicted."""
+    """Accuracies beside the majority class, and a confusion matrix per column; nothing where no class was
+    predicted.
+    """
     columns = list(dict.fromkeys(name for family in families for name in family.table("class_accuracy")))
     classified = [family for family in families if family.table("class_accuracy")]
     _keep(classified, columns, attachments)
     if not columns:
         return []
     rows = [_accuracy_row(family, columns) for family in classified]
-    floors = grouped(classified, lambda family: tuple(family.table("majority_accuracy").get(name) for name in columns))
+    floors = grouped(
+        classified, lambda family: tuple(family.table("majority_accuracy").get(name) for name in columns)
+    )
     foot = [
         [
             join(["Majority class", *map(small, whose(owners, classified))]),
@@ -35,8 +39,8 @@ def classes_section(families: Sequence[Family], attachments: Attachments) -> lis
         for shares, owners in floors.items()
     ]
     aside = (
-        "Share of test samples whose class was named correctly. Majority class: always the most frequent training "
-        "class; grey italics do not rise above it."
+        "Share of test samples whose class was named correctly. Majority class: always the most frequent"
+        " training class; grey italics do not rise above it."
     )
     names = [_plain(name) for name in columns]
     return [
@@ -63,7 +67,9 @@ def _spread(family: Family, name: str) -> list[Markup]:
     return spread_asides(None if std is None else 100 * std, 1)
 
 
-def _confusions(classified: Sequence[Family], columns: Sequence[str], attachments: Attachments) -> list[Markup]:
+def _confusions(
+    classified: Sequence[Family], columns: Sequence[str], attachments: Attachments
+) -> list[Markup]:
     """Of the baseline, else of the first row: choosing the best one would be choosing on the test set."""
     chosen = next((family for family in classified if family.experiment == "baseline"), classified[0])
     many = []
@@ -89,9 +95,9 @@ def _confusions(classified: Sequence[Family], columns: Sequence[str], attachment
         return []
     runs = runs_text(chosen)
     aside = (
-        f"What {chosen.short}{f' ({runs})' if runs else ''} took for what: rows are true classes, columns predicted ones; "
-        f"numbers count test samples{' of all runs' if len(chosen.results) > 1 else ''}, the darker the larger the share of the "
-        "row. The confusion_….csv files have every row of the results."
+        f"What {chosen.short}{f' ({runs})' if runs else ''} took for what: rows are true classes, columns"
+        f" predicted ones; numbers count test samples{' of all runs' if len(chosen.results) > 1 else ''}, the"
+        " darker the larger the share of the row. The confusion_….csv files have every row of the results."
     )
     return [
         element("h3", "Confusion"),
@@ -101,25 +107,37 @@ def _confusions(classified: Sequence[Family], columns: Sequence[str], attachment
 
 
 def _confused(family: Family, column: str) -> Counter:
-    """How often, over all runs, a test sample of a true class was given a predicted one, by (true, predicted)."""
+    """How often, over all runs, a test sample of a true class was given a predicted one, by (true,
+    predicted).
+    """
     true, said = CLASS_PREFIX + column, f"predicted_{CLASS_PREFIX}{column}"
     return Counter((row[true], row[said]) for row in family.test if row.get(true) and row.get(said))
 
 
 def _keep(classified: Sequence[Family], columns: Sequence[str], attachments: Attachments) -> None:
     rows = (
-        [family.short, name, family.table("class_accuracy").get(name), family.table("majority_accuracy").get(name)]
+        [
+            family.short,
+            name,
+            family.table("class_accuracy").get(name),
+            family.table("majority_accuracy").get(name),
+        ]
         for family in classified
         for name in columns
     )
     attachments.table(
-        "classes", ["row", "column", "accuracy", "majority_accuracy"], rows, "class accuracies, shares from 0 to 1"
+        "classes",
+        ["row", "column", "accuracy", "majority_accuracy"],
+        rows,
+        "class accuracies, shares from 0 to 1",
     )
     for name in columns:
         rows = (
             [family.short, *pair, count]
             for family in classified
-            for pair, count in sorted(_confused(family, name).items(), key=lambda entry: [*map(natural, entry[0])])
+            for pair, count in sorted(
+                _confused(family, name).items(), key=lambda entry: [*map(natural, entry[0])]
+            )
         )
         attachments.table(
             f"confusion_{name}", ["row", "true", "predicted", "count"], rows, f"confusion of {_plain(name)}"

@@ -16,7 +16,9 @@ _SAMPLES = 3
 
 
 def contributions_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
-    """Mean weight by clip and those of single samples, a figure per row; nothing where no encoder has weights."""
+    """Mean weight by clip and those of single samples, a figure per row; nothing where no encoder has
+    weights.
+    """
     weighing = [(family, weights) for family in families if (weights := _weights(family))]
     if not weighing:
         return []
@@ -26,17 +28,24 @@ def contributions_section(families: Sequence[Family], attachments: Attachments) 
         for sample, of_sample in weights.items()
         for clip, weight in enumerate(of_sample)
     )
-    attachments.table("contributions", ["row", "sample_id", "clip", "weight"], rows,
-                      "weight of every clip of the test samples, means over the runs of a row")  # fmt: skip
+    attachments.table(
+        "contributions",
+        ["row", "sample_id", "clip", "weight"],
+        rows,
+        "weight of every clip of the test samples, means over the runs of a row",
+    )
     aside = (
-        "Weights of the clips in the feature that scores and classes are made of, in percent of a sample; they add up to 100; clips count from 0. The "
-        f"first line is the mean over all test samples, below it stand the {_SAMPLES} with the lowest and the highest scores. "
-        "Weights say what was mixed in, not why a score is high or low."
+        "Weights of the clips in the feature that scores and classes are made of, in percent of a sample;"
+        " they add up to 100; clips count from 0. The first line is the mean over all test samples, below it"
+        f" stand the {_SAMPLES} with the lowest and the highest scores. Weights say what was mixed in, not"
+        " why a score is high or low."
     )
     return [
         element("h2", "Which clips count"),
         element("p", aside, class_="note"),
-        element("div", *(_figure(family, weights, attachments) for family, weights in weighing), class_="matrices"),
+        element(
+            "div", *(_figure(family, weights, attachments) for family, weights in weighing), class_="matrices"
+        ),
     ]
 
 
@@ -57,7 +66,9 @@ def _figure(family: Family, weights: dict[str, np.ndarray], attachments: Attachm
     padded = np.full((len(weights), clips), np.nan)
     for row, of_sample in zip(padded, weights.values(), strict=True):
         row[: len(of_sample)] = of_sample
-    scores = {row["sample_id"]: score for row in family.test if (score := number_in(row["final_score"])) is not None}
+    scores = {
+        row["sample_id"]: score for row in family.test if (score := number_in(row["final_score"])) is not None
+    }
     ranked = sorted((name for name in weights if name in scores), key=lambda name: (scores[name], name))
     lowest, highest = ranked[:_SAMPLES], ranked[_SAMPLES:][-_SAMPLES:]
     names = list(weights)
@@ -66,9 +77,18 @@ def _figure(family: Family, weights: dict[str, np.ndarray], attachments: Attachm
     matrix = np.array([line for _, line in lines])
     texts = [["" if np.isnan(share) else f"{100 * share:.0f}" for share in line] for line in matrix]
     title = f"Weights of the clips, {family.short}"
-    described = f"{title}: on average " + ", ".join(f"clip {n} {100 * w:.0f} %" for n, w in enumerate(lines[0][1]))
-    drawing = draw_matrix(matrix / np.nanmax(matrix), [name for name, _ in lines], [str(n) for n in range(clips)],
-                          ("sample (score)", "clip"), title, described, texts)  # fmt: skip
+    described = f"{title}: on average " + ", ".join(
+        f"clip {n} {100 * w:.0f} %" for n, w in enumerate(lines[0][1])
+    )
+    drawing = draw_matrix(
+        matrix / np.nanmax(matrix),
+        [name for name, _ in lines],
+        [str(n) for n in range(clips)],
+        ("sample (score)", "clip"),
+        title,
+        described,
+        texts,
+    )
     runs = runs_text(family)
     caption = join([colour_key(family), element("b", family.short), f", mean of {runs}" if runs else ""])
     return attachments.figure(f"contributions_{family.slug}", drawing, caption, caption_first=True)

@@ -1,4 +1,6 @@
-"""Which rows differ by more than the choice of the test samples explains: paired differences to a reference row."""
+"""Which rows differ by more than the choice of the test samples explains: paired differences to a reference
+row.
+"""
 
 from collections.abc import Sequence
 
@@ -13,15 +15,17 @@ from ..wording import PERCENT, grouped, interval_text, names_of, row_name, signe
 def reference_row(families: Sequence[Family]) -> Family | None:
     """What the others are held against: the baseline, else the first row with a correlation."""
     ranked = with_rho(families)
-    return next((family for family in ranked if family.experiment == "baseline"), ranked[0] if ranked else None)
+    return next(
+        (family for family in ranked if family.experiment == "baseline"), ranked[0] if ranked else None
+    )
 
 
 def reference_of(family: Family, families: Sequence[Family]) -> Family:
     """What a row with a correlation is held against.
 
-    That is the reference row, but for rows trained end to end the baseline that was too, and for rows on the features of a
-    fine-tuned backbone the baseline on the same, so that what differs is not the backbone's training as well. A row that is itself
-    returned has none.
+    That is the reference row, but for rows trained end to end the baseline that was too, and for rows on the
+    features of a fine-tuned backbone the baseline on the same, so that what differs is not the backbone's
+    training as well. A row that is itself returned has none.
     """
     reference = reference_row(families)
     alike = [other for other in with_rho(families) if _training(other) == _training(family)]
@@ -74,15 +78,20 @@ def differences_section(families: Sequence[Family], attachments: Attachments) ->
         if left_out
         else ""
     )
-    named = "; ".join(f"{short} of {names_of(owners)}" for short, owners in used.items()) if several else beside
+    named = (
+        "; ".join(f"{short} of {names_of(owners)}" for short, owners in used.items()) if several else beside
+    )
     aside = (
-        f"Every resample of the test samples is given to both rows, so that what both find hard cancels. Reference: "
-        f"{named}. An interval that contains 0 means that this test set cannot tell the rows apart; two intervals of "
-        f"single rows that overlap do not mean that.{excluded} What other seeds or another training set would give is not covered."
+        "Every resample of the test samples is given to both rows, so that what both find hard cancels."
+        f" Reference: {named}. An interval that contains 0 means that this test set cannot tell the rows"
+        f" apart; two intervals of single rows that overlap do not mean that.{excluded} What other seeds or"
+        " another training set would give is not covered."
     )
     return [
         element("h2", "Which differences are more than noise"),
-        element("p", " ".join(_summary(owners, compared, short) for short, owners in used.items()), class_="lead"),
+        element(
+            "p", " ".join(_summary(owners, compared, short) for short, owners in used.items()), class_="lead"
+        ),
         table(
             ["Run", *(["Minus"] if several else []), "Difference", f"95{PERCENT} interval", "Reading"],
             rows,
@@ -106,15 +115,23 @@ def _backbones_differ(shown: Sequence[Family], references: dict[int, Family]) ->
         else:
             said = "they were fine-tuned in different runs"
         why.setdefault(said, []).append(f"{family.short} and {reference.short}")
-    return "".join(f" In {'; in '.join(pairs)} the backbones differ too: {said}." for said, pairs in why.items())
+    return "".join(
+        f" In {'; in '.join(pairs)} the backbones differ too: {said}." for said, pairs in why.items()
+    )
 
 
 def _summary(shown: Sequence[Family], compared: dict, reference: str) -> str:
     better = [family for family in shown if compared[family.order].clear and compared[family.order].value > 0]
     worse = [family for family in shown if compared[family.order].clear and compared[family.order].value < 0]
     equal = [family for family in shown if _equal(compared[family.order])]
-    few = [family for family in shown if compared[family.order].low is None and not any(family is one for one in equal)]
-    within = [family for family in shown if not any(family is other for other in (*better, *worse, *equal, *few))]
+    few = [
+        family
+        for family in shown
+        if compared[family.order].low is None and not any(family is one for one in equal)
+    ]
+    within = [
+        family for family in shown if not any(family is other for other in (*better, *worse, *equal, *few))
+    ]
     parts = []
     for owners, one, many in (
         (better, "ranks better", "rank better"),

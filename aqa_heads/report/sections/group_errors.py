@@ -15,7 +15,9 @@ _MOST = 40
 
 
 def groups_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
-    """Mean absolute error and Spearman's rho by group, a dot per row; nothing where no test sample has a group."""
+    """Mean absolute error and Spearman's rho by group, a dot per row; nothing where no test sample has a
+    group.
+    """
     found = {family.order: _by_group(family) for family in families}
     sizes: dict[str, int] = {}
     for groups in found.values():
@@ -41,10 +43,14 @@ def groups_section(families: Sequence[Family], attachments: Attachments) -> list
         dots = [Dots(f"{group} (n {sizes[group]})", _dots(group, place, families, found)) for group in shown]
         if any(row.dots for row in dots):
             described = f"{what}: " + "; ".join(_range(row) for row in dots)
-            pair.append(attachments.figure(name, figures.draw_dots(dots, key, label, what, described, 430), what + "."))
+            pair.append(
+                attachments.figure(
+                    name, figures.draw_dots(dots, key, label, what, described, 430), what + "."
+                )
+            )
     aside = (
-        "Whether actions of one group are told apart, beyond telling groups apart. A dot is a row of the results; correlations "
-        "within few samples scatter widely."
+        "Whether actions of one group are told apart, beyond telling groups apart. A dot is a row of the"
+        " results; correlations within few samples scatter widely."
     )
     if len(sizes) > _MOST:
         aside += f" Shown are the {_MOST} largest of {len(sizes)} groups; groups.csv has all."
@@ -56,7 +62,9 @@ def groups_section(families: Sequence[Family], attachments: Attachments) -> list
 
 
 def _by_group(family: Family) -> dict[str, tuple[int, float | None, float | None]]:
-    """Per group its samples, mean absolute error and Spearman's rho, averaged over the runs that tested it."""
+    """Per group its samples, mean absolute error and Spearman's rho, averaged over the runs that tested
+    it.
+    """
     entries: dict[str, list[dict]] = {}
     for result in family.results:
         for name, entry in (result.summary.get("per_group") or {}).items():
@@ -77,7 +85,9 @@ def _mean(values: list[float | None]) -> float | None:
 
 def _dots(group: str, place: int, families: Sequence[Family], found: dict) -> tuple[tuple[float, int], ...]:
     entries = ((found[family.order].get(group), family.order) for family in families)
-    return tuple((entry[place], order) for entry, order in entries if entry is not None and entry[place] is not None)
+    return tuple(
+        (entry[place], order) for entry, order in entries if entry is not None and entry[place] is not None
+    )
 
 
 def _range(row: Dots) -> str:

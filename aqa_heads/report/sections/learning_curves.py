@@ -33,7 +33,9 @@ class _Kind:
 
 
 _LOSS = _Kind("train_loss", figures.LOSS_LABEL, "training_loss", "Training loss", 8)
-_VALIDATION = _Kind("val_spearman", figures.VALIDATION_LABEL, "validation_correlation", "Validation correlation", 9)
+_VALIDATION = _Kind(
+    "val_spearman", figures.VALIDATION_LABEL, "validation_correlation", "Validation correlation", 9
+)
 _TEST = _Kind("test_spearman", figures.TEST_LABEL, "test_correlation", "Test correlation", 9, floors=True)
 
 
@@ -43,8 +45,14 @@ def curves_section(families: Sequence[Family], attachments: Attachments) -> list
     trained = [family for family in families if any(result.run.epochs for result in family.results)]
     if not trained:
         return []
-    kinds = [_LOSS, *(kind for kind in (_VALIDATION, _TEST) if any(_curve(family, kind) for family in trained))]
-    made = {kind.name: {f.order: curve for f in trained if (curve := _curve(f, kind)) is not None} for kind in kinds}
+    kinds = [
+        _LOSS,
+        *(kind for kind in (_VALIDATION, _TEST) if any(_curve(family, kind) for family in trained)),
+    ]
+    made = {
+        kind.name: {f.order: curve for f in trained if (curve := _curve(f, kind)) is not None}
+        for kind in kinds
+    }
     parts = [element("h2", "Learning curves" + (" of all rows" if len(trained) > 1 else ""))]
     for kind in kinds:
         parts.append(_together(kind, made[kind.name], trained, attachments))
@@ -80,7 +88,9 @@ def _heading(family: Family) -> Markup:
     return element("h3", colour_key(family), family.short, " ", element("span", said, class_="note"))
 
 
-def _together(kind: _Kind, curves: dict[int, Curve], trained: Sequence[Family], attachments: Attachments) -> Markup:
+def _together(
+    kind: _Kind, curves: dict[int, Curve], trained: Sequence[Family], attachments: Attachments
+) -> Markup:
     if not curves:
         return element("p", f"{kind.what}: no run recorded any.", class_="note")
     owners = [family for family in trained if family.order in curves]
@@ -91,7 +101,9 @@ def _together(kind: _Kind, curves: dict[int, Curve], trained: Sequence[Family], 
     drawing = figures.draw_curves(shown, kind.label, figures.WIDE, title, f"{title}: {ends}", floors)
     caption = f"{title} (the paper’s Figure {kind.paper})."
     if kind is _VALIDATION:
-        caption += " The test samples are not looked at while training; what the paper shows is the test curve."
+        caption += (
+            " The test samples are not looked at while training; what the paper shows is the test curve."
+        )
     if any(curve.chosen for curve in shown):
         caption += " The ring marks the epoch that is reported."
     if any(curve.members for curve in shown):
@@ -117,7 +129,9 @@ def _apart(
 
 
 def _curve(family: Family, kind: _Kind) -> Curve | None:
-    """Its runs' values by epoch, and their mean over the epochs that all of them have; None if nothing was measured."""
+    """Its runs' values by epoch, and their mean over the epochs that all of them have; None if nothing was
+    measured.
+    """
     members = [(result.by_epoch("epoch"), result.by_epoch(kind.column)) for result in family.results]
     members = [(epochs, values) for epochs, values in members if np.isfinite(values).any()]
     if not members:

@@ -24,18 +24,26 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
     for (fingerprint, path, views), owners in sources.items():
         features = owners[0].features
         parts.append(element("h3", "Features", *(f" of {who}" for who in whose_runs(owners, results))))
-        parts.append(_pairs({
-            "Backbone": f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip",
-            "Weights": _weights(features),
-            "Fingerprint": element("code", plain(fingerprint)[:12]),
-            "Cache": element("code", plain(path)),
-            "Samples": plain(features.get("samples")),
-            "Views": views,
-        }))  # fmt: skip
+        parts.append(
+            _pairs(
+                {
+                    "Backbone": (
+                        f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip"
+                    ),
+                    "Weights": _weights(features),
+                    "Fingerprint": element("code", plain(fingerprint)[:12]),
+                    "Cache": element("code", plain(path)),
+                    "Samples": plain(features.get("samples")),
+                    "Views": views,
+                }
+            )
+        )
     trained = [result for family in families if family.end_to_end for result in family.results]
     for pairs, owners in grouped(trained, lambda result: tuple(_fine_tuning(result).items())).items():
         parts.append(
-            element("h3", "Backbone trained end to end", *(f" in {who}" for who in whose_runs(owners, results)))
+            element(
+                "h3", "Backbone trained end to end", *(f" in {who}" for who in whose_runs(owners, results))
+            )
         )
         parts.append(_pairs(dict(pairs)))
     machines = grouped(
@@ -49,14 +57,18 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
         for note in [*(result.config.get("notes") or ()), *(result.summary.get("notes") or ())]:
             notes.setdefault(str(note), []).append(result)
     if notes:
-        lines = (element("li", note, *map(small, whose_runs(owners, results))) for note, owners in notes.items())
+        lines = (
+            element("li", note, *map(small, whose_runs(owners, results))) for note, owners in notes.items()
+        )
         parts.append(element("h3", "Notes of the runs"))
         parts.append(element("ul", *lines))
     parts.append(element("h3", "Configuration of every row"))
     for family in families:
         about = f" {family.label}" if family.label != family.short else ""
         said = element("summary", colour_key(family), element("b", family.short), about)
-        parts.append(element("details", said, _pairs(_together([_configuration(result) for result in family.results]))))
+        parts.append(
+            element("details", said, _pairs(_together([_configuration(result) for result in family.results])))
+        )
     return parts
 
 
@@ -66,8 +78,8 @@ def _weights(features: dict) -> str:
         return name + (" (random)" if features.get("weights_random") else "")
     origin = "" if tuned["origin"] == tuned["started_from"] else f", which began as {tuned['origin']}"
     return (
-        f"{name}, fine-tuned from {tuned['started_from']}{origin}; on {tuned['trained_on']:,} samples, an epoch chosen on "
-        f"{tuned['chosen_on']:,}"
+        f"{name}, fine-tuned from {tuned['started_from']}{origin}; on {tuned['trained_on']:,} samples, an"
+        f" epoch chosen on {tuned['chosen_on']:,}"
     )
 
 
@@ -78,9 +90,14 @@ def _fine_tuning(result: Result) -> dict[str, Markup | str]:
     frozen = tuning.get("frozen_layers")
     share = finite(tuning.get("trained_parameters")), finite(tuning.get("parameters"))
     named = {
-        "Learning rate": "backbone_lr", "Augmentation": "augment", "Batch norm": "batch_norm", "Precision": "precision",
-        "Clips at a time": "clip_chunk", "Heads taken from": "warm_start", "Processes": "processes",
-    }  # fmt: skip
+        "Learning rate": "backbone_lr",
+        "Augmentation": "augment",
+        "Batch norm": "batch_norm",
+        "Precision": "precision",
+        "Clips at a time": "clip_chunk",
+        "Heads taken from": "warm_start",
+        "Processes": "processes",
+    }
     return {
         "Backbone": f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip",
         "Started from": join(
@@ -105,7 +122,11 @@ def _configuration(result: Result) -> dict[str, str]:
     tuning = result.config.get("fine_tuning") or {}
     return {
         "folder": str(result.path),
-        **{name.replace("_", " "): plain(value) for name, value in result.config.items() if name not in left_out},
+        **{
+            name.replace("_", " "): plain(value)
+            for name, value in result.config.items()
+            if name not in left_out
+        },
         **{f"fine-tuning {name.replace('_', ' ')}": plain(value) for name, value in tuning.items()},
         **_chosen(result),
         "training samples": plain(result.summary.get("n_train")),

@@ -47,7 +47,10 @@ def results_table(families: Sequence[Family]) -> Markup:
         "tr",
         element("th", "Run", scope="col"),
         *(element("th", name, scope="col", class_="setting") for name in settings),
-        *(element("th", name, small(unit) if unit else "", scope="col", class_="number") for name, unit in numbers),
+        *(
+            element("th", name, small(unit) if unit else "", scope="col", class_="number")
+            for name, unit in numbers
+        ),
     )
     below = [element("tbody", *foot, class_="floor")] if foot else []
     whole = element("table", element("thead", head), element("tbody", *rows), *below, class_="results")
@@ -62,15 +65,19 @@ def further_metrics(families: Sequence[Family]) -> list[Markup]:
     rows = []
     for family in families:
         cells = [_spread(family, name) for name in _METRICS]
-        rows.append([row_name(family), cells[0], *([decimals(family.fisher_z)] if folded else []), *cells[1:]])
+        rows.append(
+            [row_name(family), cells[0], *([decimals(family.fisher_z)] if folded else []), *cells[1:]]
+        )
     folds = (
-        " Averages over folds: plain is the arithmetic mean; by Fisher z is tanh of the mean artanh, which is never closer "
-        "to 0, so one must not be compared with the other."
+        " Averages over folds: plain is the arithmetic mean; by Fisher z is tanh of the mean artanh, which is"
+        " never closer to 0, so one must not be compared with the other."
         if folded
         else ""
     )
     said = element(
-        "p", "All are computed on the test samples; ± is the standard deviation over runs." + folds, class_="note"
+        "p",
+        "All are computed on the test samples; ± is the standard deviation over runs." + folds,
+        class_="note",
     )
     return [element("details", element("summary", "Further metrics"), said, table(header, rows, "metrics"))]
 
@@ -78,32 +85,84 @@ def further_metrics(families: Sequence[Family]) -> list[Markup]:
 def keep_results(families: Sequence[Family], attachments: Attachments) -> None:
     """Table 1 and the runs behind it, as CSV."""
     metrics = [name for metric in _METRICS for name in (metric, f"{metric}_std")]
-    header = ["kind", "row", "label", "experiment", "protocol", "difficulty", "seeds", "folds", "n_test", *metrics,
-              "spearman_low", "spearman_high", "spearman_fisher_z", "class_accuracy", "train_loss", "seconds",
-              "parameters", "leaked"]  # fmt: skip
+    header = [
+        "kind",
+        "row",
+        "label",
+        "experiment",
+        "protocol",
+        "difficulty",
+        "seeds",
+        "folds",
+        "n_test",
+        *metrics,
+        "spearman_low",
+        "spearman_high",
+        "spearman_fisher_z",
+        "class_accuracy",
+        "train_loss",
+        "seconds",
+        "parameters",
+        "leaked",
+    ]
     rows = [_result_record(family) for family in families]
     empty = [None] * len(header)
     for floor in distinct_floors(families):
-        record = dict(zip(header, empty, strict=True)) | {"kind": "floor", "row": floor.name, "label": floor.title}
+        record = dict(zip(header, empty, strict=True)) | {
+            "kind": "floor",
+            "row": floor.name,
+            "label": floor.title,
+        }
         record |= {name: finite(floor.metrics.get(name)) for name in ("spearman", "relative_l2", "mae")}
         rows.append(record | {"n_test": finite(floor.metrics.get("n"))})
     for ceiling, _ in _ceilings(families):
-        record = {"kind": "ceiling", "row": "judge", "label": "One judge against the others", "n_test": ceiling.get("n"),
-                  "spearman": finite(ceiling.get("spearman"))}  # fmt: skip
+        record = {
+            "kind": "ceiling",
+            "row": "judge",
+            "label": "One judge against the others",
+            "n_test": ceiling.get("n"),
+            "spearman": finite(ceiling.get("spearman")),
+        }
         rows.append(dict(zip(header, empty, strict=True)) | record)
-    attachments.table("results", header, ([row.get(name) for name in header] for row in rows),
-                      "Table 1 with results, floors and ceiling, one line per row")  # fmt: skip
-    header = ["row", "folder", "seed", "fold", "n_train", "n_val", "n_test", *_METRICS, "spearman_low", "spearman_high",
-              "train_loss", "epochs", "chosen_epoch", "best_test_spearman", "seconds", "leaked"]  # fmt: skip
-    attachments.table("runs", header, (_run_record(family, result) for family in families for result in family.results),
-                      "the same for every single run")  # fmt: skip
+    attachments.table(
+        "results",
+        header,
+        ([row.get(name) for name in header] for row in rows),
+        "Table 1 with results, floors and ceiling, one line per row",
+    )
+    header = [
+        "row",
+        "folder",
+        "seed",
+        "fold",
+        "n_train",
+        "n_val",
+        "n_test",
+        *_METRICS,
+        "spearman_low",
+        "spearman_high",
+        "train_loss",
+        "epochs",
+        "chosen_epoch",
+        "best_test_spearman",
+        "seconds",
+        "leaked",
+    ]
+    attachments.table(
+        "runs",
+        header,
+        (_run_record(family, result) for family in families for result in family.results),
+        "the same for every single run",
+    )
 
 
 def _result_row(family: Family, one_size: bool, one_seed: bool) -> Markup:
     n, scored = len(family.tested_on), len(family.truth)
     sizes = [] if one_size else [f"n {n}"]
     seeds = (
-        [f"seed {seed}" for seed in family.seeds if seed is not None] if len(family.seeds) == 1 and not one_seed else []
+        [f"seed {seed}" for seed in family.seeds if seed is not None]
+        if len(family.seeds) == 1 and not one_seed
+        else []
     )
     asides = [", ".join(sizes + seeds)]
     asides += [] if scored in (0, n) else [f"{scored} of {n} have a score"]
@@ -138,14 +197,19 @@ def _floor_rows(families: Sequence[Family]) -> list[Markup]:
     for floor in distinct_floors(families):
         error, mae = finite(floor.metrics.get("relative_l2")), finite(floor.metrics.get("mae"))
         known = finite(floor.metrics.get("n"))
-        partly = known is not None and any(known != len(family.truth) for family in floor.owners if family.truth)
+        partly = known is not None and any(
+            known != len(family.truth) for family in floor.owners if family.truth
+        )
         asides = ["floor" + (f", n {known:.0f}" if partly else ""), *whose(floor.owners, families)]
         numbers = [
             join([decimals(floor.rho, "undefined"), *_range_aside(floor)]),
             number(error, signed(error or 0, 2)),
             number(mae, signed(mae or 0, 2)),
-            "", "", "", "",
-        ]  # fmt: skip
+            "",
+            "",
+            "",
+            "",
+        ]
         rows.append(_row([floor.title, *map(small, asides)], [""] * len(SETTINGS), numbers))
     return rows
 
@@ -199,14 +263,24 @@ def _setting(family: Family, name: str) -> Markup | str:
 def _result_record(family: Family) -> dict:
     low, high = family.interval or (None, None)
     record = {
-        "kind": "run", "row": family.short, "label": family.label, "experiment": family.experiment,
-        "protocol": family.config.get("protocol"), "difficulty": family.config.get("difficulty"),
-        "seeds": " ".join(str(seed) for seed in family.seeds), "folds": " ".join(family.folds),
-        "n_test": len(family.tested_on), "spearman_low": low, "spearman_high": high,
-        "spearman_fisher_z": family.fisher_z, "class_accuracy": mean_known(family.table("class_accuracy").values()),
-        "train_loss": family.number("train_loss"), "seconds": family.seconds, "parameters": family.number("parameters"),
+        "kind": "run",
+        "row": family.short,
+        "label": family.label,
+        "experiment": family.experiment,
+        "protocol": family.config.get("protocol"),
+        "difficulty": family.config.get("difficulty"),
+        "seeds": " ".join(str(seed) for seed in family.seeds),
+        "folds": " ".join(family.folds),
+        "n_test": len(family.tested_on),
+        "spearman_low": low,
+        "spearman_high": high,
+        "spearman_fisher_z": family.fisher_z,
+        "class_accuracy": mean_known(family.table("class_accuracy").values()),
+        "train_loss": family.number("train_loss"),
+        "seconds": family.seconds,
+        "parameters": family.number("parameters"),
         "leaked": max(result.leaked for result in family.results),
-    }  # fmt: skip
+    }
     for name in _METRICS:
         record |= {name: family.number(name), f"{name}_std": family.std(family.numbers(name))}
     return record
@@ -217,6 +291,19 @@ def _run_record(family: Family, result: Result) -> list:
     chosen = (result.summary.get("chosen") or {}).get("assessment") or {}
     best = result.summary.get("best_test_spearman") or {}
     sizes = [result.summary.get(name) for name in ("n_train", "n_val", "n_test")]
-    return [family.short, result.name, result.seed, result.fold, *sizes, *map(result.number, _METRICS), low, high,
-            result.number("train_loss"), result.summary.get("epochs"), chosen.get("epoch"), best.get("spearman"),
-            result.seconds, result.leaked]  # fmt: skip
+    return [
+        family.short,
+        result.name,
+        result.seed,
+        result.fold,
+        *sizes,
+        *map(result.number, _METRICS),
+        low,
+        high,
+        result.number("train_loss"),
+        result.summary.get("epochs"),
+        chosen.get("epoch"),
+        best.get("spearman"),
+        result.seconds,
+        result.leaked,
+    ]

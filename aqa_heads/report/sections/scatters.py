@@ -16,7 +16,14 @@ def scatters_section(families: Sequence[Family], attachments: Attachments) -> li
     scored = [family for family in families if family.truth]
     header = ["row", "seed", "fold", "sample_id", "group", "true_score", "predicted_score"]
     rows = (
-        [family.short, result.seed, result.fold, row["sample_id"], row["group"], *result.scored[row["sample_id"]]]
+        [
+            family.short,
+            result.seed,
+            result.fold,
+            row["sample_id"],
+            row["group"],
+            *result.scored[row["sample_id"]],
+        ]
         for family in scored
         for result in family.results
         for row in result.test
@@ -29,8 +36,8 @@ def scatters_section(families: Sequence[Family], attachments: Attachments) -> li
     margin = 0.12 * (float(np.ptp(true)) or 10.0)
     limits = float(true.min()) - margin, float(true.max()) + margin
     aside = (
-        "Every dot is a test sample; on the line, prediction and judges agree. A flat cloud: the model says nearly the "
-        "same of every sample."
+        "Every dot is a test sample; on the line, prediction and judges agree. A flat cloud: the model says"
+        " nearly the same of every sample."
     )
     if any(len(family.seeds) > 1 for family in scored):
         aside += " Where a row has several seeds, every sample has a dot for each."

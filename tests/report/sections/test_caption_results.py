@@ -18,7 +18,9 @@ def test_captions_of_up_to_three_rows_are_shown_beside_the_reference_and_cut(tmp
         assert " ".join(caption.split()[:40]) + " … (5" in page.text
         assert caption not in page.text
     assert "Exp 2: 40 of 40" in page.text
-    assert len(page.table("predicted_captions")) == 160 and lowest["caption"] in str(page.table("predicted_captions"))
+    assert len(page.table("predicted_captions")) == 160 and lowest["caption"] in str(
+        page.table("predicted_captions")
+    )
 
 
 def test_metrics_stand_beside_the_loss_of_word_frequencies(tmp_path):
@@ -31,21 +33,29 @@ def test_metrics_stand_beside_the_loss_of_word_frequencies(tmp_path):
 
 
 def test_a_captioner_that_learned_only_word_frequencies_is_said_to(tmp_path):
-    runs = make_run(tmp_path / "exp4", "4", summary={"caption_loss_per_token": 4.9}), make_run(tmp_path / "baseline")
+    runs = (
+        make_run(tmp_path / "exp4", "4", summary={"caption_loss_per_token": 4.9}),
+        make_run(tmp_path / "baseline"),
+    )
     assert "The loss of Exp 4 is not below that of word frequencies alone" in report(tmp_path, *runs).text
 
 
 def test_caption_metrics_are_means_over_seeds(tmp_path):
     captions = [dict.fromkeys(("bleu_1", "meteor"), value) | {"notes": []} for value in (0.2, 0.4)]
-    runs = [make_run(tmp_path / str(seed), seed=seed, summary={"captions": captions[seed]}) for seed in (0, 1)]
+    runs = [
+        make_run(tmp_path / str(seed), seed=seed, summary={"captions": captions[seed]}) for seed in (0, 1)
+    ]
     page = report(tmp_path, *runs)
     assert (
-        float(page.table("captions")[0]["meteor"]) == pytest.approx(0.3) and "±\N{NO-BREAK SPACE}0.141" in page.source
+        float(page.table("captions")[0]["meteor"]) == pytest.approx(0.3)
+        and "±\N{NO-BREAK SPACE}0.141" in page.source
     )
 
 
 def test_empty_captions_are_counted_and_shown(tmp_path):
-    run = change_tests(make_run(tmp_path / "baseline"), "predicted_caption", lambda number: "a dive" * (number < 30))
+    run = change_tests(
+        make_run(tmp_path / "baseline"), "predicted_caption", lambda number: "a dive" * (number < 30)
+    )
     assert "Baseline: 2 of 40 (10 of them empty)" in report(tmp_path, run).text
     text = report(tmp_path, change_tests(run, "predicted_caption", lambda _: "")).text
     assert "Baseline: 1 of 40 (40 of them empty)" in text and "(empty)" in text
@@ -64,8 +74,12 @@ def test_captions_are_shown_by_score_only_of_samples_that_have_one(tmp_path):
 def test_attention_is_shown_for_the_lowest_and_the_highest_score(tmp_path):
     run = make_run(tmp_path / "exp1", "1")
     rows = sorted(rows_of_test(run), key=lambda row: float(row["final_score"]))
-    weights = [(row["sample_id"], place, word, clip, 0.25 * (clip + 1)) for row in rows
-               for place, word in enumerate(("a", "a", "dive")) for clip in range(3)]  # fmt: skip
+    weights = [
+        (row["sample_id"], place, word, clip, 0.25 * (clip + 1))
+        for row in rows
+        for place, word in enumerate(("a", "a", "dive"))
+        for clip in range(3)
+    ]
     names = ("sample_id", "word_number", "word", "clip", "weight")
     write_table(run / "caption_attention.csv", dict(zip(names, zip(*weights, strict=True), strict=True)))
     page = report(tmp_path, run)
@@ -77,5 +91,6 @@ def test_attention_is_shown_for_the_lowest_and_the_highest_score(tmp_path):
 
 def test_without_captions_there_is_no_section(tmp_path):
     assert (
-        "Captions" not in report(tmp_path, make_run(tmp_path / "baseline", captions=False)).text.split("The audit")[0]
+        "Captions"
+        not in report(tmp_path, make_run(tmp_path / "baseline", captions=False)).text.split("The audit")[0]
     )

@@ -3,7 +3,16 @@
 import shutil
 
 import pytest
-from made_runs import AUDIT, LEAK, change_tests, leave_out_drawing, make_end_to_end, make_on_tuned, make_run, report
+from made_runs import (
+    AUDIT,
+    LEAK,
+    change_tests,
+    leave_out_drawing,
+    make_end_to_end,
+    make_on_tuned,
+    make_run,
+    report,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +22,9 @@ def undrawn(monkeypatch):
 
 def test_random_weights_are_said_on_top(tmp_path):
     features = {"backbone": "s3d", "weights": "random-0", "weights_random": True, "fingerprint": "ab" * 32}
-    page = report(tmp_path, make_run(tmp_path / "exp2", "2", config={"features": features}), preface=["Hello."])
+    page = report(
+        tmp_path, make_run(tmp_path / "exp2", "2", config={"features": features}), preface=["Hello."]
+    )
     assert page.text.index("Features come from random weights") < page.text.index("Hello.")
     assert "not what the models can do" in page.text
     both = report(tmp_path, tmp_path / "exp2", make_run(tmp_path / "baseline"))
@@ -23,7 +34,10 @@ def test_random_weights_are_said_on_top(tmp_path):
 def test_a_leaked_test_is_said_on_top_in_the_row_and_below_the_table(tmp_path):
     config = {"leaked": 36, "label": "Baseline, LEAKED TEST"}
     page = report(
-        tmp_path, make_run(tmp_path / "baseline", config=config), make_run(tmp_path / "exp1", "1"), preface=["Hello."]
+        tmp_path,
+        make_run(tmp_path / "baseline", config=config),
+        make_run(tmp_path / "exp1", "1"),
+        preface=["Hello."],
     )
     assert page.text.index("LEAKED TEST: samples that Baseline* were trained on") < page.text.index("Hello.")
     assert "LEAKED TEST: 36 test samples of Baseline* are" in page.text
@@ -39,22 +53,37 @@ def test_a_leak_of_the_backbone_is_called_what_it_is(tmp_path):
     leaks = [LEAK | {"why": "the backbone was fine-tuned on it", "other": LEAK["sample_id"]}]
     leaking = {"config": {"leaked": 1}, "summary": {"audit": AUDIT | {"leaks": leaks}}}
     page = report(tmp_path, make_on_tuned(tmp_path / "2", "2", **leaking))
-    assert "1 test samples of Exp 2* are known to the backbone, which learned from them before. None" in page.text
+    assert (
+        "1 test samples of Exp 2* are known to the backbone, which learned from them before. None"
+        in page.text
+    )
     assert "samples that Exp 2*, or their backbone, were trained on are among the test samples" in page.text
-    assert "1 of 40 test samples is, by sample_id, among those that the backbone was fine-tuned on: t1" in page.text
+    assert (
+        "1 of 40 test samples is, by sample_id, among those that the backbone was fine-tuned on: t1"
+        in page.text
+    )
 
 
 def test_rows_on_features_of_a_fine_tuned_backbone_are_told_apart(tmp_path):
-    runs = [make_run(tmp_path / "exp2", "2"), make_on_tuned(tmp_path / "on", "2"),
-            make_on_tuned(tmp_path / "other", "2", tuned_in="exp7-end-to-end")]  # fmt: skip
+    runs = [
+        make_run(tmp_path / "exp2", "2"),
+        make_on_tuned(tmp_path / "on", "2"),
+        make_on_tuned(tmp_path / "other", "2", tuned_in="exp7-end-to-end"),
+    ]
     page = report(tmp_path, *runs)
     assert "Exp 2*1 on exp2-end-to- (S3D tuned in exp2-end-to-end);" in page.text
-    assert "on S3D features tuned in exp7-end-to-end" in page.text and "S3D tuned in exp2-end-to-end, GRU" in page.text
-    assert "Weights exp2-end-to-end, fine-tuned from sports1m; on 90 samples, an epoch chosen on 20" in page.text
+    assert (
+        "on S3D features tuned in exp7-end-to-end" in page.text
+        and "S3D tuned in exp2-end-to-end, GRU" in page.text
+    )
+    assert (
+        "Weights exp2-end-to-end, fine-tuned from sports1m; on 90 samples, an epoch chosen on 20" in page.text
+    )
     assert "random weights" not in page.text
     random = report(tmp_path, runs[0], make_on_tuned(tmp_path / "random", "2", origin="random (seed 0)"))
     assert (
-        "The backbone of Exp 2* started from random weights: all it knows it has learned in fine-tuning" in random.text
+        "The backbone of Exp 2* started from random weights: all it knows it has learned in fine-tuning"
+        in random.text
     )
     assert "never trained" not in random.text
 
@@ -71,7 +100,9 @@ def test_a_leak_in_one_seed_marks_the_row(tmp_path):
 def test_mixed_difficulties_and_protocols_are_said(tmp_path):
     runs = [
         make_run(tmp_path / "baseline"),
-        make_run(tmp_path / "told", config={"difficulty": "multiply", "label": "Baseline (execution × difficulty)"}),
+        make_run(
+            tmp_path / "told", config={"difficulty": "multiply", "label": "Baseline (execution × difficulty)"}
+        ),
         make_run(tmp_path / "exp1", "1", protocol="paper"),
     ]
     page = report(tmp_path, *runs)
@@ -120,7 +151,10 @@ def test_files_of_different_runs_are_said_where_one_of_them_has_no_correlation(t
 def test_groups_of_the_test_samples_are_said_beside_the_interval(tmp_path):
     run = make_run(tmp_path / "baseline")
     page = report(tmp_path, run)
-    assert "The samples are taken as independent; they come from 5 groups, so the true uncertainty is" in page.text
+    assert (
+        "The samples are taken as independent; they come from 5 groups, so the true uncertainty is"
+        in page.text
+    )
     for group in (lambda _: "", lambda number: f"g{number}"):
         assert "taken as independent" not in report(tmp_path, change_tests(run, "group", group)).text
 
@@ -135,18 +169,23 @@ def test_runs_that_predict_the_same_scores_are_said_in_one_sentence(tmp_path):
 
 def test_the_highest_correlation_is_named_beside_the_highest_floor(tmp_path):
     run = make_run(tmp_path / "baseline", rho=0.95)
-    page = report(tmp_path, run, shutil.copytree(run, tmp_path / "again"), make_run(tmp_path / "exp7", "7", rho=0.1))
+    page = report(
+        tmp_path, run, shutil.copytree(run, tmp_path / "again"), make_run(tmp_path / "exp7", "7", rho=0.1)
+    )
     assert "The highest correlation is that of again and baseline:" in page.text
     assert (
-        "The highest floor, difficulty × group, reaches 0.668 without seeing the video; 2 of 3 rows lie above it"
-        in page.text
+        "The highest floor, difficulty × group, reaches 0.668 without seeing the video; 2 of 3 rows lie"
+        " above it" in page.text
     )
 
 
 def test_missing_folds_are_said(tmp_path):
     runs = [make_run(tmp_path / f"f{k}", fold=f"{k}/3", first=20 * k, n=20) for k in (1, 2, 3)]
     assert "of 3 folds" not in report(tmp_path, *runs).text
-    assert "Baseline has 2 of 3 folds: its average is not that of all samples." in report(tmp_path, *runs[:2]).text
+    assert (
+        "Baseline has 2 of 3 folds: its average is not that of all samples."
+        in report(tmp_path, *runs[:2]).text
+    )
 
 
 def test_what_holds_of_cached_features_alone_is_not_said_of_runs_that_trained_the_backbone(tmp_path):
@@ -155,12 +194,18 @@ def test_what_holds_of_cached_features_alone_is_not_said_of_runs_that_trained_th
     page = report(tmp_path, tuned, shutil.copytree(tuned, tmp_path / "again"))
     assert "predict the same scores." in page.text
     assert "cached features" not in page.text and "directly comparable" not in page.text
-    assert "Time : the whole run end to end, without the decoding of the videos, which is done once." in page.text
+    assert (
+        "Time : the whole run end to end, without the decoding of the videos, which is done once."
+        in page.text
+    )
     assert "of what was trained; the backbone was too, but for frozen layers." in page.text
     assert "both by the features that the backbone gave before it was trained. --literal" in page.text
 
     page = report(tmp_path, tuned, make_run(tmp_path / "baseline", config=own))
-    assert "some trained the backbone too, others read features of one that was not trained with them." in page.text
+    assert (
+        "some trained the backbone too, others read features of one that was not trained with them."
+        in page.text
+    )
     assert "Baseline on c3dc3dc3dc3d (C3D); Baseline end to end with C3D trained from sports1m." in page.text
     assert "the whole run on cached features, without their extraction; the whole run end to end" in page.text
     assert "the backbone was too, in Baseline end to end, but for frozen layers." in page.text
@@ -171,29 +216,39 @@ def test_what_holds_of_cached_features_alone_is_not_said_of_runs_that_trained_th
 def test_equal_rows_on_cached_features_are_explained_beside_equal_rows_that_are_not(tmp_path):
     run, tuned = make_run(tmp_path / "baseline"), make_end_to_end(tmp_path / "tuned", "6")
     copies = [shutil.copytree(run, tmp_path / "again"), shutil.copytree(tuned, tmp_path / "more")]
-    assert report(tmp_path, run, tuned, *copies).text.count("On cached features the captioner trains nothing") == 1
+    assert (
+        report(tmp_path, run, tuned, *copies).text.count("On cached features the captioner trains nothing")
+        == 1
+    )
     # One row on cached features is equal to none other on them.
     assert "On cached features the captioner" not in report(tmp_path, run, tuned, copies[1]).text
 
 
 def test_backbones_that_started_from_other_weights_are_said(tmp_path):
     other = {"started_from": "mine", "started_sha256": "ef" * 32}
-    page = report(tmp_path, make_end_to_end(tmp_path / "b"), make_end_to_end(tmp_path / "exp1", "1", tuning=other))
+    page = report(
+        tmp_path, make_end_to_end(tmp_path / "b"), make_end_to_end(tmp_path / "exp1", "1", tuning=other)
+    )
     assert (
-        "the runs started from different backbones. Baseline end to end with C3D trained from sports1m; Exp 1 end to end with "
-        "C3D trained from mine." in page.text
+        "the runs started from different backbones. Baseline end to end with C3D trained from sports1m; Exp 1"
+        " end to end with C3D trained from mine." in page.text
     )
 
 
 def test_a_backbone_trained_from_random_weights_is_not_said_to_be_untrained(tmp_path):
     tuned = make_end_to_end(tmp_path / "tuned", tuning={"started_from": "random-0"})
     page = report(tmp_path, tuned)
-    assert "The backbone started from random weights: all it knows" in page.text and "never trained" not in page.text
+    assert (
+        "The backbone started from random weights: all it knows" in page.text
+        and "never trained" not in page.text
+    )
     features = {"backbone": "c3d", "weights": "random-0", "weights_random": True, "fingerprint": "ab" * 32}
     page = report(tmp_path, tuned, make_run(tmp_path / "b", config={"features": features}))
     assert "The backbone of Baseline end to end started from random" in page.text
     assert "Features of Baseline come from random weights" in page.text
-    again = make_end_to_end(tmp_path / "again", tuning={"started_from": "exp2-end-to-end", "origin": "random-0"})
+    again = make_end_to_end(
+        tmp_path / "again", tuning={"started_from": "exp2-end-to-end", "origin": "random-0"}
+    )
     assert "The backbone started from random weights: all it knows" in report(tmp_path, again).text
     # The cache named the samples only.
     page = report(tmp_path, make_end_to_end(tmp_path / "given", config={"features": features}))

@@ -16,8 +16,11 @@ def test_confusion_counts_every_test_sample_of_every_seed(tmp_path):
     page = report(tmp_path, *runs, make_run(tmp_path / "exp1", "1"))
     rows = [row for run in runs for row in rows_of_test(run)]
     expected = Counter((row["class_position"], row["predicted_class_position"]) for row in rows)
-    found = {(row["true"], row["predicted"]): int(row["count"]) for row in page.table("confusion_position")
-             if row["row"] == "Baseline"}  # fmt: skip
+    found = {
+        (row["true"], row["predicted"]): int(row["count"])
+        for row in page.table("confusion_position")
+        if row["row"] == "Baseline"
+    }
     assert found == expected and sum(found.values()) == 80
     assert "What Baseline (2 seeds) took for what" in page.text and "of all runs" in page.text
 

@@ -15,8 +15,10 @@ def undrawn(monkeypatch):
 
 
 def test_every_row_is_held_against_the_baseline_with_the_interval_of_the_difference(tmp_path):
-    runs = [make_run(tmp_path / name, name[3:] or name, rho=rho, n=80)
-            for name, rho in (("exp1", 0.97), ("exp4", 0.56))]  # fmt: skip
+    runs = [
+        make_run(tmp_path / name, name[3:] or name, rho=rho, n=80)
+        for name, rho in (("exp1", 0.97), ("exp4", 0.56))
+    ]
     runs.append(make_run(tmp_path / "baseline", rho=0.55, n=80))
     page = report(tmp_path, *runs)
     baseline, *others = read_families(runs)
@@ -24,10 +26,16 @@ def test_every_row_is_held_against_the_baseline_with_the_interval_of_the_differe
     assert [row["row"] for row in rows] == ["Exp 1", "Exp 4"]
     for row, family in zip(rows, others, strict=True):
         made = family.minus(baseline)
-        assert [float(row[name]) for name in ("difference", "low", "high")] == [made.value, made.low, made.high]
+        assert [float(row[name]) for name in ("difference", "low", "high")] == [
+            made.value,
+            made.low,
+            made.high,
+        ]
         assert row["reference"] == "Baseline" and row["clear"] == str(made.clear)
         assert made.value in page.values
-    assert "Beside Baseline, on the same test samples: Exp 1 ranks better; Exp 4 is within noise." in page.text
+    assert (
+        "Beside Baseline, on the same test samples: Exp 1 ranks better; Exp 4 is within noise." in page.text
+    )
     assert "differences.png" in {file.name for file in (tmp_path / "report_files").iterdir()}
 
 
@@ -45,7 +53,10 @@ def test_without_a_second_row_there_is_nothing_to_compare(tmp_path):
 
 
 def test_the_reference_is_the_baseline_else_the_first_row_with_a_correlation(tmp_path):
-    runs = [make_run(tmp_path / "e1", "1", n=12, summary={"spearman": None}), make_run(tmp_path / "e2", "2", n=12)]
+    runs = [
+        make_run(tmp_path / "e1", "1", n=12, summary={"spearman": None}),
+        make_run(tmp_path / "e2", "2", n=12),
+    ]
     assert reference_row(read_families(runs)).short == "Exp 2"
     runs.append(make_run(tmp_path / "b", "baseline", n=12))
     assert reference_row(read_families(runs)).short == "Baseline"
@@ -53,41 +64,64 @@ def test_the_reference_is_the_baseline_else_the_first_row_with_a_correlation(tmp
 
 
 def test_rows_trained_end_to_end_are_held_against_the_baseline_that_was_too(tmp_path):
-    runs = [make_run(tmp_path / "b"), make_run(tmp_path / "e1", "1"),
-            make_end_to_end(tmp_path / "tuned"), make_end_to_end(tmp_path / "tuned1", "1")]  # fmt: skip
+    runs = [
+        make_run(tmp_path / "b"),
+        make_run(tmp_path / "e1", "1"),
+        make_end_to_end(tmp_path / "tuned"),
+        make_end_to_end(tmp_path / "tuned1", "1"),
+    ]
     page = report(tmp_path, *runs)
     assert {row["row"]: row["reference"] for row in page.table("differences")} == {
-        "Exp 1": "Baseline", "Baseline end to end": "Baseline", "Exp 1 end to end": "Baseline end to end",
-    }  # fmt: skip
+        "Exp 1": "Baseline",
+        "Baseline end to end": "Baseline",
+        "Exp 1 end to end": "Baseline end to end",
+    }
     assert page.text.count("on the same test samples:") == 2
-    assert "Reference: Baseline of Baseline end to end and Exp 1; Baseline end to end of Exp 1 end to end." in page.text
+    assert (
+        "Reference: Baseline of Baseline end to end and Exp 1; Baseline end to end of Exp 1 end to end."
+        in page.text
+    )
     assert "In Baseline end to end and Baseline the backbones differ too" in page.text
     # Without one, the others' baseline, and it is said.
     page = report(tmp_path, *runs[:2], runs[3])
     assert {row["reference"] for row in page.table("differences")} == {"Baseline"}
-    assert "Reference: Baseline. An" in page.text and "In Exp 1 end to end and Baseline the backbones" in page.text
+    assert (
+        "Reference: Baseline. An" in page.text
+        and "In Exp 1 end to end and Baseline the backbones" in page.text
+    )
     assert "backbones differ" not in report(tmp_path, *runs[2:]).text
 
 
 def test_rows_on_fine_tuned_features_are_held_against_the_baseline_on_the_same(tmp_path):
-    runs = [make_run(tmp_path / "b"), make_run(tmp_path / "e2", "2"), make_on_tuned(tmp_path / "tb"),
-            make_on_tuned(tmp_path / "t2", "2"), make_on_tuned(tmp_path / "u2", "2", tuned_in="other")]  # fmt: skip
+    runs = [
+        make_run(tmp_path / "b"),
+        make_run(tmp_path / "e2", "2"),
+        make_on_tuned(tmp_path / "tb"),
+        make_on_tuned(tmp_path / "t2", "2"),
+        make_on_tuned(tmp_path / "u2", "2", tuned_in="other"),
+    ]
     page = report(tmp_path, *runs)
     assert {row["row"]: row["reference"] for row in page.table("differences")} == {
-        "Baseline*": "Baseline", "Exp 2": "Baseline", "Exp 2*1": "Baseline", "Exp 2*2": "Baseline*",
-    }  # fmt: skip
+        "Baseline*": "Baseline",
+        "Exp 2": "Baseline",
+        "Exp 2*1": "Baseline",
+        "Exp 2*2": "Baseline*",
+    }
     assert (
-        "In Baseline* and Baseline; in Exp 2*1 and Baseline the backbones differ too: only one of the two was fine-tuned before."
-        in page.text
+        "In Baseline* and Baseline; in Exp 2*1 and Baseline the backbones differ too: only one of the two was"
+        " fine-tuned before." in page.text
     )
     page = report(tmp_path, runs[2], runs[4], make_end_to_end(tmp_path / "end", "1"))
     assert (
-        "In Exp 1 end to end and Baseline* the backbones differ too: only one of the two was trained with" in page.text
+        "In Exp 1 end to end and Baseline* the backbones differ too: only one of the two was trained with"
+        in page.text
     )
 
 
 def test_two_rows_that_were_fine_tuned_apart_and_have_no_baseline_are_said_to_be(tmp_path):
-    page = report(tmp_path, make_on_tuned(tmp_path / "a", "2"), make_on_tuned(tmp_path / "b", "2", tuned_in="other"))
+    page = report(
+        tmp_path, make_on_tuned(tmp_path / "a", "2"), make_on_tuned(tmp_path / "b", "2", tuned_in="other")
+    )
     assert "the backbones differ too: they were fine-tuned in different runs." in page.text
 
 

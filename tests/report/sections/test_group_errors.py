@@ -36,4 +36,7 @@ def test_of_many_groups_the_largest_are_shown(tmp_path):
 
 
 def test_without_groups_there_is_no_section(tmp_path):
-    assert "Group by group" not in report(tmp_path, make_run(tmp_path / "baseline", summary={"per_group": {}})).text
+    assert (
+        "Group by group"
+        not in report(tmp_path, make_run(tmp_path / "baseline", summary={"per_group": {}})).text
+    )

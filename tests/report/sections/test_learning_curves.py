@@ -48,8 +48,12 @@ def test_the_mean_over_seeds_ends_where_the_first_of_them_ended(tmp_path):
 
 
 def test_every_trained_row_has_its_own_pair_and_references_have_none(tmp_path):
-    page = report(tmp_path, make_run(tmp_path / "0", n=12), make_run(tmp_path / "1", seed=1, n=12),
-                  make_run(tmp_path / "ridge", "ridge", n=12))  # fmt: skip
+    page = report(
+        tmp_path,
+        make_run(tmp_path / "0", n=12),
+        make_run(tmp_path / "1", seed=1, n=12),
+        make_run(tmp_path / "ridge", "ridge", n=12),
+    )
     files = {file.name for file in (tmp_path / "report_files").iterdir()}
     assert {"training_loss_baseline.png", "validation_correlation_baseline.png"} <= files
     assert not any("ridge" in name for name in files if not name.startswith("scatter"))

@@ -35,8 +35,16 @@ def test_what_the_runs_of_a_row_have_in_common_stands_once_and_the_rest_side_by_
 
 
 def test_notes_name_the_rows_and_seeds_they_are_of(tmp_path):
-    runs = [make_run(tmp_path / f"{name}{seed}", name, seed=seed, config={"notes": [f"drawn with seed {seed}", "always"]})
-            for name in ("baseline", "1") for seed in (0, 1)]  # fmt: skip
+    runs = [
+        make_run(
+            tmp_path / f"{name}{seed}",
+            name,
+            seed=seed,
+            config={"notes": [f"drawn with seed {seed}", "always"]},
+        )
+        for name in ("baseline", "1")
+        for seed in (0, 1)
+    ]
     text = report(tmp_path, *runs).text
     assert "always drawn with seed 1 seed 1 of Baseline and Exp 1 Configuration" in text
 
@@ -46,13 +54,26 @@ def test_a_backbone_that_was_trained_is_said_to_come_from_where_it_started_and_h
     head, tuned = page.text.split("Backbone trained end to end in Baseline end to end")
     assert "Features of Baseline Backbone C3D" in head and "Weights sports1m" in head
     assert (
-        "Started from sports1m, cdcdcdcdcdcd Frozen layers conv1, conv2 Trained 27,429,000 of 27,655,936 parameters Learning rate 1e-05"
-        in " ".join(tuned.split()).replace(" ,", ",")
+        "Started from sports1m, cdcdcdcdcdcd Frozen layers conv1, conv2 Trained 27,429,000 of 27,655,936"
+        " parameters Learning rate 1e-05" in " ".join(tuned.split()).replace(" ,", ",")
     )
-    for needed in ("Augmentation flip,jitter=3", "Batch norm frozen", "Precision fp16", "Clips at a time 2", "Processes 2",
-                   "Heads taken from runs/baseline", "fine-tuning videos /data/videos", "fine-tuning freeze until conv3a"):  # fmt: skip
+    for needed in (
+        "Augmentation flip,jitter=3",
+        "Batch norm frozen",
+        "Precision fp16",
+        "Clips at a time 2",
+        "Processes 2",
+        "Heads taken from runs/baseline",
+        "fine-tuning videos /data/videos",
+        "fine-tuning freeze until conv3a",
+    ):
         assert needed in tuned
     assert "Views" not in tuned.split("Training of")[0]
-    alone = report(tmp_path, make_end_to_end(tmp_path / "whole", tuning={"frozen_layers": [], "warm_start": None}))
+    alone = report(
+        tmp_path, make_end_to_end(tmp_path / "whole", tuning={"frozen_layers": [], "warm_start": None})
+    )
     assert "Frozen layers none" in alone.text and "Heads taken from" not in alone.text
-    assert "Features" not in alone.text.split("Where the numbers come from")[1].split("Configuration of every row")[0]
+    assert (
+        "Features"
+        not in alone.text.split("Where the numbers come from")[1].split("Configuration of every row")[0]
+    )

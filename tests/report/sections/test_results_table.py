@@ -1,4 +1,6 @@
-"""Laws of Table 1 with results: rows, spreads, floors, ceiling, and what differs from the row of the paper."""
+"""Laws of Table 1 with results: rows, spreads, floors, ceiling, and what differs from the row of the
+paper.
+"""
 
 import json
 
@@ -72,8 +74,11 @@ def test_the_ceiling_is_a_row_and_a_sentence(tmp_path):
 
 
 def test_row_that_is_not_quite_the_papers_is_starred_and_says_why_in_every_table(tmp_path):
-    config = {"label": "Exp 7 (rnn lstm, on S3D features)", "rnn": "lstm",
-              "features": {"backbone": "s3d", "fingerprint": "0f" * 32}}  # fmt: skip
+    config = {
+        "label": "Exp 7 (rnn lstm, on S3D features)",
+        "rnn": "lstm",
+        "features": {"backbone": "s3d", "fingerprint": "0f" * 32},
+    }
     runs = make_run(tmp_path / "exp7-rnn-lstm-on-s3d", "7", config=config), make_run(tmp_path / "baseline")
     page = report(tmp_path, *runs)
     for needed in ("Exp 7*", "Table\N{NO-BREAK SPACE}1: C3D", "Table\N{NO-BREAK SPACE}1: GRU"):
@@ -93,5 +98,7 @@ def test_sizes_and_seeds_stand_in_a_row_only_where_they_differ(tmp_path):
 def test_samples_without_a_score_are_counted(tmp_path):
     from made_runs import change_tests
 
-    run = change_tests(make_run(tmp_path / "baseline"), "final_score", lambda number: 60 + number if number > 9 else "")
+    run = change_tests(
+        make_run(tmp_path / "baseline"), "final_score", lambda number: 60 + number if number > 9 else ""
+    )
     assert "30 of 40 have a score" in report(tmp_path, run).text

@@ -5,7 +5,9 @@ from made_runs import change_tests, leave_out_drawing, make_run, report
 
 def test_scores_far_off_lie_on_the_edge_and_are_counted(tmp_path, monkeypatch):
     leave_out_drawing(monkeypatch)
-    run = change_tests(make_run(tmp_path / "baseline"), "predicted_score", lambda number: 60 if number else 1e9)
+    run = change_tests(
+        make_run(tmp_path / "baseline"), "predicted_score", lambda number: 60 if number else 1e9
+    )
     assert "1 beyond the axes" in report(tmp_path, run).text
 
 
@@ -18,4 +20,6 @@ def test_the_table_has_every_test_sample_of_every_run(tmp_path, monkeypatch):
         ("0", "02_0011"),
         ("1", "02_0010"),
     ]
-    assert {row["split"] if "split" in row else "test" for row in rows} == {"test"} and "trained" not in str(rows)
+    assert {row["split"] if "split" in row else "test" for row in rows} == {"test"} and "trained" not in str(
+        rows
+    )
