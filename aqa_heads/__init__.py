@@ -10,6 +10,7 @@ _EXPORTS = {
     "Experiment": "settings.experiments",
     "TrainingConfig": "settings.training",
     "train": "training.run",
+    "train_table": "table",
     "FineTuning": "settings.fine_tuning",
     "fine_tune": "end_to_end.run",
     "Run": "runs.format",

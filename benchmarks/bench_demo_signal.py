@@ -24,6 +24,7 @@ from aqa_cache.datasets.synthetic_dives import render_broadcasts
 from aqa_cache.extraction.run import ExtractionConfig, extract
 from aqa_cli.demo import FRAME_SIZE, FULL
 from aqa_heads import TrainingConfig, read_run, train
+from aqa_heads.training.plan import Planner
 
 
 def run(seed: int, work: Path, backbone: str) -> dict:
@@ -48,10 +49,10 @@ def run(seed: int, work: Path, backbone: str) -> dict:
         seed=seed,
         out=folder / "runs",
     )
-    done = training.run_folder(backbone)
-    result = read_run(done) if done.exists() else train(training)
     with FeatureCache(training.features) as cache:
+        done = Planner(cache).plan(training).folder
         asked = (FULL.epochs, FULL.batch_size, seed, cache.fingerprint)
+    result = read_run(done) if done.exists() else train(training)
     config = result.config
     found = (config["epochs"], config["batch_size"], config["seed"], config["features"]["fingerprint"])
     if asked != found:

@@ -10,7 +10,7 @@ import click
 from aqa_cache.errors import AqaError
 from aqa_cli.errors import handle_errors
 from aqa_cli.progress import extraction_progress, say
-from aqa_cli.train import train_runs
+from aqa_cli.train import train_and_print
 from aqa_heads.settings.experiments import EXPERIMENTS
 from aqa_heads.settings.training import TrainingConfig
 
@@ -97,6 +97,7 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
     from aqa_cache.datasets.synthetic_dives import render_broadcasts
     from aqa_cache.weights.resolving import choose_for
     from aqa_heads.report.writing import write_report
+    from aqa_heads.table import Table
 
     started = time.monotonic()
     plan = FULL if full else DEFAULT
@@ -146,7 +147,7 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
         for name, backbone in plan.backbones.items()
         for number in range(seeds)
     ]
-    runs = train_runs(configs)
+    runs = train_and_print(Table(configs))
     say("4/4  Writing the report")
     report = write_report(
         [run.folder for run in runs],

@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import sys
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,9 @@ import click
 
 from aqa_heads.errors import TrainingError
 from aqa_heads.settings.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
+from aqa_heads.settings.resolved import DEFAULTS
 from aqa_heads.settings.training import (
     DIFFICULTIES,
-    NETWORK_ONLY,
     OFFICIAL_FOLDS,
     PROTOCOLS,
     VIEWS,
@@ -27,9 +27,10 @@ from .torchrun import process_count, rank, said_by_the_first
 
 if TYPE_CHECKING:
     from aqa_heads.runs.format import Run
+    from aqa_heads.table import Table
+    from aqa_heads.training.plan import Plan
 
 _DEFAULT = TrainingConfig("")
-_GROUPS = {"all": tuple(EXPERIMENTS), "references": tuple(REFERENCES)}
 
 
 def _positive(kind: type):
@@ -158,21 +159,21 @@ def _positive(kind: type):
     help="Epochs without improvement on the held-out samples before training ends.",
 )
 @click.option("--batch-size", type=_positive(int), help="Samples per step.  [default: 16; literal: 3]")
-@click.option("--lr", type=_positive(float), help=f"Learning rate.  [default: {_DEFAULT.lr:g}]")
+@click.option("--lr", type=_positive(float), help=f"Learning rate.  [default: {DEFAULTS['lr']:g}]")
 @click.option(
     "--caption-lr",
     type=_positive(float),
-    help=f"Learning rate of the captioner.  [default: {_DEFAULT.caption_lr:g}; literal: 1e-4]",
+    help=f"Learning rate of the captioner.  [default: {DEFAULTS['caption_lr']:g}; literal: 1e-4]",
 )
 @click.option(
     "--weight-decay",
     type=click.FloatRange(0),
-    help=f"Of AdamW.  [default: {_DEFAULT.weight_decay:g}; literal: 0]",
+    help=f"Of AdamW.  [default: {DEFAULTS['weight_decay']:g}; literal: 0]",
 )
 @click.option(
     "--dropout",
     type=click.FloatRange(0, 1, max_open=True),
-    help=f"Before and after fc6.  [default: {_DEFAULT.dropout:g}; literal: 0]",
+    help=f"Before and after fc6.  [default: {DEFAULTS['dropout']:g}; literal: 0]",
 )
 @click.option(
     "--ridge-start/--no-ridge-start",
@@ -259,25 +260,25 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
     model.safetensors. Some training groups are held out, the best epoch is chosen on them, and the test
     samples are looked at once.
     """
+    from aqa_heads.table import Table, not_applicable, table_configs
+
     options["tasks"] = tuple(task.strip() for task in tasks.split(",") if task.strip())
     with said_by_the_first():
         options["fine_tuning"] = fine_tuning_of(options)
-        names = _named(experiments)
-        configs = [
-            TrainingConfig(
-                experiment=name, seed=seed + number, **_applicable(name, options, alone=len(names) == 1)
+        configs = table_configs(experiments=experiments, seeds=seed_count, seed=seed, **options)
+        _check_processes(configs)
+    if not rank():
+        for name, given in not_applicable(experiments, options).items():
+            click.echo(
+                f"{REFERENCES[name].title} has no {', '.join(given)}: given for the other rows", err=True
             )
-            for name in names
-            for number in range(seed_count)
-        ]
-    planned: list[_Planned] = []
+    table = Table(configs)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        planned = _plan(configs)
-        runs = _train_planned(planned)
+        runs = train_and_print(table)
     except KeyboardInterrupt as interrupt:
         if not rank():
-            click.echo(_stopped(planned, options["overwrite"], options["checkpoint_seconds"]), err=True)
+            click.echo(_stopped(table.plans, options["overwrite"], options["checkpoint_seconds"]), err=True)
         sys.exit(143 if isinstance(interrupt, _Terminated) else 130)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -295,15 +296,6 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
         click.echo(f"Features of the trained backbone: {shlex.join(command)}")
 
 
-@dataclass(frozen=True)
-class _Planned:
-    """A run that is to be trained: what it is called on the screen, and where it is written."""
-
-    config: TrainingConfig
-    label: str
-    folder: Path
-
-
 class _Terminated(KeyboardInterrupt):
     """A scheduler's SIGTERM, which ends a run as Ctrl-C does."""
 
@@ -312,13 +304,13 @@ def _terminate(*_) -> None:
     raise _Terminated
 
 
-def _stopped(planned: list[_Planned], overwrite: bool, seconds: float) -> str:
+def _stopped(plans: "list[Plan]", overwrite: bool, seconds: float) -> str:
     """How to go on after an interruption, and from where."""
     from aqa_heads.runs.folder import was_interrupted
 
     how = "Give the same command with --resume" + (" instead of --overwrite" if overwrite else "")
-    stay = ", finished runs stay" if len(planned) > 1 else ""
-    if names := [run.folder.name for run in planned if was_interrupted(run.folder)]:
+    stay = ", finished runs stay" if len(plans) > 1 else ""
+    if names := [run.folder.name for run in plans if was_interrupted(run.folder)]:
         return f"Stopped. {how} to go on: {', '.join(names)} after the last checkpoint{stay}."
     if stay:
         return (
@@ -330,120 +322,40 @@ def _stopped(planned: list[_Planned], overwrite: bool, seconds: float) -> str:
     )
 
 
-def _applicable(name: str, options: dict, alone: bool) -> dict:
-    """The options without those of Table 1's rows where `name` is a reference beside them; says so."""
-    if alone or name not in REFERENCES:
-        return options
-    given = [option for option in NETWORK_ONLY if options[option] is not None]
-    if given and not rank():
-        click.echo(f"{REFERENCES[name].title} has no {', '.join(given)}: given for the other rows", err=True)
-    return options | dict.fromkeys(given)
+def _check_processes(configs: "list[TrainingConfig]") -> None:
+    """Every process checks it: none is to wait for others that have ended."""
+    count = process_count()
+    if count > 1 and any(config.fine_tuning is None for config in configs):
+        raise TrainingError(
+            f"{count} processes were started, but training on cached features takes one; leave torchrun out,"
+            " or give --end-to-end"
+        )
 
 
-def _named(experiments: str) -> list[str]:
-    names = [part.strip() for part in experiments.split(",") if part.strip()]
-    known = (*EXPERIMENTS, *REFERENCES, *_GROUPS)
-    for name in names:
-        if name not in known:
-            raise TrainingError(
-                f"--exp: {name!r} is not known; give any of {', '.join(known)}, separated by commas"
-            )
-    if not names:
-        raise TrainingError(f"--exp: is empty; give any of {', '.join(known)}, separated by commas")
-    return list(dict.fromkeys(row for name in names for row in _GROUPS.get(name, (name,))))
-
-
-def train_runs(configs: "list[TrainingConfig]") -> "list[Run]":
-    """Train runs one after the other, one per fold where folds are asked for, and print the table of their
-    results.
+def train_and_print(table: "Table") -> "list[Run]":
+    """Train the runs of a table with their progress on the console, and print their results.
 
     Raises:
         AqaError: before anything is trained if a run folder is in the way or a cache cannot be used.
     """
-    return _train_planned(_plan(configs))
-
-
-def _plan(configs: list[TrainingConfig]) -> list[_Planned]:
-    with said_by_the_first():
-        warm = any(
-            config.fine_tuning is not None and config.fine_tuning.warm_start is not None for config in configs
-        )
-        names = list(dict.fromkeys(config.experiment for config in configs))
-        if warm and len(names) > 1:
-            raise TrainingError(
-                f"--warm-start is a run of one row, but --exp asks for {len(names)} ({', '.join(names)});"
-                " give each its own, one by one"
-            )
-        return [run for config in configs for run in _planned(config)]
-
-
-def _train_planned(planned: list[_Planned]) -> "list[Run]":
     from rich.console import Console
 
-    from .train_progress import train_showing
+    from .train_progress import showing
     from .train_table import results_table
 
     console = Console(quiet=rank() > 0)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=160, quiet=rank() > 0)
-    said: set[str] = set()
-    runs = [
-        train_showing(
-            run.config,
-            run.label if len(planned) == 1 else f"[{number}/{len(planned)}] {run.label}",
-            console,
-            said,
-        )
-        for number, run in enumerate(planned, 1)
-    ]
+    with ExitStack() as stack:
+        with said_by_the_first():
+            stack.enter_context(table)
+        runs = table.train(showing(console))
     console.print(results_table(runs))
     for note in dict.fromkeys(
         f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]
     ):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return runs
-
-
-def _planned(config: TrainingConfig) -> list[_Planned]:
-    """The runs of a config, one per fold.
-
-    Every process checks all of it: none is to wait for others that have ended.
-
-    Raises:
-        AqaError: a run folder is in the way, the cache or the device cannot be used, or several processes
-            want to train on cached features.
-    """
-    from aqa_cache.cache_file.reader import FeatureCache
-    from aqa_heads.data.splits import fold_names
-    from aqa_heads.data.training_data import usable_tasks
-    from aqa_heads.runs.folder import check_run_folder
-
-    if config.fine_tuning is None and (count := process_count()) > 1:
-        raise TrainingError(
-            f"{count} processes were started, but training on cached features takes one; leave torchrun out,"
-            " or give --end-to-end"
-        )
-    runs = []
-    with FeatureCache(config.features) as cache:
-        folds = [config.fold]
-        if config.folds is not None and config.fold is None:
-            samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
-            folds = fold_names(samples, config.folds)
-        for fold in folds:
-            folded = replace(config, fold=fold)
-            named = replace(folded, tasks=usable_tasks(cache, folded))
-            features = cache.meaning.backbone, cache.meaning.tuned_in
-            folder = named.run_folder(*features)
-            check_run_folder(folder, config.overwrite, config.resume)
-            runs.append(_Planned(folded, _full_label(named, *features), folder))
-    return runs
-
-
-def _full_label(config: TrainingConfig, backbone: str, tuned_in: str | None) -> str:
-    parts = [config.run_label(backbone, tuned_in)]
-    parts += [f"fold {config.fold}"] if config.fold is not None else []
-    parts += [f"seed {config.seed}"] if config.seed else []
-    return ", ".join(parts)
 
 
 if __name__ == "__main__":

@@ -2,24 +2,28 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aqa_heads.settings.training import TrainingConfig
+from aqa_heads.settings.resolved import ResolvedConfig
 
 from .progress import LINE_SECONDS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from aqa_heads.end_to_end.listener import Step
-    from aqa_heads.runs.format import Epoch, Run
+    from aqa_heads.runs.format import Epoch
+    from aqa_heads.table import Planned, Shown
+    from aqa_heads.training.listener import Listener, Step
 
 _WATCHED = {"test_spearman": "test Spearman", "val_spearman": "validation Spearman"}
 _CAPTION_LOSS = "val_caption_loss_per_token"
 
 
-def train_showing(config: TrainingConfig, label: str, console: "Console", said: set[str]) -> "Run":
-    """Train one run with its progress on the console; lines in `said` are not said again."""
+def showing(console: "Console") -> "Shown":
+    """Who is told of the runs of a table: their progress on the console. No line is said twice."""
+    said: set[str] = set()
 
     def say(line: str) -> None:
         if line not in said:
@@ -29,21 +33,18 @@ def train_showing(config: TrainingConfig, label: str, console: "Console", said: 
             )
             said.add(line)
 
-    with (Bar if console.is_terminal else Lines)(config, label, console) as shown:
-        if config.fine_tuning is None:
-            from aqa_heads.training.run import train
+    @contextmanager
+    def shown(planned: "Planned") -> "Iterator[Listener]":
+        from aqa_heads.training.listener import Listener
 
-            return train(config, say=say, on_epoch=shown.epoch)
-        from aqa_heads.end_to_end.run import fine_tune
+        config = planned.plan.config
+        with (Bar if console.is_terminal else Lines)(config, planned.title, console) as progress:
+            if config.fine_tuning is None:
+                yield Listener(say=say, on_epoch=progress.epoch)
+            else:
+                yield Listener(say, progress.stage, progress.frames, progress.step, progress.epoch)
 
-        return fine_tune(
-            config,
-            say=say,
-            on_frames=shown.frames,
-            on_step=shown.step,
-            on_epoch=shown.epoch,
-            on_stage=shown.stage,
-        )
+    return shown
 
 
 class _Pace:
@@ -73,7 +74,7 @@ class Bar:
     what is known.
     """
 
-    def __init__(self, config: TrainingConfig, label: str, console: "Console"):
+    def __init__(self, config: ResolvedConfig, label: str, console: "Console"):
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
 
@@ -144,7 +145,7 @@ class Lines:
     A thread counts the minutes, as what takes long need not call anything meanwhile.
     """
 
-    def __init__(self, config: TrainingConfig, label: str, console: "Console"):
+    def __init__(self, config: ResolvedConfig, label: str, console: "Console"):
         self._config, self._label, self._console = config, label, console
         self._pace, self._began, self._first = _Pace(config.epochs), time.monotonic(), None
         self._doing, self._since, self._at = "", 0.0, ""  # a stage, when it began, in which epoch

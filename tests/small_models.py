@@ -21,7 +21,7 @@ class Clips(list):
 
 def make(experiment: str, tasks=TASKS, *, projection=None, direct=False, **options) -> AqaModel:
     torch.manual_seed(0)
-    config = TrainingConfig("", experiment, **options)
+    config = TrainingConfig("", experiment, **options).resolve()
     with small_models():
         return AqaModel(
             DIM,
@@ -34,5 +34,5 @@ def make(experiment: str, tasks=TASKS, *, projection=None, direct=False, **optio
             residual=config.residual,
             projection=projection,
             direct=direct,
-            **config.architecture,
+            **config.columns,
         ).eval()

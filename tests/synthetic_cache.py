@@ -98,7 +98,7 @@ def small_models():
     """In the block, models are built with narrow inner layers: the laws are the same, the time is not."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aqa_heads.networks.heads.FC6_DIM", 256)
-        patch.setattr("aqa_heads.settings.training.ENCODER_SIZES", SMALL_ENCODERS)
-        patch.setattr("aqa_heads.settings.training.LITERAL_HIDDEN", 24)
+        patch.setattr("aqa_heads.settings.resolved.ENCODER_SIZES", SMALL_ENCODERS)
+        patch.setattr("aqa_heads.settings.resolved.LITERAL_HIDDEN", 24)
         patch.setattr("aqa_heads.networks.model.Captioner", partial(Captioner, hidden=32, word_dim=16))
         yield

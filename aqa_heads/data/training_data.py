@@ -3,7 +3,6 @@ of its views.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,16 +17,15 @@ from aqa_cache.machine.devices import available_memory, pick_device
 
 from ..captions.vocabulary import EOS, RESERVED, Vocabulary
 from ..errors import TrainingError
-from ..settings.experiments import TASKS
-from ..settings.training import ALL_VIEWS, TrainingConfig
+from ..settings.resolved import ResolvedConfig
+from ..settings.training import ALL_VIEWS
+from .division import Division
 from .feature_views import Views
-from .leaks import frames_of_features
-from .splits import SplitChoice, choose_split
+from .splits import SplitChoice
 
 NO_CLASS = -1
 # Of the free memory, for the features; the rest is for the model and its optimiser.
 MEMORY_SHARE = 0.5
-_LABELS = {"score": "final_score", "classes": "class column", "caption": "caption"}
 
 
 @dataclass(frozen=True)
@@ -182,35 +180,18 @@ def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor
     return pad_sequence(list(clips), batch_first=True), count
 
 
-def usable_tasks(cache: FeatureCache, config: TrainingConfig) -> tuple[str, ...]:
-    """Those of the config's tasks that some training sample has a label for: what a run is named after. Reads
-    no features.
+def read_training_data(cache: FeatureCache, config: ResolvedConfig, division: Division) -> TrainingData:
+    """The samples of `cache`, divided as `division` says, with the labels of its tasks.
 
     Raises:
-        TrainingError: no sample to train with, or no label of any task.
-    """
-    samples, choice = _choose(cache, config, [])
-    return _labelled_tasks(cache, config.tasks, [samples[index] for index in choice.train])
-
-
-def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingData:
-    """The samples of `cache`, divided as `config` says, with the labels of its tasks.
-
-    Raises:
-        TrainingError: no sample to train with, or no label of any task.
+        TrainingError: fewer than two labelled training samples.
         CacheError: a feature is damaged.
     """
-    notes: list[str] = []
-    everyone, choice = _choose(cache, config, notes)
+    notes = [*division.notes]
+    choice, tasks = division.choice, division.tasks
     chosen = {name: getattr(choice, name) for name in ("train", "val", "test")}
-    samples = {name: [everyone[index] for index in indices] for name, indices in chosen.items()}
-    tasks = _labelled_tasks(cache, config.tasks, samples["train"])
-    notes += [
-        f"task {task} is left out: no training sample has a {_LABELS[task]}"
-        for task in config.tasks
-        if task not in tasks
-    ]
-    names = _class_names(samples, notes) if "classes" in config.tasks else {}
+    samples = {name: [cache.samples[index] for index in indices] for name, indices in chosen.items()}
+    names = _class_names(samples, notes) if "classes" in division.asked else {}
     vocabulary = _vocabulary(cache, config, samples["train"], notes) if "caption" in tasks else None
     stored = _Stored(cache, config, chosen, notes)
 
@@ -258,68 +239,7 @@ def read_training_data(cache: FeatureCache, config: TrainingConfig) -> TrainingD
     return data
 
 
-def _choose(
-    cache: FeatureCache, config: TrainingConfig, notes: list[str]
-) -> tuple[list[Sample], SplitChoice]:
-    """All samples of the cache, and by their indices who of those with features trains, validates and
-    tests.
-    """
-    path = cache.path.name
-    having = [index for index in range(len(cache)) if cache.has_features(index)]
-    lacking = [index for index in range(len(cache)) if not cache.has_features(index)]
-    if lacking:
-        notes.append(
-            f"{len(lacking)} of {len(cache)} samples have no features in {path} and are left out "
-            f"(first: {cache.samples[lacking[0]].sample_id}: {cache.reasons[lacking[0]] or 'no plain view'})"
-        )
-    candidates = [cache.samples[index] for index in having]
-    if not config.folds and not any(sample.split == "train" for sample in candidates):
-        count = Counter(sample.split for sample in candidates)
-        raise TrainingError(
-            f"{cache.path}: no sample with features has split 'train' ({count['test']} test, {count['val']}"
-            f" val, {count[None]} without split, {len(lacking)} without features); fill in the column 'split'"
-            " of the annotations with train and test, and extract again; or give --folds, which divides them"
-            " anew"
-        )
-    # Before they are divided: how many would validate is of no interest where nothing can be trained.
-    _labelled_tasks(
-        cache, config.tasks, [sample for sample in candidates if config.folds or sample.split == "train"]
-    )
-    choice = choose_split(
-        candidates,
-        config.protocol,
-        config.seed,
-        config.validation,
-        fold=config.fold,
-        folds=config.folds,
-        scored=lambda sample: (
-            sample.final_score is not None and (config.difficulty == "ignore" or bool(sample.difficulty))
-        ),
-        frames=frames_of_features(cache),
-    )
-    notes += choice.notes
-    if not choice.test:
-        notes.append("no sample has split test: trained without test metrics")
-    places = {name: [having[index] for index in getattr(choice, name)] for name in ("train", "val", "test")}
-    return cache.samples, replace(choice, **places)
-
-
-def _labelled_tasks(cache: FeatureCache, tasks: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ...]:
-    labelled = {
-        "score": any(sample.final_score is not None for sample in samples),
-        "classes": any(sample.classes for sample in samples),
-        "caption": any(sample.words for sample in samples),
-    }
-    usable = tuple(task for task in TASKS if task in tasks and labelled[task])
-    if not usable:
-        raise TrainingError(
-            f"{cache.path}: no training sample has a label for {', '.join(tasks)}; "
-            f"fill in {', '.join(_LABELS[task] for task in tasks)} in the annotations and extract again"
-        )
-    return usable
-
-
-def _factors(config: TrainingConfig, samples: Sequence[Sample]) -> np.ndarray:
+def _factors(config: ResolvedConfig, samples: Sequence[Sample]) -> np.ndarray:
     """What a prediction of the score head is multiplied by to be a final score; NaN where that is not
     known.
     """
@@ -357,7 +277,7 @@ class _Stored:
     """
 
     def __init__(
-        self, cache: FeatureCache, config: TrainingConfig, chosen: dict[str, list[int]], notes: list[str]
+        self, cache: FeatureCache, config: ResolvedConfig, chosen: dict[str, list[int]], notes: list[str]
     ):
         self._cache, self._chosen, self._config = cache, chosen, config
         needed = 4 * cache.dim * sum(self._rows(name) for name in chosen)
@@ -430,7 +350,7 @@ def _class_names(samples: dict[str, list[Sample]], notes: list[str]) -> dict[str
 
 
 def _vocabulary(
-    cache: FeatureCache, config: TrainingConfig, samples: Sequence[Sample], notes: list[str]
+    cache: FeatureCache, config: ResolvedConfig, samples: Sequence[Sample], notes: list[str]
 ) -> Vocabulary:
     for sample in cache.samples:
         if reserved := set(sample.words) & set(RESERVED):

@@ -15,9 +15,9 @@ from aqa_cache.clips.preprocess import Preprocessing
 
 from ..data.fresh_features import FreshFeatures
 from ..data.training_data import TrainingData
+from ..training.processes import Processes
 from .frame_views import FrameViews
 from .precision import products_in
-from .processes import Processes
 from .shared_clips import SharedClips
 
 # As extraction does on a CPU. On a GPU as many at a time keep it busy enough, and memory is for training.

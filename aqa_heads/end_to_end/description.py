@@ -6,15 +6,15 @@ from torch import nn
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.weights.resolving import Weights
 
-from ..settings.training import TrainingConfig
+from ..settings.resolved import ResolvedConfig
+from ..training.processes import Processes
 from .fine_tuner import FineTuner, chunk_of, trains_itself
 from .frame_views import FrameViews
 from .precision import check_precision
-from .processes import Processes
 
 
 def describe_tuning(
-    config: TrainingConfig,
+    config: ResolvedConfig,
     cache: FeatureCache,
     weights: Weights,
     backbone: nn.Module,
@@ -42,7 +42,7 @@ def describe_tuning(
 
 
 def tuning_notes(
-    config: TrainingConfig, weights: Weights, backbone: nn.Module, record: dict, device: torch.device
+    config: ResolvedConfig, weights: Weights, backbone: nn.Module, record: dict, device: torch.device
 ) -> list[str]:
     """What a person should know before anything is decoded.
 

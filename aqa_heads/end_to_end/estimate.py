@@ -7,7 +7,7 @@ import torch
 
 from ..data.training_data import TrainingData
 from ..errors import TrainingError
-from ..settings.training import TrainingConfig
+from ..settings.resolved import ResolvedConfig
 from ..training.losses import multitask_loss
 from .fine_tuner import FineTuner
 
@@ -18,7 +18,7 @@ _EVALUATED = 0.25
 
 
 def check_duration(
-    tuner: FineTuner, data: TrainingData, config: TrainingConfig, epochs: int, clip_len: int, size: int
+    tuner: FineTuner, data: TrainingData, config: ResolvedConfig, epochs: int, clip_len: int, size: int
 ) -> None:
     """Refuse what would take days on a CPU: it is meant for a GPU, and a person should know before they wait.
 

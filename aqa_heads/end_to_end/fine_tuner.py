@@ -11,10 +11,10 @@ from ..data.training_data import Batch, Split
 from ..networks.frugal_lstm import frugal_optimisers, ordinary_parameters
 from ..networks.model import AqaModel, is_frugal
 from ..settings.fine_tuning import CLIP_CHUNKS
-from ..settings.training import TrainingConfig
+from ..settings.resolved import ResolvedConfig
 from ..training.losses import Loss, multitask_loss
+from ..training.processes import Processes
 from .precision import autocast_dtype, products_in
-from .processes import Processes
 from .recomputation import RecomputedFeatures
 from .shared_clips import SharedClips
 from .trainable import training_mode
@@ -43,7 +43,7 @@ class FineTuner:
         model: AqaModel,
         preprocessing: Preprocessing,
         dim: int,
-        config: TrainingConfig,
+        config: ResolvedConfig,
         processes: Processes,
     ):
         self.backbone, self.model, self.processes, self.chunk = (
@@ -179,13 +179,13 @@ class FineTuner:
             optimiser.step()
 
 
-def chunk_of(config: TrainingConfig, device: torch.device) -> int:
+def chunk_of(config: ResolvedConfig, device: torch.device) -> int:
     """Clips at a time: as many as asked for, else by the device; one beside an encoder that fills the memory
     as it is.
     """
     return config.fine_tuning.clip_chunk or (1 if trains_itself(config) else CLIP_CHUNKS[device.type])
 
 
-def trains_itself(config: TrainingConfig) -> bool:
+def trains_itself(config: ResolvedConfig) -> bool:
     """Whether the run's encoder is one that trains in its own backward pass."""
-    return is_frugal(config.architecture["encoder"], config.encoder_hidden)
+    return is_frugal(config.encoder, config.encoder_hidden)

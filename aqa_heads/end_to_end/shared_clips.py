@@ -7,8 +7,8 @@ import torch
 
 from aqa_cache.clips.preprocess import Preprocessing, normalise
 
+from ..training.processes import Processes
 from .frame_views import FrameViews
-from .processes import Processes
 
 
 class SharedClips:

@@ -67,10 +67,8 @@ class FineTuning:
     decode_timeout: float | None = None
 
     def __post_init__(self):
-        if isinstance(self.weights, Path):
-            object.__setattr__(self, "weights", str(self.weights))
         for name in ("weights", "augment"):
-            if getattr(self, name) is not None and not getattr(self, name).strip():
+            if getattr(self, name) is not None and not str(getattr(self, name)).strip():
                 raise TrainingError(f"{name} is empty; give a value, or leave it out")
         for name, choices in (("batch_norm", BATCH_NORMS), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:
@@ -112,13 +110,15 @@ class FineTuning:
             parts.append((f"batch-norm-{self.batch_norm}", f"batch norm by {self.batch_norm}"))
         return parts
 
-    def asked(self) -> dict:
+    def deciding(self) -> dict:
         """Everything that decides the result, as plain JSON."""
         left_out = ("videos", "frames", "workers", "decode_timeout")
         record = {
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out
         }
-        return record | {"warm_start": None if self.warm_start is None else str(self.warm_start)}
+        return record | {
+            name: None if (path := record[name]) is None else str(path) for name in ("weights", "warm_start")
+        }
 
 
 def name_of_run(name: str) -> str:

@@ -13,6 +13,7 @@ from ..evaluation.predictions import Predictions, caption_loss_per_token, predic
 from ..networks.model import AqaModel
 from .losses import CAPTION_WEIGHT
 from .part import Part
+from .part_columns import columns_of
 
 
 def evaluate(model: AqaModel, data: TrainingData, parts: Sequence[Part]) -> dict[str, float | None]:
@@ -22,16 +23,7 @@ def evaluate(model: AqaModel, data: TrainingData, parts: Sequence[Part]) -> dict
     Args:
         parts: those that are still trained; of others there is nothing new to say.
     """
-    row = dict.fromkeys(
-        (
-            "val_spearman",
-            "val_relative_l2",
-            "val_class_accuracy",
-            "val_caption_loss_per_token",
-            "test_spearman",
-            "test_relative_l2",
-        )
-    )
+    row = dict.fromkeys(columns_of("model", trained=False))
     held_out = bool(len(data.val))
     split, prefix = (data.val, "val") if held_out else (data.test, "test")
     names = {part.name for part in parts}
@@ -96,9 +88,7 @@ def losses_of(parts: Sequence[Part]) -> dict[str, float | None]:
     """The training losses of an `Epoch`; a part that is no longer trained has none but counts in their
     sum.
     """
-    row = dict.fromkeys(
-        ("train_score_loss", "train_class_loss", "train_caption_loss", "train_caption_loss_per_token")
-    )
+    row = dict.fromkeys(columns_of("model", trained=True))
     total = 0.0
     for part in parts:
         total += part.losses.get("train_score_loss", 0.0) + part.losses.get("train_class_loss", 0.0)

@@ -1,99 +1,198 @@
-"""The epochs of a run: every part of the model trained, validated, stopped when it no longer improves, and
-kept at its best.
-"""
+"""The epochs of a run: every part trained, validated, stopped in time, and kept at its best."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 
-import numpy as np
 import torch
 from torch import nn
 
-from ..data.training_data import Split, TrainingData
-from ..errors import DivergedError
-from ..networks.frugal_lstm import frugal_optimisers, ordinary_parameters
+from ..data.training_data import TrainingData
+from ..errors import DivergedError, RunError
 from ..networks.model import AqaModel
-from ..runs.folder import BEST, Work
+from ..runs.folder import Work
 from ..runs.format import Epoch
-from ..settings.training import TrainingConfig
-from .best_weights import BestWeights
+from ..settings.resolved import ResolvedConfig
 from .epoch_results import evaluate, losses_of, value_of
+from .listener import Listener, Step
 from .loss_sums import LossSums
-from .losses import assessment_loss, captioner_loss, multitask_loss
 from .part import Part
+from .steps import Steps, steps_of
 
-_LOSSES = {"assessment": assessment_loss, "captioner": captioner_loss, "model": multitask_loss}
 
+class Fitting:
+    """Everything of a run that changes from epoch to epoch, on cached features and end to end.
 
-def fit(
-    model: AqaModel,
-    data: TrainingData,
-    config: TrainingConfig,
-    work: Work,
-    on_epoch: Callable[[Epoch], None],
-    *,
-    kept: Mapping,
-    checkpoint: Mapping | None = None,
-) -> tuple[list[Epoch], list[Part]]:
-    """Train `model`, from `checkpoint` on if there is one, and leave it at what is to be reported.
-
-    What is random in an epoch (order, views, dropout) follows from seed, epoch and part alone, so an
-    interrupted run goes on as if it had not been, and parts do not change each other.
+    An interrupted run goes on as if it had not been: what is random follows from the seed and from how far
+    it is (see `Steps`).
 
     Args:
-        work: where checkpoints are written.
+        steps: what a step does.
+        data: as training starts, on the model's device.
+        work: where checkpoints are written, by the first process.
         kept: what else a checkpoint holds, plain JSON.
-        checkpoint: what an interrupted run of the same config wrote.
-
-    Returns:
-        All epochs, and the parts with what was chosen.
-
-    Raises:
-        DivergedError: a loss, weight or prediction is not finite.
     """
-    parts = [_part(name, modules, config, work) for name, modules in model.parts.items()]
-    epochs: list[Epoch] = []
-    if checkpoint is not None:
-        model.load_state_dict(checkpoint["model"])
-        for part in parts:
-            part.restore(checkpoint["parts"][part.name])
-        epochs = [Epoch(*row) for row in checkpoint["epochs"]]
-        del checkpoint
-    elif start_may_be_best(model, data):
+
+    def __init__(self, steps: Steps, data: TrainingData, config: ResolvedConfig, work: Work, kept: Mapping):
+        self._steps, self._data, self._config, self._work, self._kept = steps, data, config, work, kept
+        self._processes, self.parts = steps.processes, steps.parts
+        self.epochs: list[Epoch] = []
+        # Of the epoch that is under way: steps that are done, their losses, seconds.
+        self._done, self._sums, self._seconds = 0, LossSums(), 0.0
+        self._resumed, self._saved = False, None
+
+    def restore(self, checkpoint: Mapping) -> None:
+        """Go on where `checkpoint` was written."""
+        self._steps.restore(checkpoint)
+        # A run end to end kept its only part under a name of its own before.
+        stored = checkpoint.get("parts") or {self.parts[0].name: checkpoint["part"]}
+        for part in self.parts:
+            if part.taken is None:
+                part.restore(stored[part.name])
+        self.epochs = [Epoch(*row) for row in checkpoint["epochs"]]
+        for part in self.parts:
+            if part.taken is not None and self.epochs:
+                part.losses = part.taken.losses(len(self.epochs))
+                part.stopped = part.taken.ended(len(self.epochs), self._config.epochs)
+        if self._steps.one_by_one:
+            self._done, self._seconds = checkpoint["done"], checkpoint["seconds"]
+            self._sums.restore(checkpoint["sums"])
+        self._resumed, self._saved = True, (len(self.epochs), self._done)
+
+    def fit(self, listener: Listener) -> list[Epoch]:
+        """Train, and leave all that is trained at what is to be reported.
+
+        Returns:
+            All epochs; the parts know what was chosen.
+
+        Raises:
+            DivergedError: a loss, weight or prediction is not finite.
+        """
+        self._processes.equalise(*self._steps.shared)
+        if not self._resumed and self._start_may_be_best() and self.parts[0].taken is None:
+            self._judge(0, self._data, self.parts[:1])
+        made = 0
+        for number in range(len(self.epochs) + 1, self._config.epochs + 1):
+            if all(part.stopped for part in self.parts):
+                break
+            listener.on_stage("training")
+            began, before = time.perf_counter(), self._seconds
+            trained = any(part.taken is None for part in self._live())
+            for part in self._live():
+                if part.taken is None:
+                    made = self._train_epoch(part, number, made, listener)
+                    part.losses, self._sums = self._sums.means(), LossSums()
+                else:
+                    part.losses = part.taken.losses(number)
+            listener.on_stage("evaluating")
+            row = self._results(number)
+            seconds = before + time.perf_counter() - began
+            self.epochs.append(Epoch(epoch=number, **row, seconds=seconds))
+            self._done, self._seconds = 0, 0.0
+            if trained:
+                listener.on_epoch(self.epochs[-1])
+            self._save(now=self._best_is_newer(number))
+        if self._steps.one_by_one:
+            try:
+                self._save(now=True)  # what comes now takes its time, and may find the disk full
+            except RunError as error:  # this may need more room than the run itself
+                listener.say(str(error))
+        if self._processes.main:
+            for part in self.parts:
+                part.put_back()
+        self._processes.equalise(*self._steps.shared)
+        check_finite(self._steps.modules, len(self.epochs), self._config)
+        return self.epochs
+
+    def _live(self) -> list[Part]:
+        return [part for part in self.parts if not part.stopped]
+
+    def _start_may_be_best(self) -> bool:
+        if not len(self._data.val):
+            return False
+        return self._steps.starts_trained or start_may_be_best(self._steps.model, self._data)
+
+    def _train_epoch(self, part: Part, number: int, made: int, listener: Listener) -> int:
+        """The steps of an epoch that are not done yet; returns on how many clips this command has trained."""
+        train, one_by_one = self._steps.train, self._steps.one_by_one
+        steps, views = steps_of(train, self._config, number)
+        clips = [sum(map(train.views.clip_count, chosen)) for chosen in steps] if one_by_one else []
+        self._steps.begin_epoch(part, number)
+        for place in range(self._done, len(steps)):
+            began = time.perf_counter()
+            loss, batch = self._steps.take(part, steps[place], views, number, place)
+            self._sums.add(loss, batch)
+            if one_by_one:
+                self._done, made = place + 1, made + clips[place]
+                total = None if loss.total is None else float(loss.total.detach())
+                self._seconds += time.perf_counter() - began
+                listener.on_step(Step(number, sum(clips[: self._done]), sum(clips), made, total))
+                self._save()
+        return made
+
+    def _results(self, number: int) -> dict[str, float | None]:
+        """The columns of an `Epoch`."""
         try:
-            parts[0].judge(0, value_of(parts[0].name, evaluate(model, data, parts)), config.patience)
+            losses = losses_of(self.parts)
         except FloatingPointError as error:
-            raise diverged(0, error, config) from None
-    for number in range(len(epochs) + 1, config.epochs + 1):
-        if all(part.stopped for part in parts):
-            break
-        started = time.perf_counter()
-        for part in parts:
-            if not part.stopped:
-                part.losses = _train_epoch(model, part, data.train, config, number)
-        try:
-            row = losses_of(parts) | evaluate(model, data, [part for part in parts if not part.stopped])
-        except FloatingPointError as error:
-            raise diverged(number, error, config) from None
-        for part in parts:
-            if not part.stopped:
-                part.judge(number, value_of(part.name, row), config.patience)
-        epochs.append(Epoch(epoch=number, **row, seconds=time.perf_counter() - started))
-        on_epoch(epochs[-1])
-        work.save(
-            lambda: {
-                **kept,
-                "model": model.state_dict(),
-                "parts": {part.name: part.state() for part in parts},
-                "epochs": [list(astuple(epoch)) for epoch in epochs],
-            }
+            raise diverged(number, error, self._config) from None
+        live = self._live()
+        trained = [part for part in live if part.taken is None]
+        names = ["val"] if len(self._data.val) else ["test"]
+        # Statistics that were taken in training are each process's own.
+        self._processes.equalise(*self._steps.shared)
+        row = self._judge(number, self._steps.evaluated(self._data, names), trained)
+        for part in live:
+            if part.taken is not None:
+                row |= part.taken.measured(number)
+                part.stopped = part.taken.ended(number, self._config.epochs)
+        return losses | row
+
+    def _judge(self, number: int, data: TrainingData, parts: Sequence[Part]) -> dict[str, float | None]:
+        """The columns of an `Epoch` that are measured after it; the first process evaluates and decides for
+        all.
+        """
+        row = None
+        with self._processes.agree():
+            if self._processes.main:
+                try:
+                    row = evaluate(self._steps.model, data, parts)
+                except FloatingPointError as error:
+                    raise diverged(number, error, self._config) from None
+                for part in parts:
+                    part.judge(number, value_of(part.name, row), self._config.patience)
+        row, verdicts = self._processes.tell((row, [part.verdict for part in parts]))
+        for part, verdict in zip(parts, verdicts, strict=True):
+            part.verdict = verdict
+        return row
+
+    def _best_is_newer(self, number: int) -> bool:
+        """Whether a file of best weights was written that the last checkpoint does not know.
+
+        Where steps are repeated to the same bits the file is written again, and nothing is lost.
+        """
+        return self._steps.one_by_one and any(
+            part.best_epoch == number and part.best.state() is None for part in self.parts
         )
-    for part in parts:
-        if part.best_epoch is not None:
-            part.best.put_back(part.modules)
-    check_finite(model, len(epochs), config)
-    return epochs, parts
+
+    def _save(self, now: bool = False) -> None:
+        place = len(self.epochs), self._done
+        if not self._processes.main or place == self._saved:
+            return
+        if self._work.save(self._state, now):
+            self._saved = place
+
+    def _state(self) -> dict:
+        state = {
+            **self._kept,
+            **self._steps.state(),
+            "parts": {part.name: part.state() for part in self.parts if part.taken is None},
+            "taken": {part.name: part.taken.run for part in self.parts if part.taken is not None},
+            "epochs": [list(astuple(epoch)) for epoch in self.epochs],
+        }
+        if self._steps.one_by_one:
+            state |= {"done": self._done, "sums": self._sums.state(), "seconds": self._seconds}
+        return state
 
 
 def start_may_be_best(model: AqaModel, data: TrainingData) -> bool:
@@ -109,7 +208,7 @@ def start_may_be_best(model: AqaModel, data: TrainingData) -> bool:
     )
 
 
-def check_finite(module: nn.Module, epoch: int, config: TrainingConfig) -> None:
+def check_finite(module: nn.Module, epoch: int, config: ResolvedConfig) -> None:
     """Raise DivergedError where a weight is not finite: those of the last step are in no training loss."""
     # Their ends tell without a copy of them.
     ends = [end for parameter in module.parameters() for end in parameter.detach().aminmax()]
@@ -117,54 +216,8 @@ def check_finite(module: nn.Module, epoch: int, config: TrainingConfig) -> None:
         raise diverged(epoch, "a weight is not finite", config)
 
 
-def diverged(epoch: int, why: object, config: TrainingConfig) -> DivergedError:
+def diverged(epoch: int, why: object, config: ResolvedConfig) -> DivergedError:
     rates = f"an --lr below {config.lr:g} or a --caption-lr below {config.caption_lr:g}"
     if config.fine_tuning is not None:
         rates = f"a --backbone-lr below {config.fine_tuning.backbone_lr:g}, {rates}"
     return DivergedError(f"training diverged in epoch {epoch} ({why}); try {rates}")
-
-
-def _part(name: str, modules: nn.Module, config: TrainingConfig, work: Work) -> Part:
-    lr = config.caption_lr if name == "captioner" else config.lr
-    ordinary = torch.optim.AdamW(
-        ordinary_parameters(modules), lr=lr, weight_decay=config.weight_decay, fused=True
-    )
-    frugal = frugal_optimisers(modules, lr, weight_decay=config.weight_decay, seed=config.seed)
-    return Part(name, modules, [ordinary, *frugal], BestWeights(work.path / BEST.format(name)))
-
-
-def steps_of(split: Split, config: TrainingConfig, epoch: int) -> tuple[list[list[int]], list[int]]:
-    """The samples of every step of an epoch, and for every sample of the split the number of the view it is
-    seen in.
-    """
-    generator = torch.Generator().manual_seed(seed_of(config.seed, epoch))
-    order = torch.randperm(len(split.labelled), generator=generator)
-    # After the order, and not from torch's global numbers: more views change neither order nor dropout.
-    views = split.draw_views(generator)
-    steps = [
-        [split.labelled[index] for index in chosen.tolist()] for chosen in order.split(config.batch_size)
-    ]
-    return steps, views
-
-
-def _train_epoch(
-    model: AqaModel, part: Part, split: Split, config: TrainingConfig, number: int
-) -> dict[str, float]:
-    model.train()
-    sums = LossSums()
-    steps, views = steps_of(split, config, number)
-    torch.manual_seed(seed_of(config.seed, number, list(_LOSSES).index(part.name)))
-    for chosen in steps:
-        batch = split.batch(chosen, views)
-        loss = _LOSSES[part.name](model, batch)
-        total = loss.total
-        if total is None:  # no sample of this batch has a label of this part's tasks
-            continue
-        part.step(total)
-        sums.add(loss, batch)
-    return sums.means()
-
-
-def seed_of(*numbers: int) -> int:
-    # torch's generators use 32 bits of a seed, so all numbers are mixed into them.
-    return int(np.random.SeedSequence(numbers[0], spawn_key=numbers[1:]).generate_state(1)[0])

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .best_weights import BestWeights
+from .taken_part import TakenPart
 
 
 @dataclass
@@ -20,6 +21,8 @@ class Part:
         best_value: what it reached there, the higher the better; None as long as nothing is chosen.
         start: what is reported where nothing after the first step was better.
         stopped: it has not improved for so long that it is no longer trained.
+        losses: of its last epoch, columns of an `Epoch`.
+        taken: the same part as another run has trained it, whose results are taken over; None: it is trained.
     """
 
     name: str
@@ -31,6 +34,27 @@ class Part:
     best_epoch: int | None = None
     stopped: bool = False
     losses: dict[str, float] = field(default_factory=dict)
+    taken: TakenPart | None = None
+
+    @property
+    def verdict(self) -> tuple[float | None, int | None, bool]:
+        """What was chosen so far, and whether it is no longer trained."""
+        return self.best_value, self.best_epoch, self.stopped
+
+    @verdict.setter
+    def verdict(self, verdict: tuple[float | None, int | None, bool]) -> None:
+        self.best_value, self.best_epoch, self.stopped = verdict
+
+    def take_over(self, taken: TakenPart) -> None:
+        """Do without training: follow a run that has trained this very part."""
+        self.taken, self.best_value, self.best_epoch = taken, taken.best_value, taken.best_epoch
+
+    def put_back(self) -> None:
+        """Give the modules the weights that are reported."""
+        if self.taken is not None:
+            self.taken.load_weights(self.modules)
+        elif self.best_epoch is not None:
+            self.best.put_back(self.modules)
 
     def judge(self, epoch: int, value: float | None, patience: int) -> None:
         """Keep the weights if `value` is the best so far; stop after `patience` epochs without a better

@@ -8,27 +8,26 @@ from pathlib import Path
 import torch
 
 from aqa_cache import __version__
-from aqa_cache.cache_file.reader import FeatureCache
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError
 from ..runs.folder import Work, was_interrupted
 from ..runs.format import Run, read_run
-from ..settings.training import TrainingConfig
-from .description import annotations_sha256, features_sha256
+from .plan import Plan
 
 # What a resumed run may have otherwise, at the price of its last bits.
 _LAST_BITS = ("device", "threads", "torch", "aqa-cache", "processes", "clip_chunk")
 
 
-def identity_of(config: TrainingConfig, cache: FeatureCache, device: torch.device) -> dict:
+def identity_of(plan: Plan, device: torch.device) -> dict:
     """What must agree for a run to be the same one; of `_LAST_BITS`, what only its last bits depend on."""
-    words = None if config.vocabulary is None else Vocabulary.from_paper(config.vocabulary).words
+    vocabulary = plan.config.vocabulary
+    words = None if vocabulary is None else Vocabulary.from_paper(vocabulary).words
     return {
-        **json.loads(json.dumps(config.asked())),
-        "fingerprint": cache.fingerprint,
-        "annotations": annotations_sha256(cache),
-        "features": features_sha256(cache),
+        **json.loads(json.dumps(plan.config.deciding())),
+        "fingerprint": plan.fingerprint,
+        "annotations": plan.annotations_sha256,
+        "features": plan.features_sha256,
         "words": words and hashlib.sha256("\n".join(words).encode()).hexdigest(),
         "aqa-cache": __version__,
         "device": str(device),

@@ -11,12 +11,12 @@ from ..data.training_data import TrainingData
 from ..errors import TrainingError
 from ..networks.frugal_lstm import FrugalLstmEncoder
 from ..networks.model import FRUGAL_HIDDEN, AqaModel
-from ..settings.training import TrainingConfig
+from ..settings.resolved import ResolvedConfig
 from .pretraining import pretrain
 from .references import LinearReference, fit_reference
 
 
-def fit_standardiser(model: AqaModel, data: TrainingData, config: TrainingConfig) -> None:
+def fit_standardiser(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> None:
     """Set the model's standardiser, where there is to be one, from the training samples' clips.
 
     On plain views, as what is evaluated: the model's input then means the same whatever it was trained on.
@@ -26,7 +26,7 @@ def fit_standardiser(model: AqaModel, data: TrainingData, config: TrainingConfig
 
 
 def prepare_start(
-    model: AqaModel, data: TrainingData, config: TrainingConfig, record: dict, checkpoint: Mapping | None
+    model: AqaModel, data: TrainingData, config: ResolvedConfig, record: dict, checkpoint: Mapping | None
 ) -> dict:
     """Bring a newly made model to where its training starts, unless `checkpoint` does so; tells the record.
 
@@ -44,14 +44,14 @@ def prepare_start(
     return kept
 
 
-def fit_closed_form(model: AqaModel, data: TrainingData, config: TrainingConfig) -> str:
+def fit_closed_form(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> str:
     """Put the reference's weights into the linear score head; returns how they were chosen."""
     reference = _linear(config.experiment, model, data, config.seed)
     _set(model.heads.score, reference.weights, reference.bias)
     return reference.note
 
 
-def _start_from_ridge(model: AqaModel, data: TrainingData, config: TrainingConfig) -> str:
+def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> str:
     """Put a ridge regression into the direct path of the score; returns what was done."""
     reference = _linear("ridge", model, data, config.seed)
     scale = model.score_scale
@@ -84,7 +84,7 @@ def _set(layer: torch.nn.Linear, weights: np.ndarray, bias: float) -> None:
     layer.bias.fill_(bias)
 
 
-def _pretrain(model: AqaModel, data: TrainingData, config: TrainingConfig) -> list[float]:
+def _pretrain(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> list[float]:
     if isinstance(model.encoder, FrugalLstmEncoder):
         raise TrainingError(
             f"an LSTM encoder {config.encoder_hidden} wide cannot be trained as an autoencoder; leave out"

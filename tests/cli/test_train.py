@@ -406,11 +406,11 @@ def fine_tune_cached(monkeypatch):
     """Trains on the cached features where the backbone was to be trained, which takes videos."""
     from aqa_heads.training.run import train
 
-    def fine_tune(config, *, say, on_epoch, **callbacks):
-        assert sorted(callbacks) == ["on_frames", "on_stage", "on_step"]
-        return train(replace(config, fine_tuning=None), say=say, on_epoch=on_epoch)
+    def fine_tune_planned(plan, cache, listener, finished):
+        config = replace(plan.config.asked, fine_tuning=None)
+        return train(config, say=listener.say, on_epoch=listener.on_epoch)
 
-    monkeypatch.setattr("aqa_heads.end_to_end.run.fine_tune", fine_tune)
+    monkeypatch.setattr("aqa_heads.end_to_end.run.fine_tune_planned", fine_tune_planned)
 
 
 def test_the_last_line_of_an_end_to_end_command_says_what_comes_next(aqa_train, tmp_path, fine_tune_cached):

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from aqa_cli import train_progress
-from aqa_cli.train_progress import Bar, Lines, train_showing
+from aqa_cli.train_progress import Bar, Lines, showing
 from aqa_heads import FineTuning, TrainingConfig
 
 LABEL = "[3/8] Exp 7 (end to end, warm start, trained from features.9 on, encoder 1024 wide, on S3D features)"
@@ -161,11 +161,9 @@ def test_a_thread_counts_the_minutes_end_to_end(monkeypatch):
     told = threading.Event()
     console = SimpleNamespace(print=lambda line, **style: told.set(), is_terminal=False)
 
-    def fine_tune(config, *, on_stage, **callbacks):
-        on_stage("evaluating")
-        return told.wait(30)
-
     monkeypatch.setattr(train_progress, "LINE_SECONDS", 0.001)
-    monkeypatch.setattr("aqa_heads.end_to_end.run.fine_tune", fine_tune)
-    assert train_showing(END_TO_END, "Exp 7", console, set())
+    planned = SimpleNamespace(plan=SimpleNamespace(config=END_TO_END), title="Exp 7")
+    with showing(console)(planned) as listener:
+        listener.on_stage("evaluating")
+        assert told.wait(30)
     assert not [thread for thread in threading.enumerate() if thread.name == "minutes"]

@@ -4,20 +4,22 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from planned import planned_data
 from synthetic_cache import without, write_synthetic_cache
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.errors import CacheError
 from aqa_heads.captions.vocabulary import EOS, SOS
-from aqa_heads.data.training_data import NO_CLASS, read_training_data, usable_tasks
+from aqa_heads.data.training_data import NO_CLASS
 from aqa_heads.errors import TrainingError
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig
+from aqa_heads.training.plan import Planner
 
 
 def read(path, tasks=TASKS, protocol="paper", **options):
     with FeatureCache(path) as cache:
-        return read_training_data(
+        return planned_data(
             cache, TrainingConfig(path, tasks=tasks, protocol=protocol, device="cpu", **options)
         )
 
@@ -283,8 +285,10 @@ def test_tasks_that_a_run_is_named_after_are_those_it_trains(path):
     with FeatureCache(path) as cache:
         for protocol in ("honest", "paper"):
             config = TrainingConfig(path, protocol=protocol, device="cpu")
-            assert (
-                usable_tasks(cache, config) == read_training_data(cache, config).tasks == ("score", "classes")
+            plan = Planner(cache).plan(config)
+            assert plan.config.tasks == planned_data(cache, config).tasks == ("score", "classes")
+            assert plan.name.endswith(
+                "tasks-score-classes" + ("-protocol-paper" if protocol == "paper" else "")
             )
 
 

@@ -37,7 +37,7 @@ HEADS = {
 
 def make_heads(dim, experiment="baseline", tasks=TASKS, projection=None, direct=False, **options) -> AqaModel:
     torch.manual_seed(0)
-    config = TrainingConfig("", experiment, **options)
+    config = TrainingConfig("", experiment, **options).resolve()
     with small_models():
         return (
             AqaModel(
@@ -53,7 +53,7 @@ def make_heads(dim, experiment="baseline", tasks=TASKS, projection=None, direct=
                 projection=projection,
                 direct=direct,
                 dropout=0.2,
-                **config.architecture,
+                **config.columns,
             )
             .double()
             .train()

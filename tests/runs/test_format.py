@@ -241,7 +241,7 @@ def test_the_weights_of_the_clips_at_every_word_sum_to_one(trained):
 def test_a_model_of_any_encoder_is_read_back(tmp_path, monkeypatch, encoder, literal):
     if encoder == "frugal":
         monkeypatch.setattr("aqa_heads.networks.model.FRUGAL_HIDDEN", 1)
-    monkeypatch.setattr("aqa_heads.settings.training.LITERAL_S3D_DIM", 12)
+    monkeypatch.setattr("aqa_heads.settings.resolved.LITERAL_S3D_DIM", 12)
     path = write_synthetic_cache(tmp_path / "feats.h5", backbone="s3d", dim=5)
     with small_models():
         run = train(

@@ -10,7 +10,7 @@ from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.captions.vocabulary import Vocabulary, unigram_loss
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training import description as records
-from aqa_heads.training.description import annotations_sha256
+from aqa_heads.training.hashes import annotations_sha256
 from aqa_heads.training.run import train
 
 

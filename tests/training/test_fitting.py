@@ -4,24 +4,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from planned import planned_data
 from synthetic_cache import small_models, write_synthetic_cache
 from torch import nn
 
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_heads.data.training_data import read_training_data
 from aqa_heads.errors import DivergedError
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.runs.folder import Work
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig
-from aqa_heads.training import fitting
+from aqa_heads.training import fitting, steps
 from aqa_heads.training.best_weights import BestWeights
 from aqa_heads.training.epoch_results import losses_of, value_of
-from aqa_heads.training.fitting import fit
+from aqa_heads.training.fitting import Fitting
+from aqa_heads.training.listener import Listener
 from aqa_heads.training.loss_sums import LossSums
 from aqa_heads.training.losses import Loss, multitask_loss
 from aqa_heads.training.part import Part
 from aqa_heads.training.run import train
+from aqa_heads.training.steps import CachedSteps
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +51,8 @@ def config(tmp_path):
 def prepared(config):
     """Model and data as `train` makes them."""
     with FeatureCache(config.features) as cache:
-        data = read_training_data(cache, config)
+        data = planned_data(cache, config)
+    resolved = config.resolve()
     torch.manual_seed(config.seed)
     record = {
         "features": {"dim": 8},
@@ -61,18 +64,20 @@ def prepared(config):
         "direct": False,
     }
     return (
-        AqaModel.from_config(config.asked() | config.architecture | record, len(data.vocabulary or ())),
+        AqaModel.from_config(resolved.deciding() | resolved.columns | record, len(data.vocabulary or ())),
         data,
     )
 
 
-def fitted(config, tmp_path, **options):
+def fitted(config, tmp_path):
     model, data = prepared(config)
-    epochs, parts = fit(model, data, config, Work(tmp_path, 1e9), lambda epoch: None, kept={}, **options)
-    return model, epochs, parts
+    config, work = config.resolve(), Work(tmp_path, 1e9)
+    taken = CachedSteps(model, data, config, work)
+    epochs = Fitting(taken, data, config, work, {}).fit(Listener())
+    return model, epochs, taken.parts
 
 
-def test_order_and_dropout_follow_from_seed_epoch_and_part(config, monkeypatch):
+def test_order_and_dropout_follow_from_seed_epoch_and_part(config, tmp_path, monkeypatch):
     model, data = prepared(config)
     seen = []
 
@@ -80,7 +85,7 @@ def test_order_and_dropout_follow_from_seed_epoch_and_part(config, monkeypatch):
         seen[-1].append((batch.features.sum().item(), torch.rand(1).item()))
         return Loss()
 
-    monkeypatch.setattr(fitting, "_LOSSES", dict.fromkeys(fitting._LOSSES, record))
+    monkeypatch.setattr(steps, "_LOSSES", dict.fromkeys(steps._LOSSES, record))
     for seed, epoch, name in (
         (0, 1, "assessment"),
         (0, 1, "assessment"),
@@ -92,12 +97,14 @@ def test_order_and_dropout_follow_from_seed_epoch_and_part(config, monkeypatch):
         seen.append([])
         torch.rand(3)  # what was drawn before makes no difference
         part = Part(name, nn.Module(), [], None)
-        fitting._train_epoch(model, part, data.train, replace(config, seed=seed, batch_size=2), epoch)
+        resolved = replace(config, seed=seed, batch_size=2).resolve()
+        taken = CachedSteps(model, data, resolved, Work(tmp_path, 1e9))
+        Fitting(taken, data, resolved, Work(tmp_path, 1e9), {})._train_epoch(part, epoch, 0, Listener())
     order = [[first for first, _ in batches] for batches in seen]
     drawn = [[number for _, number in batches] for batches in seen]
     assert seen[0] == seen[1] and len({tuple(row) for row in order}) == 4 == len(order) - 2
     assert order[5] == order[0] and drawn[5] != drawn[0]
-    numbers = {fitting.seed_of(seed, epoch) for seed in (0, 1, 2**32) for epoch in range(50)}
+    numbers = {steps.seed_of(seed, epoch) for seed in (0, 1, 2**32) for epoch in range(50)}
     assert len(numbers) == 150
 
 

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from aqa_heads.data.training_data import Batch
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.settings.experiments import EXPERIMENTS
-from aqa_heads.settings.training import LITERAL, TrainingConfig
+from aqa_heads.settings.naming import run_label
+from aqa_heads.settings.resolved import LITERAL
+from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.losses import multitask_loss
 
 DIM, WORDS, COUNTS = 10, 13, (3, 1, 4)
@@ -22,9 +24,9 @@ CAPTIONS = ([1, 4, 5, 6, 0], [1, 7, 0], [1, 3, 3, 9, 12, 2, 0])
 @pytest.fixture(params=EXPERIMENTS)
 def literal(request, monkeypatch):
     """The model of a row at a few units' width, and the same numbers for the equations to use."""
-    monkeypatch.setattr("aqa_heads.settings.training.LITERAL_HIDDEN", 9)
-    monkeypatch.setattr("aqa_heads.settings.training.LITERAL_S3D_DIM", 11)
-    config = TrainingConfig("feats.h5", request.param, literal=True)
+    monkeypatch.setattr("aqa_heads.settings.resolved.LITERAL_HIDDEN", 9)
+    monkeypatch.setattr("aqa_heads.settings.resolved.LITERAL_S3D_DIM", 11)
+    config = TrainingConfig("feats.h5", request.param, literal=True).resolve()
     record = {
         "tasks": config.tasks,
         "classes": CLASSES,
@@ -38,7 +40,7 @@ def literal(request, monkeypatch):
         "dropout": config.dropout,
         "direct": config.ridge_start,
         "features": {"dim": DIM},
-        **config.architecture,
+        **config.columns,
     }
     with small_models():
         torch.manual_seed(3)
@@ -188,7 +190,7 @@ def test_a_row_equals_the_originals_equations_with_all_gradients(literal):
 
 
 def test_literal_is_the_originals_settings():
-    config = TrainingConfig("feats.h5", "7", literal=True)
+    config = TrainingConfig("feats.h5", "7", literal=True).resolve()
     assert {name: getattr(config, name) for name in LITERAL} == {
         "batch_size": 3,
         "lr": 1e-4,
@@ -202,12 +204,13 @@ def test_literal_is_the_originals_settings():
         "ridge_start": False,
     }
     assert (config.encoder_hidden, config.encoder_layers) == (8192, 2)
-    assert TrainingConfig("feats.h5", "2", literal=True).projection("s3d") == 8192
-    assert TrainingConfig("feats.h5", "2").projection("s3d") is None
+    assert TrainingConfig("feats.h5", "2", literal=True).resolve().projection("s3d") == 8192
+    assert TrainingConfig("feats.h5", "2").resolve().projection("s3d") is None
 
 
 @pytest.mark.parametrize("row", ["4", "5", "7"])
 def test_rows_that_differ_from_the_original_say_so(row):
     backbone = EXPERIMENTS[row].backbone
-    assert TrainingConfig("feats.h5", row).run_label(backbone) != f"Exp {row}"
-    assert TrainingConfig("feats.h5", row, literal=True).run_label(backbone) == f"Exp {row} (literal)"
+    ours, literal = (TrainingConfig("feats.h5", row, literal=literal).resolve() for literal in (False, True))
+    assert run_label(ours, backbone) != f"Exp {row}"
+    assert run_label(literal, backbone) == f"Exp {row} (literal)"

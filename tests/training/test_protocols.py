@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from planned import planned_data
 from synthetic_cache import POSITIONS, small_models, write_synthetic_cache
 
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_heads.data.training_data import read_training_data
 from aqa_heads.evaluation.metrics import relative_l2, spearman
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.settings.experiments import TASKS
@@ -279,7 +279,7 @@ def test_named_validation_samples_validate(config, tmp_path):
 
 def test_another_seed_holds_out_others(config):
     with FeatureCache(config.features) as cache:
-        held = [read_training_data(cache, replace(config, seed=seed)).choice.val for seed in range(8)]
+        held = [planned_data(cache, replace(config, seed=seed)).choice.val for seed in range(8)]
     assert len({tuple(choice) for choice in held}) > 1 and {len(choice) for choice in held} == {5}
 
 

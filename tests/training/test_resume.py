@@ -18,10 +18,11 @@ from synthetic_cache import small_models, write_synthetic_cache
 from aqa_cache.disk.locks import FileLock
 from aqa_heads.errors import RunError, TrainingError
 from aqa_heads.runs import folder as run_folder
+from aqa_heads.runs.format import read_run
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig
-from aqa_heads.training import fitting
-from aqa_heads.training import run as training
+from aqa_heads.training import fitting, job
+from aqa_heads.training.fitting import Fitting
 from aqa_heads.training.run import train
 
 PROCESS = """
@@ -155,7 +156,7 @@ def test_interrupted_anywhere_it_goes_on_with_the_same_bits(config, monkeypatch,
         monkeypatch.setattr("aqa_heads.training.best_weights.MEMORY_LIMIT", 0)
     literal = options.get("literal", False)
     if literal:
-        monkeypatch.setattr("aqa_heads.settings.training.LITERAL_S3D_DIM", 20)
+        monkeypatch.setattr("aqa_heads.settings.resolved.LITERAL_S3D_DIM", 20)
         config = replace(
             config, features=write_synthetic_cache(Path(config.out).parent / "s3d.h5", backbone="s3d")
         )
@@ -190,7 +191,7 @@ def test_interrupted_after_the_last_epoch_it_ends_with_the_same_bits(config, mon
     whole = train(replace(config, out=config.out / "whole"))
     run = replace(config, out=config.out / "cut")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, where, lambda *_: Interrupt(1)(None))
+        patch.setattr(job, where, lambda *_: Interrupt(1)(None))
         train(run)
     assert_equal_to_the_bit(train(replace(run, resume=True)), whole)
 
@@ -226,7 +227,7 @@ def test_interrupted_while_it_replaces_a_run_it_goes_on_with_the_new_one(config)
     old = train(replace(config, epochs=2))
     new = replace(config, overwrite=True)
     interrupted(new, 4)
-    assert len(training.read_run(old.folder).epochs) == 2
+    assert len(read_run(old.folder).epochs) == 2
     epochs = []
     run = train(replace(config, resume=True), on_epoch=lambda epoch: epochs.append(epoch.epoch))
     assert epochs[0] == 4 and len(run.epochs) == 8 and hidden(config) == [run.folder.name]
@@ -350,7 +351,7 @@ def test_too_little_memory_costs_no_checkpoint(config, monkeypatch):
         raise MemoryError
 
     with monkeypatch.context() as patch, pytest.raises(TrainingError, match="not enough memory"):
-        patch.setattr(training, "fit", fail)
+        patch.setattr(Fitting, "fit", fail)
         train(replace(config, resume=True))
     epochs = []
     train(replace(config, resume=True), on_epoch=lambda epoch: epochs.append(epoch.epoch))

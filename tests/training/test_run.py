@@ -9,15 +9,15 @@ from sklearn.svm import SVR
 from synthetic_cache import POSITIONS, small_models, tuned_on, without, write_synthetic_cache
 
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_heads.data.training_data import read_training_data
 from aqa_heads.errors import TrainingError
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.runs.format import read_run
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig
-from aqa_heads.training import run as training
 from aqa_heads.training import starting_point
-from aqa_heads.training.run import check_leaks, train
+from aqa_heads.training.fitting import Fitting
+from aqa_heads.training.plan import Planner
+from aqa_heads.training.run import train
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def test_same_seed_gives_the_same_bits_and_another_seed_others(config, experimen
             for content in contents:
                 del content["seconds"], content["peak_memory_bytes"]
         assert contents[0] == contents[1], name
-    if not config.row.closed_form:
+    if not config.resolve().row.closed_form:
         assert [epoch.train_loss for epoch in other.epochs] != [epoch.train_loss for epoch in first.epochs]
         assert not same_weights(weights_of(first), weights_of(other))
 
@@ -384,7 +384,7 @@ def test_too_little_memory_is_one_message(config, monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(training, "fit", fail)
+    monkeypatch.setattr(Fitting, "fit", fail)
     with pytest.raises(TrainingError, match="cpu has not enough memory .*--batch-size or --encoder-hidden$"):
         train(config)
     assert list(config.out.iterdir()) == []
@@ -636,7 +636,7 @@ def test_literal_exp_7_has_the_wide_encoder(config):
 
 
 def test_the_literal_projection_is_trained_with_everything_and_composes_with_fc6(config, monkeypatch):
-    monkeypatch.setattr("aqa_heads.settings.training.LITERAL_S3D_DIM", 20)
+    monkeypatch.setattr("aqa_heads.settings.resolved.LITERAL_S3D_DIM", 20)
     write_synthetic_cache(config.features, backbone="s3d")
     run = train(
         TrainingConfig(
@@ -739,8 +739,8 @@ def test_the_older_c3d_lstm_has_neither_fc6_nor_absolute_error(config):
     model = run.load_model()
     assert model.heads.fc6 is None and model.captioner is None and model.heads.score.in_features == 8
     assert (
-        TrainingConfig("", "c3d-lstm").encoder_hidden == 256
-        and TrainingConfig("", "c3d-lstm").encoder_layers == 1
+        TrainingConfig("", "c3d-lstm").resolve().encoder_hidden == 256
+        and TrainingConfig("", "c3d-lstm").resolve().encoder_layers == 1
     )
     # The loss of the first step is that of the model as it was made.
     with torch.random.fork_rng(devices=[]):
@@ -877,12 +877,12 @@ def test_a_validation_sample_that_the_backbone_was_fine_tuned_on_is_said(config)
 def test_a_backbone_that_starts_from_other_weights_has_learned_from_other_samples(config):
     write_synthetic_cache(config.features, tuned=tuned_on(14))
     with FeatureCache(config.features) as cache:
-        data = read_training_data(cache, config)
-        assert check_leaks(data, config, cache, {}).leaks == []
+        planner = Planner(cache)
+        assert planner.plan(config, {}).audit.leaks == []
         with pytest.raises(TrainingError, match="s14"):
-            check_leaks(data, config, cache)
+            planner.plan(config)
         with pytest.raises(TrainingError, match="s15"):
-            check_leaks(data, config, cache, tuned_on(15))
+            planner.plan(config, tuned_on(15))
 
 
 def test_a_leak_among_samples_that_are_not_used_is_none(config):

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from aqa_cache.errors import AqaError, SaidElsewhere, VideoError
-from aqa_heads.end_to_end import processes as module
-from aqa_heads.end_to_end.processes import Processes
 from aqa_heads.errors import TrainingError
+from aqa_heads.training import processes as module
+from aqa_heads.training.processes import Processes
 
 CPU = torch.device("cpu")
 PROGRAM = [sys.executable, "-W", "error", __file__]

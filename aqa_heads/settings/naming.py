@@ -1,0 +1,128 @@
+"""The name of a run's folder and its label: whatever makes its numbers another row's shows in them."""
+
+from pathlib import Path
+
+from .fine_tuning import folder_name, name_of_run
+from .resolved import COLUMNS, DEFAULTS, LITERAL, ResolvedConfig, usual_encoder_size, usual_residual
+from .training import ALL_VIEWS, PROTOCOLS
+
+# Of what `literal` changes, what has words of its own in a name.
+_WITH_WORDS = ("residual", "standardise", "ridge_start")
+
+
+def run_name(config: ResolvedConfig, backbone: str, tuned_in: str | None = None) -> str:
+    """The run folder's name: whatever makes its numbers another row's shows in it, and the seed.
+
+    How it is trained (epochs, lr, batch_size, score_scale, …) does not: such runs need another `out`. `tasks`
+    are those that are trained: a plan leaves out what the cache has no labels for.
+
+    Args:
+        backbone, tuned_in: of the features: the network, and the run that fine-tuned it
+            (`Meaning.tuned_in`); None: none did.
+
+    >>> from aqa_heads import TrainingConfig
+    >>> run_name(TrainingConfig("feats.h5", "7", encoder="average", seed=2).resolve(), "s3d")
+    'exp7-encoder-average-on-s3d-seed2'
+    """
+    parts = [config.row.folder, *(name for name, _ in _variant(config))]
+    if _starts_tuned(config, tuned_in):
+        # So that its seed or fold is not taken for that of this run.
+        parts.append("on-" + name_of_run(tuned_in))
+    elif config.on_other_features(backbone):
+        parts.append("on-" + folder_name(backbone))
+    if config.fold is not None:
+        parts.append("fold-" + folder_name(config.fold))
+    if config.seed:
+        parts.append(f"seed{config.seed}")
+    return "-".join(parts)
+
+
+def run_label(config: ResolvedConfig, backbone: str, tuned_in: str | None = None) -> str:
+    """The same for people, without seed and fold; what by default differs from the row is said too.
+
+    >>> from aqa_heads import TrainingConfig
+    >>> run_label(TrainingConfig("feats.h5", "7").resolve(), "s3d")
+    'Exp 7 (encoder 1024 wide, on S3D features)'
+    """
+    differences = []
+    if config.residual and usual_residual(config.asked) and config.row.layers == config.layers:
+        differences.append("residual")
+    usual = config.encoder == config.row.encoder == "lstm" and not _encoder_size(config)
+    if usual and not config.literal and config.experiment == "7":
+        differences.append(f"encoder {config.encoder_hidden} wide")
+    differences += [words for _, words in _variant(config)]
+    if _starts_tuned(config, tuned_in):
+        differences.append(f"on {backbone.upper()} features tuned in {tuned_in}")
+    elif config.on_other_features(backbone):
+        differences.append(f"on {backbone.upper()} features")
+    return config.row.title + (f" ({', '.join(differences)})" if differences else "")
+
+
+def full_label(config: ResolvedConfig, backbone: str, tuned_in: str | None = None) -> str:
+    """The label with fold and seed."""
+    parts = [run_label(config, backbone, tuned_in)]
+    parts += [f"fold {config.fold}"] if config.fold is not None else []
+    parts += [f"seed {config.seed}"] if config.seed else []
+    return ", ".join(parts)
+
+
+def run_folder(config: ResolvedConfig, backbone: str, tuned_in: str | None = None) -> Path:
+    return Path(config.out) / run_name(config, backbone, tuned_in)
+
+
+def _starts_tuned(config: ResolvedConfig, tuned_in: str | None) -> bool:
+    """Whether the backbone of the cache is the one of this run, and was fine-tuned."""
+    return tuned_in is not None and (config.fine_tuning is None or config.fine_tuning.weights is None)
+
+
+def _encoder_size(config: ResolvedConfig) -> dict[str, int | None]:
+    """What differs from the usual size of the encoder."""
+    if config.encoder == "average":  # it has none
+        return {}
+    usual = dict(zip(("encoder_hidden", "encoder_layers"), usual_encoder_size(config.asked), strict=True))
+    return {name: getattr(config, name) for name, value in usual.items() if getattr(config, name) != value}
+
+
+def _variant(config: ResolvedConfig) -> list[tuple[str, str]]:
+    """What was asked for beside the row: each as a part of the run's name and of its label."""
+    behind = LITERAL if config.literal else DEFAULTS
+    parts = [("literal", "literal")] if config.literal else []
+    if config.literal:
+        parts += [
+            _named(name, getattr(config, name))
+            for name, value in LITERAL.items()
+            if name not in _WITH_WORDS and getattr(config, name) != value
+        ]
+    parts += [
+        (f"{name}-{value}", f"{name} {value}")
+        for name in COLUMNS
+        if (value := getattr(config, name)) != getattr(config.row, name)
+    ]
+    if config.residual is not None and config.residual != usual_residual(config.asked):
+        parts.append(("residual", "residual") if config.residual else ("no-residual", "no residual"))
+    parts += [_named(name, value) for name, value in _encoder_size(config).items()]
+    if config.pretrain_epochs:
+        parts.append(("pretrained", "encoder pre-trained"))
+    if config.standardise != behind["standardise"]:
+        parts.append(
+            ("standardise", "standardised") if config.standardise else ("no-standardise", "not standardised")
+        )
+    if config.ridge_start != behind["ridge_start"] and config.row.tasks != ("score",):
+        parts.append(
+            ("ridge-start", "ridge start") if config.ridge_start else ("no-ridge-start", "no ridge start")
+        )
+    if config.fine_tuning is not None:
+        parts += config.fine_tuning.variant
+    if config.views != ALL_VIEWS:
+        parts.append((f"{config.views}-view", f"{config.views} view"))
+    if config.tasks != config.row.tasks:
+        parts.append(("-".join(("tasks", *config.tasks)), f"{' and '.join(config.tasks)} only"))
+    if config.difficulty == "multiply":
+        parts.append(("difficulty-multiply", "execution × difficulty"))
+    if config.protocol != PROTOCOLS[0]:
+        parts.append((f"protocol-{config.protocol}", f"{config.protocol} protocol"))
+    return parts
+
+
+def _named(name: str, value: object) -> tuple[str, str]:
+    return f"{name.replace('_', '-')}-{value}", f"{name.replace('_', ' ')} {value}"

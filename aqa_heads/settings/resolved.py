@@ -1,0 +1,222 @@
+"""A training run's settings with every value filled in, and the values that stand behind those not given."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import TrainingError
+from .experiments import EXPERIMENTS, REFERENCES, Experiment
+from .fine_tuning import BACKBONE_LR, LITERAL_BACKBONE_LR, FineTuning
+
+if TYPE_CHECKING:
+    from .training import TrainingConfig
+
+# What stands behind a value that is not given: with `literal` the original's, else what suits cached
+# features.
+LITERAL = {
+    "batch_size": 3,
+    "lr": 1e-4,
+    "caption_lr": 1e-4,
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "standardise": False,
+    "centre": False,
+    "score_scale": 17.0,
+    "residual": False,
+    "ridge_start": False,
+}
+DEFAULTS = {
+    "batch_size": 16,
+    "lr": 1e-4,
+    "caption_lr": 5e-4,
+    "weight_decay": 1e-2,
+    "dropout": 0.0,
+    "standardise": True,
+    "centre": True,
+    "ridge_start": True,
+}
+# (hidden, layers) by encoder; Exp 7's own is 8192 wide.
+ENCODER_SIZES = {"lstm": (1024, 2), "gru": (1024, 2), "attention": (256, 1), "transformer": (512, 2)}
+LITERAL_HIDDEN = 8192
+LITERAL_S3D_DIM = 8192
+
+# The four columns of Table 1 that decide the model, and with them what a closed form has not.
+COLUMNS = ("rnn", "layers", "attention", "encoder")
+NETWORK_ONLY = ("rnn", "layers", "attention", "residual", "encoder", "encoder_hidden", "encoder_layers")
+# Of the settings, what does not decide the result.
+_BESIDE_THE_RESULT = (
+    "asked",
+    "out",
+    "overwrite",
+    "resume",
+    "checkpoint_seconds",
+    "features",
+    "device",
+    "threads",
+)
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """The settings of one run, every value filled in; made by `TrainingConfig.resolve`, which documents them.
+
+    None stands only where there is no such thing: a closed form has no captioner, an average no size.
+
+    Args:
+        asked: the config that this was made from; the names of runs tell what differs from the row.
+        tasks: those asked for that the row can be trained for, in the order of `TASKS`; a plan leaves out
+            those that the cache has no labels for.
+        score_scale: None: the standard deviation of the training scores, which only the data tell.
+    """
+
+    asked: "TrainingConfig"
+    features: str | Path
+    experiment: str
+    literal: bool
+    rnn: str | None
+    layers: int | None
+    attention: str | None
+    residual: bool | None
+    encoder: str
+    encoder_hidden: int | None
+    encoder_layers: int | None
+    pretrain_epochs: int
+    tasks: tuple[str, ...]
+    difficulty: str
+    protocol: str
+    validation: float
+    patience: int
+    folds: int | str | None
+    fold: str | None
+    epochs: int
+    batch_size: int
+    lr: float
+    caption_lr: float
+    weight_decay: float
+    dropout: float
+    ridge_start: bool
+    seed: int
+    device: str
+    threads: int | None
+    score_scale: float | None
+    centre: bool
+    standardise: bool
+    views: str
+    vocabulary: str | Path | None
+    beam: int
+    meteor: bool
+    allow_leak: bool
+    out: str | Path
+    overwrite: bool
+    resume: bool
+    checkpoint_seconds: float
+    fine_tuning: FineTuning | None
+
+    @property
+    def row(self) -> Experiment:
+        return row_of(self.experiment)
+
+    @property
+    def columns(self) -> dict:
+        """The four columns of Table 1 that decide the model, overrides applied."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    def projection(self, backbone: str) -> int | None:
+        """Width of the learned projection of clip features, which the original has on S3D; None: none."""
+        original = self.literal and self.row.backbone == "s3d" and backbone.lower() == "s3d"
+        return LITERAL_S3D_DIM if original else None
+
+    def on_other_features(self, backbone: str) -> bool:
+        """Whether features of `backbone` are not what this row was run on."""
+        return self.row.backbone is not None and backbone.lower() != self.row.backbone
+
+    def deciding(self) -> dict:
+        """Everything that decides the result, as plain JSON; a column is None where the row's is kept."""
+        record = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in _BESIDE_THE_RESULT
+        }
+        return record | {
+            **{name: getattr(self.asked, name) for name in COLUMNS},
+            "tasks": list(self.tasks),
+            "vocabulary": None if self.vocabulary is None else str(self.vocabulary),
+            "fine_tuning": None if self.fine_tuning is None else self.fine_tuning.deciding(),
+        }
+
+
+def row_of(experiment: str) -> Experiment:
+    """The row of Table 1, or the reference, of this name."""
+    return EXPERIMENTS.get(experiment) or REFERENCES[experiment]
+
+
+def resolve(asked: "TrainingConfig") -> ResolvedConfig:
+    """Fill in what was not given.
+
+    Raises:
+        TrainingError: something is asked for that the row has not, or that another setting excludes.
+    """
+    row = row_of(asked.experiment)
+    _check_row(asked, row)
+    filled = {field.name: getattr(asked, field.name) for field in fields(asked)}
+    for name, value in (LITERAL if asked.literal else DEFAULTS).items():
+        if filled[name] is None and not (row.closed_form and name in NETWORK_ONLY):
+            filled[name] = value
+    for name in COLUMNS:
+        if filled[name] is None:
+            filled[name] = getattr(row, name)
+    if row.tasks == ("score",):  # a reference is what it is
+        filled["ridge_start"] = False
+    hidden, layers = usual_encoder_size(asked)
+    filled["encoder_hidden"] = asked.encoder_hidden or hidden
+    filled["encoder_layers"] = asked.encoder_layers or layers
+    if isinstance(asked.folds, str) and asked.folds.isdecimal():
+        filled["folds"] = int(asked.folds)
+    if filled["residual"] is None and not row.closed_form:
+        filled["residual"] = usual_residual(asked)
+    if asked.fine_tuning is not None and asked.fine_tuning.backbone_lr is None:
+        lr = LITERAL_BACKBONE_LR if asked.literal else BACKBONE_LR
+        filled["fine_tuning"] = replace(asked.fine_tuning, backbone_lr=lr)
+    filled["tasks"] = tuple(task for task in row.tasks if task in asked.tasks)
+    if not filled["tasks"]:
+        raise TrainingError(f"{row.title} can only be trained for {', '.join(row.tasks)}; name it in tasks")
+    if asked.pretrain_epochs and filled["encoder"] not in ("lstm", "gru"):
+        raise TrainingError(
+            f"pretrain_epochs is {asked.pretrain_epochs}, but the encoder is {filled['encoder']}; only lstm"
+            " and gru can be trained as an autoencoder"
+        )
+    return ResolvedConfig(asked=asked, **filled)
+
+
+def _check_row(asked: "TrainingConfig", row: Experiment) -> None:
+    given = [name for name in NETWORK_ONLY if getattr(asked, name)]
+    if asked.experiment == "c3d-lstm" and (columns := [name for name in given if name in NETWORK_ONLY[:-2]]):
+        raise TrainingError(
+            f"{row.title} is an LSTM encoder and a linear score; {', '.join(columns)} cannot be given"
+        )
+    if row.closed_form and given:
+        raise TrainingError(
+            f"{row.title} is a linear function of the mean clip feature and has no {', '.join(given)}; leave"
+            " them out"
+        )
+    if asked.fine_tuning is not None and row.closed_form:
+        raise TrainingError(
+            f"{row.title} is a closed form, which no backbone can be trained through; leave it out of"
+            " end-to-end training"
+        )
+
+
+def usual_encoder_size(asked: "TrainingConfig") -> tuple[int | None, int | None]:
+    """Width and depth of the encoder where none are given."""
+    if asked.experiment == "c3d-lstm" and asked.encoder in (None, "lstm"):
+        return 256, 1
+    encoder = asked.encoder or row_of(asked.experiment).encoder
+    if asked.literal and encoder == "lstm":
+        return LITERAL_HIDDEN, 2
+    return ENCODER_SIZES.get(encoder, (None, None))
+
+
+def usual_residual(asked: "TrainingConfig") -> bool:
+    """Whether there are connections around the captioner's cells where nothing is said of them."""
+    layers = asked.layers or row_of(asked.experiment).layers
+    return not asked.literal and (layers or 0) > 2

@@ -1,0 +1,236 @@
+"""Table 1, or any set of runs: rows, seeds and folds planned together, then trained one after the other."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import TrainingError
+from .settings.experiments import EXPERIMENTS, REFERENCES
+from .settings.resolved import NETWORK_ONLY, row_of
+from .settings.training import TrainingConfig
+
+if TYPE_CHECKING:
+    from .runs.format import Run
+    from .training.listener import Listener
+    from .training.plan import Plan, Planner
+
+GROUPS = {"all": tuple(EXPERIMENTS), "references": tuple(REFERENCES)}
+
+
+def train_table(
+    features: str | Path,
+    experiments: str | Sequence[str] = "all",
+    *,
+    seeds: int = 1,
+    seed: int = 0,
+    shown: "Shown | None" = None,
+    **settings,
+) -> "list[Run]":
+    """Train rows of Table 1 with every seed and on every fold; what `aqa-train` does.
+
+    All runs are planned before the first is trained, so that a mistake in one of them is said at once. What
+    two of them would train to the same bits is trained once.
+
+    Args:
+        features: the feature cache.
+        experiments: rows, references, `all` or `references`; a list, or a text with commas.
+        seeds: runs of each, with `seed`, `seed` + 1, …
+        settings: of `TrainingConfig`, for all of them. `folds` makes a run per fold. What a reference has
+            not, such as `rnn`, is left out for it, if other rows are trained too.
+        shown: who is told of each run; None: nobody.
+
+    Returns:
+        The runs, in the order of the rows, then of seeds, then of folds.
+
+    Raises:
+        AqaError: before anything is trained, if a run folder is in the way or a cache cannot be used.
+
+    Example::
+
+        from aqa_heads import train_table
+
+        for run in train_table("feats.h5", "all,ridge", seeds=3, folds=5):
+            print(run.folder, run.summary["spearman"])
+    """
+    configs = table_configs(features, experiments, seeds=seeds, seed=seed, **settings)
+    with Table(configs) as table:
+        return table.train(shown)
+
+
+def table_configs(
+    features: str | Path,
+    experiments: str | Sequence[str] = "all",
+    *,
+    seeds: int = 1,
+    seed: int = 0,
+    **settings,
+) -> list[TrainingConfig]:
+    """The configs of the rows and seeds that `train_table` trains; with `folds`, each stands for all folds.
+
+    Raises:
+        TrainingError: an unknown name, or a value out of its range.
+    """
+    names = _names(experiments)
+    return [
+        TrainingConfig(features, name, seed=seed + number, **_applicable(name, settings, len(names) == 1))
+        for name in names
+        for number in range(seeds)
+    ]
+
+
+def not_applicable(experiments: str | Sequence[str], settings: dict) -> dict[str, list[str]]:
+    """By reference, the settings that are given for the rows beside it and that it has not."""
+    names = _names(experiments)
+    return {
+        name: given
+        for name in names
+        if len(names) > 1
+        and name in REFERENCES
+        and (given := [setting for setting in NETWORK_ONLY if settings.get(setting) is not None])
+    }
+
+
+def _applicable(name: str, settings: dict, alone: bool) -> dict:
+    if alone or name not in REFERENCES:
+        return settings
+    return {setting: value for setting, value in settings.items() if setting not in NETWORK_ONLY}
+
+
+def _names(experiments: str | Sequence[str]) -> list[str]:
+    listed = experiments.split(",") if isinstance(experiments, str) else experiments
+    names = [part.strip() for part in listed if part.strip()]
+    known = (*EXPERIMENTS, *REFERENCES, *GROUPS)
+    for name in names:
+        if name not in known:
+            raise TrainingError(
+                f"--exp: {name!r} is not known; give any of {', '.join(known)}, separated by commas"
+            )
+    if not names:
+        raise TrainingError(f"--exp: is empty; give any of {', '.join(known)}, separated by commas")
+    return list(dict.fromkeys(row for name in names for row in GROUPS.get(name, (name,))))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of a table, as it is told of.
+
+    Args:
+        plan: of the run.
+        number: of the run in the table, from 1; count: how many there are.
+    """
+
+    plan: "Plan"
+    number: int
+    count: int
+
+    @property
+    def title(self) -> str:
+        return self.plan.title if self.count == 1 else f"[{self.number}/{self.count}] {self.plan.title}"
+
+
+Shown = Callable[[Planned], "AbstractContextManager[Listener]"]
+
+
+class Table:
+    """Runs that were planned together. A context manager, in which the caches are open.
+
+    Args:
+        configs: of the runs; one with folds, but without a fold, stands for all of them.
+
+    Attributes:
+        plans (list): of all runs, in the order in which they are trained.
+
+    Raises:
+        AqaError: on entering, if a run folder is in the way, or a cache or a device cannot be used.
+    """
+
+    def __init__(self, configs: Iterable[TrainingConfig]):
+        self._configs = list(configs)
+        self._planners: dict[str, Planner] = {}
+        self.plans: list[Plan] = []
+
+    def __enter__(self) -> "Table":
+        with ExitStack() as stack:
+            self._check_warm_starts()
+            for config in self._configs:
+                self.plans += [self._plan(folded, stack) for folded in self._folded(config, stack)]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._stack.close()
+
+    def train(self, shown: "Shown | None" = None) -> "list[Run]":
+        """Train all runs, one after the other.
+
+        Args:
+            shown: is given each run when it begins, and gives who listens to it while it is trained.
+        """
+        from .training.finished_parts import FinishedParts
+        from .training.listener import Listener
+        from .training.run import train_planned
+
+        if shown is None:
+
+            def shown(planned: Planned):
+                return nullcontext(Listener())
+
+        finished = FinishedParts(self.plans) if len(self.plans) > 1 else None
+        runs = []
+        for number, plan in enumerate(self.plans, 1):
+            cache = self._planners[str(plan.config.features)].cache
+            act = train_planned
+            if plan.config.fine_tuning is not None:
+                from .end_to_end.run import fine_tune_planned as act
+            with shown(Planned(plan, number, len(self.plans))) as listener:
+                runs.append(act(plan, cache, listener, finished))
+            if finished is not None:
+                finished.add(runs[-1])
+        return runs
+
+    def _planner(self, config: TrainingConfig, stack: ExitStack) -> "Planner":
+        from aqa_cache.cache_file.reader import FeatureCache
+
+        from .training.plan import Planner
+
+        path = str(config.features)
+        if path not in self._planners:
+            self._planners[path] = Planner(stack.enter_context(FeatureCache(config.features)))
+        return self._planners[path]
+
+    def _folded(self, config: TrainingConfig, stack: ExitStack) -> list[TrainingConfig]:
+        from .data.splits import fold_names
+
+        if config.folds is None or config.fold is not None:
+            return [config]
+        cache = self._planner(config, stack).cache
+        samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+        names = fold_names(samples, config.resolve().folds)
+        return [replace(config, fold=name) for name in names]
+
+    def _plan(self, config: TrainingConfig, stack: ExitStack) -> "Plan":
+        from .runs.folder import check_run_folder
+
+        planner = self._planner(config, stack)
+        if config.fine_tuning is None:
+            plan = planner.plan(config)
+        else:
+            from .end_to_end.run import plan_fine_tuning
+
+            plan = plan_fine_tuning(planner, config)
+        check_run_folder(plan.folder, config.overwrite, config.resume)
+        return plan
+
+    def _check_warm_starts(self) -> None:
+        names = list(dict.fromkeys(config.experiment for config in self._configs))
+        warm = [
+            c for c in self._configs if c.fine_tuning is not None and c.fine_tuning.warm_start is not None
+        ]
+        if warm and len(names) > 1:
+            titles = ", ".join(row_of(name).name for name in names)
+            raise TrainingError(
+                f"--warm-start is a run of one row, but --exp asks for {len(names)} ({titles}); give each its"
+                " own, one by one"
+            )

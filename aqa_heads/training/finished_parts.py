@@ -1,0 +1,88 @@
+"""The parts that the runs of one call have trained, so that none is trained twice."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from aqa_cache.cache_file.meaning import canonical_json
+
+from ..networks.frugal_lstm import FrugalLstmEncoder
+from ..runs.format import Run
+from .part import Part
+from .plan import Plan
+from .steps import Steps
+
+# Of the settings, what belongs to one part alone; a column of Table 1 is None there where the row's is kept.
+_CAPTIONER = ("rnn", "layers", "attention", "residual", "caption_lr", "beam", "meteor", "vocabulary")
+_ENCODER = ("encoder", "encoder_hidden", "encoder_layers", "pretrain_epochs", "ridge_start")
+_OF_OTHERS = {"assessment": _CAPTIONER, "captioner": (*_ENCODER, "lr", "dropout"), "model": ()}
+_OF_RECORD = ("device", "threads", "head", "direct", "score_scale", "score_centre", "classes")
+
+
+class FinishedParts:
+    """Parts by what they are, and the runs that have trained them.
+
+    Args:
+        plans: of all runs of the call.
+
+    Attributes:
+        call (str): what the runs of this call have in common with those of the same call before an
+            interruption, and with no others.
+        runs (dict): by identity of a part, the run that has trained it.
+    """
+
+    def __init__(self, plans: Sequence[Plan]):
+        runs = [
+            [plan.name, str(plan.folder), plan.fingerprint, plan.features_sha256, plan.config.deciding()]
+            for plan in plans
+        ]
+        self.call = hashlib.sha256(canonical_json(runs).encode()).hexdigest()
+        self.runs: dict[str, Run] = {}
+
+    def add(self, run: Run) -> None:
+        """A run is finished; if it is one of another call, that changes nothing."""
+        if run.config.get("call") != self.call:
+            return
+        taken = run.summary.get("taken_over") or {}
+        parts = run.config.get("parts")
+        for name, identity in (parts if isinstance(parts, Mapping) else {}).items():
+            if name not in taken:
+                self.runs.setdefault(identity, run)
+
+
+def part_identities(steps: Steps, plan: Plan, record: Mapping) -> dict[str, str]:
+    """What each part is, by its name: trained from equal identities, parts have equal bits.
+
+    Args:
+        steps: of a run, as training starts.
+        record: of the run, as `config.json` holds it.
+    """
+    return {
+        part.name: _identity(part, steps.model.standardiser, plan, record)
+        for part in steps.parts
+        # One that trains itself is too large to be read through, and never the same in two rows.
+        if not any(isinstance(module, FrugalLstmEncoder) for module in part.modules.modules())
+    }
+
+
+def _identity(part: Part, standardiser: nn.Module, plan: Plan, record: Mapping) -> str:
+    choice, tasks = plan.division.choice, plan.division.tasks
+    settings = plan.config.deciding() | plan.config.columns
+    for name in ("experiment", "allow_leak", "tasks", *_OF_OTHERS[part.name]):
+        del settings[name]
+    described = {
+        "part": part.name,
+        "modules": repr(part.modules),
+        "settings": settings,
+        "tasks": tasks,  # who has a label of any of them is drawn in every epoch
+        "features": [plan.fingerprint, plan.features_sha256, plan.annotations_sha256],
+        "split": [choice.train, choice.val, choice.test],
+        "record": {name: record[name] for name in _OF_RECORD},
+    }
+    digest = hashlib.sha256(canonical_json(described).encode())
+    for module in (standardiser, part.modules):
+        for name, tensor in module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()

@@ -1,0 +1,144 @@
+"""What a run will do, decided once and handed on: split, tasks, frames, audit, folder, label."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from aqa_cache.cache_file.reader import FeatureCache
+
+from ..data.division import Division, divide
+from ..data.leaks import OF_BACKBONE, Frames, frames_of_features
+from ..errors import TrainingError
+from ..evaluation.audit import Audit, audit
+from ..settings.naming import full_label, run_label, run_name
+from ..settings.resolved import ResolvedConfig
+from ..settings.training import TrainingConfig
+from .hashes import annotations_sha256, features_sha256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, planned.
+
+    Args:
+        config: the settings, every value filled in; `tasks` are those that the cache has labels for.
+        division: who trains, validates and is tested.
+        frames: `[start, end)` in the video that the features were made of, by sample_id.
+        audit: of the division. No leaks, unless they were allowed.
+        folder: where the run is written; its name is the run's.
+        name, label: of the run; title: the label with fold and seed.
+        fingerprint, annotations_sha256, features_sha256: what the features mean, the labels, the values.
+    """
+
+    config: ResolvedConfig
+    division: Division
+    frames: Mapping[str, Frames]
+    audit: Audit
+    folder: Path
+    name: str
+    label: str
+    title: str
+    fingerprint: str
+    annotations_sha256: str
+    features_sha256: str
+
+
+class Planner:
+    """Plans runs on one cache. What several of them share is found once.
+
+    Args:
+        cache: open for as long as runs are planned.
+    """
+
+    def __init__(self, cache: FeatureCache):
+        self.cache = cache
+        self._divisions: dict[tuple, Division] = {}
+        self._audits: dict[tuple, Audit] = {}
+
+    def plan(self, config: TrainingConfig, learned: Mapping | None = None) -> Plan:
+        """Decide everything that is decided before features are read.
+
+        Args:
+            config: of one run; with folds, `fold` says which.
+            learned: what the backbone was fine-tuned on before, where it is not the one that made the
+                features (`aqa_cache.weights.resolving.Weights.learned`); empty: it was not. None: as the
+                cache says.
+
+        Raises:
+            TrainingError: no sample to train with, or no label of any task; or a test or validation sample
+                is, in part, a training sample too, or the backbone learned from a test sample, and
+                `allow_leak` was not asked for.
+        """
+        resolved = config.resolve()
+        division = self._divide(resolved)
+        resolved = replace(resolved, tasks=division.tasks)
+        audited = self._audit(division, self.cache.meaning.tuned if learned is None else learned)
+        if audited.leaks and not resolved.allow_leak:
+            raise TrainingError(f"{self.cache.path}: {_leaks(audited)}")
+        features = self.cache.meaning.backbone, self.cache.meaning.tuned_in
+        name = run_name(resolved, *features)
+        return Plan(
+            resolved,
+            division,
+            self.frames,
+            audited,
+            Path(resolved.out) / name,
+            name,
+            run_label(resolved, *features),
+            full_label(resolved, *features),
+            self.cache.fingerprint,
+            self.annotations_sha256,
+            self.features_sha256,
+        )
+
+    @cached_property
+    def frames(self) -> dict[str, Frames]:
+        """Of all views of every sample."""
+        return frames_of_features(self.cache)
+
+    @cached_property
+    def annotations_sha256(self) -> str:
+        return annotations_sha256(self.cache)
+
+    @cached_property
+    def features_sha256(self) -> str:
+        return features_sha256(self.cache)
+
+    def _divide(self, config: ResolvedConfig) -> Division:
+        key = (
+            config.tasks,
+            config.protocol,
+            config.seed,
+            config.validation,
+            config.fold,
+            config.folds,
+            config.difficulty,
+        )
+        if key not in self._divisions:
+            self._divisions[key] = divide(self.cache, config, self.frames)
+        return self._divisions[key]
+
+    def _audit(self, division: Division, learned: Mapping | None) -> Audit:
+        choice = division.choice
+        known = (tuple((learned or {}).get(kind, ())) for kind in ("trained_on", "chosen_on"))
+        key = (tuple(choice.train), tuple(choice.val), tuple(choice.test), *known)
+        if key not in self._audits:
+            samples = self.cache.samples
+            used = [samples[index] for part in (choice.train, choice.val, choice.test) for index in part]
+            self._audits[key] = audit(used, division.split_of(samples), self.frames, learned)
+        return self._audits[key]
+
+
+def _leaks(audited: Audit) -> str:
+    of_backbone = [leak.why in OF_BACKBONE for leak in audited.leaks]
+    advice = [] if all(of_backbone) else ["see them with aqa-data audit and take them out of one side"]
+    if any(of_backbone):
+        advice.append(
+            "test on what the backbone has not seen (the split, fold and seed of its fine-tuning), or take"
+            " other weights"
+        )
+    return (
+        f"{audited.leak_line}. A score on them says nothing: {'; '.join(advice)}; or give --allow-leak, which"
+        " marks every number"
+    )

@@ -1,0 +1,129 @@
+"""What a step of training does: on cached features, every part of the model by itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..data.training_data import Batch, Split, TrainingData
+from ..networks.frugal_lstm import frugal_optimisers, ordinary_parameters
+from ..networks.model import AqaModel
+from ..runs.folder import BEST, Work
+from ..settings.resolved import ResolvedConfig
+from .best_weights import BestWeights
+from .losses import Loss, assessment_loss, captioner_loss, multitask_loss
+from .part import Part
+from .processes import Processes
+
+_LOSSES = {"assessment": assessment_loss, "captioner": captioner_loss, "model": multitask_loss}
+
+
+class Steps(ABC):
+    """What training on cached features and end to end do differently in an epoch.
+
+    Attributes:
+        model (AqaModel): that is trained.
+        modules (nn.Module): all that is trained; shared (list): what all processes hold, statistics included.
+        parts (list): the parts of it.
+        train (Split): the samples that are trained on.
+        one_by_one (bool): a step takes so long that each is told, and may be the last before an
+            interruption. Whatever is random in it then follows from seed, epoch and step alone.
+        starts_trained (bool): what training starts from was trained before, and may be best.
+    """
+
+    model: AqaModel
+    modules: nn.Module
+    shared: list[nn.Module]
+    parts: list[Part]
+    train: Split
+    processes: Processes
+    one_by_one: bool
+    starts_trained: bool = False
+
+    @abstractmethod
+    def begin_epoch(self, part: Part, epoch: int) -> None:
+        """Called before the first step of a part in an epoch."""
+
+    @abstractmethod
+    def take(
+        self, part: Part, chosen: Sequence[int], views: Sequence[int], epoch: int, step: int
+    ) -> tuple[Loss, Batch]:
+        """Train `part` on the samples `chosen`, each in its view; returns the loss and the batch.
+
+        Args:
+            views: per sample of the split the number of its view.
+        """
+
+    def evaluated(self, data: TrainingData, names: Sequence[str]) -> TrainingData:
+        """`data` with the features that the splits named have now."""
+        return data
+
+    def state(self) -> dict:
+        """For a checkpoint, beside the parts."""
+        return {"model": self.model.state_dict()}
+
+    def restore(self, state: Mapping) -> None:
+        self.model.load_state_dict(state["model"])
+
+
+class CachedSteps(Steps):
+    """Steps on cached features: parts share no weight, so each is trained by itself.
+
+    What is random in an epoch (order, views, dropout) follows from seed, epoch and part alone.
+
+    Args:
+        data: on the model's device.
+        work: where best weights that are too large for memory are kept.
+    """
+
+    one_by_one = False
+
+    def __init__(self, model: AqaModel, data: TrainingData, config: ResolvedConfig, work: Work):
+        self.model = self.modules = model
+        self.shared = [model]
+        self.train, self.processes, self._seed = data.train, Processes(torch.device("cpu")), config.seed
+        self.parts = [_part(name, modules, config, work) for name, modules in model.parts.items()]
+
+    def begin_epoch(self, part: Part, epoch: int) -> None:
+        self.model.train()
+        torch.manual_seed(seed_of(self._seed, epoch, list(_LOSSES).index(part.name)))
+
+    def take(
+        self, part: Part, chosen: Sequence[int], views: Sequence[int], epoch: int, step: int
+    ) -> tuple[Loss, Batch]:
+        batch = self.train.batch(chosen, views)
+        loss = _LOSSES[part.name](self.model, batch)
+        if (total := loss.total) is not None:  # else no sample of it has a label of this part's tasks
+            part.step(total)
+        return loss, batch
+
+
+def steps_of(split: Split, config: ResolvedConfig, epoch: int) -> tuple[list[list[int]], list[int]]:
+    """The samples of every step of an epoch, and for every sample of the split the number of the view it is
+    seen in.
+    """
+    generator = torch.Generator().manual_seed(seed_of(config.seed, epoch))
+    order = torch.randperm(len(split.labelled), generator=generator)
+    # After the order, and not from torch's global numbers: more views change neither order nor dropout.
+    views = split.draw_views(generator)
+    steps = [
+        [split.labelled[index] for index in chosen.tolist()] for chosen in order.split(config.batch_size)
+    ]
+    return steps, views
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed that follows from all of the numbers."""
+    # torch's generators use 32 bits of a seed, so all numbers are mixed into them.
+    return int(np.random.SeedSequence(numbers[0], spawn_key=numbers[1:]).generate_state(1)[0])
+
+
+def _part(name: str, modules: nn.Module, config: ResolvedConfig, work: Work) -> Part:
+    lr = config.caption_lr if name == "captioner" else config.lr
+    ordinary = torch.optim.AdamW(
+        ordinary_parameters(modules), lr=lr, weight_decay=config.weight_decay, fused=True
+    )
+    frugal = frugal_optimisers(modules, lr, weight_decay=config.weight_decay, seed=config.seed)
+    return Part(name, modules, [ordinary, *frugal], BestWeights(work.path / BEST.format(name)))

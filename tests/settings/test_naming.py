@@ -1,0 +1,136 @@
+import pytest
+
+from aqa_heads.settings.fine_tuning import FineTuning
+from aqa_heads.settings.naming import full_label, run_label, run_name
+from aqa_heads.settings.training import TrainingConfig
+
+
+@pytest.mark.parametrize(
+    "options, backbone, name, label",
+    [
+        ({}, "c3d", "baseline", "Baseline"),
+        ({"experiment": "7"}, "s3d", "exp7-on-s3d", "Exp 7 (encoder 1024 wide, on S3D features)"),
+        ({"experiment": "2"}, "c3d", "exp2-on-c3d", "Exp 2 (on C3D features)"),
+        ({"experiment": "2"}, "S3D", "exp2", "Exp 2"),
+        ({"experiment": "3"}, "my/I3D net", "exp3-on-my-i3d-net", "Exp 3 (on MY/I3D NET features)"),
+        ({"experiment": "7", "encoder": "average"}, "c3d", "exp7-encoder-average", "Exp 7 (encoder average)"),
+        (
+            {"experiment": "7", "encoder": "lstm", "rnn": "gru", "layers": 2},
+            "c3d",
+            "exp7",
+            "Exp 7 (encoder 1024 wide)",
+        ),
+        ({"experiment": "4"}, "c3d", "exp4", "Exp 4 (residual)"),
+        ({"experiment": "5"}, "c3d", "exp5", "Exp 5 (residual)"),
+        ({"experiment": "4", "residual": False}, "c3d", "exp4-no-residual", "Exp 4 (no residual)"),
+        ({"residual": True}, "c3d", "baseline-residual", "Baseline (residual)"),
+        *(
+            ({"experiment": name, "literal": True}, backbone, f"exp{name}-literal", f"Exp {name} (literal)")
+            for name, backbone in (
+                ("1", "c3d"),
+                ("2", "s3d"),
+                ("3", "s3d"),
+                ("4", "c3d"),
+                ("5", "c3d"),
+                ("7", "c3d"),
+            )
+        ),
+        (
+            {"experiment": "4", "literal": True, "residual": True},
+            "c3d",
+            "exp4-literal-residual",
+            "Exp 4 (literal, residual)",
+        ),
+        (
+            {"experiment": "7", "literal": True, "encoder_hidden": 512},
+            "c3d",
+            "exp7-literal-encoder-hidden-512",
+            "Exp 7 (literal, encoder hidden 512)",
+        ),
+        (
+            {"literal": True, "standardise": True},
+            "c3d",
+            "baseline-literal-standardise",
+            "Baseline (literal, standardised)",
+        ),
+        ({"protocol": "paper"}, "c3d", "baseline-protocol-paper", "Baseline (paper protocol)"),
+        (
+            {"difficulty": "multiply"},
+            "c3d",
+            "baseline-difficulty-multiply",
+            "Baseline (execution × difficulty)",
+        ),
+        ({"folds": "5", "fold": "2/5", "seed": 1}, "c3d", "baseline-fold-2-5-seed1", "Baseline"),
+        ({"experiment": "ridge"}, "s3d", "ridge", "Ridge"),
+        ({"experiment": "c3d-svr"}, "s3d", "c3d-svr-on-s3d", "C3D-SVR (on S3D features)"),
+        ({"experiment": "c3d-lstm"}, "c3d", "c3d-lstm", "C3D-LSTM"),
+        ({"layers": 4, "rnn": "lstm"}, "c3d", "baseline-rnn-lstm-layers-4", "Baseline (rnn lstm, layers 4)"),
+        (
+            {"experiment": "1", "tasks": ("caption", "score")},
+            "c3d",
+            "exp1-tasks-score-caption",
+            "Exp 1 (score and caption only)",
+        ),
+        ({"standardise": False}, "c3d", "baseline-no-standardise", "Baseline (not standardised)"),
+        ({"views": "plain"}, "c3d", "baseline-plain-view", "Baseline (plain view)"),
+        ({"encoder_hidden": 8, "encoder_layers": 3}, "c3d", "baseline", "Baseline"),
+        (
+            {"experiment": "7", "encoder_hidden": 8, "encoder_layers": 3},
+            "c3d",
+            "exp7-encoder-hidden-8-encoder-layers-3",
+            "Exp 7 (encoder hidden 8, encoder layers 3)",
+        ),
+        ({"experiment": "1", "seed": 3}, "c3d", "exp1-seed3", "Exp 1"),
+    ],
+)
+def test_everything_that_differs_from_the_row_shows_in_the_name(options, backbone, name, label):
+    config = TrainingConfig("feats.h5", **options).resolve()
+    assert (run_name(config, backbone), run_label(config, backbone)) == (name, label)
+
+
+@pytest.mark.parametrize(
+    "options, tuned_in, name, label",
+    [
+        (
+            {"experiment": "2"},
+            "exp2-end-to-end",
+            "exp2-on-exp2-end-to-end",
+            "Exp 2 (on S3D features tuned in exp2-end-to-end)",
+        ),
+        ({"seed": 1}, "X 1", "baseline-on-x-1-seed1", "Baseline (on S3D features tuned in X 1)"),
+        (
+            {"fine_tuning": FineTuning("v")},
+            "x",
+            "baseline-end-to-end-on-x",
+            "Baseline (end to end, on S3D features tuned in x)",
+        ),
+        (
+            {"experiment": "2", "fine_tuning": FineTuning("v", weights="runs/y")},
+            "x",
+            "exp2-end-to-end-weights-y",
+            "Exp 2 (end to end, from y)",
+        ),
+    ],
+)
+def test_the_run_that_fine_tuned_the_features_shows_in_the_name(options, tuned_in, name, label):
+    config = TrainingConfig("tuned.h5", **options).resolve()
+    assert (run_name(config, "s3d", tuned_in), run_label(config, "s3d", tuned_in)) == (name, label)
+
+
+def test_seed_and_fold_of_the_fine_tuning_are_not_taken_for_those_of_the_heads():
+    names = {
+        run_name(
+            TrainingConfig("tuned.h5", "2", seed=seed, folds=2 if fold else None, fold=fold).resolve(),
+            "s3d",
+            tuned_in,
+        )
+        for seed in (0, 1)
+        for fold in (None, "1/2")
+        for tuned_in in ("exp2", "exp2-seed1", "exp2-fold-1-2", "exp2-fold-1-2-seed1")
+    }
+    assert len(names) == 16
+
+
+def test_the_full_label_names_fold_and_seed():
+    config = TrainingConfig("feats.h5", "1", folds=2, fold="1/2", seed=3).resolve()
+    assert full_label(config, "c3d") == "Exp 1, fold 1/2, seed 3"
