@@ -141,11 +141,11 @@ class EndToEndJob(Job):
     ):
         super().__init__(plan, cache, processes, listener, finished)
         self.tuning = plan.config.fine_tuning
-        self.preprocessing = Preprocessing.from_record(cache.meaning.preprocessing)
         given = None if self.tuning.weights is None else str(self.tuning.weights)
         self.weights = self._first_then_others(
             lambda: starting_weights(cache.meaning, cache.path, given, listener.say)
         )
+        self.preprocessing = Preprocessing.from_record(cache.meaning.preprocessing)
 
     @property
     def same_backbone(self) -> bool:
