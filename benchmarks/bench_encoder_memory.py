@@ -20,22 +20,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from results import write_section
 
 DIM, CLIPS, DIVES, WORDS, VOCABULARY = 8192, 6, 143, 100, 5781
+NARROWER = 8  # times, the default encoder than the literal one
 CLASSES = {"position": 3, "armstand": 2, "rotation": 4, "somersaults": 10, "twists": 8}
-LITERAL, DEFAULT, LIMIT = 8192, 1024, 11 * 2**30
+LIMIT = 11 * 2**30
 KEPT, TAIL = 50, 50
 
 
 def main() -> None:
-    sections = {"memory": bench_memory, "orthogonal": bench_orthogonal, "deviation": bench_deviation}
+    sections = {
+        "memory": ("Exp 7's encoder in memory", "--batches {batches} --steps {steps}", bench_memory),
+        "orthogonal": ("Orthogonal initialisation", "--rows {rows}", bench_orthogonal),
+        "deviation": (
+            "Exp 7's optimiser beside plain Adam",
+            "--deviation-steps {deviation_steps}",
+            bench_deviation,
+        ),
+    }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(sections), help="any of them, separated by commas")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batches", default="3,16", help="batch sizes")
+    parser.add_argument("--dim", type=int, default=DIM, help="of the features, of the memory")
     parser.add_argument("--steps", type=int, default=3, help="training steps of the memory")
     parser.add_argument("--deviation-steps", type=int, default=300, help="training steps of the deviation")
     parser.add_argument(
@@ -53,19 +65,26 @@ def main() -> None:
             f"--only: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(sections)}"
         )
     for name in asked:
-        title, arguments, lines = sections[name](options)
+        title, arguments, bench = sections[name]
         command = (
-            f"python benchmarks/bench_encoder_memory.py --only {name} --device {options.device} {arguments}"
+            f"python benchmarks/bench_encoder_memory.py --only {name} --device {options.device}"
+            f" {arguments.format(**vars(options))}"
         )
-        write_section(f"encoder {name} {options.device}", f"{title}, {options.device}", command, lines)
+        if name == "memory" and options.dim != DIM:
+            command += f" --dim {options.dim}"
+        write = partial(
+            write_section, f"encoder {name} {options.device}", f"{title}, {options.device}", command
+        )
+        write(bench(options, partial(write, unfinished=True)))
 
 
-def bench_memory(options: argparse.Namespace) -> tuple[str, str, list[str]]:
+def bench_memory(options: argparse.Namespace, keep: Callable[[list[str]], None]) -> list[str]:
+    """The section's lines; `keep` is given them after every row."""
     lines = [
         (
-            f"{CLIPS} clips of {DIM} values, beside it fc6, heads and the captioner of Exp 7; {options.steps}"
-            f" training steps each, in a process of its own. Limit: {gib(LIMIT)}. The file holds weights and"
-            " optimiser state."
+            f"{CLIPS} clips of {options.dim} values, beside it fc6, heads and the captioner of Exp 7;"
+            f" {options.steps} training steps each, in a process of its own. Limit: {gib(LIMIT)}. The file"
+            " holds weights and optimiser state."
         ),
         "",
         (
@@ -74,16 +93,17 @@ def bench_memory(options: argparse.Namespace) -> tuple[str, str, list[str]]:
         ),
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for hidden in (LITERAL, DEFAULT):
+    for hidden in (options.dim, options.dim // NARROWER):
         for batch in map(int, options.batches.split(",")):
             row = in_process(
+                dim=options.dim,
                 hidden=hidden,
                 batch=batch,
                 steps=options.steps,
                 device=options.device,
                 scratch=options.scratch,
             )
-            name = f"{hidden} wide, " + ("frugal" if hidden == LITERAL else "plain Adam (default)")
+            name = f"{hidden} wide, " + ("frugal" if hidden == options.dim else "plain Adam (default)")
             file = [f"{row[key]:.1f} s" if key in row else "–" for key in ("saving", "loading")]
             lines.append(
                 f"| {name} | {row['parameters']:,} | {batch} | {gib(row['peak'])} | {gib(row['built_peak'])}"
@@ -91,7 +111,8 @@ def bench_memory(options: argparse.Namespace) -> tuple[str, str, list[str]]:
                 f" {row['step']:.2f} s | {row['evaluating']:.2f} s | {' | '.join(file)} |"
             )
             print(lines[-1], flush=True)
-    return "Exp 7's encoder in memory", f"--batches {options.batches} --steps {options.steps}", lines
+            keep(lines)
+    return lines
 
 
 def in_process(**arguments) -> dict:
@@ -102,8 +123,8 @@ def in_process(**arguments) -> dict:
     )
 
 
-def measure(hidden: int, batch: int, steps: int, device: str, scratch: str | None) -> dict:
-    """Real steps of Exp 7 in this process.
+def measure(dim: int, hidden: int, batch: int, steps: int, device: str, scratch: str | None) -> dict:
+    """Real steps of Exp 7 in this process; the encoder as wide as the features is the frugal one.
 
     Returns:
         seconds of `init` (construction and initialisation of the encoder), of a `step` (median), of
@@ -119,18 +140,18 @@ def measure(hidden: int, batch: int, steps: int, device: str, scratch: str | Non
 
     torch.manual_seed(0)
     device = torch.device(device)
-    features = torch.rand(DIVES, CLIPS, DIM, device=device)
+    features = torch.rand(DIVES, CLIPS, dim, device=device)
     started = time.perf_counter()
     with device:
-        encoder = FrugalLstmEncoder(DIM, hidden) if hidden == LITERAL else LstmEncoder(DIM, hidden)
+        encoder = FrugalLstmEncoder(dim, hidden) if hidden == dim else LstmEncoder(dim, hidden)
     finish(device)
     row = {"init": time.perf_counter() - started}
     with device:
         heads = Heads(hidden, True, CLASSES)
-        captioner = Captioner(DIM, VOCABULARY, "gru", 2, "linear")
+        captioner = Captioner(dim, VOCABULARY, "gru", 2, "linear")
     model = torch.nn.ModuleDict({"encoder": encoder, "heads": heads, "captioner": captioner})
     optimisers = [torch.optim.Adam(ordinary_parameters(model), 1e-4, fused=True)]
-    if hidden == LITERAL:
+    if hidden == dim:
         optimisers.append(encoder.set_optimiser(1e-4))
     row["built_peak"] = peak_memory(device)
     seconds = []
@@ -158,7 +179,7 @@ def measure(hidden: int, batch: int, steps: int, device: str, scratch: str | Non
     row["evaluating"] = time.perf_counter() - started
     row["peak"] = peak_memory(device)
     row["parameters"] = sum(parameter.numel() for parameter in encoder.parameters())
-    if hidden == LITERAL:
+    if hidden == dim:
         with tempfile.TemporaryDirectory(prefix="bench-encoder-", dir=scratch) as folder:
             for key, act in (("saving", encoder.save), ("loading", encoder.load)):
                 started = time.perf_counter()
@@ -184,7 +205,7 @@ def loss_of(model, features):
     return loss + 0.01 * F.cross_entropy(logits.flatten(0, 1), heard.flatten(), reduction="sum") / batch
 
 
-def bench_orthogonal(options: argparse.Namespace) -> tuple[str, str, list[str]]:
+def bench_orthogonal(options: argparse.Namespace, keep: Callable[[list[str]], None]) -> list[str]:
     shape = [options.rows, options.rows // 4]
     lines = [
         (
@@ -200,7 +221,8 @@ def bench_orthogonal(options: argparse.Namespace) -> tuple[str, str, list[str]]:
         row = in_process(way=way, shape=shape, device=options.device)
         lines.append(f"| `{way}` | {row['seconds']:.1f} | {gib(row['memory'])} | {row['error']:.1e} |")
         print(lines[-1], flush=True)
-    return "Orthogonal initialisation", f"--rows {options.rows}", lines
+        keep(lines)
+    return lines
 
 
 def initialise(way: str, shape: list[int], device: str) -> dict:
@@ -219,7 +241,7 @@ def initialise(way: str, shape: list[int], device: str) -> dict:
     return row | {"error": float((weight.T @ weight - torch.eye(shape[1], device=device)).abs().max())}
 
 
-def bench_deviation(options: argparse.Namespace) -> tuple[str, str, list[str]]:
+def bench_deviation(options: argparse.Namespace, keep: Callable[[list[str]], None]) -> list[str]:
     import torch
 
     torch.set_num_threads(1)
@@ -258,7 +280,7 @@ def bench_deviation(options: argparse.Namespace) -> tuple[str, str, list[str]]:
             f"| {statistics.mean(run['losses'][-TAIL:]):.4f} | {run['spearman']:.3f} |"
         )
         print(lines[-1], flush=True)
-    return "Exp 7's optimiser beside plain Adam", f"--deviation-steps {steps}", lines
+    return lines
 
 
 def train(exact: bool | None, steps: int, device: str) -> dict:

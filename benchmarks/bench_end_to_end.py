@@ -2,7 +2,7 @@
 into RESULTS.md.
 
     python benchmarks/bench_end_to_end.py
-    python benchmarks/bench_end_to_end.py --only memory --device cuda
+    python benchmarks/bench_end_to_end.py --only memory --chunk 2
 
 - memory: one sample's forward and backward pass, each case in a process of its own, above what is there at
   rest.
@@ -13,12 +13,14 @@ into RESULTS.md.
 
 import argparse
 import ctypes
+import gc
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,9 +43,10 @@ from aqa_heads.end_to_end.trainable import prepare
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.training.losses import assessment_loss
 
-SIZES = {"c3d": 112, "s3d": 224}
+USUAL_SIZES = {"c3d": 112, "s3d": 224}
 FRAMES, LIMIT, PASSED, EQUALITY_CHUNKS, SPEED_CHUNKS = 16, 1.3, 12, (1, 2), (1, 2, 4)
 CLASSES = {"position": 3, "armstand": 2, "rotation_type": 4, "somersaults": 10, "twists": 8}
+Keep = Callable[[list[str]], None]
 # What is normalised by makes no difference here.
 PREPROCESSING = Preprocessing(resize=256, crop=224, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
 
@@ -53,12 +56,14 @@ class Case:
     """One sample of `clips` clips, a backbone and the baseline's heads without captioner.
 
     Args:
+        size: of the frames, in pixels.
         chunk: None: plain backpropagation.
     """
 
     backbone: str
     device: str
     clips: int
+    size: int
     chunk: int | None = None
     dtype: str = "float32"
 
@@ -81,7 +86,7 @@ class Case:
         )
         modules = nn.ModuleList([backbone, heads]).to(device, dtype)
         prepare(backbone, None)
-        return Step(self, modules, frames_of(self.clips, SIZES[self.backbone]), device, dtype)
+        return Step(self, modules, frames_of(self.clips, self.size), device, dtype)
 
 
 class Step:
@@ -134,18 +139,22 @@ def frames_of(clips: int, size: int) -> torch.Tensor:
     return (255 * smooth).to(torch.uint8).permute(0, 2, 3, 4, 1).contiguous()
 
 
-def bench_memory(options: argparse.Namespace) -> list[str]:
+def bench_memory(options: argparse.Namespace, keep: Keep) -> list[str]:
+    """The section's lines; `keep` is given them after every row."""
+    on_cpu = options.device == "cpu"
+    # Tensors can be counted in one process, and every process takes seconds to start.
+    measured = in_process if on_cpu else measure_memory
     lines = [
-        f"One sample of 1 and of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D"
-        f" {SIZES['s3d']} px), random weights, the baseline's heads for score and classes; as many passes as"
-        f" take {PASSED} clips, in a process of its own. Memory above the process at rest, which holds"
-        " weights, gradients, AdamW's state and the frames. "
+        f"One sample of 1 and of {options.clips} clips of {FRAMES} frames ({sizes(options)}), random weights,"
+        f" the baseline's heads for score and classes; as many passes as take {PASSED} clips"
+        + (", in a process of its own" if on_cpu else "")
+        + ". Memory above the process at rest, which holds weights, gradients, AdamW's state and the frames. "
         + (
             "On the CPU: the largest resident size (VmHWM, reset) above the one at rest, with no step before,"
             " so that nothing of an earlier one lies ready; what the system's allocator keeps between tensors"
             " is in it and grows with the clips that have passed, which is why all take as many. (With two"
             " passes in every case, whatever its clips, C3D was at 1.32 x and S3D at 1.15 x.) "
-            if options.device == "cpu"
+            if on_cpu
             else (
                 "Of the allocated tensors, after a step of one clip, with which the libraries' own workspaces"
                 " come. "
@@ -163,7 +172,7 @@ def bench_memory(options: argparse.Namespace) -> list[str]:
         cells, rest = [], 0
         for chunk in (options.chunk, None):
             rows = [
-                in_process(Case(backbone, options.device, clips, chunk))
+                measured(Case(backbone, options.device, clips, options.sizes[backbone], chunk))
                 for clips in (options.chunk, options.clips)
             ]
             rest = rows[-1]["rest"]
@@ -171,6 +180,7 @@ def bench_memory(options: argparse.Namespace) -> list[str]:
             cells += [mib(one), mib(many), f"{many / one:.2f}"]
         lines.append(f"| {backbone} | {mib(rest)} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
+        keep(lines)
     return lines
 
 
@@ -184,6 +194,7 @@ def in_process(case: Case) -> dict:
 
 def measure_memory(case: Case) -> dict:
     """Bytes `rest` and, above that, `peak`."""
+    gc.collect()  # what an earlier case left
     step = case.build()
     optimiser = torch.optim.AdamW(step.modules.parameters(), lr=0.0, fused=True)
     for parameter in step.modules.parameters():
@@ -212,11 +223,11 @@ def resident(name: str) -> int:
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith(f"{name}:")))
 
 
-def bench_equality(options: argparse.Namespace) -> list[str]:
+def bench_equality(options: argparse.Namespace, keep: Keep) -> list[str]:
     lines = [
         (
-            f"One sample of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D"
-            f" {SIZES['s3d']} px), random weights as `--weights random` makes them, all parameters of"
+            f"One sample of {options.clips} clips of {FRAMES} frames ({sizes(options)}), random weights as"
+            " `--weights random` makes them, all parameters of"
             " backbone and heads. Largest difference: of any element, over the largest element of the"
             " parameter's plain gradient, of the worst parameter. Relative L2: ‖g - g_plain‖ / ‖g_plain‖ of"
             " a parameter. The last row of a backbone is plain backpropagation in float32 beside float64:"
@@ -235,7 +246,8 @@ def bench_equality(options: argparse.Namespace) -> list[str]:
             make_random_weights(BACKBONES[backbone], weights)
             plain = {}
             for dtype in ("float64", "float32"):
-                step = Case(backbone, options.device, options.clips, dtype=dtype).build(weights)
+                size = options.sizes[backbone]
+                step = Case(backbone, options.device, options.clips, size, dtype=dtype).build(weights)
                 plain[dtype] = step.gradient(None)
                 for chunk in EQUALITY_CHUNKS:
                     row = deviations(step.gradient(chunk), plain[dtype])
@@ -244,6 +256,7 @@ def bench_equality(options: argparse.Namespace) -> list[str]:
             row = deviations(plain["float32"], plain["float64"])
             lines.append(f"| {backbone} | plain, float32 | plain, float64 | {row} |")
             print(lines[-1], flush=True)
+            keep(lines)
     return lines
 
 
@@ -259,14 +272,14 @@ def deviations(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
     return f"{largest:.1e} | {relative[worst]:.1e} | `{worst.partition('.')[2]}` | {median:.1e}"
 
 
-def bench_speed(options: argparse.Namespace) -> list[str]:
+def bench_speed(options: argparse.Namespace, keep: Keep) -> list[str]:
     from torch.utils.flop_counter import FlopCounterMode
 
     gemm, _ = gemm_rate(pick_device(options.device), torch.float32)
     lines = [
         (
-            f"One sample of {options.clips} clips of {FRAMES} frames (C3D {SIZES['c3d']} px, S3D"
-            f" {SIZES['s3d']} px), float32: forward, forward again, back, without the optimiser's step; the"
+            f"One sample of {options.clips} clips of {FRAMES} frames ({sizes(options)}), float32: forward,"
+            " forward again, back, without the optimiser's step; the"
             f" median of {options.repetitions} after one before. Work: counted by torch, a multiplication and"
             f" an addition are two. Matrix products here: {gemm:.0f} GFLOP/s."
         ),
@@ -275,7 +288,7 @@ def bench_speed(options: argparse.Namespace) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for backbone in options.backbones:
-        step = Case(backbone, options.device, options.clips).build()
+        step = Case(backbone, options.device, options.clips, options.sizes[backbone]).build()
         plain = None
         for chunk in (None, *SPEED_CHUNKS):
             with FlopCounterMode(display=False) as counter:
@@ -289,6 +302,7 @@ def bench_speed(options: argparse.Namespace) -> list[str]:
                 f" {work * rate / gemm:.2f} |"
             )
             print(lines[-1], flush=True)
+            keep(lines)
     return lines
 
 
@@ -301,6 +315,10 @@ def seconds_of(act, options: argparse.Namespace) -> list[float]:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     return times
+
+
+def sizes(options: argparse.Namespace) -> str:
+    return ", ".join(f"{backbone.upper()} {size} px" for backbone, size in options.sizes.items())
 
 
 def mib(size: float) -> str:
@@ -318,7 +336,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(SECTIONS), help="any of them, separated by commas")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--backbones", default=",".join(SIZES), help="separated by commas")
+    parser.add_argument("--backbones", default=",".join(USUAL_SIZES), help="separated by commas")
+    parser.add_argument("--size", type=int, help="of the frames in pixels; by default C3D 112, S3D 224")
     parser.add_argument("--clips", type=int, default=6, help="of the sample")
     parser.add_argument("--chunk", type=int, default=1, help="of the memory")
     parser.add_argument("--repetitions", type=int, default=3, help="of the speed")
@@ -327,25 +346,32 @@ def main() -> None:
     if options.process:
         return print(json.dumps(measure_memory(Case(**json.loads(options.process)))))
     asked, options.backbones = options.only.split(","), options.backbones.split(",")
-    for given, known, option in ((asked, SECTIONS, "--only"), (options.backbones, SIZES, "--backbones")):
+    for given, known, option in (
+        (asked, SECTIONS, "--only"),
+        (options.backbones, USUAL_SIZES, "--backbones"),
+    ):
         if unknown := set(given) - known.keys():
             parser.error(
                 f"{option}: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(known)}"
             )
+    options.sizes = {name: options.size or USUAL_SIZES[name] for name in options.backbones}
     if options.device == "cpu" and "memory" in asked and not Path("/proc/self/clear_refs").exists():
         parser.error(
             "--only memory on the CPU reads /proc, which only Linux has; use --device cuda, or leave it out"
         )
     for name in asked:
         title, bench = SECTIONS[name]
-        lines = bench(options)
         command = (
             f"python benchmarks/bench_end_to_end.py --only {name} --device {options.device} "
             f"--backbones {','.join(options.backbones)} --clips {options.clips}"
             + (f" --chunk {options.chunk}" if name == "memory" else "")
             + (f" --repetitions {options.repetitions}" if name == "speed" else "")
+            + (f" --size {options.size}" if options.size else "")
         )
-        write_section(f"end to end {name} {options.device}", f"{title}, {options.device}", command, lines)
+        write = partial(
+            write_section, f"end to end {name} {options.device}", f"{title}, {options.device}", command
+        )
+        write(bench(options, partial(write, unfinished=True)))
 
 
 if __name__ == "__main__":

@@ -12,23 +12,35 @@ from pathlib import Path
 
 from results import write_section
 
+USUAL_SIZE = 112
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbones", default="c3d,s3d")
-    parser.add_argument("--size", type=int, default=112)
+    parser.add_argument("--size", type=int, default=USUAL_SIZE)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each backbone, taken in turn")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
     options = parser.parse_args()
     backbones = options.backbones.split(",")
-    rounds = [[measure(backbone, options) for backbone in backbones] for _ in range(options.rounds)]
-    rows = [
-        row
-        for number in range(len(backbones))
-        for row in sorted((one[number] for one in rounds), key=of_bound)
-    ]
+    command = (
+        f"python benchmarks/bench_extraction.py --backbones {options.backbones} --size {options.size}"
+        f" --seconds {options.seconds:g} --rounds {options.rounds} --device {options.device} --precision"
+        f" {options.precision}"
+    )
+    name = f"extraction {options.device} {options.precision}"
+    name += "" if options.size == USUAL_SIZE else f" {options.size}"
+    rows = []
+    for backbone in backbones * options.rounds:
+        rows.append(measure(backbone, options))
+        rows.sort(key=lambda row: (backbones.index(row["backbone"]), row["end_to_end_of_bound"]))
+        unfinished = len(rows) < len(backbones) * options.rounds
+        write_section(name, "Extraction", command, lines_of(rows, options), unfinished=unfinished)
+
+
+def lines_of(rows: list[dict], options: argparse.Namespace) -> list[str]:
     first = rows[0]
     lines = [
         (
@@ -57,12 +69,7 @@ def main() -> None:
     lines += [
         f"\n{warning}" for warning in dict.fromkeys(warning for row in rows for warning in row["warnings"])
     ]
-    command = (
-        f"python benchmarks/bench_extraction.py --backbones {options.backbones} --size {options.size}"
-        f" --seconds {options.seconds:g} --rounds {options.rounds} --device {options.device} --precision"
-        f" {options.precision}"
-    )
-    write_section(f"extraction {options.device} {options.precision}", "Extraction", command, lines)
+    return lines
 
 
 def measure(backbone: str, options: argparse.Namespace) -> dict:
@@ -80,10 +87,6 @@ def measure(backbone: str, options: argparse.Namespace) -> dict:
         words = [str(word) for name, value in arguments.items() for word in (f"--{name}", value)]
         subprocess.run([sys.executable, "-m", "aqa_cli.bench", *words], check=True)
         return json.loads(path.read_text())
-
-
-def of_bound(row: dict) -> float:
-    return row["end_to_end_of_bound"]
 
 
 def memory(row: dict) -> str:

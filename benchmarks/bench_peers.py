@@ -41,18 +41,25 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=384, help="of each video")
     parser.add_argument("--rounds", type=int, default=3, help="both ways are timed in turn; medians count")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="fp32", help="of extract; peers use fp32")
+    parser.add_argument(
+        "--precision", default="fp32", help="of extract, several separated by commas; peers use fp32"
+    )
     options = parser.parse_args()
     # mtl-aqa: resized by Pillow, so that both ways see the same pixels.
-    config = ExtractionConfig(
-        options.backbone,
-        "random",
-        "mtl-aqa",
-        device=options.device,
-        precision=options.precision,
-        dtype="float32",
-    )
-    rates: dict[str, list[float]] = {"peers": [], "ours": []}
+    configs = {
+        precision: ExtractionConfig(
+            options.backbone,
+            "random",
+            "mtl-aqa",
+            device=options.device,
+            precision=precision,
+            dtype="float32",
+        )
+        for precision in options.precision.split(",")
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ("peers", *configs)}
+    differences: dict[str, float] = {}
+    used: dict[str, str] = {}  # fp32 where the precision asked for did not pass its check
     with tempfile.TemporaryDirectory(prefix="bench-peers-") as temporary:
         folder = Path(temporary)
         videos = folder / "videos"
@@ -61,21 +68,23 @@ def main() -> None:
         for number in range(1, options.videos):
             (videos / f"{number:03d}.mp4").hardlink_to(videos / "000.mp4")
         for _ in range(options.rounds):
-            output = folder / "feats.h5"
-            output.unlink(missing_ok=True)
-            rates["ours"].append(extraction_rate(videos, output, config)[0])
+            for precision, config in configs.items():
+                output = folder / f"feats-{precision}.h5"
+                output.unlink(missing_ok=True)
+                rates[precision].append(extraction_rate(videos, output, config)[0])
             weights = random_weights_path(output, options.backbone)
             made = folder / "peers"
             made.mkdir(exist_ok=True)
             rates["peers"].append(peers_rate(videos, made, config, weights))
-            print(f"peers {rates['peers'][-1]:.2f} clips/s, ours {rates['ours'][-1]:.2f} clips/s", flush=True)
-        difference, clips = compare(output, made)
-    if difference > MAX_RELATIVE_DIFFERENCE and options.precision == "fp32":
+            print(", ".join(f"{name} {each[-1]:.2f} clips/s" for name, each in rates.items()), flush=True)
+        for precision in configs:
+            differences[precision], clips, used[precision] = compare(folder / f"feats-{precision}.h5", made)
+    if differences.get("fp32", 0.0) > MAX_RELATIVE_DIFFERENCE:
         raise SystemExit(
-            f"features differ by {difference:.2g} (relative, largest clip), so the two ways do not do the"
-            " same work"
+            f"features differ by {differences['fp32']:.2g} (relative, largest clip), so the two ways do not"
+            " do the same work"
         )
-    peers, ours = (statistics.median(rates[name]) for name in ("peers", "ours"))
+    medians = {name: statistics.median(each) for name, each in rates.items()}
     lines = [
         (
             f"{options.videos} videos of {options.frames} frames, 640x360 H.264, {clips} clips of 16 frames"
@@ -88,9 +97,10 @@ def main() -> None:
             " a clip's feature |"
         ),
         "|---|---|---|---|---|",
-        (
-            f"| {options.backbone} {options.precision} | {peers:.2f} | {ours:.2f} | {ours / peers:.2f} |"
-            f" {difference:.1e} |"
+        *(
+            f"| {options.backbone} {used[precision]} | {medians['peers']:.2f} | {medians[precision]:.2f} |"
+            f" {medians[precision] / medians['peers']:.2f} | {difference:.1e} |"
+            for precision, difference in differences.items()
         ),
     ]
     command = (
@@ -139,16 +149,19 @@ def resize_and_crop(frame: np.ndarray, preprocessing: Preprocessing) -> np.ndarr
     return np.asarray(image.crop((left, top, left + crop, top + crop)))
 
 
-def compare(output: Path, made: Path) -> tuple[float, int]:
-    """The largest relative difference of a clip's feature between both ways, and the number of clips."""
+def compare(output: Path, made: Path) -> tuple[float, int, str]:
+    """The largest relative difference of a clip's feature between both ways, the number of clips, and the
+    precision that ours was made in.
+    """
     differences = []
     with FeatureCache(output) as cache:
+        precision = cache.numerics["precision"]
         for index, sample in enumerate(cache.samples):
             ours, theirs = cache.features(index), np.load(made / f"{sample.sample_id}.npy")
             if ours.shape != theirs.shape:
                 raise SystemExit(f"{sample.sample_id}: {len(ours)} clips, and {len(theirs)} the peers' way")
             differences += list(np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1))
-    return float(max(differences)), len(differences)
+    return float(max(differences)), len(differences), precision
 
 
 if __name__ == "__main__":

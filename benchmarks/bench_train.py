@@ -2,6 +2,8 @@
 classes alone.
 """
 
+import shlex
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,16 +22,16 @@ from aqa_heads.settings.experiments import EXPERIMENTS
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.run import train
 
-DIVES, CLIPS, PAPERS_EPOCHS = 143, 6, 100
-DIMS = {"c3d": 8192, "s3d": 1024}
+DIVES, CLIPS, DIM, PAPERS_EPOCHS = 143, 6, 8192, 100
+PARTS = ("alone", "experiments")
 # Of MTL-AQA's captions (facts of the release): mean 77 words, a sixth of them cut at 100, 5,781 words.
 WORDS, MEAN_WORDS, SPREAD = 5781, 77, 30
 CLASSES = {"position": 3, "armstand": 2, "rotation_type": 4, "somersaults": 10, "twists": 8}
 
 
-def write_features(path: Path, backbone: str, seed: int = 0) -> Path:
-    """A cache of generated features and labels with the sizes of the paper's training set; there is nothing
-    to learn.
+def write_features(path: Path, dives: int = DIVES, dim: int = DIM, seed: int = 0) -> Path:
+    """A cache of generated features and labels, by default with the sizes of the paper's training set; there
+    is nothing to learn.
     """
     generator = np.random.default_rng(seed)
     words = np.array([f"w{number}" for number in range(WORDS)])
@@ -37,10 +39,10 @@ def write_features(path: Path, backbone: str, seed: int = 0) -> Path:
     likely /= likely.sum()
     rest = list(generator.permutation(WORDS))  # so that the vocabulary has all of them
     records = []
-    for index in range(DIVES):
+    for index in range(dives):
         length = int(np.clip(generator.normal(MEAN_WORDS, SPREAD), 4, 300))
         caption = generator.choice(words, length, p=likely).tolist()
-        own, rest = rest[: WORDS // DIVES + 1], rest[WORDS // DIVES + 1 :]
+        own, rest = rest[: WORDS // dives + 1], rest[WORDS // dives + 1 :]
         for place, word in enumerate(own):
             caption[place % length] = words[word]
         sample = Sample(
@@ -55,10 +57,10 @@ def write_features(path: Path, backbone: str, seed: int = 0) -> Path:
             classes={name: str(generator.integers(number)) for name, number in CLASSES.items()},
             caption=" ".join(caption),
         )
-        features = np.abs(generator.normal(size=(CLIPS, DIMS[backbone]))).astype(np.float32)
+        features = np.abs(generator.normal(size=(CLIPS, dim))).astype(np.float32)
         times = np.arange(CLIPS) * 16 + 300 * index
         records.append(Record(sample, [ClipFeatures(features, times, times / 25)]))
-    meaning = Meaning(backbone, "pool5", DIMS[backbone], "generated", "", {}, {})
+    meaning = Meaning("c3d", "pool5", dim, "generated", "", {}, {})
     write_cache(path, records, meaning, views=["plain"], dtype="float16")
     return path
 
@@ -74,77 +76,115 @@ def seconds_per_epoch(features: Path, name: str, epochs: int, out: Path, **optio
 
 
 @click.command()
+@click.option("--only", default=",".join(PARTS), show_default=True, help="Either or both.")
 @click.option("--epochs", default=3, show_default=True, help="Of each run; the first one is not counted.")
 @click.option("--batch-sizes", default="16,3", show_default=True)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--threads", type=int, help="[default: all cores]")
 @click.option("--experiments", default=",".join(EXPERIMENTS), show_default=True)
-def main(epochs: int, batch_sizes: str, device: str, threads: int | None, experiments: str) -> None:
-    """Time the eight experiments with all tasks, the scores and classes alone in full, and features read from
-    the file.
+@click.option("--alone-epochs", default=PAPERS_EPOCHS, show_default=True, help="Of scores and classes alone.")
+@click.option("--dives", default=DIVES, show_default=True, help="In training.")
+@click.option("--dim", default=DIM, show_default=True, help="Values of a clip.")
+def main(only: str, batch_sizes: str, experiments: str, dives: int, dim: int, **options) -> None:
+    """Time scores and classes alone in full and with features read from the file, and the eight experiments
+    with all tasks.
     """
+    asked = only.split(",")
+    if unknown := set(asked) - set(PARTS):
+        raise click.UsageError(
+            f"--only: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(PARTS)}"
+        )
+    epochs, alone_epochs = options["epochs"], options["alone_epochs"]
+    device, threads = options["device"], options["threads"]
     if threads:
         torch.set_num_threads(threads)
     names, sizes = experiments.split(","), [int(size) for size in batch_sizes.split(",")]
-    with tempfile.TemporaryDirectory() as folder:
-        caches = {backbone: write_features(Path(folder, f"{backbone}.h5"), backbone) for backbone in DIMS}
-        options = {"device": device, "threads": threads, "out": Path(folder, "runs")}
-        cell, total = {}, dict.fromkeys(sizes, 0.0)
-        for size in sizes:
-            for name in names:
-                # As the issue of speed is C3D's: all rows on its 8192 values, also those of S3D.
-                each, rest = seconds_per_epoch(caches["c3d"], name, epochs, batch_size=size, **options)
-                total[size] += PAPERS_EPOCHS * each + rest
-                cell[size, name] = each
-                click.echo(
-                    f"batch {size}, {EXPERIMENTS[name].title}: {each:.2f} s an epoch, {rest:.1f} s besides"
-                )
-        alone = {"tasks": ("score", "classes"), "batch_size": 16, **options}
-        run = train(
-            TrainingConfig(caches["c3d"], protocol="paper", epochs=PAPERS_EPOCHS, overwrite=True, **alone)
+    command = f"python benchmarks/bench_train.py {shlex.join(sys.argv[1:])}".strip()
+    head = (
+        f"{dives} training dives of {CLIPS} clips of {dim} generated values, captions of {MEAN_WORDS}"
+        f" words on average out of {WORDS:,}, full-size models, default settings. Medians of {epochs - 1}"
+        f" epochs after the first; the hours of {PAPERS_EPOCHS} epochs are these times a hundred, plus"
+        " what a run takes besides."
+    )
+    cell: dict[tuple[int, str], float] = {}
+    total = dict.fromkeys(sizes, 0.0)
+    notes: list[str] = []
+
+    def write(unfinished: bool = True) -> list[str]:
+        lines = [head, "", *table(names, sizes, cell, None if unfinished else total), "", *notes]
+        name, title = (
+            f"train {pick_device(device).type} batch {batch_sizes}",
+            "Training the eight experiments",
         )
-        in_memory = run.summary["seconds"]["total"]
-        share, targets.MEMORY_SHARE = targets.MEMORY_SHARE, 0.0
-        streamed, _ = seconds_per_epoch(caches["c3d"], "baseline", epochs, **alone)
-        targets.MEMORY_SHARE = share
-        held, _ = seconds_per_epoch(caches["c3d"], "baseline", epochs, **alone)
-    head = " | ".join(f"batch {size}, s an epoch" for size in sizes)
-    lines = [
+        write_section(name, title, command, lines, unfinished=unfinished)
+        return lines
+
+    with tempfile.TemporaryDirectory() as folder:
+        features = write_features(Path(folder, "c3d.h5"), dives, dim)
+        shared = {"device": device, "threads": threads, "out": Path(folder, "runs")}
+        if "alone" in asked:
+            notes += notes_on_assessment_alone(features, epochs, alone_epochs, **shared)
+            click.echo("\n".join(notes))
+            write()
+        if "experiments" in asked:
+            for size in sizes:
+                for name in names:
+                    # As the issue of speed is C3D's: all rows on its 8192 values, also those of S3D.
+                    each, rest = seconds_per_epoch(features, name, epochs, batch_size=size, **shared)
+                    total[size] += PAPERS_EPOCHS * each + rest
+                    cell[size, name] = each
+                    click.echo(
+                        f"batch {size}, {EXPERIMENTS[name].title}: {each:.2f} s an epoch, {rest:.1f} s"
+                        " besides"
+                    )
+                    write()
+    click.echo("\n".join(write(unfinished=False)))
+
+
+def notes_on_assessment_alone(features: Path, epochs: int, epochs_in_full: int, **options) -> list[str]:
+    """Scores and classes alone: all epochs, then an epoch with features in memory and read from the file."""
+    options |= {"tasks": ("score", "classes"), "batch_size": 16}
+    run = train(TrainingConfig(features, protocol="paper", epochs=epochs_in_full, overwrite=True, **options))
+    share, targets.MEMORY_SHARE = targets.MEMORY_SHARE, 0.0
+    streamed, _ = seconds_per_epoch(features, "baseline", epochs, **options)
+    targets.MEMORY_SHARE = share
+    held, _ = seconds_per_epoch(features, "baseline", epochs, **options)
+    return [
         (
-            f"{DIVES} training dives of {CLIPS} clips of 8192 generated values, captions of {MEAN_WORDS}"
-            f" words on average out of {WORDS:,}, full-size models, default settings. Medians of {epochs - 1}"
-            f" epochs after the first; the hours of {PAPERS_EPOCHS} epochs are these times a hundred, plus"
-            " what a run takes besides."
-        ),
-        "",
-        f"| experiment | {head} |",
-        "|---|" + "---|" * len(sizes),
-        *(
-            f"| {EXPERIMENTS[n].title} | {' | '.join(f'{cell[size, n]:.2f}' for size in sizes)} |"
-            for n in names
-        ),
-        (
-            f"| all of these, {PAPERS_EPOCHS} epochs |"
-            f" {' | '.join(f'{total[size] / 3600:.2f} h' for size in sizes)} |"
-        ),
-        "",
-        (
-            f"- scores and classes alone (`--tasks score,classes`), batch 16, {PAPERS_EPOCHS} epochs in full:"
-            f" {in_memory:.0f} s"
+            "- scores and classes alone (`--tasks score,classes`), batch 16,"
+            f" {epochs_in_full} epochs in full: {run.summary['seconds']['total']:.0f} s"
         ),
         (
             f"- the same, an epoch: {held:.2f} s with features in memory, {streamed:.2f} s with features read"
             " from the file in every step"
         ),
     ]
-    where = pick_device(device).type
-    command = (
-        f"python benchmarks/bench_train.py --epochs {epochs} --batch-sizes {batch_sizes} --device {device}"
-    )
-    if threads:
-        command += f" --threads {threads}"
-    write_section(f"train {where} batch {batch_sizes}", "Training the eight experiments", command, lines)
-    click.echo("\n".join(lines))
+
+
+def table(
+    names: list[str],
+    sizes: list[int],
+    cell: dict[tuple[int, str], float],
+    total: dict[int, float] | None,
+) -> list[str]:
+    """Seconds an epoch by experiment and batch size, a dash where there is none yet; nothing where there are
+    none at all.
+    """
+    if not cell:
+        return []
+    rows = [
+        f"| {EXPERIMENTS[name].title} | {' | '.join(_seconds(cell.get((size, name))) for size in sizes)} |"
+        for name in names
+    ]
+    if total is not None:
+        hours = " | ".join(f"{total[size] / 3600:.2f} h" for size in sizes)
+        rows.append(f"| all of these, {PAPERS_EPOCHS} epochs | {hours} |")
+    head = " | ".join(f"batch {size}, s an epoch" for size in sizes)
+    return [f"| experiment | {head} |", "|---|" + "---|" * len(sizes), *rows]
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 if __name__ == "__main__":
