@@ -1,5 +1,5 @@
-"""How far a correlation could move with another test set of the same size: a bootstrap over the test
-samples.
+"""How far a correlation could move with another test set of the same size: a bootstrap over the test samples,
+or over whole groups of them. Every interval of a run, a row or a difference is made here.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -51,11 +51,64 @@ def spearman_interval(
         raise ValueError(
             f"true and predicted: got shapes {true.shape} and {predicted.shape}, expected two equal (n,)"
         )
-    if not enough(len(true), groups) or np.ptp(true) == 0 or np.ptp(predicted) == 0:
+    if not len(true) or np.ptp(true) == 0 or np.ptp(predicted) == 0:
         return None
-    drawn = drawn_counts(len(true), seed, resamples, groups)
-    rho = [resampled_spearman(true, predicted[None], counts)[:, 0] for counts in drawn]
-    return percentile_interval(np.concatenate(rho), level)
+    means = resampled_means(true, [predicted[None]], seed, resamples, groups)
+    return None if means is None else percentile_interval(means[0], level)
+
+
+def resampled_means(
+    true: np.ndarray,
+    rows: Sequence[np.ndarray],
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    groups: Sequence[Hashable] | None = None,
+) -> list[np.ndarray] | None:
+    """Mean over the runs of each row of Spearman's rho, in resamples that are the same for all rows.
+
+    The difference of two of them is that of the two rows on the same resamples, so its percentiles are a
+    paired interval (`aqa_heads.evaluation.comparison`).
+
+    Args:
+        seed: of the resampling; the draws depend on it, on the number of samples (of groups) and on nothing
+            else.
+        groups: of each sample (competition, person). Given, whole groups are drawn instead of samples.
+
+    Shape:
+        - true: `(samples,)`, finite.
+        - rows: each `(runs, samples)`; NaN where a run was not tested on a sample, since another fold was.
+        - Output: each `(resamples,)`, NaN where rho of one of the runs is undefined; None with fewer than
+          `MIN_SAMPLES` samples or `MIN_GROUPS` groups.
+
+    All samples are drawn together, whatever run they were tested in.
+    """
+    if not enough(len(true), groups):
+        return None
+    tests = [_by_test(row) for row in rows]
+    found: list[list[np.ndarray]] = [[] for _ in rows]
+    for counts in drawn_counts(len(true), seed, resamples, groups):
+        ranked: dict[bytes, tuple] = {}  # the truth is ranked once for all runs with the same test samples
+        for mine, row, of_row in zip(found, rows, tests, strict=True):
+            total = 0.0
+            for columns, predicted in of_row:
+                key = columns.tobytes()
+                if key not in ranked:
+                    drawn = counts if len(columns) == len(true) else np.take(counts, columns, axis=1)
+                    ranked[key] = drawn, _deviations(true[columns], drawn)
+                drawn, truth = ranked[key]
+                rho = [_correlation(truth, _deviations(made, drawn), drawn) for made in predicted]
+                total = total + np.stack(rho, axis=1).sum(axis=1)
+            mine.append(total / len(row))
+    return [np.concatenate(parts) for parts in found]
+
+
+def _by_test(row: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The runs by the samples that they were tested on: columns, and predictions `(runs, columns)`."""
+    tests: dict[bytes, list[np.ndarray]] = {}
+    for run in row:
+        tests.setdefault(np.flatnonzero(np.isfinite(run)).tobytes(), []).append(run)
+    columns = {key: np.frombuffer(key, np.intp) for key in tests}
+    return [(columns[key], np.array(runs)[:, columns[key]]) for key, runs in tests.items()]
 
 
 def enough(samples: int, groups: Sequence[Hashable] | None) -> bool:
@@ -92,10 +145,8 @@ def resampled_spearman(true: np.ndarray, predicted: np.ndarray, counts: np.ndarr
         - true: `(samples,)`; predicted: `(predictions, samples)`; counts: `(resamples, samples)`.
         - Output: `(resamples, predictions)`.
     """
-    ranks = _ranks(true, counts)
-    return np.stack(
-        [_weighted_correlation(ranks, _ranks(made, counts), counts) for made in predicted], axis=1
-    )
+    truth = _deviations(np.asarray(true), counts)
+    return np.stack([_correlation(truth, _deviations(made, counts), counts) for made in predicted], axis=1)
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
@@ -120,13 +171,20 @@ def _ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return rank[:, group]
 
 
-def _weighted_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each row. All three: `(rows, samples)`. Output: `(rows,)`, NaN where
-    undefined.
+def _deviations(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every sample's rank from the mean rank, and the sum of their squares, weighted by the counts.
+
+    Shape: values: `(samples,)`; counts: `(resamples, samples)`. Output: as counts, and `(resamples,)`; NaN in
+    a resample that drew none of these samples, as happens to a small fold.
     """
-    total = weights.sum(axis=1, keepdims=True)
-    x = x - (weights * x).sum(axis=1, keepdims=True) / total
-    y = y - (weights * y).sum(axis=1, keepdims=True) / total
-    spread = np.sqrt((weights * x * x).sum(axis=1) * (weights * y * y).sum(axis=1))
+    ranks = _ranks(values, counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (weights * x * y).sum(axis=1) / spread
+        ranks = ranks - (counts * ranks).sum(axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
+    return ranks, (counts * ranks * ranks).sum(axis=1)
+
+
+def _correlation(x: tuple, y: tuple, counts: np.ndarray) -> np.ndarray:
+    """Pearson's of two sides as `_deviations` gives them. Output: `(resamples,)`, NaN where undefined."""
+    (x, x_squares), (y, y_squares) = x, y
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (counts * x * y).sum(axis=1) / np.sqrt(x_squares * y_squares)

@@ -16,7 +16,7 @@ import numpy as np
 from aqa_cache.errors import some
 
 from ..errors import RunError
-from .bootstrap import RESAMPLES, drawn_counts, enough, percentile_interval, resampled_spearman
+from .bootstrap import RESAMPLES, percentile_interval, resampled_means
 from .metrics import spearman
 
 
@@ -95,7 +95,7 @@ def paired_difference(
     true, first = _checked(true, first)
     true, second = _checked(true, second)
     (value, std), (other_value, other_std) = _over_seeds(true, first), _over_seeds(true, second)
-    low, high = _interval(true, np.concatenate([first, second]), len(first), seed, resamples, groups)
+    low, high = _interval(resampled_means(true, [first, second], seed, resamples, groups))
     seeds = len(first), len(second)
     return Difference(value - other_value, low, high, len(true), seeds, (std, other_std))
 
@@ -116,7 +116,7 @@ def seed_mean(
     """
     true, predicted = _checked(true, predicted)
     value, std = _over_seeds(true, predicted)
-    low, high = _interval(true, predicted, len(predicted), seed, resamples, groups)
+    low, high = _interval(resampled_means(true, [predicted], seed, resamples, groups))
     return SeedMean(value, low, high, len(true), len(predicted), std)
 
 
@@ -165,23 +165,12 @@ def _over_seeds(true: np.ndarray, predicted: np.ndarray) -> tuple[float, float |
     return float(np.mean(rho)), float(np.std(rho, ddof=1)) if len(rho) > 1 else None
 
 
-def _interval(
-    true: np.ndarray,
-    predicted: np.ndarray,
-    first: int,
-    seed: int,
-    resamples: int,
-    groups: Sequence[Hashable] | None,
-) -> tuple[float | None, float | None]:
-    """Of the mean rho of the `first` rows minus that of the others, if there are others."""
-    if not enough(len(true), groups) or np.ptp(true) == 0 or (np.ptp(predicted, axis=1) == 0).any():
+def _interval(means: Sequence[np.ndarray] | None) -> tuple[float | None, float | None]:
+    """Of the first minus the second, if there is a second."""
+    if means is None:
         return None, None
-    found = []
-    for counts in drawn_counts(len(true), seed, resamples, groups):
-        rho = resampled_spearman(true, predicted, counts)
-        mean = rho[:, :first].mean(axis=1)
-        found.append(mean - rho[:, first:].mean(axis=1) if first < len(predicted) else mean)
-    return percentile_interval(np.concatenate(found)) or (None, None)
+    first, *second = means
+    return percentile_interval(first - second[0] if second else first) or (None, None)
 
 
 def _checked(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,9 +3,12 @@ import pytest
 from scipy.stats import spearmanr
 
 from aqa_heads.evaluation.bootstrap import (
+    MAX_UNDEFINED,
     MIN_GROUPS,
     MIN_SAMPLES,
     drawn_counts,
+    percentile_interval,
+    resampled_means,
     resampled_spearman,
     spearman_interval,
 )
@@ -95,3 +98,53 @@ def test_interval_is_narrower_with_more_samples_and_none_where_undefined():
     assert spearman_interval(true[:40], rare) is None
     with pytest.raises(ValueError, match="expected two equal"):
         spearman_interval(true, predicted[:5])
+
+
+def test_rows_of_seeds_have_the_means_of_their_runs_on_the_same_resamples(scores):
+    true, first = scores
+    second = np.roll(first, 3)
+    together, alone = resampled_means(true, [np.array([first, second]), first[None]], seed=3, resamples=50)
+    (counts,) = drawn_counts(40, seed=3, resamples=50)
+    expected = resampled_spearman(true, np.array([first, second]), counts)
+    np.testing.assert_array_equal(together, expected.mean(axis=1))
+    np.testing.assert_array_equal(alone, expected[:, 0])
+
+
+def test_folds_are_drawn_together_and_ranked_apart(scores):
+    true, predicted = scores
+    fold = np.arange(40) % 3
+    row = np.array([np.where(fold == number, predicted, np.nan) for number in range(3)])
+    (found,) = resampled_means(true, [row], seed=3, resamples=50)
+    (counts,) = drawn_counts(40, seed=3, resamples=50)
+    folds = [
+        resampled_spearman(true[rows], predicted[None, rows], counts[:, rows])[:, 0]
+        for rows in (fold == number for number in range(3))
+    ]
+    np.testing.assert_allclose(found, np.mean(folds, axis=0), atol=1e-12)
+
+
+def test_groups_of_a_row_are_one_argument(scores):
+    true, predicted = scores
+    groups = np.arange(40) // 4
+    (found,) = resampled_means(true, [predicted[None]], groups=groups)
+    assert percentile_interval(found) == spearman_interval(true, predicted, groups=groups)
+    assert resampled_means(true, [predicted[None]], groups=groups % (MIN_GROUPS - 1)) is None
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_folds_of_two_or_three_samples_have_no_interval_and_no_warning(scores, size):
+    true, predicted = (side.astype(float) for side in scores)
+    fold = np.arange(40) // size
+    row = np.array([np.where(fold == number, predicted, np.nan) for number in range(fold[-1] + 1)])
+    (found,) = resampled_means(true, [row])
+    # A resample that draws no or one sample of a fold, or the same one twice, has no mean over the folds.
+    assert np.isnan(found).mean() > MAX_UNDEFINED and percentile_interval(found) is None
+    (one_small,) = resampled_means(true, [np.array([np.r_[predicted[:37], [np.nan] * 3], row[-1]])])
+    assert np.isnan(one_small).any()
+
+
+def test_constant_predictions_have_no_interval_and_no_warning(scores):
+    true, predicted = scores
+    (found,) = resampled_means(true, [np.array([predicted, np.full(40, 5.0)])])
+    assert np.isnan(found).all() and percentile_interval(found) is None
+    assert spearman_interval(true, np.full(40, 5.0)) is None and spearman_interval([], []) is None
