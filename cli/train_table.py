@@ -17,7 +17,8 @@ def results_table(runs: "Sequence[Run]") -> "Table":
     from rich.table import Table
 
     from aqa_heads.report.families import read_families
-    from aqa_heads.report.wording import floor_name, mean_known
+    from aqa_heads.report.floors import floor_name
+    from aqa_heads.report.wording import mean_known
 
     families = read_families([run.folder for run in runs])
     classified = any(family.table("class_accuracy") for family in families)
@@ -41,12 +42,12 @@ def results_table(runs: "Sequence[Run]") -> "Table":
             shares = [mean_known(result.numbers("class_accuracy").values()) for result in family.results]
             cells.append(_over_runs(family, [_percent(share) for share in shares], 1))
         if captioned:
-            cider = [(result.summary.get("captions") or {}).get("cider") for result in family.results]
+            cider = [result.numbers("captions").get("cider") for result in family.results]
             cells.append(_over_runs(family, cider, 3))
         table.add_row(family.label, *cells, _number(family.seconds, 1))
     table.add_section()
     for name, floor in families[0].floors.items():
-        cells = _number(floor.get("spearman"), 3), _number(floor.get("relative_l2"), 2)
+        cells = _number(floor.spearman, 3), _number(floor.relative_l2, 2)
         table.add_row(floor_name(name), *cells, style="dim")
     if classified:
         shares = [mean_known(family.table("majority_accuracy").values()) for family in families]
@@ -62,7 +63,7 @@ def _title(families: "Sequence[Family]") -> str:
 
 
 def _epoch(families: "Sequence[Family]") -> str:
-    protocols = {family.config["protocol"] for family in families}
+    protocols = {family.asked.protocol for family in families}
     if protocols == {"honest"}:
         return "best epoch of the held-out samples"
     return "after the last epoch" if protocols == {"paper"} else "honest and paper protocol"
@@ -70,9 +71,7 @@ def _epoch(families: "Sequence[Family]") -> str:
 
 def _caption(families: "Sequence[Family]") -> str:
     lines = []
-    direct = [
-        family for family in families if not family.config.get("literal") and family.config.get("direct")
-    ]
+    direct = [family for family in families if family.asked.direct and not family.asked.literal]
     if any(not family.end_to_end for family in direct):
         lines.append(
             "Not literal: trained as suits cached features, the score from a ridge regression on"

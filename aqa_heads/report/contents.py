@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from . import figures
 from .attachments import Attachments
 from .families import Family
+from .floors import floor_lines, floors_legend
 from .html import Markup, element
+from .report import Report
 from .results import natural
 from .sections.audit_findings import audit_section
 from .sections.caption_results import captions_section
@@ -22,39 +24,36 @@ from .wording import (
     PERCENT,
     began_random,
     counted,
-    floor_lines,
-    floors_legend,
     in_paper,
     leaked_from_backbone,
     listed,
     names_of,
     rho_text,
     whose,
-    with_rho,
 )
 
 
 def all_sections(
-    families: Sequence[Family], title: str, preface: Iterable[str], attachments: Attachments
+    report: Report, title: str, preface: Iterable[str], attachments: Attachments
 ) -> list[Markup]:
     """The whole content of the page; its figures and the numbers behind it are put into `attachments`."""
     content = [
-        *_results(families, attachments),
-        *differences_section(families, attachments),
-        *curves_section(families, attachments),
-        *scatters_section(families, attachments),
-        *groups_section(families, attachments),
-        *classes_section(families, attachments),
-        *captions_section(families, attachments),
-        *contributions_section(families, attachments),
-        *audit_section(families, attachments),
-        *provenance_section(families),
+        *_results(report, attachments),
+        *differences_section(report, attachments),
+        *curves_section(report, attachments),
+        *scatters_section(report, attachments),
+        *groups_section(report, attachments),
+        *classes_section(report, attachments),
+        *captions_section(report, attachments),
+        *contributions_section(report, attachments),
+        *audit_section(report, attachments),
+        *provenance_section(report),
     ]
     return [
         element("h1", title),
-        element("p", _byline(families), class_="byline"),
-        *_leaked(families),
-        *_random_weights(families),
+        element("p", _byline(report.families), class_="byline"),
+        *_leaked(report.families),
+        *_random_weights(report.families),
         *(element("p", paragraph) for paragraph in preface),
         *content,
         *attachments.listed(),
@@ -89,11 +88,11 @@ def _random_weights(families: Sequence[Family]) -> list[Markup]:
     cached = [
         family
         for family in families
-        if family.features.get("weights_random") and not family.end_to_end and family.tuned_in is None
+        if family.features.weights_random and not family.end_to_end and family.tuned_in is None
     ]
     said = []
     if cached:
-        backbones = listed(sorted({in_paper(family.features.get("backbone")) for family in cached}))
+        backbones = listed(sorted({in_paper(family.features.backbone) for family in cached}))
         said.append(
             f"{' of '.join(['Features', *whose(cached, families)])} come from random weights: the {backbones}"
             " backbone was never trained, so the numbers show that the pipeline works, not what the models"
@@ -108,31 +107,34 @@ def _random_weights(families: Sequence[Family]) -> list[Markup]:
     return [element("p", text, class_="banner", role="note") for text in said]
 
 
-def _results(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
-    keep_results(families, attachments)
+def _results(report: Report, attachments: Attachments) -> list[Markup]:
+    keep_results(report, attachments)
     return [
         element("h2", "The paper’s Table 1, with results"),
-        element("p", findings(families), class_="lead"),
-        results_table(families),
-        *(element("p", warning, class_="warning") for warning in warnings(families)),
-        *_correlations(families, attachments),
-        *(element("p", *note, class_="note") for note in notes(families)),
-        *further_metrics(families),
+        element("p", findings(report), class_="lead"),
+        results_table(report),
+        *(element("p", warning, class_="warning") for warning in warnings(report)),
+        *_correlations(report, attachments),
+        *(element("p", *note, class_="note") for note in notes(report)),
+        *further_metrics(report),
     ]
 
 
-def _correlations(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
-    ranked = with_rho(families)
-    if not ranked:
+def _correlations(report: Report, attachments: Attachments) -> list[Markup]:
+    if not report.ranked:
         return []
-    said = "; ".join(f"{family.short} {rho_text(family)}" for family in ranked)
+    intervals = {family.order: report.intervals.of(family) for family in report.ranked}
+    said = "; ".join(
+        f"{family.short} {rho_text(family, intervals[family.order])}" for family in report.ranked
+    )
     bars = [
         figures.Interval(
-            family.short, family.order, family.number("spearman"), *(family.interval or (None, None))
+            family.short, family.order, family.number("spearman"), *(intervals[family.order] or (None, None))
         )
-        for family in ranked
+        for family in report.ranked
     ]
     what = f"Spearman's ρ of every row, with its 95{PERCENT} interval"
-    drawing = figures.draw_intervals(bars, floor_lines(families), figures.TEST_LABEL, what, f"{what}: {said}")
+    lines = floor_lines(report.floors)
+    drawing = figures.draw_intervals(bars, lines, figures.TEST_LABEL, what, f"{what}: {said}")
     caption = f"Reported correlation of every row (dot) and its 95{PERCENT} interval (bar)."
-    return [attachments.figure("correlation_intervals", drawing, caption + floors_legend(families))]
+    return [attachments.figure("correlation_intervals", drawing, caption + floors_legend(report.floors))]

@@ -4,17 +4,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.bootstrap import RESAMPLES, drawn_counts, enough, percentile_interval, resampled_spearman
-from ..evaluation.comparison import Difference
 from ..evaluation.metrics import fisher_z_average
 from ..runs.format import LEAKED
 from ..settings.experiments import EXPERIMENTS, REFERENCES
+from .records import Asked, Features, FineTuning, FloorMetrics
 from .results import Result, natural, read_result
 
 ROWS = EXPERIMENTS | REFERENCES
@@ -45,26 +44,28 @@ class Family:
         return self.first.config
 
     @property
-    def features(self) -> dict:
+    def asked(self) -> Asked:
+        return self.first.asked
+
+    @property
+    def features(self) -> Features:
         return self.first.features
 
     @property
-    def fine_tuning(self) -> dict:
-        """How the backbone was trained too; empty where the run read cached features."""
-        return self.config.get("fine_tuning") or {}
+    def fine_tuning(self) -> FineTuning | None:
+        """How the backbone was trained too; None where the run read cached features."""
+        return self.first.fine_tuning
 
     @property
     def end_to_end(self) -> bool:
-        return bool(self.fine_tuning)
+        return self.fine_tuning is not None
 
     @property
     def tuned_in(self) -> str | None:
         """The run that fine-tuned the backbone of the cached features it read; None: none did, or it trained
         the backbone itself.
         """
-        return (
-            str(self.features.get("weights")) if self.features.get("tuned") and not self.end_to_end else None
-        )
+        return str(self.features.weights) if self.features.tuned and not self.end_to_end else None
 
     @property
     def experiment(self) -> str | None:
@@ -155,25 +156,22 @@ class Family:
         averages = [None if None in of_seed else fisher_z_average(of_seed) for of_seed in rho.values()]
         return None if None in averages or not np.isfinite(averages).all() else float(np.mean(averages))
 
-    @property
-    def floors(self) -> dict[str, dict[str, float | None]]:
+    @cached_property
+    def floors(self) -> dict[str, FloorMetrics]:
         """Metrics by name, averaged over the runs; `n` is that of all test samples. Only floors that every
         run has.
         """
         names = dict.fromkeys(name for result in self.results for name in result.floors)
         floors = {}
         for name in names:
-            tables = [result.floors.get(name) for result in self.results]
-            if None not in tables:
-                floors[name] = {key: self.mean([table.get(key) for table in tables]) for key in tables[0]}
-                if self.folded and floors[name].get("n") is not None:
-                    floors[name]["n"] *= len(self.folds)
+            of_runs = [result.floors.get(name) for result in self.results]
+            if None not in of_runs:
+                metrics = [field.name for field in fields(FloorMetrics)]
+                mean = {key: self.mean([getattr(floor, key) for floor in of_runs]) for key in metrics}
+                if self.folded and mean["n"] is not None:
+                    mean["n"] *= len(self.folds)
+                floors[name] = FloorMetrics(**mean)
         return floors
-
-    @property
-    def test(self) -> list[dict[str, str]]:
-        """Rows of predictions.csv of every run's test samples."""
-        return [row for result in self.results for row in result.test]
 
     @property
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
@@ -186,11 +184,23 @@ class Family:
         """The true score of every test sample of its runs, by sample_id."""
         return {name: true for result in self.results for name, (true, _) in result.scored.items()}
 
+    @cached_property
+    def tests(self) -> frozenset:
+        """Equal in rows with the same test samples and true scores."""
+        return frozenset(self.truth.items())
+
     @property
+    def group_of(self) -> dict[str, str | None]:
+        """The group of every scored test sample, by sample_id; None where it has none."""
+        tables = [result.test for result in self.results]
+        groups = {n: group or None for t in tables for n, group in zip(t.sample_ids, t.groups, strict=True)}
+        return {name: groups[name] for name in self.truth}
+
+    @cached_property
     def groups(self) -> frozenset[str]:
         return frozenset().union(*(result.groups for result in self.results))
 
-    @property
+    @cached_property
     def tested_on(self) -> frozenset[str]:
         return frozenset().union(*(result.tested_on for result in self.results))
 
@@ -198,7 +208,7 @@ class Family:
         """Whether their test samples are the same, with the same true scores."""
         return self.truth == other.truth
 
-    @property
+    @cached_property
     def predictions(self) -> tuple:
         """What was predicted for what, to find rows that say the same."""
         return tuple(
@@ -207,62 +217,17 @@ class Family:
             )
         )
 
-    @cached_property
-    def resampled(self) -> np.ndarray | None:
-        """Mean over the runs of Spearman's rho in each resample of the test samples; None where there are too
-        few.
+    def predicted(self, order: Sequence[str]) -> np.ndarray:
+        """Predicted scores of each run, in points, of the samples in this order.
 
-        All test samples are drawn together, whatever run they were tested in.
-
-        Shape:
-            - Output: `(resamples,)`, NaN where undefined.
+        Shape: `(runs, samples)`; NaN where a run was not tested on a sample.
         """
-        return self._resampled(list(self.truth))
-
-    @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % bootstrap interval of the mean rho over other test samples, seed 0."""
-        return None if self.resampled is None else percentile_interval(self.resampled)
-
-    def minus(self, other: "Family") -> Difference | None:
-        """Mean rho minus that of `other`, with the interval that resampling the same test samples gives; None
-        where they differ.
-        """
-        mine, theirs = self.number("spearman"), other.number("spearman")
-        if mine is None or theirs is None or not self.same_tests(other):
-            return None
-        interval = None
-        drawn = (
-            other.resampled if list(other.truth) == list(self.truth) else other._resampled(list(self.truth))
-        )
-        if self.resampled is not None and drawn is not None:
-            interval = percentile_interval(self.resampled - drawn)
-        low, high = interval or (None, None)
-        spread = self.std(self.numbers("spearman")), other.std(other.numbers("spearman"))
-        return Difference(
-            mine - theirs, low, high, len(self.truth), (len(self.results), len(other.results)), spread
-        )
-
-    def _resampled(self, order: Sequence[str]) -> np.ndarray | None:
-        """As `resampled`; the draws depend on the order of the samples alone, so rows are paired by one
-        order.
-        """
-        if not enough(len(order), None) or self.number("spearman") is None:
-            return None
         place = {name: number for number, name in enumerate(order)}
-        tests: dict[tuple, list[np.ndarray]] = {}
-        for result in self.results:
-            names = tuple(result.scored)
-            tests.setdefault(names, []).append(np.array([said for _, said in result.scored.values()]))
-        means = []
-        for counts in drawn_counts(len(order), 0, RESAMPLES):
-            total = 0.0
-            for names, predicted in tests.items():
-                true = np.array([self.truth[name] for name in names])
-                drawn = counts[:, [place[name] for name in names]]
-                total = total + resampled_spearman(true, np.array(predicted), drawn).sum(axis=1)
-            means.append(total / len(self.results))
-        return np.concatenate(means)
+        predicted = np.full((len(self.results), len(order)), np.nan)
+        for row, result in zip(predicted, self.results, strict=True):
+            for name, (_, said) in result.scored.items():
+                row[place[name]] = said
+        return predicted
 
 
 def read_families(runs: Sequence[Path]) -> list[Family]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -12,11 +11,84 @@ from pathlib import Path
 
 import numpy as np
 
+from aqa_cache.annotations import CLASS_PREFIX
+
 from ..errors import RunError
 from ..runs.format import LEAKED, RUN_FILES, Run, read_run
+from .records import (
+    Asked,
+    BestOnTest,
+    Ceiling,
+    Choice,
+    Features,
+    FineTuning,
+    FloorMetrics,
+    GroupResult,
+    LeakRecord,
+    Sizes,
+    filled,
+    finite,
+)
 
 # What may differ among the runs of one family, and what only the last bits of a result depend on.
 _OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes", "clip_chunk")
+
+
+@dataclass(frozen=True, eq=False)
+class TestTable:
+    """The test samples of a run, column by column: numbers as arrays, texts as tuples; '' where nothing is.
+
+    Args:
+        true, predicted: scores in points, `(samples,)` float64, NaN where there is none.
+        captions, predicted_captions: None where predictions.csv has no such column.
+        classes, predicted_classes: by column, without `class_`.
+    """
+
+    sample_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    true: np.ndarray
+    predicted: np.ndarray
+    captions: tuple[str, ...] | None
+    predicted_captions: tuple[str, ...] | None
+    classes: dict[str, tuple[str, ...]]
+    predicted_classes: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, predictions: Sequence[dict[str, str]]) -> "TestTable":
+        """From the rows of predictions.csv, all splits."""
+        rows = [row for row in predictions if row["split"] == "test"]
+        names = rows[0] if rows else ()
+        columns = {name: tuple(row[name] for row in rows) for name in names}
+        said = f"predicted_{CLASS_PREFIX}"
+        return cls(
+            columns.get("sample_id", ()),
+            columns.get("group", ()),
+            _numbers(columns.get("final_score", ())),
+            _numbers(columns.get("predicted_score", ())),
+            columns.get("caption"),
+            columns.get("predicted_caption"),
+            {n.removeprefix(CLASS_PREFIX): columns[n] for n in names if n.startswith(CLASS_PREFIX)},
+            {n.removeprefix(said): columns[n] for n in names if n.startswith(said)},
+        )
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    @cached_property
+    def scored(self) -> np.ndarray:
+        """Whether a sample has both scores. Shape: `(samples,)` bool."""
+        return np.isfinite(self.true) & np.isfinite(self.predicted)
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Of every sample, by sample_id."""
+        return {name: number for number, name in enumerate(self.sample_ids)}
+
+
+def _numbers(cells: Sequence[str]) -> np.ndarray:
+    """Of cells that `read_run` has checked; NaN where one is empty or not finite."""
+    values = np.array([cell or "nan" for cell in cells], float)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 @dataclass(frozen=True)
@@ -24,14 +96,14 @@ class Result:
     """One finished run.
 
     Args:
-        test: rows of predictions.csv whose split is `test`, as text.
+        test: its test samples.
         row: the name of its row in a report.
         which: which run of its row it is, such as `seed 1`; empty if it is the only one.
         order: the place of its row, and so its colour.
     """
 
     run: Run
-    test: tuple[dict[str, str], ...]
+    test: TestTable
     row: str = ""
     which: str = ""
     order: int = 0
@@ -53,11 +125,15 @@ class Result:
     def summary(self) -> dict:
         return self.run.summary
 
+    @cached_property
+    def asked(self) -> Asked:
+        return filled(Asked, self.config)
+
     def by_epoch(self, name: str) -> np.ndarray:
         """A field of `Epoch`. Shape: `(epochs,)` float64, NaN where nothing was measured."""
         return np.array([getattr(epoch, name) for epoch in self.run.epochs], float)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Of its folder."""
         return Path(os.path.abspath(self.path)).name
@@ -67,41 +143,46 @@ class Result:
         """`baseline` or `1` to `7`, its row of the paper's Table 1; or the name of a reference, such as
         `ridge`.
         """
-        experiment = self.config.get("experiment")
-        return None if experiment in (None, "") else str(experiment)
+        return None if self.asked.experiment in (None, "") else str(self.asked.experiment)
 
     @property
     def label(self) -> str:
-        return str(self.config.get("label") or self.name)
+        return str(self.asked.label or self.name)
 
     @property
     def leaked(self) -> int:
         """Test samples that are, in part, training samples too."""
-        return int(finite(self.config.get("leaked")) or 0)
+        return int(self.asked.leaked or 0)
 
     @property
     def seed(self) -> int | None:
-        return self.config.get("seed")
+        return self.asked.seed
 
     @property
     def fold(self) -> str | None:
         """The fold it was tested on; None if there are no folds."""
-        return self.config.get("fold")
+        return self.asked.fold
 
     @property
     def kin(self) -> str:
         """Equal among runs that differ in nothing but seed and fold; its folder where that is not
         recorded.
         """
-        identity = self.config.get("identity")
+        identity = self.asked.identity
         if not isinstance(identity, dict) or not identity:
             return str(self.path.resolve())
         kept = {name: value for name, value in identity.items() if name not in _OF_ONE_RUN}
         return json.dumps([kept, self.label.removesuffix(LEAKED)], sort_keys=True)
 
-    @property
-    def features(self) -> dict:
-        return self.config.get("features") or {}
+    @cached_property
+    def features(self) -> Features:
+        return Features.of(self._part(self.config, "features"))
+
+    @cached_property
+    def fine_tuning(self) -> FineTuning | None:
+        """How the backbone was trained too; None where the run read cached features."""
+        record = self._part(self.config, "fine_tuning")
+        return filled(FineTuning, record) if record else None
 
     def number(self, name: str) -> float | None:
         """A finite number of summary.json, else None."""
@@ -109,21 +190,75 @@ class Result:
 
     def numbers(self, name: str) -> dict[str, float | None]:
         """A table of summary.json, such as `class_accuracy`; empty where there is none."""
-        return {key: finite(value) for key, value in (self.summary.get(name) or {}).items()}
+        return {key: finite(value) for key, value in self._part(self.summary, name).items()}
+
+    @cached_property
+    def floors(self) -> dict[str, FloorMetrics]:
+        """Those that it has, by name."""
+        floors = self._part(self.summary, "floors")
+        return {name: filled(FloorMetrics, floor) for name, floor in floors.items() if floor}
+
+    @cached_property
+    def ceiling(self) -> Ceiling | None:
+        """None where it was not recorded."""
+        record = self._part(self.summary, "ceiling")
+        return filled(Ceiling, record) if record else None
+
+    @cached_property
+    def chosen(self) -> dict[str, Choice]:
+        """Which epoch is reported, by part of the model."""
+        choices = self._part(self.summary, "chosen")
+        return {part: filled(Choice, choice) for part, choice in choices.items()}
 
     @property
-    def floors(self) -> dict[str, dict]:
-        return {name: floor for name, floor in (self.summary.get("floors") or {}).items() if floor}
+    def reported(self) -> Choice:
+        """Which epoch its scores are of."""
+        return self.chosen.get("assessment") or self.chosen.get("model") or Choice()
+
+    @property
+    def sizes(self) -> Sizes:
+        return filled(Sizes, self.summary)
+
+    @cached_property
+    def best_on_test(self) -> BestOnTest:
+        return filled(BestOnTest, self._part(self.summary, "best_test_spearman"))
+
+    @cached_property
+    def by_group(self) -> dict[str, GroupResult]:
+        groups = self._part(self.summary, "per_group")
+        return {name: filled(GroupResult, entry) for name, entry in groups.items()}
+
+    @property
+    def caption_notes(self) -> tuple[str, ...]:
+        return tuple(self._part(self.summary, "captions").get("notes") or ())
+
+    @cached_property
+    def leaks_into_test(self) -> tuple[str, ...]:
+        """Why each leaked test sample is one, as its audit says."""
+        leaks = [filled(LeakRecord, leak) for leak in self._part(self.summary, "audit").get("leaks") or ()]
+        return tuple(leak.why for leak in leaks if leak.split == "test")
+
+    @property
+    def notes(self) -> list[str]:
+        return [str(note) for note in (*self.asked.notes, *(self.summary.get("notes") or ()))]
 
     @property
     def seconds(self) -> float | None:
         """Of the whole run, without what came before it: extraction, or decoding."""
-        return finite((self.summary.get("seconds") or {}).get("total"))
+        return self.numbers("seconds").get("total")
+
+    @staticmethod
+    def _part(record: dict, name: str) -> dict:
+        return record.get(name) or {}
 
     @cached_property
     def scored(self) -> dict[str, tuple[float, float]]:
         """True and predicted score, in points, of the test samples that have both, by sample_id."""
-        return {row["sample_id"]: pair for row in self.test if (pair := _scores(row)) is not None}
+        table = self.test
+        pairs = zip(table.sample_ids, table.true.tolist(), table.predicted.tolist(), strict=True)
+        return {
+            name: (true, said) for (name, true, said), has in zip(pairs, table.scored, strict=True) if has
+        }
 
     @property
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
@@ -155,18 +290,16 @@ class Result:
                 f"{path}: cannot be read ({type(error).__name__}: {error}); train the run again"
             ) from None
 
-    @property
+    @cached_property
     def groups(self) -> frozenset[str]:
         """Those that its scored test samples come from, where they have one."""
-        return frozenset(row["group"] for row in self.test if row["group"] and _scores(row) is not None)
+        return frozenset(
+            group for group, has in zip(self.test.groups, self.test.scored, strict=True) if group and has
+        )
 
-    @property
+    @cached_property
     def tested_on(self) -> frozenset[str]:
-        return frozenset(row["sample_id"] for row in self.test)
-
-
-def finite(value) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+        return frozenset(self.test.sample_ids)
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:
@@ -213,17 +346,11 @@ def read_result(folder: Path) -> Result:
         RunError: a file in it is damaged.
     """
     run = read_run(folder)
-    return Result(run, tuple(row for row in run.predictions if row["split"] == "test"))
+    return Result(run, TestTable.of(run.predictions))
 
 
 def _looks_like_run(folder: Path) -> bool:
     return folder.is_dir() and any((folder / name).is_file() for name in RUN_FILES)
-
-
-def _scores(row: dict[str, str]) -> tuple[float, float] | None:
-    """True and predicted score of a test sample that has both."""
-    pair = number_in(row["final_score"]), number_in(row["predicted_score"])
-    return None if None in pair else pair
 
 
 def natural(text: str) -> list:
@@ -233,11 +360,3 @@ def natural(text: str) -> list:
     ['seed9', 'seed10']
     """
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]
-
-
-def number_in(cell: str | None) -> float | None:
-    """The finite number in a cell of a table, else None."""
-    try:
-        return finite(float(cell or ""))
-    except ValueError:
-        return None

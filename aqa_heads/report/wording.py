@@ -2,34 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 
 from ..data.leaks import OF_BACKBONE
 from ..runs.format import LEAKED
 from .drawing import SERIES
 from .families import END_TO_END, ROWS, Family
 from .html import Markup, element, join, number
-from .results import Result, finite
+from .results import Result
 
-FLOORS = {
-    "training_mean": (
-        "Training mean",
-        "predicts the mean training score for every sample, which ranks nothing and so has no Spearman’s ρ",
-    ),
-    "difficulty": ("Difficulty alone", "predicts from the difficulty that is known before the action begins"),
-    "group_mean": (
-        "Group mean",
-        (
-            "predicts the mean training score of the sample’s group (the competition, the session), which is"
-            " possible only where training and test share groups"
-        ),
-    ),
-    "difficulty_group_mean": (
-        "Difficulty × group",
-        "predicts the difficulty times what the sample’s group scored per difficulty in training",
-    ),
-    "class_mean": ("Class mean", "predicts the mean training score of the sample’s combination of classes"),
-}
 SETTINGS = ("backbone", "rnn", "layers", "attention", "encoder")
 PERCENT = "\N{NO-BREAK SPACE}%"
 
@@ -64,71 +44,9 @@ def whose_runs(owners: Sequence[Result], everyone: Sequence[Result]) -> list[str
     return [listed([*whole, *(f"{which} of {listed(rows)}" for which, rows in parts.items())])]
 
 
-def with_rho(families: Iterable[Family]) -> list[Family]:
-    return [family for family in families if family.number("spearman") is not None]
-
-
-@dataclass(frozen=True)
-class Floor:
-    """One floor of rows with the same test samples; where their training samples differ, the version that is
-    hardest to beat.
-
-    Args:
-        metrics: spearman, relative_l2, mae, n, as in summary.json.
-        lowest: the lowest Spearman of the versions; None where it is undefined.
-    """
-
-    name: str
-    metrics: dict
-    owners: list[Family]
-    lowest: float | None
-
-    @property
-    def rho(self) -> float | None:
-        return finite(self.metrics.get("spearman"))
-
-    @property
-    def title(self) -> str:
-        return floor_name(self.name)
-
-
-def floor_name(name: str) -> str:
-    return FLOORS[name][0] if name in FLOORS else name.replace("_", " ").capitalize()
-
-
-def distinct_floors(families: Sequence[Family]) -> list[Floor]:
-    """One per name and test set."""
-    found: dict[tuple, list[tuple[dict, Family]]] = {}
-    for family in families:
-        for name, floor in family.floors.items():
-            found.setdefault((name, frozenset(family.truth.items())), []).append((floor, family))
-    order = [*FLOORS, *sorted({name for name, _ in found} - FLOORS.keys())]
-    floors = []
-    for (name, _), versions in sorted(found.items(), key=lambda entry: order.index(entry[0][0])):
-        rhos = [rho for floor, _ in versions if (rho := finite(floor.get("spearman"))) is not None]
-        hardest = max(versions, key=lambda version: _hardness(version[0]))[0]
-        floors.append(Floor(name, hardest, [family for _, family in versions], min(rhos, default=None)))
-    return floors
-
-
-def _hardness(floor: dict) -> tuple:
-    rho, error = finite(floor.get("spearman")), finite(floor.get("relative_l2"))
-    return -2.0 if rho is None else rho, 0.0 if error is None else -error
-
-
-def floor_lines(families: Sequence[Family]) -> list[tuple[str, float]]:
-    """Name and correlation of the floors that have one, for figures."""
-    floors = [floor for floor in distinct_floors(families) if floor.rho is not None]
-    return [(f"{floor.title.removesuffix(' alone')} {signed(floor.rho, 2)}", floor.rho) for floor in floors]
-
-
-def floors_legend(families: Sequence[Family]) -> str:
-    return " Dashed: floors, predictions without the video." if floor_lines(families) else ""
-
-
 def in_words(family: Family) -> str:
     """What the row used, in a line."""
-    row = family.config.get("table1") or {}
+    row = family.asked.table1
     used = {name: family.config.get(name, row.get(name)) for name in SETTINGS}
     backbone = backbone_of(family, row.get("backbone"))
     encoder = in_paper(used["encoder"])
@@ -146,26 +64,20 @@ def in_words(family: Family) -> str:
 
 def backbone_of(family: Family, otherwise: str | None = None) -> str:
     """The network whose features the row used, and the run that fine-tuned it before, if one did."""
-    name = in_paper(family.features.get("backbone") or otherwise)
+    name = in_paper(family.features.backbone or otherwise)
     return name if family.tuned_in is None else f"{name} tuned in {family.tuned_in}"
 
 
 def started_from(family: Family) -> str:
     """The weights that a backbone had before it was trained in the run."""
-    return plain(family.fine_tuning.get("started_from") or family.features.get("weights"))
+    return plain((family.fine_tuning and family.fine_tuning.started_from) or family.features.weights)
 
 
 def leaked_from_backbone(family: Family) -> set[bool]:
     """Of its leaks into the test samples: True for samples that the backbone learned from before, False for
     training samples.
     """
-    audits = (result.summary.get("audit") or {} for result in family.results)
-    return {
-        leak.get("why") in OF_BACKBONE
-        for found in audits
-        for leak in found.get("leaks") or ()
-        if leak.get("split") == "test"
-    }
+    return {why in OF_BACKBONE for result in family.results for why in result.leaks_into_test}
 
 
 def began_random(family: Family) -> bool:
@@ -173,8 +85,8 @@ def began_random(family: Family) -> bool:
     it.
     """
     if family.end_to_end:
-        return plain(family.fine_tuning.get("origin") or started_from(family)).startswith("random")
-    return family.tuned_in is not None and bool(family.features.get("weights_random"))
+        return plain(family.fine_tuning.origin or started_from(family)).startswith("random")
+    return family.tuned_in is not None and bool(family.features.weights_random)
 
 
 def in_paper(value) -> str:
@@ -229,7 +141,7 @@ def plain(value) -> str:
         return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{name} {plain(item)}" for name, item in value.items()) or "–"
-    return ", ".join(map(str, value)) or "–" if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) or "–" if isinstance(value, list | tuple) else str(value)
 
 
 def colour_key(of: Family | Result) -> Markup:
@@ -243,10 +155,9 @@ def small(text: str) -> Markup:
     return element("span", text, class_="aside")
 
 
-def rho_text(family: Family) -> str:
+def rho_text(family: Family, interval: tuple[float, float] | None) -> str:
     """Mean correlation, spread and interval of a row."""
     spread = family.std(family.numbers("spearman"))
-    interval = family.interval
     return (
         signed(family.number("spearman"))
         + (

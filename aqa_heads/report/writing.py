@@ -13,6 +13,7 @@ from .attachments import Attachments
 from .contents import all_sections
 from .families import read_families
 from .html import GENERATOR, document
+from .report import Report
 from .results import find_runs
 
 
@@ -49,7 +50,7 @@ def write_report(
     if title is None:
         title = f"Action quality assessment: {len(found)} run{'' if len(found) == 1 else 's'}"
     attachments = Attachments(files_folder(output).name)
-    sections = all_sections(read_families(found), title, preface or (), attachments)
+    sections = all_sections(Report.of(read_families(found)), title, preface or (), attachments)
     try:
         _write(output, document(title, sorted(attachments.files), *sections), attachments.files)
     except OSError as error:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from made_runs import make_end_to_end, make_run
+from made_runs import change_tests, make_end_to_end, make_run
 
 from aqa_heads.evaluation.bootstrap import spearman_interval
 from aqa_heads.evaluation.comparison import paired_difference, seed_mean
 from aqa_heads.evaluation.metrics import fisher_z_average
 from aqa_heads.report.families import read_families
+from aqa_heads.report.intervals import Intervals
 
 
 def families(*runs):
@@ -43,12 +44,12 @@ def arrays(family):
 def test_intervals_and_differences_of_seeds_are_those_of_the_comparison(seeds):
     baseline, other = families(*seeds)
     expected = seed_mean(*arrays(baseline))
-    assert (baseline.number("spearman"), *baseline.interval) == pytest.approx(
+    assert (baseline.number("spearman"), *Intervals([baseline, other]).of(baseline)) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
     true, first = arrays(other)
     expected = paired_difference(true, first, arrays(baseline)[1])
-    found = other.minus(baseline)
+    found = Intervals([baseline, other]).difference(other, baseline)
     assert (found.value, found.low, found.high) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
@@ -57,19 +58,19 @@ def test_intervals_and_differences_of_seeds_are_those_of_the_comparison(seeds):
 
 def test_a_difference_does_not_depend_on_the_order_of_the_samples(seeds, tmp_path):
     baseline, other = families(*seeds)
-    expected = other.minus(baseline)
+    expected = Intervals([baseline, other]).difference(other, baseline)
     for run in seeds:
         if run.name.startswith("baseline"):
             head, *lines = (run / "predictions.csv").read_text().splitlines()
             (run / "predictions.csv").write_text("\n".join([head, *reversed(lines)]) + "\n")
     baseline, other = families(*seeds)
     assert list(baseline.truth) != list(other.truth)
-    assert other.minus(baseline) == expected
+    assert Intervals([baseline, other]).difference(other, baseline) == expected
 
 
 def test_a_single_run_has_the_interval_of_its_summary(tmp_path):
     (family,) = families(make_run(tmp_path / "baseline"))
-    assert family.interval == spearman_interval(*family.first.scores)
+    assert Intervals([family]).of(family) == spearman_interval(*family.first.scores)
     assert family.spread_over == "" and family.std(family.numbers("spearman")) is None
 
 
@@ -84,10 +85,10 @@ def test_folds_are_averaged_plainly_and_by_fisher_z_and_resampled_together(tmp_p
     assert family.fisher_z == pytest.approx(fisher_z_average(rho))
     assert family.std(rho) == pytest.approx(np.std(rho, ddof=1))
     assert len(family.truth) == 60
-    low, high = family.interval
+    low, high = Intervals([family]).of(family)
     # A fold alone has a third of the samples, and so a wider interval.
     assert low < np.mean(rho) < high and high - low < np.ptp(spearman_interval(*family.first.scores))
-    assert family.floors["difficulty"]["n"] == 120
+    assert family.floors["difficulty"].n == 120
 
 
 def test_with_seeds_and_folds_the_spread_is_that_of_the_seeds(tmp_path):
@@ -106,7 +107,11 @@ def test_what_is_undefined_in_one_run_is_undefined_in_the_mean(tmp_path):
     runs = [make_run(tmp_path / str(seed), seed=seed, n=12) for seed in (0, 1)]
     make_run(tmp_path / "2", seed=2, n=12, summary={"spearman": None})
     (family,) = families(*runs, tmp_path / "2")
-    assert family.number("spearman") is None and family.interval is None and family.number("mae") is not None
+    assert (
+        family.number("spearman") is None
+        and Intervals([family]).of(family) is None
+        and family.number("mae") is not None
+    )
     assert family.std(family.numbers("spearman")) is None
 
 
@@ -160,8 +165,26 @@ def test_rows_with_other_samples_or_other_scores_are_not_compared(tmp_path):
     one = make_run(tmp_path / "one", n=12)
     other = make_run(tmp_path / "other", "1", n=14)
     found = families(one, other)
-    assert found[0].minus(found[1]) is None
-    assert found[0].minus(found[0]).value == 0
+    intervals = Intervals(found)
+    assert intervals.difference(*found) is None
+    assert intervals.difference(found[0], found[0]).value == 0
+
+
+def test_by_groups_is_one_argument_and_needs_enough_of_them_with_every_sample_in_one(tmp_path):
+    runs = [make_run(tmp_path / name, name, n=60) for name in ("baseline", "1")]
+    found = families(*runs)
+    intervals = Intervals(found, by_groups=True)
+    for family in found:
+        groups = list(family.group_of.values())
+        assert intervals.of(family) == spearman_interval(*family.first.scores, groups=groups)
+        assert intervals.of(family) != Intervals(found).of(family)
+    true, first = arrays(found[0])
+    expected = paired_difference(true, first, arrays(found[1])[1], groups=groups)
+    made = intervals.difference(*found)
+    assert (made.low, made.high) == (expected.low, expected.high)
+    for group in (lambda number: f"{number % 4}", lambda number: "a" if number else ""):
+        (family,) = families(change_tests(runs[0], "group", group))
+        assert Intervals([family], by_groups=True).of(family) is None
 
 
 def test_rows_trained_end_to_end_are_their_own_rows_and_starred_where_more_differs(tmp_path):

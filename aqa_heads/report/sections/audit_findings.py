@@ -1,13 +1,11 @@
 """What the audit of the samples and the split found, as every run's summary holds it."""
 
-from collections.abc import Sequence
-
 from ...data.leaks import Leak
 from ...errors import RunError
 from ...evaluation.audit import Audit, ScoreRule, SpokenScores
 from ..attachments import Attachments
-from ..families import Family
 from ..html import Markup, element
+from ..report import Report
 from ..results import Result
 from ..wording import small, whose_runs
 
@@ -26,11 +24,11 @@ _TOPICS = {
 }
 
 
-def audit_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def audit_section(report: Report, attachments: Attachments) -> list[Markup]:
     """The findings by topic, each said once with the runs that it holds for; nothing where no run was
     audited.
     """
-    results = [result for family in families for result in family.results]
+    results = [result for family in report.families for result in family.results]
     found = {result.short: audit for result in results if (audit := _read(result)) is not None}
     audited = [result for result in results if result.short in found]
     if not audited:

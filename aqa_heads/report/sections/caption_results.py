@@ -2,7 +2,7 @@
 at.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ..families import Family
 from ..figures import Curve
 from ..html import Markup, element, join, number, table
 from ..matrix_figures import draw_matrix
-from ..results import Result, finite, number_in
+from ..report import Report
+from ..results import Result
 from ..wording import colour_key, names_of, row_name, signed, small, spread_asides
 
 _SAMPLES, _ROWS, _WORDS, _HEAT_WORDS = 4, 3, 40, 24
@@ -27,14 +28,13 @@ _METRICS = {
 }
 
 
-def captions_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def captions_section(report: Report, attachments: Attachments) -> list[Markup]:
     """Nothing where nobody spoke."""
-    speaking = [family for family in families if _speaks(family.first)]
+    speaking = [family for family in report.families if _speaks(family.first)]
     _keep(speaking, attachments)
     if not speaking:
         return []
-    said = {family.order: {row["sample_id"]: row for row in family.first.test} for family in speaking}
-    variety = "; ".join(_variety(family, said[family.order].values()) for family in speaking)
+    variety = "; ".join(map(_variety, speaking))
     aside = (
         f"Different captions among those predicted for the test samples: {variety}. A captioner that says the"
         " same of many samples has not learned to look."
@@ -44,16 +44,14 @@ def captions_section(families: Sequence[Family], attachments: Attachments) -> li
         *_metrics(speaking),
         *_losses(speaking, attachments),
         element("p", aside, class_="note"),
-        *_beside_references(speaking, said),
+        *_beside_references(speaking),
         *_attention(speaking, attachments),
     ]
 
 
 def _speaks(result: Result) -> bool:
-    captioned = (
-        "caption" in (result.config.get("tasks") or ()) and "predicted_caption" in (result.test or [{}])[0]
-    )
-    return captioned or any(row.get("predicted_caption") for row in result.test)
+    said = result.test.predicted_captions
+    return said is not None and ("caption" in result.asked.tasks or any(said))
 
 
 # Metrics and losses.
@@ -69,11 +67,7 @@ def _metrics(speaking: Sequence[Family]) -> list[Markup]:
         shown = element("span", _decimals(loss), class_="below") if below else _decimals(loss)
         rows.append([row_name(family), *cells, join([shown, *spread_asides(std)]), _decimals(unigram)])
     header = ["Run", *_METRICS.values(), "Loss per word (nats)", "Word frequencies alone"]
-    notes = dict.fromkeys(
-        str(note)
-        for family in speaking
-        for note in (family.first.summary.get("captions") or {}).get("notes") or ()
-    )
+    notes = dict.fromkeys(note for family in speaking for note in family.first.caption_notes)
     aside = (
         "Captions of the test samples beside what the commentator said. BLEU, ROUGE-L and METEOR from 0 to 1,"
         " CIDEr from 0 to 10. Loss: of the true captions, word by word, each after the true words before it."
@@ -97,7 +91,7 @@ def _metric(family: Family, name: str) -> Markup | str:
 
 
 def _values(family: Family, name: str) -> list[float | None]:
-    return [finite((result.summary.get("captions") or {}).get(name)) for result in family.results]
+    return [result.numbers("captions").get(name) for result in family.results]
 
 
 def _verdicts(speaking: Sequence[Family]) -> list[str]:
@@ -155,46 +149,31 @@ def _curve(family: Family, column: str) -> Curve | None:
 # Captions.
 
 
-def _variety(family: Family, rows: Collection[dict[str, str]]) -> str:
-    captions = [row["predicted_caption"] for row in rows]
+def _variety(family: Family) -> str:
+    captions = family.first.test.predicted_captions
     empty = captions.count("")
     return f"{family.short}: {len(set(captions))} of {len(captions)}" + (
         f" ({empty} of them empty)" if empty else ""
     )
 
 
-def _beside_references(speaking: Sequence[Family], said: dict[int, dict]) -> list[Markup]:
+def _beside_references(speaking: Sequence[Family]) -> list[Markup]:
     by_loss = sorted(speaking[1:], key=lambda family: (_last_loss(family.first), family.order))
     chosen = sorted([speaking[0], *by_loss[: _ROWS - 1]], key=lambda family: family.order)
+    reference = chosen[0].first.test
     common = [
-        row
-        for row in chosen[0].first.test
-        if row.get("caption") and all(row["sample_id"] in said[family.order] for family in chosen)
+        place
+        for place, name in enumerate(reference.sample_ids)
+        if (reference.captions or ())[place : place + 1] not in ((), ("",))
+        and all(name in family.first.test.place for family in chosen)
     ]
-    scored = [row for row in common if number_in(row["final_score"]) is not None]
+    scored = [place for place in common if np.isfinite(reference.true[place])]
     common = sorted(
-        scored or common, key=lambda row: (number_in(row["final_score"]) or 0.0, row["sample_id"])
+        scored or common,
+        key=lambda place: (np.nan_to_num(reference.true[place]), reference.sample_ids[place]),
     )
-    places = sorted(set(np.linspace(0, len(common) - 1, _SAMPLES).round().astype(int))) if common else []
-    rows = []
-    for row in (common[place] for place in places):
-        named = join([row["sample_id"], *_score_aside("score", row["final_score"])])
-        cells = [said[family.order][row["sample_id"]] for family in chosen]
-        rows.append(
-            [
-                named,
-                _shortened(row["caption"]),
-                *(
-                    join(
-                        [
-                            _shortened(cell["predicted_caption"]) or "(empty)",
-                            *_score_aside("predicted score", cell["predicted_score"]),
-                        ]
-                    )
-                    for cell in cells
-                ),
-            ]
-        )
+    spread = sorted(set(np.linspace(0, len(common) - 1, _SAMPLES).round().astype(int))) if common else []
+    rows = [_caption_row(chosen, common[number]) for number in spread]
     if not rows:
         return [element("p", "No test sample has a reference caption and a predicted one.", class_="note")]
     choice = (
@@ -208,15 +187,29 @@ def _beside_references(speaking: Sequence[Family], said: dict[int, dict]) -> lis
     return [element("p", choice, class_="note"), table(header, rows, "captions")]
 
 
+def _caption_row(chosen: Sequence[Family], place: int) -> list:
+    """A test sample of the first row, with what each row says of it."""
+    reference = chosen[0].first.test
+    name = reference.sample_ids[place]
+    row = [
+        join([name, *_score_aside("score", reference.true[place])]),
+        _shortened(reference.captions[place]),
+    ]
+    for tested in (family.first.test for family in chosen):
+        mine = tested.place[name]
+        said = _shortened(tested.predicted_captions[mine]) or "(empty)"
+        row.append(join([said, *_score_aside("predicted score", tested.predicted[mine])]))
+    return row
+
+
 def _last_loss(result: Result) -> float:
     values = result.by_epoch("train_caption_loss_per_token")
     values = values[np.isfinite(values)]
     return float(values[-1]) if len(values) else np.inf
 
 
-def _score_aside(name: str, cell: str | None) -> list[Markup]:
-    score = number_in(cell)
-    return [] if score is None else [small(f"{name} {score:.1f}")]
+def _score_aside(name: str, score: float) -> list[Markup]:
+    return [small(f"{name} {score:.1f}")] if np.isfinite(score) else []
 
 
 def _shortened(text: str) -> str:
@@ -248,19 +241,21 @@ def _attention_figures(family: Family, weights: Sequence[dict], attachments: Att
         ([row[name] for name in header] for row in weights),
         f"weights of clips at every word of the test captions, {family.short}",
     )
+    tested = family.first.test
     spoken = {row["sample_id"] for row in weights}
-    rows = [row for row in family.first.test if row["sample_id"] in spoken]
-    rows.sort(key=lambda row: (number_in(row["final_score"]) is None, number_in(row["final_score"]) or 0.0))
+    places = [place for place, name in enumerate(tested.sample_ids) if name in spoken]
+    places.sort(key=lambda place: (np.isnan(tested.true[place]), np.nan_to_num(tested.true[place])))
     many = []
-    for row in rows[:1] + rows[1:][-1:]:
-        mine = [weight for weight in weights if weight["sample_id"] == row["sample_id"]]
+    for place in places[:1] + places[1:][-1:]:
+        name = tested.sample_ids[place]
+        mine = [weight for weight in weights if weight["sample_id"] == name]
         words = list(dict.fromkeys((int(weight["word_number"]), weight["word"]) for weight in mine))[
             :_HEAT_WORDS
         ]
         clips = sorted({weight["clip"] for weight in mine})
         at = {(int(weight["word_number"]), weight["clip"]): weight["weight"] for weight in mine}
-        matrix = np.array([[at.get((place, clip), np.nan) for clip in clips] for place, _ in words])
-        title = f"{row['sample_id']}, {family.short}"
+        matrix = np.array([[at.get((word, clip), np.nan) for clip in clips] for word, _ in words])
+        title = f"{name}, {family.short}"
         strongest = [int(np.nanargmax(line)) for line in matrix]
         described = f"Weights of clips at every word, {title}: " + ", ".join(
             f"{word} clip {clips[clip]}" for (_, word), clip in zip(words, strongest, strict=True)
@@ -273,8 +268,8 @@ def _attention_figures(family: Family, weights: Sequence[dict], attachments: Att
             title,
             described,
         )
-        caption = join([element("b", row["sample_id"]), *_score_aside("score", row["final_score"])])
-        many.append(attachments.figure(f"attention_{row['sample_id']}", drawing, caption, caption_first=True))
+        caption = join([element("b", name), *_score_aside("score", tested.true[place])])
+        many.append(attachments.figure(f"attention_{name}", drawing, caption, caption_first=True))
     aside = (
         "Weight of every clip at every word, of the samples with the lowest and the highest score; the"
         f" darkest cell is the largest weight of the sample. Captions are cut after {_HEAT_WORDS} words."
@@ -305,17 +300,10 @@ def _keep(speaking: Sequence[Family], attachments: Attachments) -> None:
         return
     attachments.table("captions", header, rows, "caption metrics and losses, means over the runs of a row")
     spoken = (
-        [
-            family.short,
-            result.seed,
-            result.fold,
-            row["sample_id"],
-            row.get("caption"),
-            row.get("predicted_caption"),
-        ]
+        [family.short, result.seed, result.fold, *cells]
         for family in speaking
         for result in family.results
-        for row in result.test
+        for cells in _captions(result)
     )
     attachments.table(
         "predicted_captions",
@@ -323,3 +311,10 @@ def _keep(speaking: Sequence[Family], attachments: Attachments) -> None:
         spoken,
         "every caption beside its reference",
     )
+
+
+def _captions(result: Result) -> Iterator[tuple]:
+    """Every test sample with its reference and what was said of it."""
+    tested = result.test
+    absent = (None,) * len(tested)
+    return zip(tested.sample_ids, tested.captions or absent, tested.predicted_captions or absent, strict=True)

@@ -4,17 +4,19 @@ columns mean.
 
 from collections.abc import Sequence
 
-from ...evaluation.bootstrap import RESAMPLES
-from ...evaluation.metrics import spearman
+import numpy as np
+
+from ...evaluation.bootstrap import RESAMPLES, resampled_spearman
 from ...settings.experiments import EXPERIMENTS
 from ..families import Family
+from ..floors import FLOORS
 from ..html import element
-from ..results import Result, finite
+from ..records import finite
+from ..report import Report
+from ..results import Result
 from ..wording import (
-    FLOORS,
     backbone_of,
     counted,
-    distinct_floors,
     grouped,
     leaked_from_backbone,
     listed,
@@ -23,7 +25,6 @@ from ..wording import (
     signed,
     started_from,
     whose,
-    with_rho,
 )
 
 PROTOCOLS = {
@@ -50,9 +51,9 @@ _BEFORE_TUNING = ", both by the features that the backbone gave before it was tr
 _DISAGREE = 0.005
 
 
-def findings(families: Sequence[Family]) -> str:
+def findings(report: Report) -> str:
     """What the correlations amount to, beside the highest floor and the ceiling."""
-    ranked = with_rho(families)
+    families, ranked = report.families, report.ranked
     if not ranked:
         return (
             "No run has a correlation: its test samples have no scores, or every sample was given the same"
@@ -65,12 +66,13 @@ def findings(families: Sequence[Family]) -> str:
         if len(ranked) > 1
         else f"{best[0].short} reaches "
     )
-    sentences = [f"{first}ρ = {rho_text(best[0])}. "]
-    floors = [(floor.rho, floor.title) for floor in distinct_floors(families) if floor.rho is not None]
+    sentences = [f"{first}ρ = {rho_text(best[0], report.intervals.of(best[0]))}. "]
+    floors = [(floor.rho, floor.title) for floor in report.floors if floor.rho is not None]
     if floors and len({family.tested_on for family in families}) == 1:
         rho, name = max(floors)
         above = [family for family in ranked if family.number("spearman") > rho]
-        clear = sum(family.interval is not None and family.interval[0] > rho for family in above) or "none"
+        intervals = [report.intervals.of(family) for family in above]
+        clear = sum(interval is not None and interval[0] > rho for interval in intervals) or "none"
         lie = (
             f"{len(above) or 'none'} of {counted(len(ranked), 'row')} {'lies' if len(above) < 2 else 'lie'}"
             " above it"
@@ -79,9 +81,8 @@ def findings(families: Sequence[Family]) -> str:
             f"The highest floor, {name.lower()}, reaches {signed(rho)} without seeing the video; "
             + (f"{lie}, {clear} with the whole interval. " if above else f"{lie}. ")
         )
-    judges = {finite((family.first.summary.get("ceiling") or {}).get("spearman")) for family in families} - {
-        None
-    }
+    ceilings = [family.first.ceiling for family in families]
+    judges = {ceiling.spearman for ceiling in ceilings if ceiling is not None} - {None}
     if len(judges) == 1:
         sentences.append(
             f"One judge agrees with the others at {signed(judges.pop())}, which is what seeing everything is"
@@ -105,8 +106,9 @@ def findings(families: Sequence[Family]) -> str:
     return "".join(sentences)
 
 
-def warnings(families: Sequence[Family]) -> list[str]:
+def warnings(report: Report) -> list[str]:
     """What makes rows hard to compare, or not to be trusted."""
+    families = report.families
     return [
         *_leaks(families),
         *_mixtures(families),
@@ -138,12 +140,12 @@ def _leaks(families: Sequence[Family]) -> list[str]:
 
 def _mixtures(families: Sequence[Family]) -> list[str]:
     lines = []
-    protocols = grouped(families, lambda family: str(family.config.get("protocol") or "not recorded"))
+    protocols = grouped(families, lambda family: str(family.asked.protocol or "not recorded"))
     if len(protocols) > 1:
         who = "; ".join(f"{protocol}: {names_of(owners)}" for protocol, owners in protocols.items())
         lines.append(f"Not all rows are comparable: they follow different protocols. {who}.")
     scored = [family for family in families if family.truth]
-    difficulties = grouped(scored, lambda family: str(family.config.get("difficulty") or "ignore"))
+    difficulties = grouped(scored, lambda family: str(family.asked.difficulty or "ignore"))
     if len(difficulties) > 1:
         who = "; ".join(
             f"{names_of(owners)}: {DIFFICULTIES.get(name, name)}" for name, owners in difficulties.items()
@@ -170,18 +172,19 @@ def _mixtures(families: Sequence[Family]) -> list[str]:
 
 def _origin(family: Family) -> tuple:
     """Equal in rows that read the same features, and in rows that trained a backbone from the same start."""
-    of_start = family.fine_tuning.get("started_sha256") or family.fine_tuning.get("started_from")
+    tuning = family.fine_tuning
+    of_start = tuning and (tuning.started_sha256 or tuning.started_from)
     return (
         family.end_to_end,
-        str(of_start or family.features.get("fingerprint")),
-        family.features.get("backbone"),
+        str(of_start or family.features.fingerprint),
+        family.features.backbone,
     )
 
 
 def _features_in_words(family: Family) -> str:
     if family.end_to_end:
         return f"with {backbone_of(family)} trained from {started_from(family)}"
-    return f"on {str(family.features.get('fingerprint'))[:12]} ({backbone_of(family)})"
+    return f"on {str(family.features.fingerprint)[:12]} ({backbone_of(family)})"
 
 
 def _different_tests(families: Sequence[Family]) -> list[str]:
@@ -191,9 +194,7 @@ def _different_tests(families: Sequence[Family]) -> list[str]:
             f"{names_of(owners)} on {counted(len(ids), 'sample')}" for ids, owners in tests.items()
         )
         return [f"Not all rows are comparable: the runs were tested on different samples. {who}."]
-    truths = grouped(
-        (family for family in families if family.truth), lambda family: frozenset(family.truth.items())
-    )
+    truths = grouped((family for family in families if family.truth), lambda family: family.tests)
     if len(truths) > 1:
         who = "; ".join(names_of(owners) for owners in truths.values())
         return [f"Not all rows are comparable: the test samples have different true scores in them. {who}."]
@@ -237,7 +238,11 @@ def _incomplete_folds(families: Sequence[Family]) -> list[str]:
 
 
 def _disagreement(result: Result) -> list[str]:
-    said, found = result.number("spearman"), finite(spearman(*result.scores))
+    true, predicted = result.scores
+    # scipy, which the summary's was made with, takes a second to import.
+    once = np.ones((1, len(true)), int)
+    found = resampled_spearman(true, predicted[None], once).item() if len(true) > 1 else None
+    said, found = result.number("spearman"), finite(found)
     if (said is None) == (found is None) and (said is None or abs(said - found) <= _DISAGREE):
         return []
     said, found = ("an undefined ρ" if rho is None else f"ρ = {signed(rho)}" for rho in (said, found))
@@ -247,12 +252,13 @@ def _disagreement(result: Result) -> list[str]:
     ]
 
 
-def notes(families: Sequence[Family]) -> list[list]:
+def notes(report: Report) -> list[list]:
     """What the columns mean; each note is a list of the parts of one paragraph."""
+    families = report.families
     notes = [*_how_evaluated(families)]
     if any("*" in family.short for family in families):
         notes.append([element("b", "*"), " Not quite this row of Table 1: what differs is said beside it."])
-    if said := _interval_note(families):
+    if said := _interval_note(report):
         notes.append([element("b", "Interval"), *said])
     spread = {family.spread_over for family in families} - {""}
     if spread:
@@ -279,7 +285,7 @@ def notes(families: Sequence[Family]) -> list[list]:
             f": of what was trained; {_backbones(families)}.",
         ]
     )
-    floors = distinct_floors(families)
+    floors = report.floors
     present = [name for name in FLOORS if any(floor.name == name for floor in floors)]
     if present:
         said = "; ".join(f"{FLOORS[name][0].lower()} {FLOORS[name][1]}" for name in present)
@@ -296,7 +302,7 @@ def notes(families: Sequence[Family]) -> list[list]:
                 ),
             ]
         )
-    if any(isinstance(family.first.summary.get("ceiling"), dict) for family in families):
+    if any(family.first.ceiling is not None for family in families):
         notes.append(
             [
                 element("b", "One judge"),
@@ -339,9 +345,7 @@ def _backbones(families: Sequence[Family]) -> str:
 
 def _how_evaluated(families: Sequence[Family]) -> list[list]:
     notes = []
-    for protocol, owners in grouped(
-        families, lambda f: str(f.config.get("protocol") or "not recorded")
-    ).items():
+    for protocol, owners in grouped(families, lambda f: str(f.asked.protocol or "not recorded")).items():
         meaning = f": {PROTOCOLS[protocol]}" if protocol in PROTOCOLS else ""
         notes.append(
             [
@@ -350,7 +354,7 @@ def _how_evaluated(families: Sequence[Family]) -> list[list]:
                 f": {protocol}{meaning}.",
             ]
         )
-    own = [family for family in families if family.config.get("direct") and not family.config.get("literal")]
+    own = [family for family in families if family.asked.direct and not family.asked.literal]
     for end_to_end, owners in grouped(own, lambda family: family.end_to_end).items():
         said = (
             f": {'not trained' if end_to_end else 'trained as suits cached features, not'} as in the paper:"
@@ -362,11 +366,10 @@ def _how_evaluated(families: Sequence[Family]) -> list[list]:
             [element("b", "Default settings"), *(f" of {who}" for who in whose(owners, families)), said]
         )
     best = [
-        f"{result.short} {signed(rho)} (epoch {result.summary['best_test_spearman'].get('epoch')})"
+        f"{result.short} {signed(result.best_on_test.spearman)} (epoch {result.best_on_test.epoch})"
         for family in families
         for result in family.results
-        if isinstance(result.summary.get("best_test_spearman"), dict)
-        and (rho := finite(result.summary["best_test_spearman"].get("spearman"))) is not None
+        if result.best_on_test.spearman is not None
     ]
     if best:
         said = (
@@ -374,15 +377,15 @@ def _how_evaluated(families: Sequence[Family]) -> list[list]:
             f" {'; '.join(best)}."
         )
         notes.append([element("b", "Best on the test set"), said])
-    told = [family for family in families if family.config.get("difficulty") == "multiply"]
+    told = [family for family in families if family.asked.difficulty == "multiply"]
     if told:
         who = "".join(f" of {names}" for names in whose(told, families))
         notes.append([element("b", "Execution × difficulty"), f": the runs{who} {DIFFICULTIES['multiply']}."])
     return notes
 
 
-def _interval_note(families: Sequence[Family]) -> list[str]:
-    intervals = [family for family in families if family.interval]
+def _interval_note(report: Report) -> list[str]:
+    intervals = [family for family in report.families if report.intervals.of(family)]
     if not intervals:
         return []
     said = [f": percentiles of {RESAMPLES:,} resamples of the test samples, seed 0."]

@@ -5,24 +5,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aqa_cache.annotations import CLASS_PREFIX
-
 from ..attachments import Attachments
 from ..families import Family
 from ..html import Markup, element, join, table
 from ..matrix_figures import draw_matrix
+from ..report import Report
 from ..results import natural
 from ..wording import grouped, mean_known, percentage, row_name, runs_text, small, spread_asides, whose
 
 _MOST_CLASSES = 20
 
 
-def classes_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def classes_section(report: Report, attachments: Attachments) -> list[Markup]:
     """Accuracies beside the majority class, and a confusion matrix per column; nothing where no class was
     predicted.
     """
-    columns = list(dict.fromkeys(name for family in families for name in family.table("class_accuracy")))
-    classified = [family for family in families if family.table("class_accuracy")]
+    columns = list(
+        dict.fromkeys(name for family in report.families for name in family.table("class_accuracy"))
+    )
+    classified = [family for family in report.families if family.table("class_accuracy")]
     _keep(classified, columns, attachments)
     if not columns:
         return []
@@ -110,8 +111,11 @@ def _confused(family: Family, column: str) -> Counter:
     """How often, over all runs, a test sample of a true class was given a predicted one, by (true,
     predicted).
     """
-    true, said = CLASS_PREFIX + column, f"predicted_{CLASS_PREFIX}{column}"
-    return Counter((row[true], row[said]) for row in family.test if row.get(true) and row.get(said))
+    counts: Counter = Counter()
+    for tested in (result.test for result in family.results):
+        pairs = zip(tested.classes.get(column, ()), tested.predicted_classes.get(column, ()), strict=False)
+        counts.update(pair for pair in pairs if all(pair))
+    return counts
 
 
 def _keep(classified: Sequence[Family], columns: Sequence[str], attachments: Attachments) -> None:

@@ -1,7 +1,6 @@
 """How much each clip counts in the score, where the encoder weighs clips."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,17 +8,17 @@ from ..attachments import Attachments
 from ..families import Family
 from ..html import Markup, element, join
 from ..matrix_figures import draw_matrix
-from ..results import number_in
+from ..report import Report
 from ..wording import colour_key, runs_text
 
 _SAMPLES = 3
 
 
-def contributions_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def contributions_section(report: Report, attachments: Attachments) -> list[Markup]:
     """Mean weight by clip and those of single samples, a figure per row; nothing where no encoder has
     weights.
     """
-    weighing = [(family, weights) for family in families if (weights := _weights(family))]
+    weighing = [(family, weights) for family in report.families if (weights := _weights(family))]
     if not weighing:
         return []
     rows = (
@@ -67,7 +66,10 @@ def _figure(family: Family, weights: dict[str, np.ndarray], attachments: Attachm
     for row, of_sample in zip(padded, weights.values(), strict=True):
         row[: len(of_sample)] = of_sample
     scores = {
-        row["sample_id"]: score for row in family.test if (score := number_in(row["final_score"])) is not None
+        name: score
+        for table in (result.test for result in family.results)
+        for name, score in zip(table.sample_ids, table.true.tolist(), strict=True)
+        if np.isfinite(score)
     }
     ranked = sorted((name for name in weights if name in scores), key=lambda name: (scores[name], name))
     lowest, highest = ranked[:_SAMPLES], ranked[_SAMPLES:][-_SAMPLES:]

@@ -9,26 +9,26 @@ from .. import figures
 from ..attachments import Attachments
 from ..families import Family
 from ..html import Markup, element, number, table
-from ..wording import PERCENT, grouped, interval_text, names_of, row_name, signed, with_rho
+from ..report import Report
+from ..wording import PERCENT, grouped, interval_text, names_of, row_name, signed
 
 
-def reference_row(families: Sequence[Family]) -> Family | None:
-    """What the others are held against: the baseline, else the first row with a correlation."""
-    ranked = with_rho(families)
+def reference_row(ranked: Sequence[Family]) -> Family | None:
+    """What the others are held against, of rows with a correlation: the baseline, else the first."""
     return next(
         (family for family in ranked if family.experiment == "baseline"), ranked[0] if ranked else None
     )
 
 
-def reference_of(family: Family, families: Sequence[Family]) -> Family:
+def reference_of(family: Family, ranked: Sequence[Family]) -> Family:
     """What a row with a correlation is held against.
 
     That is the reference row, but for rows trained end to end the baseline that was too, and for rows on the
     features of a fine-tuned backbone the baseline on the same, so that what differs is not the backbone's
     training as well. A row that is itself returned has none.
     """
-    reference = reference_row(families)
-    alike = [other for other in with_rho(families) if _training(other) == _training(family)]
+    reference = reference_row(ranked)
+    alike = [other for other in ranked if _training(other) == _training(family)]
     baseline = next((other for other in alike if other.experiment == "baseline"), reference)
     return reference if family is baseline else baseline
 
@@ -38,11 +38,13 @@ def _training(family: Family) -> tuple[bool, str | None]:
     return family.end_to_end, family.tuned_in
 
 
-def differences_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def differences_section(report: Report, attachments: Attachments) -> list[Markup]:
     """Table and figure of each row minus its reference; nothing where there is no second row to compare."""
-    references = {family.order: reference_of(family, families) for family in with_rho(families)}
-    others = [family for family in with_rho(families) if family is not references[family.order]]
-    compared = {family.order: family.minus(references[family.order]) for family in others}
+    references = {family.order: reference_of(family, report.ranked) for family in report.ranked}
+    others = [family for family in report.ranked if family is not references[family.order]]
+    compared = {
+        family.order: report.intervals.difference(family, references[family.order]) for family in others
+    }
     shown = [family for family in others if compared[family.order] is not None]
     attachments.table(
         "differences",

@@ -9,15 +9,18 @@ from ..attachments import Attachments
 from ..families import Family
 from ..figures import Dots
 from ..html import Markup, element
-from ..results import finite, natural
+from ..records import GroupResult
+from ..report import Report
+from ..results import natural
 
 _MOST = 40
 
 
-def groups_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def groups_section(report: Report, attachments: Attachments) -> list[Markup]:
     """Mean absolute error and Spearman's rho by group, a dot per row; nothing where no test sample has a
     group.
     """
+    families = report.families
     found = {family.order: _by_group(family) for family in families}
     sizes: dict[str, int] = {}
     for groups in found.values():
@@ -65,15 +68,15 @@ def _by_group(family: Family) -> dict[str, tuple[int, float | None, float | None
     """Per group its samples, mean absolute error and Spearman's rho, averaged over the runs that tested
     it.
     """
-    entries: dict[str, list[dict]] = {}
+    entries: dict[str, list[GroupResult]] = {}
     for result in family.results:
-        for name, entry in (result.summary.get("per_group") or {}).items():
-            entries.setdefault(name, []).append(entry or {})
+        for name, entry in result.by_group.items():
+            entries.setdefault(name, []).append(entry)
     return {
         name: (
-            int(max(finite(entry.get("n")) or 0 for entry in found)),
-            _mean([finite(entry.get("mae")) for entry in found]),
-            _mean([finite(entry.get("spearman")) for entry in found]),
+            int(max(entry.n or 0 for entry in found)),
+            _mean([entry.mae for entry in found]),
+            _mean([entry.spearman for entry in found]),
         )
         for name, found in entries.items()
     }

@@ -10,9 +10,11 @@ from .. import figures
 from ..attachments import Attachments
 from ..families import Family
 from ..figures import Curve
+from ..floors import distinct_floors, floor_lines, floors_legend
 from ..html import Markup, element
+from ..report import Report
 from ..results import Result
-from ..wording import colour_key, floor_lines, floors_legend, in_words, names_of, runs_text, signed
+from ..wording import colour_key, in_words, names_of, runs_text, signed
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ _VALIDATION = _Kind(
 _TEST = _Kind("test_spearman", figures.TEST_LABEL, "test_correlation", "Test correlation", 9, floors=True)
 
 
-def curves_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def curves_section(report: Report, attachments: Attachments) -> list[Markup]:
     """All rows together, then row by row."""
-    _keep(families, attachments)
-    trained = [family for family in families if any(result.run.epochs for result in family.results)]
+    _keep(report.families, attachments)
+    trained = [family for family in report.families if any(result.run.epochs for result in family.results)]
     if not trained:
         return []
     kinds = [
@@ -94,11 +96,13 @@ def _together(
     if not curves:
         return element("p", f"{kind.what}: no run recorded any.", class_="note")
     owners = [family for family in trained if family.order in curves]
-    floors = floor_lines(owners) if kind.floors else []
+    floors = distinct_floors(owners) if kind.floors else []
     shown = [curve if len(trained) == 1 else replace(curve, chosen=()) for curve in curves.values()]
     ends = "; ".join(f"{curve.name} ends at {_last(curve):.3g}" for curve in shown)
     title = f"{kind.what} by epoch"
-    drawing = figures.draw_curves(shown, kind.label, figures.WIDE, title, f"{title}: {ends}", floors)
+    drawing = figures.draw_curves(
+        shown, kind.label, figures.WIDE, title, f"{title}: {ends}", floor_lines(floors)
+    )
     caption = f"{title} (the paper’s Figure {kind.paper})."
     if kind is _VALIDATION:
         caption += (
@@ -109,7 +113,7 @@ def _together(
     if any(curve.members for curve in shown):
         caption += " Means over seeds or folds, as long as all of them were trained."
     if floors:
-        caption += floors_legend(owners)
+        caption += floors_legend(floors)
     absent = [family for family in trained if family.order not in curves]
     return attachments.figure(kind.name, drawing, caption + (f" None: {names_of(absent)}." if absent else ""))
 
@@ -121,7 +125,7 @@ def _apart(
     others = [curve for order, curve in curves.items() if order != family.order]
     title = f"{family.short}: {kind.what.lower()} by epoch"
     ended = signed(_last(mine))
-    floors = floor_lines([family]) if kind.floors else []
+    floors = floor_lines(distinct_floors([family])) if kind.floors else []
     drawing = figures.draw_curves(
         [replace(mine, name=ended)], kind.label, size, title, f"{title}, {ended} at the end", floors, others
     )
@@ -146,11 +150,9 @@ def _curve(family: Family, kind: _Kind) -> Curve | None:
 
 def _chosen(result: Result, kind: _Kind) -> tuple[float, float] | None:
     """The epoch that is reported, and its value there."""
-    choices = result.summary.get("chosen") or {}
-    choice = choices.get("assessment") or choices.get("model") or {}
-    values = result.by_epoch(kind.column)
-    at = np.flatnonzero(result.by_epoch("epoch") == choice.get("epoch"))
-    return (float(choice["epoch"]), float(values[at[0]])) if len(at) and np.isfinite(values[at[0]]) else None
+    epoch, values = result.reported.epoch, result.by_epoch(kind.column)
+    at = np.flatnonzero(result.by_epoch("epoch") == epoch)
+    return (float(epoch), float(values[at[0]])) if len(at) and np.isfinite(values[at[0]]) else None
 
 
 def _last(curve: Curve) -> float:

@@ -2,23 +2,25 @@
 
 from collections.abc import Sequence
 
-from ..families import Family
 from ..html import Markup, element, join
-from ..results import Result, finite
+from ..records import Features
+from ..report import Report
+from ..results import Result
 from ..wording import colour_key, grouped, in_paper, plain, signed, small, whose_runs
 
 
-def provenance_section(families: Sequence[Family]) -> list[Markup]:
+def provenance_section(report: Report) -> list[Markup]:
     """Features, machines, notes, and the configuration of every run."""
+    families = report.families
     results = [result for family in families for result in family.results]
     parts = [element("h2", "Where the numbers come from")]
     cached = [result for family in families if not family.end_to_end for result in family.results]
     sources = grouped(
         cached,
         lambda r: (
-            r.features.get("fingerprint"),
-            r.features.get("path"),
-            "; ".join(r.features.get("views") or ["plain"]),
+            r.features.fingerprint,
+            r.features.path,
+            "; ".join(r.features.views or ["plain"]),
         ),
     )
     for (fingerprint, path, views), owners in sources.items():
@@ -27,13 +29,11 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
         parts.append(
             _pairs(
                 {
-                    "Backbone": (
-                        f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip"
-                    ),
+                    "Backbone": (f"{in_paper(features.backbone)}, {plain(features.dim)} values per clip"),
                     "Weights": _weights(features),
                     "Fingerprint": element("code", plain(fingerprint)[:12]),
                     "Cache": element("code", plain(path)),
-                    "Samples": plain(features.get("samples")),
+                    "Samples": plain(features.samples),
                     "Views": views,
                 }
             )
@@ -54,8 +54,8 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
         parts.append(_pairs({"Versions": versions, "Device": device, "CPU threads": threads}))
     notes: dict[str, list[Result]] = {}
     for result in results:
-        for note in [*(result.config.get("notes") or ()), *(result.summary.get("notes") or ())]:
-            notes.setdefault(str(note), []).append(result)
+        for note in result.notes:
+            notes.setdefault(note, []).append(result)
     if notes:
         lines = (
             element("li", note, *map(small, whose_runs(owners, results))) for note, owners in notes.items()
@@ -72,23 +72,22 @@ def provenance_section(families: Sequence[Family]) -> list[Markup]:
     return parts
 
 
-def _weights(features: dict) -> str:
-    name, tuned = plain(features.get("weights")), features.get("tuned")
+def _weights(features: Features) -> str:
+    name, tuned = plain(features.weights), features.tuned
     if not tuned:
-        return name + (" (random)" if features.get("weights_random") else "")
-    origin = "" if tuned["origin"] == tuned["started_from"] else f", which began as {tuned['origin']}"
+        return name + (" (random)" if features.weights_random else "")
+    origin = "" if tuned.origin == tuned.started_from else f", which began as {tuned.origin}"
     return (
-        f"{name}, fine-tuned from {tuned['started_from']}{origin}; on {tuned['trained_on']:,} samples, an"
-        f" epoch chosen on {tuned['chosen_on']:,}"
+        f"{name}, fine-tuned from {tuned.started_from}{origin}; on {tuned.trained_on:,} samples, an"
+        f" epoch chosen on {tuned.chosen_on:,}"
     )
 
 
 def _fine_tuning(result: Result) -> dict[str, Markup | str]:
     """How the backbone was trained too, and on what."""
-    features, tuning = result.features, result.config["fine_tuning"]
-    digest = tuning.get("started_sha256")
-    frozen = tuning.get("frozen_layers")
-    share = finite(tuning.get("trained_parameters")), finite(tuning.get("parameters"))
+    features, tuning = result.features, result.fine_tuning
+    digest, frozen = tuning.started_sha256, tuning.frozen_layers
+    share = tuning.trained_parameters, tuning.parameters
     named = {
         "Learning rate": "backbone_lr",
         "Augmentation": "augment",
@@ -99,27 +98,27 @@ def _fine_tuning(result: Result) -> dict[str, Markup | str]:
         "Processes": "processes",
     }
     return {
-        "Backbone": f"{in_paper(features.get('backbone'))}, {plain(features.get('dim'))} values per clip",
+        "Backbone": f"{in_paper(features.backbone)}, {plain(features.dim)} values per clip",
         "Started from": join(
-            [plain(tuning.get("started_from")), *([", ", element("code", digest[:12])] if digest else [])]
+            [plain(tuning.started_from), *([", ", element("code", digest[:12])] if digest else [])]
         ),
         **({} if frozen is None else {"Frozen layers": plain(frozen) if frozen else "none"}),
         **({} if None in share else {"Trained": f"{share[0]:,.0f} of {share[1]:,.0f} parameters"}),
-        **{name: plain(tuning[key]) for name, key in named.items() if tuning.get(key) is not None},
+        **{name: plain(value) for name, key in named.items() if (value := getattr(tuning, key)) is not None},
         "Samples and clips of": join(
-            [element("code", plain(features.get("path"))), f", {plain(features.get('samples'))} samples"]
+            [element("code", plain(features.path)), f", {plain(features.samples)} samples"]
         ),
-        "Fingerprint": element("code", plain(features.get("fingerprint"))[:12]),
+        "Fingerprint": element("code", plain(features.fingerprint)[:12]),
     }
 
 
 def _configuration(result: Result) -> dict[str, str]:
     memory = result.number("peak_memory_bytes")
-    on_gpu = str(result.config.get("device")).startswith("cuda")
+    on_gpu = str(result.asked.device).startswith("cuda")
     whose_memory = "peak memory" if on_gpu else "peak memory of the whole process so far"
     seconds = {stage: spent for stage, spent in result.numbers("seconds").items() if spent is not None}
     left_out = ("features", "notes", "table1", "identity", "versions", "classes", "fine_tuning")
-    tuning = result.config.get("fine_tuning") or {}
+    tuning = result.config["fine_tuning"] if result.fine_tuning else {}
     return {
         "folder": str(result.path),
         **{
@@ -129,9 +128,9 @@ def _configuration(result: Result) -> dict[str, str]:
         },
         **{f"fine-tuning {name.replace('_', ' ')}": plain(value) for name, value in tuning.items()},
         **_chosen(result),
-        "training samples": plain(result.summary.get("n_train")),
-        "validation samples": plain(result.summary.get("n_val")),
-        "test samples": plain(result.summary.get("n_test")),
+        "training samples": plain(result.sizes.n_train),
+        "validation samples": plain(result.sizes.n_val),
+        "test samples": plain(result.sizes.n_test),
         **{f"seconds {stage}": f"{spent:,.1f}" for stage, spent in seconds.items()},
         whose_memory: "–" if memory is None else f"{memory / 2**20:,.0f} MiB",
     }
@@ -153,8 +152,7 @@ def _pairs(items: dict) -> Markup:
 def _chosen(result: Result) -> dict[str, str]:
     """Which epoch is reported, by part of the model."""
     said = {}
-    for part, choice in (result.summary.get("chosen") or {}).items():
-        value = finite((choice or {}).get("value"))
-        by = "" if value is None else f" ({choice.get('metric')} {signed(value)})"
-        said[f"chosen epoch of the {part}"] = f"{(choice or {}).get('epoch')}{by}"
+    for part, choice in result.chosen.items():
+        by = "" if choice.value is None else f" ({choice.metric} {signed(choice.value)})"
+        said[f"chosen epoch of the {part}"] = f"{choice.epoch}{by}"
     return said

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from ..attachments import Attachments
 from ..families import Family
+from ..floors import Floor
 from ..html import Markup, element, join, number, table
-from ..results import Result, finite
+from ..records import Choice
+from ..report import Report
+from ..results import Result
 from ..wording import (
     PERCENT,
     SETTINGS,
     decimals,
-    distinct_floors,
     in_paper,
     in_words,
     interval_text,
@@ -27,12 +29,13 @@ from ..wording import (
 _METRICS = ("spearman", "kendall", "pearson", "relative_l2", "mae")
 
 
-def results_table(families: Sequence[Family]) -> Markup:
+def results_table(report: Report) -> Markup:
     """One row per family, in its order, one per floor, and the ceiling."""
+    families = report.families
     one_size = len({len(family.tested_on) for family in families}) == 1
     one_seed = len({str(family.seeds) for family in families if len(family.seeds) == 1}) < 2
-    rows = [_result_row(family, one_size, one_seed) for family in families]
-    foot = [*_floor_rows(families), *_ceiling_rows(families)]
+    rows = [_result_row(report, family, one_size, one_seed) for family in families]
+    foot = [*_floor_rows(report), *_ceiling_rows(report)]
     settings = ("Backbone", "RNN cell", "Stacked cells", "Attention", "Feature encoding")
     numbers = (
         ("Spearman’s\N{NO-BREAK SPACE}ρ", f"95{PERCENT} interval"),
@@ -57,13 +60,13 @@ def results_table(families: Sequence[Family]) -> Markup:
     return element("div", whole, class_="scroll", tabindex="0")
 
 
-def further_metrics(families: Sequence[Family]) -> list[Markup]:
+def further_metrics(report: Report) -> list[Markup]:
     """Other agreement metrics, and the averages over folds, each by its name."""
-    folded = any(family.folded for family in families)
+    folded = any(family.folded for family in report.families)
     header = ["Run", "Spearman’s ρ", "Kendall’s τ", "Pearson’s r", "Relative L2 ×100", "MAE (points)"]
     header[1:2] = ["Spearman’s ρ, plain average", "Spearman’s ρ, by Fisher z"] if folded else ["Spearman’s ρ"]
     rows = []
-    for family in families:
+    for family in report.families:
         cells = [_spread(family, name) for name in _METRICS]
         rows.append(
             [row_name(family), cells[0], *([decimals(family.fisher_z)] if folded else []), *cells[1:]]
@@ -82,7 +85,7 @@ def further_metrics(families: Sequence[Family]) -> list[Markup]:
     return [element("details", element("summary", "Further metrics"), said, table(header, rows, "metrics"))]
 
 
-def keep_results(families: Sequence[Family], attachments: Attachments) -> None:
+def keep_results(report: Report, attachments: Attachments) -> None:
     """Table 1 and the runs behind it, as CSV."""
     metrics = [name for metric in _METRICS for name in (metric, f"{metric}_std")]
     header = [
@@ -105,23 +108,23 @@ def keep_results(families: Sequence[Family], attachments: Attachments) -> None:
         "parameters",
         "leaked",
     ]
-    rows = [_result_record(family) for family in families]
+    rows = [_result_record(report, family) for family in report.families]
     empty = [None] * len(header)
-    for floor in distinct_floors(families):
+    for floor in report.floors:
         record = dict(zip(header, empty, strict=True)) | {
             "kind": "floor",
             "row": floor.name,
             "label": floor.title,
         }
-        record |= {name: finite(floor.metrics.get(name)) for name in ("spearman", "relative_l2", "mae")}
-        rows.append(record | {"n_test": finite(floor.metrics.get("n"))})
-    for ceiling, _ in _ceilings(families):
+        record |= {name: getattr(floor.metrics, name) for name in ("spearman", "relative_l2", "mae")}
+        rows.append(record | {"n_test": floor.metrics.n})
+    for ceiling, _ in report.ceilings:
         record = {
             "kind": "ceiling",
             "row": "judge",
             "label": "One judge against the others",
-            "n_test": ceiling.get("n"),
-            "spearman": finite(ceiling.get("spearman")),
+            "n_test": ceiling.n,
+            "spearman": ceiling.spearman,
         }
         rows.append(dict(zip(header, empty, strict=True)) | record)
     attachments.table(
@@ -151,12 +154,12 @@ def keep_results(families: Sequence[Family], attachments: Attachments) -> None:
     attachments.table(
         "runs",
         header,
-        (_run_record(family, result) for family in families for result in family.results),
+        (_run_record(report, family, result) for family in report.families for result in family.results),
         "the same for every single run",
     )
 
 
-def _result_row(family: Family, one_size: bool, one_seed: bool) -> Markup:
+def _result_row(report: Report, family: Family, one_size: bool, one_seed: bool) -> Markup:
     n, scored = len(family.tested_on), len(family.truth)
     sizes = [] if one_size else [f"n {n}"]
     seeds = (
@@ -168,7 +171,8 @@ def _result_row(family: Family, one_size: bool, one_seed: bool) -> Markup:
     asides += [] if scored in (0, n) else [f"{scored} of {n} have a score"]
     named = [row_name(family, *asides), element("span", in_words(family), class_="aside narrow")]
     rho, loss, seconds = family.number("spearman"), family.number("train_loss"), family.seconds
-    interval = [] if family.interval is None else [small(interval_text(family.interval))]
+    found = report.intervals.of(family)
+    interval = [] if found is None else [small(interval_text(found))]
     numbers = [
         join(
             [
@@ -192,15 +196,14 @@ def _spread(family: Family, name: str, digits: int = 3) -> Markup:
     return join([number(value, signed(value or 0, digits)), *spread_asides(std, digits)])
 
 
-def _floor_rows(families: Sequence[Family]) -> list[Markup]:
+def _floor_rows(report: Report) -> list[Markup]:
     rows = []
-    for floor in distinct_floors(families):
-        error, mae = finite(floor.metrics.get("relative_l2")), finite(floor.metrics.get("mae"))
-        known = finite(floor.metrics.get("n"))
+    for floor in report.floors:
+        error, mae, known = floor.metrics.relative_l2, floor.metrics.mae, floor.metrics.n
         partly = known is not None and any(
             known != len(family.truth) for family in floor.owners if family.truth
         )
-        asides = ["floor" + (f", n {known:.0f}" if partly else ""), *whose(floor.owners, families)]
+        asides = ["floor" + (f", n {known:.0f}" if partly else ""), *whose(floor.owners, report.families)]
         numbers = [
             join([decimals(floor.rho, "undefined"), *_range_aside(floor)]),
             number(error, signed(error or 0, 2)),
@@ -214,29 +217,20 @@ def _floor_rows(families: Sequence[Family]) -> list[Markup]:
     return rows
 
 
-def _range_aside(floor) -> list[Markup]:
+def _range_aside(floor: Floor) -> list[Markup]:
     """Rows with other validation samples have other training samples, and so other floors."""
     if floor.rho is None or floor.lowest is None or floor.rho - floor.lowest < 0.0005:
         return []
     return [small(f"lowest {signed(floor.lowest)}")]
 
 
-def _ceilings(families: Sequence[Family]) -> list[tuple[dict, list[Family]]]:
-    found: dict = {}
-    for family in families:
-        ceiling = family.first.summary.get("ceiling")
-        if isinstance(ceiling, dict) and finite(ceiling.get("spearman")) is not None and not family.folded:
-            found.setdefault((family.tested_on, ceiling["spearman"]), (ceiling, []))[1].append(family)
-    return list(found.values())
-
-
-def _ceiling_rows(families: Sequence[Family]) -> list[Markup]:
+def _ceiling_rows(report: Report) -> list[Markup]:
     rows = []
-    for ceiling, owners in _ceilings(families):
-        low, high = finite(ceiling.get("lowest")), finite(ceiling.get("highest"))
+    for ceiling, owners in report.ceilings:
+        low, high = ceiling.lowest, ceiling.highest
         between = [] if low is None or high is None else [small(f"{signed(low)} to {signed(high)}")]
-        asides = ["ceiling", *whose(owners, families)]
-        numbers = [join([decimals(finite(ceiling["spearman"])), *between]), "", "", "", "", "", ""]
+        asides = ["ceiling", *whose(owners, report.families)]
+        numbers = [join([decimals(ceiling.spearman), *between]), "", "", "", "", "", ""]
         rows.append(_row(["One judge", *map(small, asides)], [""] * len(SETTINGS), numbers))
     return rows
 
@@ -252,23 +246,23 @@ def _row(named: Sequence, settings: Sequence, numbers: Sequence) -> Markup:
 
 def _setting(family: Family, name: str) -> Markup | str:
     """What the row used, and what its row of Table 1 says where that is something else."""
-    of_paper = (family.config.get("table1") or {}).get(name)
-    used = family.features.get("backbone") if name == "backbone" else family.config.get(name)
+    of_paper = family.asked.table1.get(name)
+    used = family.features.backbone if name == "backbone" else family.config.get(name)
     used = of_paper if used is None else used
     if of_paper is None or in_paper(of_paper) == in_paper(used):
         return in_paper(used)
     return join([in_paper(used), small(f"Table\N{NO-BREAK SPACE}1: {in_paper(of_paper)}")])
 
 
-def _result_record(family: Family) -> dict:
-    low, high = family.interval or (None, None)
+def _result_record(report: Report, family: Family) -> dict:
+    low, high = report.intervals.of(family) or (None, None)
     record = {
         "kind": "run",
         "row": family.short,
         "label": family.label,
         "experiment": family.experiment,
-        "protocol": family.config.get("protocol"),
-        "difficulty": family.config.get("difficulty"),
+        "protocol": family.asked.protocol,
+        "difficulty": family.asked.difficulty,
         "seeds": " ".join(str(seed) for seed in family.seeds),
         "folds": " ".join(family.folds),
         "n_test": len(family.tested_on),
@@ -286,24 +280,24 @@ def _result_record(family: Family) -> dict:
     return record
 
 
-def _run_record(family: Family, result: Result) -> list:
-    low, high = Family((result,)).interval or (None, None)
-    chosen = (result.summary.get("chosen") or {}).get("assessment") or {}
-    best = result.summary.get("best_test_spearman") or {}
-    sizes = [result.summary.get(name) for name in ("n_train", "n_val", "n_test")]
+def _run_record(report: Report, family: Family, result: Result) -> list:
+    low, high = report.intervals.of_run(family, result) or (None, None)
+    assessment = result.chosen.get("assessment", Choice())
     return [
         family.short,
         result.name,
         result.seed,
         result.fold,
-        *sizes,
+        result.sizes.n_train,
+        result.sizes.n_val,
+        result.sizes.n_test,
         *map(result.number, _METRICS),
         low,
         high,
         result.number("train_loss"),
-        result.summary.get("epochs"),
-        chosen.get("epoch"),
-        best.get("spearman"),
+        result.sizes.epochs,
+        assessment.epoch,
+        result.best_on_test.spearman,
         result.seconds,
         result.leaked,
     ]

@@ -1,33 +1,25 @@
 """Predicted over true scores."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from .. import figures
 from ..attachments import Attachments
 from ..families import Family
 from ..html import Markup, element, join
+from ..report import Report
 from ..wording import colour_key, runs_text, signed
 
 
-def scatters_section(families: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def scatters_section(report: Report, attachments: Attachments) -> list[Markup]:
     """A small figure for every row, all with the same axes; nothing where nothing was scored."""
-    scored = [family for family in families if family.truth]
+    scored = [family for family in report.families if family.truth]
     header = ["row", "seed", "fold", "sample_id", "group", "true_score", "predicted_score"]
     rows = (
-        [
-            family.short,
-            result.seed,
-            result.fold,
-            row["sample_id"],
-            row["group"],
-            *result.scored[row["sample_id"]],
-        ]
+        [family.short, result.seed, result.fold, sample, group, *result.scored[sample]]
         for family in scored
         for result in family.results
-        for row in result.test
-        if row["sample_id"] in result.scored
+        for sample, group in zip(result.test.sample_ids, result.test.groups, strict=True)
+        if sample in result.scored
     )
     attachments.table("scatter", header, rows, "true and predicted score of every test sample in every run")
     if not scored:

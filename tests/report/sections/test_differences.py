@@ -6,6 +6,7 @@ import pytest
 from made_runs import leave_out_drawing, make_end_to_end, make_on_tuned, make_run, report
 
 from aqa_heads.report.families import read_families
+from aqa_heads.report.report import Report
 from aqa_heads.report.sections.differences import reference_row
 
 
@@ -21,11 +22,12 @@ def test_every_row_is_held_against_the_baseline_with_the_interval_of_the_differe
     ]
     runs.append(make_run(tmp_path / "baseline", rho=0.55, n=80))
     page = report(tmp_path, *runs)
-    baseline, *others = read_families(runs)
+    whole = Report.of(read_families(runs))
+    baseline, *others = whole.families
     rows = page.table("differences")
     assert [row["row"] for row in rows] == ["Exp 1", "Exp 4"]
     for row, family in zip(rows, others, strict=True):
-        made = family.minus(baseline)
+        made = whole.intervals.difference(family, baseline)
         assert [float(row[name]) for name in ("difference", "low", "high")] == [
             made.value,
             made.low,
@@ -57,10 +59,10 @@ def test_the_reference_is_the_baseline_else_the_first_row_with_a_correlation(tmp
         make_run(tmp_path / "e1", "1", n=12, summary={"spearman": None}),
         make_run(tmp_path / "e2", "2", n=12),
     ]
-    assert reference_row(read_families(runs)).short == "Exp 2"
+    assert reference_row(Report.of(read_families(runs)).ranked).short == "Exp 2"
     runs.append(make_run(tmp_path / "b", "baseline", n=12))
-    assert reference_row(read_families(runs)).short == "Baseline"
-    assert reference_row(read_families(runs[:1])) is None
+    assert reference_row(Report.of(read_families(runs)).ranked).short == "Baseline"
+    assert reference_row(Report.of(read_families(runs[:1])).ranked) is None
 
 
 def test_rows_trained_end_to_end_are_held_against_the_baseline_that_was_too(tmp_path):
