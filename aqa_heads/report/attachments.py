@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from .drawing import Drawing
+from .drawing import Drawing, use
 from .html import Markup, element
 
 
@@ -21,13 +21,14 @@ class Attachments:
         self.folder = folder
         self.files: dict[str, bytes] = {}
         self._said: dict[str, str] = {}
+        self._shared: set[str] = set()
 
     def figure(
         self, name: str, drawing: Drawing, caption: Markup | str = "", caption_first: bool = False
     ) -> Markup:
-        """The figure as it stands on the page; its PNG is kept."""
+        """The figure as it stands on the page; its PNG is kept. Figures must stand there in this order."""
         self.files[self._free(name, "png")] = drawing.png
-        shown = [Markup(drawing.svg)]
+        shown = [Markup(self._with_shared(drawing))]
         if drawing.narrow_svg is not None:
             shown = [
                 element("div", Markup(svg), class_=kind)
@@ -63,6 +64,15 @@ class Attachments:
             said = element("summary", f"{len(figures)} figures as PNG")
             parts.append(element("details", said, element("ul", *named, class_="files")))
         return parts
+
+    def _with_shared(self, drawing: Drawing) -> str:
+        """The markup of a figure; what it shares is written out in the first figure that has it."""
+        svg = drawing.svg
+        for name, part in drawing.shared.items():
+            if name not in self._shared:
+                svg = svg.replace(use(name), part)
+                self._shared.add(name)
+        return svg
 
     def _link(self, name: str) -> Markup:
         return element("a", name, href=quote(f"./{self.folder}/{name}"))

@@ -5,8 +5,8 @@ in.
 import io
 import re
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING
@@ -34,7 +34,10 @@ COLOURS = {
 }
 SERIES = 8
 LETTER = 6.4  # mean width of one in the small text of figures, in pixels
+SHARED = "context"
 _PNG_DPI = 72 * 2.5
+_PNG_MARGIN = 0.12  # inches
+_PNG_LEVEL = 4  # of zlib: as small as 6 for flat colours, in half the time
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,16 @@ class Size:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as it is stored and shown: bytes of a PNG file, and markup to stand inside an HTML page."""
+    """A figure as it is stored and shown: bytes of a PNG file, and markup to stand inside an HTML page.
+
+    Args:
+        shared: what stands in figures of one page alike, by its id; the markup has a `<use>` in its place.
+    """
 
     png: bytes
     svg: str
     narrow_svg: str | None = None
+    shared: Mapping[str, str] = field(default_factory=dict)
 
 
 def render(
@@ -75,8 +83,25 @@ def render(
         import matplotlib.figure
     except Exception as error:  # not installed, or broken
         raise missing("matplotlib", "figures", error) from error
-    # Text stays text: it takes the reader's own sans-serif font and can be searched and read aloud.
-    settings = {
+    with (
+        matplotlib.rc_context({**matplotlib.rcParamsDefault, **_settings()}),
+        warnings.catch_warnings(),
+    ):
+        # Matplotlib's own font lacks some scripts: boxes in the PNG, while the page's text is the reader's
+        # font.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        figure = draw(size)
+        svg, shared = _svg(figure, size, description)
+        png = _png(figure, title, description)
+        narrow_svg = None if narrow is None else _svg(draw(narrow), narrow, description)[0]
+        return Drawing(png, svg, narrow_svg, shared)
+
+
+def _settings() -> dict:
+    """Of matplotlib, for all figures."""
+    return {
+        "backend": "agg",
+        # Text stays text: it takes the reader's own sans-serif font and can be searched and read aloud.
         "svg.fonttype": "none",
         "svg.hashsalt": "aqa-report",
         "font.family": "sans-serif",
@@ -97,56 +122,79 @@ def render(
         "axes.linewidth": 0.8,
         "path.simplify": True,
     }
-    with (
-        matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings, "backend": "agg"}),
-        warnings.catch_warnings(),
-    ):
-        # Matplotlib's own font lacks some scripts: boxes in the PNG, while the page's text is the reader's
-        # font.
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
-        figure = draw(size)
-        svg = _svg(figure, size, description)
-        png = io.BytesIO()
-        height = max(
-            text.get_window_extent().y1 for text in (*figure.axes[0].texts, figure.axes[0].yaxis.label)
-        )
-        above = max(8.0, height - figure.axes[0].bbox.y1 + 6)
-        figure.axes[0].set_title(title, loc="left", pad=above, fontsize=13, parse_math=False)
-        figure.savefig(
-            png,
-            format="png",
-            dpi=_PNG_DPI,
-            facecolor="white",
-            bbox_inches="tight",
-            pad_inches=0.12,
-            metadata={"Description": description},
-        )
-        return Drawing(
-            png.getvalue(), svg, None if narrow is None else _svg(draw(narrow), narrow, description)
-        )
 
 
-def _svg(figure, size: Size, description: str) -> str:
+def _png(figure: "Figure", title: str, description: str) -> bytes:
+    """The figure on white, below its title, without margins."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    axes = figure.axes[0]
+    height = max(text.get_window_extent().y1 for text in (*axes.texts, axes.yaxis.label))
+    above = max(8.0, height - axes.bbox.y1 + 6)
+    axes.set_title(title, loc="left", pad=above, fontsize=13, parse_math=False)
+    # "tight" would draw all once more, to the same end.
+    figure.set_dpi(_PNG_DPI)
+    box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer()).padded(_PNG_MARGIN)
+    png = io.BytesIO()
+    figure.savefig(
+        png,
+        format="png",
+        dpi=_PNG_DPI,
+        facecolor="white",
+        bbox_inches=box,
+        metadata={"Description": description},
+        pil_kwargs={"compress_level": _PNG_LEVEL},
+    )
+    return png.getvalue()
+
+
+def _svg(figure: "Figure", size: Size, description: str) -> tuple[str, dict[str, str]]:
     """The figure as an `<svg>` element whose colours are the page's variables, so that it follows light and
-    dark.
+    dark; and what it shares with others of the page, by its id: an artist whose gid is `SHARED`.
     """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", facecolor="none", edgecolor="none", metadata={"Date": None})
     markup = stream.getvalue()
+    markup, apart = _taken_out(markup[markup.index("<svg") :])
     unused = r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*|<style.*?</style>\s*"
-    markup = re.sub(unused, "", markup[markup.index("<svg") :], flags=re.DOTALL)
+    markup = re.sub(unused, "", markup, flags=re.DOTALL)
     opening = (
         f'<svg width="{size.width}" viewBox="0 0 {size.width} {size.height}" style="max-width:{size.width}px"'
         f' role="img" aria-label="{escape(description)}">'
     )
-    markup = opening + markup[markup.index(">") + 1 :]
-    for name, (drawn, _) in COLOURS.items():
-        markup = re.sub(re.escape(drawn) + r"(?=[;\"'\s])", f"var(--{name})", markup, flags=re.IGNORECASE)
+    markup = _recoloured(opening + markup[markup.index(">") + 1 :])
     # One page holds many figures, and matplotlib counts the names of their parts from one in each.
     prefix = _digest(markup)
     markup = re.sub(r'\bid="', f'id="{prefix}-', markup)
     markup = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{prefix}-", markup)
-    return re.sub(r"font: (\d+px) [^;\"]*", r"font-size: \1", re.sub(r"\n\s*", "\n", markup)).strip()
+    markup = re.sub(r"font: (\d+px) [^;\"]*", r"font-size: \1", re.sub(r"\n\s*", "\n", markup)).strip()
+    shared = {}
+    if apart:
+        name = f"{SHARED}-{_digest(apart)}"
+        shared[name] = f'<g id="{name}">{_recoloured(apart)}</g>'
+        markup = markup.replace(f'<g id="{prefix}-{SHARED}"/>', use(name))
+    return markup, shared
+
+
+def use(name: str) -> str:
+    """What stands for a shared part."""
+    return f'<use href="#{name}"/>'
+
+
+def _taken_out(markup: str) -> tuple[str, str]:
+    """The markup with the shared part empty, and what was in it."""
+    opening = f'<g id="{SHARED}">'
+    if (start := markup.find(opening)) < 0:
+        return markup, ""
+    end = markup.index("</g>", start)
+    inside = re.sub(r"\s*\n\s*", " ", markup[start + len(opening) : end]).strip()
+    return f'{markup[:start]}<g id="{SHARED}"/>{markup[end + len("</g>") :]}', inside
+
+
+def _recoloured(markup: str) -> str:
+    for name, (drawn, _) in COLOURS.items():
+        markup = re.sub(re.escape(drawn) + r"(?=[;\"'\s])", f"var(--{name})", markup, flags=re.IGNORECASE)
+    return markup
 
 
 def _digest(text: str) -> str:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import drawing
-from .drawing import LETTER, SERIES, Drawing, Size, cut, new_axes, on_white
+from .drawing import LETTER, SERIES, SHARED, Drawing, Size, cut, new_axes, on_white
 
 _LINE_STYLES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 _MARKERS = "oDs^"
 _RASTER_POINTS = 1500
 _KEY_COLUMNS, _KEY_LINE = 4, 18
+# From so many rows on, a page with a figure for each, and all others behind each, would grow with the square.
+MANY = 25
 LOSS_LABEL = "training loss"
 WORD_LOSS_LABEL = "caption loss per word (nats)"
 TEST_LABEL = "Spearman's ρ, test set"
@@ -79,7 +81,8 @@ def draw_curves(
             floors, `PLAIN` has none.
         floors: (name, value) of dashed horizontal lines.
         context: further curves, drawn thin and grey behind, without names; they decide the axes too, so that
-            the figures of several runs compare.
+            the figures of several runs compare. `MANY` and more are one part of the page that figures with
+            the same context and axes share.
     """
 
     longest = max(len(name) for name in (*(curve.name for curve in curves), *(name for name, _ in floors)))
@@ -89,55 +92,67 @@ def draw_curves(
         if size in (WIDE, NARROW):  # the others stand side by side, with axes of one width
             size = replace(size, labels=min(size.labels, round(26 + longest * LETTER)))
         figure, axes = new_axes(size)
-        shown = [*context, *curves]
-        values = [*(c.values for c in shown), *(values for _, values in members)]
-        low, high, logarithmic = _value_range(values, [value for _, value in floors], label)
-        epochs = np.concatenate([*(c.epochs for c in shown), *(epochs for epochs, _ in members)])
-        first, last = float(epochs.min()), float(epochs.max())
-        axes.set_xlim(first - 0.5 if first == last else first, last + 0.5 if first == last else last)
-        if logarithmic:
-            axes.set_yscale("log")
-        axes.set_ylim(low, high)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label + (" (log scale)" if logarithmic else ""))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        _scale([*context, *curves], members, [value for _, value in floors], label, axes)
         ends = []
         for name, value in floors:
             axes.axhline(value, color=on_white("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
             ends.append((value, name, on_white("muted"), None))
-        for curve in context:
-            axes.plot(curve.epochs, curve.values, color=on_white("context"), linewidth=0.8, zorder=1)
+        _draw_context(context, axes)
         for curve in curves:
-            colour, style = (
-                on_white(f"series-{curve.colour % SERIES}"),
-                _LINE_STYLES[curve.colour // SERIES % 4],
-            )
-            if members:
-                for epochs, values in curve.members:
-                    axes.plot(epochs, values, color=colour, linewidth=0.9, alpha=0.45, zorder=2)
-            axes.plot(curve.epochs, curve.values, color=colour, linewidth=1.7, linestyle=style, zorder=3)
-            for x, y in curve.chosen:
-                axes.plot(
-                    [x],
-                    [y],
-                    "o",
-                    markerfacecolor="none",
-                    markeredgecolor=colour,
-                    markeredgewidth=1.4,
-                    markersize=8,
-                    zorder=4,
-                    clip_on=False,
-                )
-            finite = np.flatnonzero(np.isfinite(curve.values))
-            if len(finite):
-                x, y = curve.epochs[finite[-1]], curve.values[finite[-1]]
-                if not curve.chosen:
-                    axes.plot([x], [y], "o", color=colour, markersize=4.5, zorder=4, clip_on=False)
-                ends.append((y, curve.name, colour, x))
+            ends += _draw_curve(curve, bool(members), axes)
         _name_ends(axes, ends, size)
         return figure
 
     return drawing.render(draw, size, title, description, NARROW if size is WIDE else None)
+
+
+def _scale(
+    shown: Sequence[Curve], members: Sequence[tuple], marks: Sequence[float], label: str, axes
+) -> None:
+    """Axes that hold all of it, and say what they are of."""
+    values = [*(curve.values for curve in shown), *(values for _, values in members)]
+    low, high, logarithmic = _value_range(values, marks, label)
+    epochs = np.concatenate([*(curve.epochs for curve in shown), *(epochs for epochs, _ in members)])
+    first, last = float(epochs.min()), float(epochs.max())
+    axes.set_xlim(first - 0.5 if first == last else first, last + 0.5 if first == last else last)
+    if logarithmic:
+        axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label + (" (log scale)" if logarithmic else ""))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _draw_context(context: Sequence[Curve], axes) -> None:
+    style = {"color": on_white("context"), "linewidth": 0.8, "zorder": 1}
+    if len(context) < MANY:
+        for curve in context:
+            axes.plot(curve.epochs, curve.values, **style)
+        return
+    # One line with gaps. It decides the axes, so nothing has to be cut off, at edges with names of their own.
+    gap = np.full(1, np.nan)
+    epochs = np.concatenate([part for curve in context for part in (curve.epochs, gap)])
+    values = np.concatenate([part for curve in context for part in (curve.values, gap)])
+    axes.plot(epochs, values, **style, gid=SHARED, clip_on=False)
+
+
+def _draw_curve(curve: Curve, with_members: bool, axes) -> list[tuple]:
+    """Its line, members and marks; its end, for its name: height, name, colour, epoch. None if all is NaN."""
+    colour = on_white(f"series-{curve.colour % SERIES}")
+    style = _LINE_STYLES[curve.colour // SERIES % 4]
+    for epochs, values in curve.members if with_members else ():
+        axes.plot(epochs, values, color=colour, linewidth=0.9, alpha=0.45, zorder=2)
+    axes.plot(curve.epochs, curve.values, color=colour, linewidth=1.7, linestyle=style, zorder=3)
+    ring = {"markerfacecolor": "none", "markeredgecolor": colour, "markeredgewidth": 1.4, "markersize": 8}
+    for x, y in curve.chosen:
+        axes.plot([x], [y], "o", **ring, zorder=4, clip_on=False)
+    finite = np.flatnonzero(np.isfinite(curve.values))
+    if not len(finite):
+        return []
+    x, y = curve.epochs[finite[-1]], curve.values[finite[-1]]
+    if not curve.chosen:
+        axes.plot([x], [y], "o", color=colour, markersize=4.5, zorder=4, clip_on=False)
+    return [(y, curve.name, colour, x)]
 
 
 def draw_intervals(

@@ -1,4 +1,4 @@
-"""What a report reads of config.json and summary.json, as typed values; None where a run has recorded none."""
+"""What a report reads of config.json and summary.json, as typed values; None where a run recorded none."""
 
 import math
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ _OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes", "clip_
 
 
 @dataclass(frozen=True, eq=False)
-class TestTable:
+class PredictionTable:
     """The test samples of a run, column by column: numbers as arrays, texts as tuples; '' where nothing is.
 
     Args:
@@ -54,7 +54,7 @@ class TestTable:
     predicted_classes: dict[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, predictions: Sequence[dict[str, str]]) -> "TestTable":
+    def of(cls, predictions: Sequence[dict[str, str]]) -> "PredictionTable":
         """From the rows of predictions.csv, all splits."""
         rows = [row for row in predictions if row["split"] == "test"]
         names = rows[0] if rows else ()
@@ -103,7 +103,7 @@ class Result:
     """
 
     run: Run
-    test: TestTable
+    test: PredictionTable
     row: str = ""
     which: str = ""
     order: int = 0
@@ -346,7 +346,7 @@ def read_result(folder: Path) -> Result:
         RunError: a file in it is damaged.
     """
     run = read_run(folder)
-    return Result(run, TestTable.of(run.predictions))
+    return Result(run, PredictionTable.of(run.predictions))
 
 
 def _looks_like_run(folder: Path) -> bool:

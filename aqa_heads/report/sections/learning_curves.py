@@ -123,6 +123,8 @@ def _apart(
 ) -> Markup:
     mine = curves[family.order]
     others = [curve for order, curve in curves.items() if order != family.order]
+    if len(others) >= figures.MANY:  # then the same for all rows
+        others = list(curves.values())
     title = f"{family.short}: {kind.what.lower()} by epoch"
     ended = signed(_last(mine))
     floors = floor_lines(distinct_floors([family])) if kind.floors else []
