@@ -4,8 +4,11 @@ import re
 
 import numpy as np
 
+from aqa_heads.report.attachments import Attachments
+from aqa_heads.report.drawing import new_axes, render
 from aqa_heads.report.figures import (
     LOSS_LABEL,
+    MANY,
     SMALL,
     TEST_LABEL,
     WORD_LOSS_LABEL,
@@ -80,3 +83,35 @@ def test_a_matrix_of_many_columns_stays_within_a_page():
         int(re.search(r'width="(\d+)"', drawn.svg)[1]) < 1300
         and ">1</text>" not in drawn.svg.split("clip")[0][-200:]
     )
+
+
+def test_what_stands_behind_many_rows_is_written_once_a_page():
+    epochs = np.arange(1.0, 30.0)
+    curves = [Curve(f"{n}", n, epochs, np.sqrt(epochs + n)) for n in range(MANY)]
+    page = Attachments("files")
+    figures = [
+        page.figure(curve.name, draw_curves([curve], LOSS_LABEL, SMALL, "t", curve.name, (), curves))
+        for curve in curves[:3]
+    ]
+    (name,) = set(re.findall(r'id="(context-\w+)"', "".join(figures)))
+    assert [figure.count(f'id="{name}"') for figure in figures] == [1, 0, 0]
+    assert [figure.count(f'<use href="#{name}"/>') for figure in figures] == [0, 1, 1]
+    assert "var(--context)" in figures[0] and len(figures[1]) < len(figures[0])
+    # Another axis, another drawing of it.
+    other = Curve("up", 1, epochs, 9 * epochs)
+    drawn = draw_curves([other], LOSS_LABEL, SMALL, "t", "d", (), [*curves, other])
+    assert drawn.shared and name not in drawn.shared
+    few = draw_curves([curves[0]], LOSS_LABEL, SMALL, "t", "d", (), curves[: MANY - 1])
+    assert not few.shared and few.svg.count("var(--context)") == MANY - 1
+
+
+def test_a_png_shows_what_sticks_out_of_its_figure():
+    def draw(size):
+        figure, axes = new_axes(size)
+        axes.set_ylabel("a label")
+        axes.plot([0, 1], [1, 1e6])
+        return figure
+
+    made = render(draw, SMALL, "A title that is longer than its figure " * 3, "said")
+    width, height = (int.from_bytes(made.png[at : at + 4], "big") for at in (16, 20))
+    assert width > SMALL.width * 2.5 and height > SMALL.height * 2.4

@@ -1,5 +1,7 @@
 """What the audit of the samples and the split found, as every run's summary holds it."""
 
+from collections.abc import Sequence
+
 from ...data.leaks import Leak
 from ...errors import RunError
 from ...evaluation.audit import Audit, ScoreRule, SpokenScores
@@ -29,58 +31,27 @@ def audit_section(report: Report, attachments: Attachments) -> list[Markup]:
     audited.
     """
     results = [result for family in report.families for result in family.results]
-    found = {result.short: audit for result in results if (audit := _read(result)) is not None}
-    audited = [result for result in results if result.short in found]
-    if not audited:
+    found = [(result, audit) for result in results if (audit := _read(result)) is not None]
+    if not found:
         return []
-    lines: dict[str, dict[str, list[Result]]] = {}
-    for result in audited:
-        for topic, line in found[result.short].findings():
+    lines: dict[str, dict[str, list[Result]]] = {topic: {} for topic in _TOPICS}
+    for result, audit in found:
+        for topic, line in audit.findings():
             lines.setdefault(topic, {}).setdefault(line, []).append(result)
-    order = [*_TOPICS, *(topic for topic in lines if topic not in _TOPICS)]
-    rows = [
-        [topic, line, " ".join(result.name for result in owners)]
-        for topic in order
-        if topic in lines
-        for line, owners in lines[topic].items()
-    ]
-    attachments.table("audit", ["topic", "finding", "runs"], rows, "findings of the audit")
-    leaks = [
-        [
-            result.name,
-            leak.sample_id,
-            leak.split,
-            leak.other,
-            leak.other_split,
-            leak.video,
-            leak.why,
-            leak.frames,
-        ]
-        for result in audited
-        for leak in found[result.short].leaks
-    ]
-    if leaks:
-        header = ["run", "sample_id", "split", "other", "other_split", "video", "why", "frames"]
-        attachments.table("leaks", header, leaks, "every sample that is on two sides of a split")
+    _keep(lines, found, attachments)
+    audited = [result for result, _ in found]
+    for topic in ("floors", "ceiling"):
+        if len(lines[topic]) > _MOST_LINES:
+            differ = "not the same for all runs, as their training samples are not: see the rows of Table 1"
+            lines[topic] = {differ: audited}
+    leaked = any(audit.leaks for _, audit in found)
     parts = []
-    for topic in order:
-        if topic in ("floors", "ceiling") and len(lines.get(topic, ())) > _MOST_LINES:
-            lines[topic] = {
-                "not the same for all runs, as their training samples are not: see the rows of Table 1": (
-                    audited
-                )
-            }
-        for place, (line, owners) in enumerate(lines.get(topic, {}).items()):
-            named = (
-                []
-                if place
-                else [
-                    element(
-                        "dt", _TOPICS.get(topic, topic), class_="leak" if topic == "leaks" and leaks else None
-                    )
-                ]
-            )
-            parts += [*named, element("dd", line, *map(small, whose_runs(owners, audited)))]
+    for topic, said in lines.items():
+        if said:
+            alarm = "leak" if topic == "leaks" and leaked else None
+            parts.append(element("dt", _TOPICS.get(topic, topic), class_=alarm))
+        for line, owners in said.items():
+            parts.append(element("dd", line, *map(small, whose_runs(owners, audited))))
     aside = (
         "What a result on these samples and this split can be worth, looked at before anything was trained."
         " Only leaks are faults; the rest is said so that a number can be read."
@@ -90,6 +61,26 @@ def audit_section(report: Report, attachments: Attachments) -> list[Markup]:
         element("p", aside, class_="note"),
         element("dl", *parts, class_="audit"),
     ]
+
+
+def _keep(
+    lines: dict[str, dict[str, list[Result]]], found: Sequence[tuple[Result, Audit]], attachments: Attachments
+) -> None:
+    """Findings and leaks, as CSV."""
+    rows = [
+        [topic, line, " ".join(result.name for result in owners)]
+        for topic, said in lines.items()
+        for line, owners in said.items()
+    ]
+    attachments.table("audit", ["topic", "finding", "runs"], rows, "findings of the audit")
+    header = ["sample_id", "split", "other", "other_split", "video", "why", "frames"]
+    leaks = [
+        [result.name, *(getattr(leak, name) for name in header)]
+        for result, audit in found
+        for leak in audit.leaks
+    ]
+    if leaks:
+        attachments.table("leaks", ["run", *header], leaks, "every sample that is on two sides of a split")
 
 
 def _read(result: Result) -> Audit | None:

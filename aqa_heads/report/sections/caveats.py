@@ -255,23 +255,12 @@ def _disagreement(result: Result) -> list[str]:
 def notes(report: Report) -> list[list]:
     """What the columns mean; each note is a list of the parts of one paragraph."""
     families = report.families
-    notes = [*_how_evaluated(families)]
-    if any("*" in family.short for family in families):
-        notes.append([element("b", "*"), " Not quite this row of Table 1: what differs is said beside it."])
-    if said := _interval_note(report):
-        notes.append([element("b", "Interval"), *said])
-    spread = {family.spread_over for family in families} - {""}
-    if spread:
-        notes.append(
-            [
-                element("b", "±"),
-                (
-                    f": standard deviation over {_SPREADS[tuple(sorted(spread))]} (divisor n − 1); the value"
-                    " is the plain average over the runs."
-                ),
-            ]
-        )
-    notes.append(
+    star = [element("b", "*"), " Not quite this row of Table 1: what differs is said beside it."]
+    return [
+        *_how_evaluated(families),
+        *([star] if any("*" in family.short for family in families) else []),
+        *([[element("b", "Interval"), *said]] if (said := _interval_note(report)) else []),
+        *_spread_notes(families),
         [
             element("b", "Relative L2"),
             ": 100 times the mean squared error over the squared range of the test scores. ",
@@ -283,44 +272,54 @@ def notes(report: Report) -> list[list]:
             f": {_whole_run(families)}. ",
             element("b", "Parameters"),
             f": of what was trained; {_backbones(families)}.",
-        ]
+        ],
+        *_beside_notes(report),
+        *_absent_rows(families),
+    ]
+
+
+def _spread_notes(families: Sequence[Family]) -> list[list]:
+    spread = {family.spread_over for family in families} - {""}
+    if not spread:
+        return []
+    said = (
+        f": standard deviation over {_SPREADS[tuple(sorted(spread))]} (divisor n − 1); the value is the plain"
+        " average over the runs."
     )
-    floors = report.floors
-    present = [name for name in FLOORS if any(floor.name == name for floor in floors)]
+    return [[element("b", "±"), said]]
+
+
+def _beside_notes(report: Report) -> list[list]:
+    """What floors and ceiling are, where there are any."""
+    notes = []
+    present = [name for name in FLOORS if any(floor.name == name for floor in report.floors)]
     if present:
         said = "; ".join(f"{FLOORS[name][0].lower()} {FLOORS[name][1]}" for name in present)
-        differ = any(floor.rho is not None and floor.rho > floor.lowest for floor in floors)
+        differ = any(floor.rho is not None and floor.rho > floor.lowest for floor in report.floors)
         highest = (
             " Where rows were trained on other samples, the highest of their floors counts." if differ else ""
         )
-        notes.append(
-            [
-                element("b", "Floors"),
-                (
-                    f" are predictions without the video: {said}. A run that does not rise above them "
-                    f"has not shown that it learned from the video.{highest}"
-                ),
-            ]
+        said = (
+            f" are predictions without the video: {said}. A run that does not rise above them has not shown"
+            f" that it learned from the video.{highest}"
         )
-    if any(family.first.ceiling is not None for family in families):
-        notes.append(
-            [
-                element("b", "One judge"),
-                (
-                    " (ceiling): Spearman’s ρ between one judge’s marks and the mean of the others’, times"
-                    " the difficulty where it is known; the mean over the judges. No hard limit, since the"
-                    " final score is of several judges."
-                ),
-            ]
+        notes.append([element("b", "Floors"), said])
+    if any(family.first.ceiling is not None for family in report.families):
+        said = (
+            " (ceiling): Spearman’s ρ between one judge’s marks and the mean of the others’, times the"
+            " difficulty where it is known; the mean over the judges. No hard limit, since the final score is"
+            " of several judges."
         )
-    absent = [
-        row.title
-        for name, row in EXPERIMENTS.items()
-        if name not in {family.experiment for family in families}
-    ]
-    if 0 < len(absent) < len(EXPERIMENTS):
-        notes.append([f"Rows of the paper’s Table 1 without a run here: {listed(absent)}."])
+        notes.append([element("b", "One judge"), said])
     return notes
+
+
+def _absent_rows(families: Sequence[Family]) -> list[list]:
+    made = {family.experiment for family in families}
+    absent = [row.title for name, row in EXPERIMENTS.items() if name not in made]
+    if not 0 < len(absent) < len(EXPERIMENTS):
+        return []
+    return [[f"Rows of the paper’s Table 1 without a run here: {listed(absent)}."]]
 
 
 def _whole_run(families: Sequence[Family]) -> str:

@@ -64,31 +64,9 @@ def differences_section(report: Report, attachments: Attachments) -> list[Markup
         ]
         for family in shown
     ]
-    bars = [
-        figures.Interval(family.short, family.order, made.value, made.low, made.high)
-        for family in shown
-        if (made := compared[family.order])
-    ]
     beside = "the row it is held against" if several else next(iter(used))
-    what = f"Spearman’s ρ minus that of {beside}, with the 95{PERCENT} interval of the difference"
-    said = "; ".join(f"{family.short} {_difference_text(compared[family.order])}" for family in shown)
-    label = f"Spearman's ρ minus that of {beside}"
-    drawing = figures.draw_intervals(bars, [("no difference", 0.0)], label, what, f"{what}: {said}")
     left_out = [family for family in others if compared[family.order] is None]
-    excluded = (
-        f" Not compared, since they were tested on other samples or other scores: {names_of(left_out)}."
-        if left_out
-        else ""
-    )
-    named = (
-        "; ".join(f"{short} of {names_of(owners)}" for short, owners in used.items()) if several else beside
-    )
-    aside = (
-        "Every resample of the test samples is given to both rows, so that what both find hard cancels."
-        f" Reference: {named}. An interval that contains 0 means that this test set cannot tell the rows"
-        f" apart; two intervals of single rows that overlap do not mean that.{excluded} What other seeds or"
-        " another training set would give is not covered."
-    )
+    aside = _aside(used, left_out) + _backbones_differ(shown, references)
     return [
         element("h2", "Which differences are more than noise"),
         element(
@@ -99,9 +77,40 @@ def differences_section(report: Report, attachments: Attachments) -> list[Markup
             rows,
             "differences",
         ),
-        attachments.figure("differences", drawing, f"{what}. Bars that cross 0 are within noise."),
-        element("p", aside + _backbones_differ(shown, references), class_="note"),
+        _figure(shown, compared, beside, attachments),
+        element("p", aside, class_="note"),
     ]
+
+
+def _figure(
+    shown: Sequence[Family], compared: dict[int, Difference], beside: str, attachments: Attachments
+) -> Markup:
+    bars = [
+        figures.Interval(family.short, family.order, made.value, made.low, made.high)
+        for family in shown
+        if (made := compared[family.order])
+    ]
+    what = f"Spearman’s ρ minus that of {beside}, with the 95{PERCENT} interval of the difference"
+    said = "; ".join(f"{family.short} {_difference_text(compared[family.order])}" for family in shown)
+    label = f"Spearman's ρ minus that of {beside}"
+    drawing = figures.draw_intervals(bars, [("no difference", 0.0)], label, what, f"{what}: {said}")
+    return attachments.figure("differences", drawing, f"{what}. Bars that cross 0 are within noise.")
+
+
+def _aside(used: dict[str, list[Family]], left_out: Sequence[Family]) -> str:
+    """How to read it. `used`: the rows by the name of their reference."""
+    named = "; ".join(f"{short} of {names_of(owners)}" for short, owners in used.items())
+    excluded = (
+        f" Not compared, since they were tested on other samples or other scores: {names_of(left_out)}."
+        if left_out
+        else ""
+    )
+    return (
+        "Every resample of the test samples is given to both rows, so that what both find hard cancels."
+        f" Reference: {named if len(used) > 1 else next(iter(used))}. An interval that contains 0 means that"
+        " this test set cannot tell the rows apart; two intervals of single rows that overlap do not mean"
+        f" that.{excluded} What other seeds or another training set would give is not covered."
+    )
 
 
 def _backbones_differ(shown: Sequence[Family], references: dict[int, Family]) -> str:

@@ -11,64 +11,77 @@ from ..wording import colour_key, grouped, in_paper, plain, signed, small, whose
 
 def provenance_section(report: Report) -> list[Markup]:
     """Features, machines, notes, and the configuration of every run."""
-    families = report.families
-    results = [result for family in families for result in family.results]
-    parts = [element("h2", "Where the numbers come from")]
-    cached = [result for family in families if not family.end_to_end for result in family.results]
+    results = [result for family in report.families for result in family.results]
+    return [
+        element("h2", "Where the numbers come from"),
+        *_features(results),
+        *_trained_backbones(results),
+        *_machines(results),
+        *_notes(results),
+        *_configurations(report),
+    ]
+
+
+def _features(results: Sequence[Result]) -> list[Markup]:
+    cached = [result for result in results if result.fine_tuning is None]
     sources = grouped(
         cached,
-        lambda r: (
-            r.features.fingerprint,
-            r.features.path,
-            "; ".join(r.features.views or ["plain"]),
-        ),
+        lambda r: (r.features.fingerprint, r.features.path, "; ".join(r.features.views or ["plain"])),
     )
+    parts = []
     for (fingerprint, path, views), owners in sources.items():
         features = owners[0].features
+        said = {
+            "Backbone": f"{in_paper(features.backbone)}, {plain(features.dim)} values per clip",
+            "Weights": _weights(features),
+            "Fingerprint": element("code", plain(fingerprint)[:12]),
+            "Cache": element("code", plain(path)),
+            "Samples": plain(features.samples),
+            "Views": views,
+        }
         parts.append(element("h3", "Features", *(f" of {who}" for who in whose_runs(owners, results))))
-        parts.append(
-            _pairs(
-                {
-                    "Backbone": (f"{in_paper(features.backbone)}, {plain(features.dim)} values per clip"),
-                    "Weights": _weights(features),
-                    "Fingerprint": element("code", plain(fingerprint)[:12]),
-                    "Cache": element("code", plain(path)),
-                    "Samples": plain(features.samples),
-                    "Views": views,
-                }
-            )
-        )
-    trained = [result for family in families if family.end_to_end for result in family.results]
+        parts.append(_pairs(said))
+    return parts
+
+
+def _trained_backbones(results: Sequence[Result]) -> list[Markup]:
+    trained = [result for result in results if result.fine_tuning is not None]
+    parts = []
     for pairs, owners in grouped(trained, lambda result: tuple(_fine_tuning(result).items())).items():
-        parts.append(
-            element(
-                "h3", "Backbone trained end to end", *(f" in {who}" for who in whose_runs(owners, results))
-            )
-        )
-        parts.append(_pairs(dict(pairs)))
+        who = (f" in {names}" for names in whose_runs(owners, results))
+        parts += [element("h3", "Backbone trained end to end", *who), _pairs(dict(pairs))]
+    return parts
+
+
+def _machines(results: Sequence[Result]) -> list[Markup]:
     machines = grouped(
-        results, lambda r: tuple(plain(r.config.get(name)) for name in ("versions", "device", "threads"))
+        results, lambda r: (plain(r.asked.versions), plain(r.asked.device), plain(r.asked.threads))
     )
+    parts = []
     for (versions, device, threads), owners in machines.items():
         parts.append(element("h3", "Training", *(f" of {who}" for who in whose_runs(owners, results))))
         parts.append(_pairs({"Versions": versions, "Device": device, "CPU threads": threads}))
+    return parts
+
+
+def _notes(results: Sequence[Result]) -> list[Markup]:
     notes: dict[str, list[Result]] = {}
     for result in results:
         for note in result.notes:
             notes.setdefault(note, []).append(result)
-    if notes:
-        lines = (
-            element("li", note, *map(small, whose_runs(owners, results))) for note, owners in notes.items()
-        )
-        parts.append(element("h3", "Notes of the runs"))
-        parts.append(element("ul", *lines))
-    parts.append(element("h3", "Configuration of every row"))
-    for family in families:
+    if not notes:
+        return []
+    lines = (element("li", note, *map(small, whose_runs(owners, results))) for note, owners in notes.items())
+    return [element("h3", "Notes of the runs"), element("ul", *lines)]
+
+
+def _configurations(report: Report) -> list[Markup]:
+    parts = [element("h3", "Configuration of every row")]
+    for family in report.families:
         about = f" {family.label}" if family.label != family.short else ""
         said = element("summary", colour_key(family), element("b", family.short), about)
-        parts.append(
-            element("details", said, _pairs(_together([_configuration(result) for result in family.results])))
-        )
+        configurations = [_configuration(result) for result in family.results]
+        parts.append(element("details", said, _pairs(_together(configurations))))
     return parts
 
 

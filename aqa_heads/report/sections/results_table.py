@@ -6,7 +6,7 @@ from ..attachments import Attachments
 from ..families import Family
 from ..floors import Floor
 from ..html import Markup, element, join, number, table
-from ..records import Choice
+from ..records import Ceiling, Choice
 from ..report import Report
 from ..results import Result
 from ..wording import (
@@ -27,6 +27,18 @@ from ..wording import (
 )
 
 _METRICS = ("spearman", "kendall", "pearson", "relative_l2", "mae")
+_RESULT_COLUMNS = (
+    *("kind", "row", "label", "experiment", "protocol", "difficulty", "seeds", "folds", "n_test"),
+    *(name for metric in _METRICS for name in (metric, f"{metric}_std")),
+    *("spearman_low", "spearman_high", "spearman_fisher_z", "class_accuracy", "train_loss"),
+    *("seconds", "parameters", "leaked"),
+)
+_RUN_COLUMNS = (
+    *("row", "folder", "seed", "fold", "n_train", "n_val", "n_test"),
+    *_METRICS,
+    *("spearman_low", "spearman_high", "train_loss", "epochs", "chosen_epoch", "best_test_spearman"),
+    *("seconds", "leaked"),
+)
 
 
 def results_table(report: Report) -> Markup:
@@ -87,73 +99,18 @@ def further_metrics(report: Report) -> list[Markup]:
 
 def keep_results(report: Report, attachments: Attachments) -> None:
     """Table 1 and the runs behind it, as CSV."""
-    metrics = [name for metric in _METRICS for name in (metric, f"{metric}_std")]
-    header = [
-        "kind",
-        "row",
-        "label",
-        "experiment",
-        "protocol",
-        "difficulty",
-        "seeds",
-        "folds",
-        "n_test",
-        *metrics,
-        "spearman_low",
-        "spearman_high",
-        "spearman_fisher_z",
-        "class_accuracy",
-        "train_loss",
-        "seconds",
-        "parameters",
-        "leaked",
-    ]
     rows = [_result_record(report, family) for family in report.families]
-    empty = [None] * len(header)
-    for floor in report.floors:
-        record = dict(zip(header, empty, strict=True)) | {
-            "kind": "floor",
-            "row": floor.name,
-            "label": floor.title,
-        }
-        record |= {name: getattr(floor.metrics, name) for name in ("spearman", "relative_l2", "mae")}
-        rows.append(record | {"n_test": floor.metrics.n})
-    for ceiling, _ in report.ceilings:
-        record = {
-            "kind": "ceiling",
-            "row": "judge",
-            "label": "One judge against the others",
-            "n_test": ceiling.n,
-            "spearman": ceiling.spearman,
-        }
-        rows.append(dict(zip(header, empty, strict=True)) | record)
+    rows += [_floor_record(floor) for floor in report.floors]
+    rows += [_ceiling_record(ceiling) for ceiling, _ in report.ceilings]
     attachments.table(
         "results",
-        header,
-        ([row.get(name) for name in header] for row in rows),
+        _RESULT_COLUMNS,
+        ([row.get(name) for name in _RESULT_COLUMNS] for row in rows),
         "Table 1 with results, floors and ceiling, one line per row",
     )
-    header = [
-        "row",
-        "folder",
-        "seed",
-        "fold",
-        "n_train",
-        "n_val",
-        "n_test",
-        *_METRICS,
-        "spearman_low",
-        "spearman_high",
-        "train_loss",
-        "epochs",
-        "chosen_epoch",
-        "best_test_spearman",
-        "seconds",
-        "leaked",
-    ]
     attachments.table(
         "runs",
-        header,
+        _RUN_COLUMNS,
         (_run_record(report, family, result) for family in report.families for result in family.results),
         "the same for every single run",
     )
@@ -278,6 +235,23 @@ def _result_record(report: Report, family: Family) -> dict:
     for name in _METRICS:
         record |= {name: family.number(name), f"{name}_std": family.std(family.numbers(name))}
     return record
+
+
+def _floor_record(floor: Floor) -> dict:
+    found = floor.metrics
+    errors = {"spearman": found.spearman, "relative_l2": found.relative_l2, "mae": found.mae}
+    return {"kind": "floor", "row": floor.name, "label": floor.title, "n_test": found.n, **errors}
+
+
+def _ceiling_record(ceiling: Ceiling) -> dict:
+    label = "One judge against the others"
+    return {
+        "kind": "ceiling",
+        "row": "judge",
+        "label": label,
+        "n_test": ceiling.n,
+        "spearman": ceiling.spearman,
+    }
 
 
 def _run_record(report: Report, family: Family, result: Result) -> list:
