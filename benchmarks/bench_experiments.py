@@ -7,6 +7,7 @@ The demo takes its time; this reads the runs that it left behind::
     python benchmarks/bench_experiments.py aqa-demo/runs
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -14,8 +15,9 @@ import numpy as np
 from results import write_section
 
 from aqa_heads.report.families import Family, read_families
+from aqa_heads.report.floors import floor_name
+from aqa_heads.report.report import Report
 from aqa_heads.report.results import find_runs
-from aqa_heads.report.wording import floor_name
 
 
 @click.command()
@@ -25,7 +27,8 @@ from aqa_heads.report.wording import floor_name
 @click.option("--title", default="The eight experiments on synthetic dives", show_default=True)
 def main(runs: Path, made_by: str, name: str, title: str) -> None:
     """Write the results of RUNS, a folder of run folders, into RESULTS.md."""
-    families = read_families(find_runs([runs]))
+    report = Report.of(read_families(find_runs([runs])))
+    families = report.families
     first = families[0].first
     seeds = max(len(family.results) for family in families)
     summary = first.summary
@@ -45,35 +48,34 @@ def main(runs: Path, made_by: str, name: str, title: str) -> None:
             " loss | unigram | CIDEr | s a run |"
         ),
         "|---|---|---|---|---|---|---|---|---|---|",
-        *(_row(family, families[0]) for family in families),
+        *(_row(report, family) for family in families),
         "",
         "| without video | test ρ | R-l2 |",
         "|---|---|---|",
         *(
-            f"| {floor_name(key)} | {_number(floor.get('spearman'))} |"
-            f" {_number(floor.get('relative_l2'), 2)} |"
+            f"| {floor_name(key)} | {_number(floor.spearman)} | {_number(floor.relative_l2, 2)} |"
             for key, floor in families[0].floors.items()
         ),
         "",
         *_shared(families),
     ]
-    ceiling = summary.get("ceiling")
-    if ceiling:
-        lines.append(f"\nOne judge against the others: ρ {_number(ceiling['spearman'])}.")
+    if first.ceiling:
+        lines.append(f"\nOne judge against the others: ρ {_number(first.ceiling.spearman)}.")
     write_section(name, title, f"{made_by}; python benchmarks/bench_experiments.py", lines)
     click.echo("\n".join(lines))
 
 
-def _row(family: Family, baseline: Family) -> str:
+def _row(report: Report, family: Family) -> str:
+    baseline, interval = report.families[0], report.intervals.of(family)
     rho, spread = family.number("spearman"), family.std(family.numbers("spearman"))
-    difference = None if family is baseline else family.minus(baseline)
+    difference = None if family is baseline else report.intervals.difference(family, baseline)
     accuracy = [value for value in family.table("class_accuracy").values() if value is not None]
-    captions = [result.summary.get("captions") or {} for result in family.results]
-    cider = [found["cider"] for found in captions if found.get("cider") is not None]
+    cider = [result.numbers("captions").get("cider") for result in family.results]
+    cider = [value for value in cider if value is not None]
     cells = [
         family.label,
         f"{_number(rho)} ± {_number(spread)}",
-        "–" if family.interval is None else f"{family.interval[0]:+.3f} to {family.interval[1]:+.3f}",
+        "–" if interval is None else f"{interval[0]:+.3f} to {interval[1]:+.3f}",
         (
             "–"
             if difference is None or difference.low is None
@@ -89,7 +91,7 @@ def _row(family: Family, baseline: Family) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _shared(families: list[Family]) -> list[str]:
+def _shared(families: Sequence[Family]) -> list[str]:
     """Which rows predict the same scores."""
     same: dict = {}
     for family in families:

@@ -137,7 +137,7 @@ def _draw_context(context: Sequence[Curve], axes) -> None:
 
 
 def _draw_curve(curve: Curve, with_members: bool, axes) -> list[tuple]:
-    """Its line, members and marks; its end, for its name: height, name, colour, epoch. None if all is NaN."""
+    """Its line, members and marks; its end, for its name: height, name, colour, epoch; none if all is NaN."""
     colour = on_white(f"series-{curve.colour % SERIES}")
     style = _LINE_STYLES[curve.colour // SERIES % 4]
     for epochs, values in curve.members if with_members else ():
