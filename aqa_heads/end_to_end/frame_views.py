@@ -6,7 +6,7 @@ import numpy as np
 
 from aqa_cache.annotations import Sample
 from aqa_cache.clips.views import PLAIN, View
-from aqa_cache.frame_store.store import FrameStore
+from aqa_cache.frame_store.reader import FrameStore
 
 
 class FrameViews:

@@ -9,7 +9,8 @@ from aqa_cache.backbones.inference import MIN_COSINE, Parity
 from aqa_cache.backbones.registry import get_backbone
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import Preprocessing
-from aqa_cache.frame_store.store import FrameStore, prepare_frames
+from aqa_cache.frame_store.preparation import prepare_frames
+from aqa_cache.frame_store.reader import FrameStore
 from aqa_cache.machine.devices import pick_device
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cache.weights.resolving import find_tuned, load_weights

@@ -7,39 +7,30 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-import torch
-from numbered_video import image_number, number_image, write_numbered_video
+from numbered_video import image_number, number_image
+from pixel_cache import (
+    AUGMENTED,
+    LONG,
+    SAMPLES,
+    SHORT,
+    SIZE,
+    clips_of,
+    numbers_of,
+    prepare,
+    write_pixel_cache,
+)
 from places import MEDIA
 
 from aqa_cache.annotations import Sample
-from aqa_cache.backbones.inference import Model
-from aqa_cache.cache_file.meaning import Meaning
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.writer import write_cache
-from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.clips.rule import ClipRule
-from aqa_cache.clips.views import PLAIN, View, parse_views
+from aqa_cache.clips.views import PLAIN, parse_views
 from aqa_cache.errors import AqaError, CacheError, VideoError
-from aqa_cache.extraction.pipeline import Pipeline
-from aqa_cache.frame_store import store as frame_store
-from aqa_cache.frame_store.store import FrameStore, prepare_frames
+from aqa_cache.frame_store import preparation
+from aqa_cache.frame_store.reader import FrameStore
 from aqa_cache.video import reader as video_reader
 
-# Features are pixels: 255 stays 255, and nothing is subtracted.
-SIZE = 16
-PIXELS = Preprocessing(resize=(SIZE, SIZE), crop=SIZE, mean=(0, 0, 0), std=(1, 1, 1), value_range=255)
-AUGMENTED = parse_views("flip,jitter=3")
-LONG, SHORT = "long.mp4", "short.mp4"
-SAMPLES = [
-    Sample("first", LONG, 1, 41),
-    Sample("inside", LONG, 100, 160),
-    Sample("same frames", LONG, 110, 170),
-    Sample("last", LONG, 240, 299),
-    Sample("to the end", LONG, 240, 300),
-    Sample("open", LONG, 230),
-    Sample("whole", SHORT),
-    Sample("too long", SHORT, 10, 100),
-]
 RULES = [
     ClipRule(),
     ClipRule(clip_len=8, clip_stride=3, frame_step=2),
@@ -49,61 +40,12 @@ RULES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("videos")
-    write_numbered_video(folder / LONG, 300)
-    write_numbered_video(folder / SHORT, 57)
-    return folder
-
-
-def write_pixel_cache(path, folder, samples=SAMPLES, rule=None, views=(PLAIN,), stream=None):
-    """Extract with a backbone whose feature of a clip is the clip itself."""
-    rule = rule or ClipRule()
-    model = Model(torch.nn.Flatten(), torch.device("cpu"), "fp32", PIXELS, 4)
-    line = Pipeline(model, rule, folder, samples, views=views, stream=stream, workers=2)
-    records = sorted(line.records(), key=lambda record: samples.index(record.sample))
-    meaning = Meaning(
-        "pixels",
-        "all of them",
-        3 * rule.clip_len * SIZE**2,
-        "none",
-        "",
-        PIXELS.record(),
-        {**rule.record(), "stream": stream},
-    )
-    write_cache(path, records, meaning, views=[view.name for view in views], dtype="float32")
-    return path
-
-
-def prepare(path, cache, folder, views=AUGMENTED, **options):
-    with FeatureCache(cache) as opened:
-        prepare_frames(path, opened, folder, views, workers=2, **options)
-    return FrameStore(path)
-
-
-@pytest.fixture(scope="module")
-def cache(folder, tmp_path_factory):
-    return write_pixel_cache(tmp_path_factory.mktemp("cache") / "feats.h5", folder)
-
-
 @pytest.fixture
 def fails_to_decode(monkeypatch):
     def decode(*_, **__):
         raise AssertionError("nothing was to be decoded")
 
     monkeypatch.setattr(video_reader, "decode", decode)
-
-
-def clips_of(store, sample_id, view=0):
-    return np.stack([store.clip(sample_id, view, number) for number in range(store.count(sample_id))])
-
-
-def numbers_of(store, sample_id, view=0):
-    """The numbers of the frames of all clips of a view, read from the pixels."""
-    clips = clips_of(store, sample_id, view)[:, :, :, :: -1 if store.views[view].flip else 1]
-    scale = 64 // SIZE
-    return [[image_number(frame.repeat(scale, 0).repeat(scale, 1)) for frame in clip] for clip in clips]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -226,16 +168,6 @@ def test_a_flip_needs_no_frames_of_its_own(folder, tmp_path, cache):
         assert flip.available("whole") == [0, 1] and plain.available("whole") == [0]
         np.testing.assert_array_equal(clips_of(flip, "whole", 1), clips_of(plain, "whole")[:, :, :, ::-1])
     assert os.path.getsize(tmp_path / "flip.frames") - os.path.getsize(tmp_path / "plain.frames") < 20_000
-
-
-def test_clips_are_the_callers_own(folder, tmp_path, cache):
-    with prepare(tmp_path / "feats.frames", cache, folder) as store:
-        for view in store.available("inside"):
-            clip = store.clip("inside", view, 0)
-            assert clip.flags.c_contiguous
-            before = clip.copy()
-            torch.from_numpy(clip).zero_()
-            np.testing.assert_array_equal(store.clip("inside", view, 0), before)
 
 
 def test_another_stream_than_the_best_one(tmp_path):
@@ -468,7 +400,7 @@ def test_caches_that_no_backbone_can_be_trained_from(folder, tmp_path, cache, fa
 
 def test_a_disk_without_room(folder, tmp_path, cache, monkeypatch, fails_to_decode):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(frame_store.shutil, "disk_usage", lambda path: usage(0, 0, 1000))
+    monkeypatch.setattr(preparation.shutil, "disk_usage", lambda path: usage(0, 0, 1000))
     message = refused(AqaError, tmp_path / "feats.frames", cache, folder)
     assert (
         f"frames need 0.00 GiB, but {tmp_path} has 0.00 GiB free; make room, choose another place with"
@@ -512,35 +444,9 @@ def test_places_where_no_store_can_be(folder, tmp_path, cache, fails_to_decode):
     assert (tmp_path / "notes").read_text() == "not mine"
 
 
-def test_stores_that_cannot_be_read(folder, tmp_path, cache):
-    path = tmp_path / "feats.frames"
-    with pytest.raises(CacheError, match="no such file; expected frames"):
-        FrameStore(path)
-    prepare(path, cache, folder).close()
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(
-        CacheError, match="cannot be read as a frame store .*truncated.*; if it is one, remove it"
-    ):
-        FrameStore(path)
-    path.write_bytes(whole)
-    with h5py.File(path, "r+") as file:
-        file.attrs["version"] = 2
-    with pytest.raises(CacheError, match="has format version 2, this program reads 1; remove it"):
-        FrameStore(path)
-
-
-def test_views_come_in_any_number_and_order(folder, tmp_path, cache):
-    views = (PLAIN, View(3, True), View(-2), View(3))
-    with prepare(tmp_path / "feats.frames", cache, folder, views) as store:
-        assert store.views == views and store.available("inside") == [0, 1, 2, 3]
-        assert [numbers_of(store, "inside", view)[0][0] for view in range(4)] == [100, 103, 98, 103]
-        assert store.available("first") == [0, 1, 3]
-
-
 def test_a_store_of_more_views_serves_those_who_want_fewer(folder, tmp_path, monkeypatch):
     cache = write_pixel_cache(tmp_path / "feats.h5", folder)
     prepare(tmp_path / "feats.frames", cache, folder, AUGMENTED).close()
-    monkeypatch.setattr("aqa_cache.frame_store.store._write", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("aqa_cache.frame_store.preparation._write", lambda *_: pytest.fail("decoded again"))
     for views in ("flip", "jitter=2", None):
         prepare(tmp_path / "feats.frames", cache, folder, parse_views(views)).close()
