@@ -30,7 +30,7 @@ import torch
 from results import write_section
 from torch import nn
 
-from aqa_cache.backbones.inference import set_precision
+from aqa_cache.backbones.precision import set_precision
 from aqa_cache.backbones.registry import BACKBONES
 from aqa_cache.clips.preprocess import Preprocessing, normalise
 from aqa_cache.disk.tensor_file import read_tensors

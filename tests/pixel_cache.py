@@ -1,4 +1,4 @@
-"""A cache whose features are the clips themselves, of videos whose frames carry their number, and its frames."""
+"""A cache whose features are the clips themselves, of videos whose frames carry their number."""
 
 import numpy as np
 import torch

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from aqa_cache.backbones.inference import TORCH_DTYPES, is_native, set_precision
+from aqa_cache.backbones.precision import TORCH_DTYPES, is_native, set_precision
 
 from ..errors import TrainingError
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from aqa_cache.backbones.inference import MIN_COSINE, Parity
+from aqa_cache.backbones.precision import MIN_COSINE, Parity
 from aqa_cache.backbones.registry import get_backbone
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import Preprocessing

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from aqa_cache.backbones import inference
-from aqa_cache.backbones.inference import Model, Parity, ready_model
+from aqa_cache.backbones.inference import Model, ready_model
+from aqa_cache.backbones.precision import Parity
 from aqa_cache.backbones.registry import get_backbone
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.errors import AqaError
@@ -95,19 +96,6 @@ def test_arithmetic_that_the_processor_lacks_is_not_used(monkeypatch):
 def test_tf32_is_refused_on_a_cpu():
     with pytest.raises(AqaError, match="tf32 is arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16"):
         ready_model(Pooled(), CPU, "tf32", SMALL, 2, 16)
-
-
-def test_parity_by_hand():
-    reference = np.array([[3.0, 4.0], [0.0, 10.0]], np.float32)
-    same = Parity.between(reference, reference)
-    assert same.cosine == pytest.approx(1) and same.relative_error == 0 and same.good
-    turned = Parity.between(np.array([[4.0, 3.0], [0.0, 10.0]], np.float32), reference)
-    assert (
-        turned.cosine == pytest.approx(24 / 25)
-        and turned.relative_error == pytest.approx(0.1)
-        and not turned.good
-    )
-    assert not Parity.between(np.array([[np.inf, 3.0], [0.0, 10.0]], np.float32), reference).good
 
 
 def test_batch_size_backs_off_when_memory_is_short(monkeypatch, native):
