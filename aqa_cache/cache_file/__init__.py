@@ -1,1 +1,1 @@
-"""The cache file of docs/schema.md: reader, writer, contents, verification, what its features mean."""
+"""The cache file of docs/schema.md: names and types, reader, writer, contents, verification, its meaning."""

@@ -1,7 +1,7 @@
 """The feature cache: one HDF5 file that holds the clip features of every sample and all its annotations.
 
 The file is a public contract, written down in `docs/schema.md`; its only reader is here, its only writer in
-`writer`.
+`writer`, and both take its names from `schema`.
 """
 
 import json
@@ -15,42 +15,22 @@ import h5py
 import numpy as np
 
 from ..annotations import SPLITS, Sample
-from ..clips.views import PLAIN
 from ..errors import CacheError, first_line
 from .meaning import Meaning
-
-FORMAT = "aqa-feature-cache"
-FRAMES = "aqa-frame-store"
-VERSION = 1
-PLAIN_VIEW = PLAIN.name
-
-TEXT_COLUMNS = ("sample_id", "video", "split", "group", "fold", "caption")
-_ROOT_ATTRIBUTES = (
-    "backbone",
-    "layer",
-    "dim",
-    "weights",
-    "weights_sha256",
-    "preprocessing",
-    "clip_rule",
-    "views",
-    "fingerprint",
-    "numerics",
-    "made_by",
-)
-_SAMPLE_DATASETS = (
-    *TEXT_COLUMNS,
-    "start_frame",
-    "end_frame",
-    "final_score",
-    "difficulty",
-    "judges",
-    "status",
-    "reason",
-    "video_size",
-    "video_mtime_ns",
-    "offset",
-    "count",
+from .schema import (
+    ATTRIBUTES,
+    DATASETS,
+    FEATURES,
+    FIRST_FRAME,
+    FORMAT,
+    FRAMES,
+    GROUPS,
+    PTS_SECONDS,
+    TEXT_COLUMNS,
+    TUNED,
+    VERSION,
+    VIDEO_SHA256,
+    column_name,
 )
 
 
@@ -172,7 +152,7 @@ class FeatureCache:
     @property
     def dtype(self) -> np.dtype:
         """As stored: float16 or float32."""
-        return self._file["features"].dtype
+        return self._file[FEATURES].dtype
 
     def has_features(self, index: int, view: int = 0) -> bool:
         return bool(self.count[index, view] > 0)
@@ -187,7 +167,7 @@ class FeatureCache:
             why = self.reasons[index] or f"it has no view {self.views[view]!r}"
             raise CacheError(f"{self.samples[index].sample_id}: no features in {self.path.name}: {why}")
         start = self.offset[index, view]
-        features = self._read("features", slice(start, start + self.count[index, view])).astype(np.float32)
+        features = self._read(FEATURES, slice(start, start + self.count[index, view])).astype(np.float32)
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             raise CacheError(
@@ -236,7 +216,7 @@ class FeatureCache:
         rows = slice(first, first + count)
 
         def read(start: int, stop: int) -> np.ndarray:
-            return self._read("features", slice(first + start, first + stop)).astype(np.float32)
+            return self._read(FEATURES, slice(first + start, first + stop)).astype(np.float32)
 
         return ClipFeatures(
             StoredRows(read, (count, self.dim)), self._first_frame[rows], self._pts_seconds[rows]
@@ -244,11 +224,11 @@ class FeatureCache:
 
     @cached_property
     def _first_frame(self) -> np.ndarray:
-        return self._read("clips/first_frame")
+        return self._read(FIRST_FRAME)
 
     @cached_property
     def _pts_seconds(self) -> np.ndarray:
-        return self._read("clips/pts_seconds")
+        return self._read(PTS_SECONDS)
 
     def _read(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         try:
@@ -289,10 +269,10 @@ class FeatureCache:
             self._read("samples/video_size"),
             self._read("samples/video_mtime_ns"),
         )
-        hashed = "samples/video_sha256" in self._file
-        self.video_sha256 = self._text("samples/video_sha256") if hashed else [""] * len(self.reasons)
+        hashed = VIDEO_SHA256 in self._file
+        self.video_sha256 = self._text(VIDEO_SHA256) if hashed else [""] * len(self.reasons)
         self.samples = self._read_samples()
-        rows, dim = self._file["features"].shape
+        rows, dim = self._file[FEATURES].shape
         if dim != self.dim:
             raise CacheError(
                 f"{self.path}: features are {dim} wide but the attribute 'dim' says {self.dim}; extract again"
@@ -318,7 +298,7 @@ class FeatureCache:
                     f"{self.path}: {sample.sample_id} has {max(0, self.count[index, 0])} clips and the reason"
                     f" {self.reasons[index]!r}; it needs one or the other, extract again"
                 )
-        for name in ("clips/first_frame", "clips/pts_seconds"):
+        for name in (FIRST_FRAME, PTS_SECONDS):
             if self._file[name].shape != (rows,):
                 raise CacheError(
                     f"{self.path}: {name!r} has shape {self._file[name].shape}, expected ({rows},); extract"
@@ -342,11 +322,10 @@ class FeatureCache:
         judges = self._read("samples/judges")
         judged, judges = (~np.isnan(judges).all(axis=1)).tolist(), judges.tolist()
         classes = {
-            _column_name(name): self._text(f"samples/classes/{name}")
-            for name in self._file["samples/classes"]
+            column_name(name): self._text(f"samples/classes/{name}") for name in self._file["samples/classes"]
         }
         extra = {
-            _column_name(name): self._text(f"samples/extra/{name}") for name in self._file["samples/extra"]
+            column_name(name): self._text(f"samples/extra/{name}") for name in self._file["samples/extra"]
         }
         for kind, columns in (("classes", classes), ("extra", extra)):
             order = json.loads(self._file[f"samples/{kind}"].attrs["order"])
@@ -416,9 +395,9 @@ def _open(path: Path) -> h5py.File:
 
 
 def _tuned(attrs: h5py.AttributeManager) -> dict | None:
-    if "tuned" not in attrs:
+    if TUNED not in attrs:
         return None
-    record = json.loads(attrs["tuned"])
+    record = json.loads(attrs[TUNED])
     for name, kind in (("started_from", str), ("origin", str), ("trained_on", list), ("chosen_on", list)):
         if not isinstance(record[name], kind):
             raise TypeError(
@@ -448,23 +427,9 @@ def _check_contract(path: Path, file: h5py.File) -> None:
         )
     if version < 1:
         raise CacheError(f"{path}: has format version {version}, expected 1 to {VERSION}; extract again")
-    lacking = [f"attribute {name!r}" for name in _ROOT_ATTRIBUTES if name not in file.attrs]
-    expected = (
-        "features",
-        "clips/first_frame",
-        "clips/pts_seconds",
-        *(f"samples/{name}" for name in _SAMPLE_DATASETS),
-    )
-    lacking += [f"dataset {name!r}" for name in expected if not isinstance(file.get(name), h5py.Dataset)]
-    lacking += [
-        f"group {name!r}"
-        for name in ("samples/classes", "samples/extra")
-        if not isinstance(file.get(name), h5py.Group)
-    ]
+    lacking = [f"attribute {name!r}" for name in ATTRIBUTES if name not in file.attrs]
+    lacking += [f"dataset {name!r}" for name in DATASETS if not isinstance(file.get(name), h5py.Dataset)]
+    lacking += [f"group {name!r}" for name in GROUPS if not isinstance(file.get(name), h5py.Group)]
     if lacking:
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         raise CacheError(f"{path}: lacks {', '.join(lacking[:3])}{more}; it is incomplete, extract again")
-
-
-def _column_name(dataset: str) -> str:
-    return dataset.replace("%2E", ".").replace("%2F", "/").replace("%25", "%")

@@ -11,23 +11,11 @@ import numpy as np
 
 from ..annotations import from_columns, to_columns
 from ..errors import CacheError, first_line
-from .reader import PLAIN_VIEW, FeatureCache
+from .reader import FeatureCache
+from .schema import DATASETS, FEATURES, FIRST_FRAME, PLAIN_VIEW, PTS_SECONDS, TEXT
 
 # Rows read at once where a dataset has no chunks, which say how many belong together.
 _BLOCK_ROWS = 64
-_DTYPES = {
-    ("float16", "float32"): ("features",),
-    ("float64",): ("clips/pts_seconds", "samples/final_score", "samples/difficulty", "samples/judges"),
-    ("int64",): (
-        "clips/first_frame",
-        "samples/start_frame",
-        "samples/end_frame",
-        "samples/video_size",
-        "samples/video_mtime_ns",
-        "samples/offset",
-        "samples/count",
-    ),
-}
 # Beside OSError, what h5py raises when a byte of the file's own structure is wrong.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
@@ -74,11 +62,11 @@ def verify_cache(
                 problems = [
                     *_dataset_problems(cache, file),
                     *_sample_problems(cache, file),
-                    *_index_problems(cache, len(file["features"])),
-                    *_feature_problems(cache, file["features"], progress),
+                    *_index_problems(cache, len(file[FEATURES])),
+                    *_feature_problems(cache, file[FEATURES], progress),
                     *_time_problems(cache, file),
                 ]
-                return Verification(path, problems, len(cache), len(file["features"]), cache.dim)
+                return Verification(path, problems, len(cache), len(file[FEATURES]), cache.dim)
         except _DAMAGE as error:
             return Verification(path, [_structure_problem(path, error)], len(cache))
 
@@ -93,19 +81,18 @@ def _dataset_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
     """
     if cache.views[:1] != [PLAIN_VIEW]:
         yield f"the first view is {cache.views[:1]}, expected {PLAIN_VIEW!r}"
-    for dtypes, names in _DTYPES.items():
-        for name in names:
-            if file[name].dtype.name not in dtypes:
-                yield f"dataset {name!r} is {file[name].dtype.name}, expected {' or '.join(dtypes)}"
+    for name, dtypes in DATASETS.items():
+        if dtypes != TEXT and file[name].dtype.name not in dtypes:
+            yield f"dataset {name!r} is {file[name].dtype.name}, expected {' or '.join(dtypes)}"
     datasets = {}
     file.visititems(
         lambda name, item: datasets.update({name: item} if isinstance(item, h5py.Dataset) else {})
     )
     for name, dataset in datasets.items():
-        ours = name == "features" or name.startswith(("clips/", "samples/"))
+        ours = name == FEATURES or name.startswith(("clips/", "samples/"))
         if ours and dataset.size and not dataset.fletcher32:
             yield f"dataset {name!r} has no Fletcher-32 checksum, so damage in it cannot be seen"
-        if name != "features" and (error := _first_error(dataset)):
+        if name != FEATURES and (error := _first_error(dataset)):
             yield f"dataset {name!r} cannot be read ({error})"
 
 
@@ -237,7 +224,7 @@ def _feature_problems(
 
 
 def _time_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
-    names = ("clips/first_frame", "clips/pts_seconds")
+    names = (FIRST_FRAME, PTS_SECONDS)
     if any(_first_error(file[name]) for name in names):
         return
     first_frame, times = (file[name][:] for name in names)

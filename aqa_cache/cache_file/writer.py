@@ -14,7 +14,18 @@ from ..annotations import Sample, class_names, extra_columns
 from ..disk.atomic import replacing
 from ..errors import CacheError
 from .meaning import Meaning, canonical_json
-from .reader import FORMAT, PLAIN_VIEW, TEXT_COLUMNS, VERSION, Record, StoredRows
+from .reader import Record, StoredRows
+from .schema import (
+    FEATURES,
+    FIRST_FRAME,
+    FORMAT,
+    PLAIN_VIEW,
+    PTS_SECONDS,
+    TEXT_COLUMNS,
+    TUNED,
+    VERSION,
+    dataset_name,
+)
 
 _CHUNK_ROWS = 64
 # Features pass through memory in blocks of about this many bytes, however long a sample is.
@@ -140,7 +151,7 @@ class _Rows:
 
     def __init__(self, file: h5py.File, dim: int, dtype: np.dtype):
         self._dataset = file.create_dataset(
-            "features",
+            FEATURES,
             (0, dim),
             dtype,
             chunks=(_CHUNK_ROWS, dim),
@@ -177,7 +188,7 @@ def _write_attributes(file: h5py.File, meaning: Meaning, views: Sequence[str], n
     file.attrs["preprocessing"] = canonical_json(meaning.preprocessing)
     file.attrs["clip_rule"] = canonical_json(meaning.clip_rule)
     if meaning.tuned is not None:
-        file.attrs["tuned"] = canonical_json(meaning.tuned)
+        file.attrs[TUNED] = canonical_json(meaning.tuned)
     file.attrs["views"] = json.dumps(list(views))
     file.attrs["numerics"] = canonical_json(numerics)
     file.attrs["made_by"] = _made_by()
@@ -206,8 +217,8 @@ def _write_records(
         counts.append(count)
         light.append(replace(record, views=[]))
     rows.finish()
-    _write_array(file, "clips/first_frame", np.concatenate(first_frames))
-    _write_array(file, "clips/pts_seconds", np.concatenate(times))
+    _write_array(file, FIRST_FRAME, np.concatenate(first_frames))
+    _write_array(file, PTS_SECONDS, np.concatenate(times))
     index = (np.array(values, np.int64).reshape(len(light), views) for values in (offsets, counts))
     _write_samples(file.create_group("samples"), light, *index)
 
@@ -254,7 +265,7 @@ def _write_samples(
         subgroup.attrs["order"] = json.dumps(names)
         for name in names:
             _write_text(
-                subgroup, _dataset_name(name), [getattr(sample, kind).get(name, "") for sample in samples]
+                subgroup, dataset_name(name), [getattr(sample, kind).get(name, "") for sample in samples]
             )
     _write_text(group, "status", ["ok" if record.ok else "failed" for record in records])
     _write_text(group, "reason", [record.reason for record in records])
@@ -280,11 +291,6 @@ def _write_text(group: h5py.Group, name: str, values: list[str]) -> None:
     dtype = h5py.string_dtype("utf-8", max(1, max(map(len, encoded), default=1)))
     options = {"chunks": (len(values),), "compression": "gzip", "fletcher32": True} if values else {}
     group.create_dataset(name, (len(values),), dtype, data=np.array(encoded, dtype), **options)
-
-
-def _dataset_name(column: str) -> str:
-    # "." alone is a path to HDF5, as "/" is.
-    return column.replace("%", "%25").replace("/", "%2F").replace(".", "%2E")
 
 
 def _made_by() -> str:

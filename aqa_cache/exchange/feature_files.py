@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from ..annotations import Sample
-from ..cache_file.reader import FORMAT, PLAIN_VIEW
+from ..cache_file.schema import FORMAT, PLAIN_VIEW
 from ..errors import AqaError, first_line, some
 
 SUFFIXES = (".npy", ".npz", ".pt")

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..annotations import Sample, read_annotations
 from ..cache_file.meaning import Meaning
-from ..cache_file.reader import PLAIN_VIEW, ClipFeatures, Record
+from ..cache_file.reader import ClipFeatures, Record
+from ..cache_file.schema import PLAIN_VIEW
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, some

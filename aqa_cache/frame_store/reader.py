@@ -20,7 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..cache_file.reader import FRAMES as FORMAT
+from ..cache_file.schema import FRAMES as FORMAT
 from ..clips.rule import ClipRule
 from ..clips.views import View
 from ..errors import CacheError, first_line
