@@ -27,6 +27,8 @@ from .schema import (
     dataset_name,
 )
 
+# What is tried, in this order.
+_DTYPES = {"auto": (np.float16, np.float32), "float16": (np.float16,), "float32": (np.float32,)}
 _CHUNK_ROWS = 64
 # Features pass through memory in blocks of about this many bytes, however long a sample is.
 _BLOCK_BYTES = 1 << 22
@@ -61,8 +63,9 @@ def write_cache(
     """Write a cache at once: to a temporary file beside `path`, synced to disk, then renamed over it.
 
     Args:
-        records: in the order the file shall have. Gone through once, or, where `auto` finds a value that
-            float16 cannot hold, a second time; features that lie in files are never in memory as a whole.
+        records: in the order the file shall have: a list, or what else can be gone through twice. Gone
+            through once, or, where `auto` finds a value that float16 cannot hold, a second time; features
+            that lie in files are never in memory as a whole.
         views: names of the views, the plain one first; every ok record has one entry for each.
         numerics: device, precision, threads and library versions.
         dtype: `auto` (float16 if every value fits, else float32), `float16` or `float32`.
@@ -72,10 +75,16 @@ def write_cache(
         The dtype the features were stored in.
 
     Raises:
-        CacheError: a feature has the wrong size or is not finite, or float16 was demanded and cannot hold a
-            value.
+        CacheError: a feature has the wrong size or is not finite; float16 was demanded and cannot hold a
+            value; `dtype` is none of the three; or `records` can be gone through only once.
     """
-    assert not isinstance(records, Iterator), "records may be gone through twice"
+    if isinstance(records, Iterator):
+        raise CacheError(
+            f"{path}: its records are a {type(records).__name__}, which can be gone through only once,"
+            " expected what can be gone through twice; give them as a list"
+        )
+    if dtype not in _DTYPES:
+        raise CacheError(f"{path}: dtype is {dtype!r}, expected one of {', '.join(_DTYPES)}")
     # In a thread of its own: Ctrl-C is raised in the main one, where HDF5 would lose a write to it and not
     # tell.
     with ThreadPoolExecutor(1, thread_name_prefix="write-cache") as writer:
@@ -93,11 +102,7 @@ def _write_cache(
     dtype: str,
     temporary_in: Path | None,
 ) -> np.dtype:
-    for feature_dtype in {
-        "auto": (np.float16, np.float32),
-        "float16": (np.float16,),
-        "float32": (np.float32,),
-    }[dtype]:
+    for feature_dtype in _DTYPES[dtype]:
         try:
             with replacing(path, temporary_in) as temporary, _Disk(temporary) as disk:
                 with h5py.File(disk, "w") as file:

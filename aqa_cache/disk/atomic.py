@@ -1,18 +1,26 @@
 """Files that are at every instant the old one or the new one."""
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import AqaError, first_line
+
+# No room, no more allowed, too large, a device that fails, one that has become read-only.
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path, temporary_in: Path | None = None) -> Iterator[Path]:
     """A temporary path that is synced and renamed to `path` when the block ends well, and vanishes when it
     does not.
+
+    The file may be read by whom the umask allows, as any new file. What the block raises for another reason
+    than that this file cannot be written, it raises.
 
     Args:
         temporary_in: folder of the temporary file, on the same file system; None: that of `path`.
@@ -24,25 +32,31 @@ def replacing(path: str | Path, temporary_in: Path | None = None) -> Iterator[Pa
     path = Path(path)
     if path.is_dir():
         raise AqaError(f"{path}: is a folder, expected a file to write; choose another name")
+    temporary = Path(temporary_in or path.parent) / f".{path.name}.{secrets.token_urlsafe(6)}.tmp"
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".tmp", dir=temporary_in or path.parent
-        )
+        # The system takes the umask off; asking for it would mean to set it, for all threads.
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        os.close(handle)
     except OSError as error:
         raise AqaError(
             f"{path}: cannot be written: {error.strerror} ({path.parent}); choose another folder"
         ) from None
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            yield temporary
+        except OSError as error:
+            if not _is_of_writing(error, temporary):
+                raise
+            raise _failed(path, error) from None
+        try:
+            os.chmod(temporary, mode)  # safetensors puts a file of its own in its place, for its owner alone
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            raise _failed(path, error) from None
         _sync_folder(path.parent)
-    except OSError as error:
-        raise AqaError(f"{path}: writing failed ({first_line(error)}); nothing was changed") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,10 +76,18 @@ def check_target(path: Path, example: str) -> None:
         raise AqaError(f"{path}: the folder {path.parent} does not exist; make it first")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _is_of_writing(error: OSError, temporary: Path) -> bool:
+    """Whether what a block raised is that its file cannot be written, and not that it could not read another,
+    say.
+    """
+    if error.filename is not None:
+        return os.fspath(error.filename) == os.fspath(temporary)
+    # HDF5 and numpy have no number for it; errors of other libraries, of a network, say, are of other types.
+    return error.errno in _OF_WRITING or (error.errno is None and type(error) is OSError)
+
+
+def _failed(path: Path, error: OSError) -> AqaError:
+    return AqaError(f"{path}: writing failed ({first_line(error)}); nothing was changed")
 
 
 def _sync_folder(folder: Path) -> None:

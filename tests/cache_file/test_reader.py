@@ -1,5 +1,4 @@
 import json
-import math
 from dataclasses import replace
 
 import h5py
@@ -10,9 +9,9 @@ from places import DATA
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.meaning import Meaning
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
-from aqa_cache.cache_file.writer import fits_float16, write_cache
-from aqa_cache.errors import AqaError, CacheError
+from aqa_cache.cache_file.reader import FeatureCache, Record
+from aqa_cache.cache_file.writer import write_cache
+from aqa_cache.errors import CacheError
 
 TUNED = {"started_from": "run 1", "origin": "random (seed 0)", "trained_on": ["01_0001"], "chosen_on": []}
 
@@ -87,52 +86,6 @@ def test_empty_cache(tmp_path):
     write_cache(tmp_path / "empty.h5", [], MEANING)
     with FeatureCache(tmp_path / "empty.h5") as cache:
         assert len(cache) == 0 and cache.records() == []
-
-
-def one_sample(values):
-    features = np.asarray(values, np.float32).reshape(-1, 4)
-    return [
-        Record(
-            Sample("a", "a.mp4"),
-            [ClipFeatures(features, np.zeros(len(features), np.int64), np.zeros(len(features)))],
-        )
-    ]
-
-
-@pytest.mark.parametrize(
-    ("values", "dtype"),
-    [
-        ([1, 2, 3, 4.1], "float16"),
-        ([1, 2, 3, 7e4], "float32"),
-        ([1e-6, 2e-6, 3e-6, 5e-6], "float32"),
-        ([0, 0, 0, 0], "float16"),
-    ],
-)
-def test_float16_only_where_values_fit(tmp_path, values, dtype):
-    assert write_cache(tmp_path / "f.h5", one_sample(values), MEANING) == dtype
-    with FeatureCache(tmp_path / "f.h5") as cache:
-        np.testing.assert_allclose(
-            cache.features(0)[0], np.float32(values), rtol=1e-3 if dtype == "float16" else 0
-        )
-    assert fits_float16(np.asarray(values, np.float32)) == (dtype == "float16")
-
-
-def test_float16_that_cannot_hold_is_refused(tmp_path):
-    with pytest.raises(CacheError, match="float16 was asked for but cannot hold"):
-        write_cache(tmp_path / "f.h5", one_sample([1, 2, 3, 7e4]), MEANING, dtype="float16")
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ([1, 2, math.nan, 4], "a \\(a.mp4\\): the feature of clip 0 is not finite"),
-        ([], "expected \\(clips, 4\\)"),
-    ],
-)
-def test_unusable_features_are_not_written(tmp_path, values, message):
-    with pytest.raises(CacheError, match=message):
-        write_cache(tmp_path / "f.h5", one_sample(values), MEANING)
-    assert not list(tmp_path.iterdir())
 
 
 def test_not_finite_in_the_file_is_named(path):
@@ -236,25 +189,6 @@ def test_features_that_are_not_there(path):
             cache.features(2)
         with pytest.raises(CacheError, match="clip: no features in feats.h5: it has no view 'flip'"):
             cache.features(1, view=1)
-
-
-def test_writing_keeps_the_old_file_until_the_new_one_is_whole(path, monkeypatch):
-    before = path.read_bytes()
-    monkeypatch.setattr(
-        "aqa_cache.cache_file.writer._write_samples",
-        lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")),
-    )
-    with pytest.raises(AqaError, match="No space left on device.*nothing was changed"):
-        write_cache(path, records(), MEANING, views=VIEWS)
-    assert path.read_bytes() == before
-    assert [entry.name for entry in path.parent.iterdir()] == ["feats.h5"]
-
-
-def test_places_that_cannot_be_written(tmp_path):
-    with pytest.raises(AqaError, match="is a folder, expected a file"):
-        write_cache(tmp_path, records(), MEANING, views=VIEWS)
-    with pytest.raises(AqaError, match="cannot be written"):
-        write_cache(tmp_path / "no" / "feats.h5", records(), MEANING, views=VIEWS)
 
 
 def test_fingerprint_is_of_what_features_mean(tmp_path):
