@@ -27,20 +27,27 @@ def say_failures(failures: Sequence[tuple[str, str]]) -> None:
 
 @contextlib.contextmanager
 def extraction_progress() -> Iterator[Callable]:
-    """A bar with clips per second and time left; where stderr is no terminal, a line a minute."""
+    """A bar with clips per second and time left; where stderr is no terminal, a line a minute. A download of
+    weights before that has a bar, or lines, of its own.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
+        DownloadColumn,
         MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
+        TransferSpeedColumn,
     )
+
+    from aqa_cache.weights.download import watched_downloads
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines()
+        with watched_downloads(download_lines):
+            yield _Lines()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -52,6 +59,14 @@ def extraction_progress() -> Iterator[Callable]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+    download_columns = (
+        TextColumn("downloading {task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("extracting", total=None, rate="")
 
@@ -60,7 +75,39 @@ def extraction_progress() -> Iterator[Callable]:
             rate = f"{state.clips / elapsed:.1f}/s" if elapsed and state.clips else ""
             bar.update(task, completed=state.clips, total=state.clips_total, rate=rate)
 
-        yield update
+        @contextlib.contextmanager
+        def download_bar(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+            bar.stop()  # a terminal has room for one at a time
+            try:
+                with Progress(*download_columns, console=console, transient=True) as own:
+                    downloaded = own.add_task(name, total=total)
+                    yield lambda received: own.update(downloaded, completed=received)
+            finally:
+                bar.start()
+
+        with watched_downloads(download_bar):
+            yield update
+
+
+def megabytes(received: int, total: int | None) -> str:
+    """How much of a download has come, and how much there is, where that is known."""
+    return f"{received / 1e6:.1f}{'' if total is None else f' of {total / 1e6:.1f}'} MB"
+
+
+@contextlib.contextmanager
+def download_lines(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Of a download, a line a minute."""
+    started = told = time.monotonic()
+
+    def tell(received: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told < LINE_SECONDS:
+            return
+        told = now
+        say(f"{name}: {megabytes(received, total)}, {received / 1e6 / (now - started):.1f} MB/s")
+
+    yield tell
 
 
 class _Lines:

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aqa_heads.settings.resolved import ResolvedConfig
 
-from .progress import LINE_SECONDS
+from .progress import LINE_SECONDS, megabytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +35,7 @@ def showing(console: "Console") -> "Shown":
 
     @contextmanager
     def shown(planned: "Planned") -> "Iterator[Listener]":
+        from aqa_cache.weights.download import watched_downloads
         from aqa_heads.training.listener import Listener
 
         config = planned.plan.config
@@ -42,7 +43,8 @@ def showing(console: "Console") -> "Shown":
             if config.fine_tuning is None:
                 yield Listener(say=say, on_epoch=progress.epoch)
             else:
-                yield Listener(say, progress.stage, progress.frames, progress.step, progress.epoch)
+                with watched_downloads(progress.download):
+                    yield Listener(say, progress.stage, progress.frames, progress.step, progress.epoch)
 
     return shown
 
@@ -109,6 +111,19 @@ class Bar:
             self._progress.tasks[0].total = None
             self._progress.update(self._task, completed=0, description=f"{text} …", facts="")
 
+    @contextmanager
+    def download(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        began = time.monotonic()
+
+        def tell(received: int) -> None:
+            speed = received / 1e6 / max(time.monotonic() - began, 1e-9)
+            facts = f"{megabytes(received, total)}  {_rate(speed)} MB/s"
+            self._progress.update(self._task, completed=received, total=total, facts=facts)
+
+        self.stage(f"downloading {name}")
+        yield tell
+        self.stage("preparing")
+
     def frames(self, done: int, total: int) -> None:
         self._progress.update(self._task, completed=done, total=total, facts=f"{done:,}/{total:,} samples")
 
@@ -165,6 +180,15 @@ class Lines:
 
     def stage(self, text: str) -> None:
         self._doing, self._since, self._step = text, time.monotonic(), ""
+
+    @contextmanager
+    def download(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        def tell(received: int) -> None:
+            self._doing = f"downloading {name}, {megabytes(received, total)}"
+
+        self.stage(f"downloading {name}")
+        yield tell
+        self.stage("")
 
     def frames(self, done: int, total: int) -> None:
         self._doing = f"decoding frames, {done:,} of {total:,} samples are done"

@@ -59,6 +59,17 @@ def output(tmp_path, random_s3d):
 
 
 @pytest.fixture
+def server(tmp_path):
+    """The address of a file server on this machine, and the folder it serves."""
+    from file_server import serving
+
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with serving(folder) as url:
+        yield url, folder
+
+
+@pytest.fixture
 def cuda():
     """A GPU; skipped without one, a failure where `FAIL_WITHOUT_CUDA` is set."""
     import torch

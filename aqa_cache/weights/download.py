@@ -4,13 +4,42 @@ import http.client
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from ..disk.atomic import replacing
 from ..disk.tensor_file import read_tensors, sha256_of
 from ..errors import WeightsError
 from .published import WeightsRecord
+
+_BLOCK_BYTES = 1 << 16
+
+Watcher = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+"""Given the name of the weights and the bytes that will come (None: the server does not say), the context of
+the download, in which it is told again and again how many have come.
+"""
+
+
+@contextmanager
+def _nobody(_name: str, _total: int | None) -> Iterator[Callable[[int], None]]:
+    yield lambda received: None
+
+
+_watcher: ContextVar[Watcher] = ContextVar("watcher of downloads", default=_nobody)
+
+
+@contextmanager
+def watched_downloads(watcher: Watcher) -> Iterator[None]:
+    """In the block, in this thread, `watcher` is told how far downloads are, however deep in the program they
+    happen.
+    """
+    before = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(before)
 
 
 def weights_folder() -> Path:
@@ -26,7 +55,7 @@ def download(record: WeightsRecord, folder: Path | None = None, say: Callable[[s
     """Download published weights once, and check them at every use.
 
     A file whose publisher gives no hash is pinned: its SHA-256 is printed and written beside it at the first
-    download, and checked from then on.
+    download, and checked from then on. How far it is, `watched_downloads` tells.
 
     Raises:
         WeightsError: the server does not answer, or the hash does not match.
@@ -54,9 +83,12 @@ def download(record: WeightsRecord, folder: Path | None = None, say: Callable[[s
     with replacing(path) as temporary:
         try:
             with urllib.request.urlopen(record.url, timeout=60) as response, open(temporary, "wb") as file:
-                declared = response.headers.get("Content-Length")
-                while block := response.read(1 << 20):
-                    file.write(block)
+                declared = response.headers.get("Content-Length", "")
+                total = int(declared) if declared.isdecimal() else None
+                with _watcher.get()(record.name, total) as tell:
+                    while block := response.read(_BLOCK_BYTES):
+                        file.write(block)
+                        tell(file.tell())
                 received = file.tell()
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", None) or error
@@ -64,9 +96,9 @@ def download(record: WeightsRecord, folder: Path | None = None, say: Callable[[s
                 f"{record.name}: cannot be downloaded from {record.url} ({reason}); fetch it by other means"
                 " and give its path with --weights, or use --weights random to try the tool"
             ) from None
-        if declared is not None and received != int(declared):
+        if total is not None and received != total:
             raise WeightsError(
-                f"{record.name}: the download stopped after {received} of {declared} bytes; run again"
+                f"{record.name}: the download stopped after {received} of {total} bytes; run again"
             )
         actual = sha256_of(temporary)
         pinned = pin.read_text().strip() if pin.exists() else ""

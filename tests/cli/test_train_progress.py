@@ -167,3 +167,26 @@ def test_a_thread_counts_the_minutes_end_to_end(monkeypatch):
         listener.on_stage("evaluating")
         assert told.wait(30)
     assert not [thread for thread in threading.enumerate() if thread.name == "minutes"]
+
+
+def test_a_download_of_weights_is_shown_before_the_run_begins(clock):
+    def happens(bar):
+        with bar.download("s3d-kinetics400", 32_000_000) as tell:
+            clock.seconds += 4
+            tell(16_000_000)
+            if interrupted:
+                raise KeyboardInterrupt
+
+    interrupted = True
+    last = lines_of(written(happens, columns=110))[-1]
+    assert last.startswith("downloading s3d-kinetics400 …") and "16.0 of 32.0 MB  4.0 MB/s" in last
+    interrupted = False
+    assert lines_of(written(happens, columns=110))[-1].startswith("preparing …")
+    console = Console(file=io.StringIO())
+    lines = Lines(END_TO_END, "one", console)
+    with lines.download("s3d-kinetics400", None) as tell:
+        tell(16_000_000)
+        clock.seconds += 60
+        lines.say_what_is_done()
+    lines.say_what_is_done()
+    assert console.file.getvalue() == "one: downloading s3d-kinetics400, 16.0 MB, for 60 s now\n"

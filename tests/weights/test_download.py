@@ -1,32 +1,14 @@
-import functools
-import http.server
-import threading
+import contextlib
+from dataclasses import replace
 
 import pytest
 import torch
+from file_server import Quiet
 
 from aqa_cache.disk.tensor_file import sha256_of
 from aqa_cache.errors import WeightsError
-from aqa_cache.weights.download import download, weights_folder
+from aqa_cache.weights.download import download, watched_downloads, weights_folder
 from aqa_cache.weights.published import WeightsRecord
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A file server on this machine, and the folder it serves."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=folder)
-    ) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}", folder
-        running.shutdown()
 
 
 def test_download_checks_the_published_hash(server, tmp_path):
@@ -46,6 +28,42 @@ def test_download_checks_the_published_hash(server, tmp_path):
     with pytest.raises(WeightsError, match="not kept"):
         download(record, tmp_path / "other")
     assert not list((tmp_path / "other").iterdir())
+
+
+def watched(record, folder):
+    """What a watcher is told of a download: of its beginning, of every block, and of its end."""
+    told = []
+
+    @contextlib.contextmanager
+    def watcher(name, total):
+        told.append((name, total))
+        try:
+            yield told.append
+        finally:
+            told.append("over")
+
+    with watched_downloads(watcher), contextlib.suppress(WeightsError):
+        download(record, folder, say=lambda line: None)
+    return told
+
+
+def test_how_far_a_download_is_can_be_watched(server, tmp_path, monkeypatch):
+    url, folder = server
+    torch.save({"conv1.weight": torch.zeros(50_000)}, folder / "w.pth")
+    size = (folder / "w.pth").stat().st_size
+    record = WeightsRecord("w", "c3d", f"{url}/w.pth", "", "c3d-pytorch", "test")
+    begun, *blocks, over = watched(record, tmp_path / "kept")
+    assert begun == ("w", size) and over == "over"
+    assert len(blocks) > 3 and blocks == sorted(set(blocks)) and blocks[-1] == size
+    assert watched(record, tmp_path / "kept") == []  # it is there
+    assert watched(replace(record, url=f"{url}/gone.pth"), tmp_path / "kept") == []
+    monkeypatch.setattr(Quiet, "size_known", False)
+    assert watched(record, tmp_path / "other") == [("w", None), *blocks, "over"]
+    monkeypatch.undo()
+    monkeypatch.setattr(Quiet, "declared", size + 1)
+    begun, *blocks, over = watched(record, tmp_path / "third")
+    assert begun == ("w", size + 1) and blocks[-1] == size and over == "over"
+    assert not list((tmp_path / "third").iterdir())
 
 
 def test_a_file_without_a_published_hash_is_pinned(server, tmp_path):
