@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aqa_cache.annotations import Sample
+    from aqa_cache.cache_file.meaning import Learned
     from aqa_heads.evaluation.audit import Audit
 
 _WIDTH_WITHOUT_TERMINAL = 100
@@ -69,7 +70,7 @@ def audit(source, fold, output):
         sys.exit(1)
 
 
-def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], dict | None, list[str]]:
+def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], "Learned | None", list[str]]:
     """Samples, the frames their features were made of where that is known, what the backbone was fine-tuned
     on, and what to say.
     """
@@ -98,8 +99,8 @@ def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], dic
         )
     if tuned := meaning.tuned:
         notes.append(
-            f"The backbone was fine-tuned in {meaning.weights}, on {len(tuned['trained_on']):,} samples, an"
-            f" epoch of it chosen on {len(tuned['chosen_on']):,}: looked for among the test samples by"
+            f"The backbone was fine-tuned in {meaning.weights}, on {len(tuned.trained_on):,} samples, an"
+            f" epoch of it chosen on {len(tuned.chosen_on):,}: looked for among the test samples by"
             " sample_id."
         )
     return samples, frames, meaning.tuned, notes

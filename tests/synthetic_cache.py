@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.meaning import Learned, Meaning
 from aqa_cache.cache_file.reader import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_heads.captions.captioner import Captioner
@@ -32,7 +32,7 @@ def write_synthetic_cache(
     failed: tuple[int, ...] = (),
     views: Mapping[str, Callable[[int, np.ndarray], np.ndarray | None]] = {},
     seed: int = 0,
-    tuned: dict | None = None,
+    tuned: Learned | None = None,
 ) -> Path:
     """Write a cache of `train` training samples followed by `test` test samples, of four groups in turn.
 
@@ -81,10 +81,10 @@ def write_synthetic_cache(
     return path
 
 
-def tuned_on(*trained: int, chosen: tuple[int, ...] = (), origin: str = "sports1m") -> dict:
-    """The record of a backbone that was fine-tuned on samples of this cache, by their indices."""
-    trained_on, chosen_on = ([f"s{index:02d}" for index in indices] for indices in (trained, chosen))
-    return {"started_from": origin, "origin": origin, "trained_on": trained_on, "chosen_on": chosen_on}
+def tuned_on(*trained: int, chosen: tuple[int, ...] = (), origin: str = "sports1m") -> Learned:
+    """What is known of a backbone that was fine-tuned on samples of this cache, by their indices."""
+    trained_on, chosen_on = (tuple(f"s{index:02d}" for index in indices) for indices in (trained, chosen))
+    return Learned(origin, origin, trained_on, chosen_on)
 
 
 def without(*names: str, splits: tuple[str, ...] = ("train", "test")) -> Callable[[int, Sample], Sample]:

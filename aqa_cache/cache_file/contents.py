@@ -12,6 +12,7 @@ def provenance(cache: FeatureCache) -> dict:
     """What the features are and what made them, as JSON holds it."""
     return {
         **asdict(cache.meaning),
+        "tuned": cache.meaning.tuned and cache.meaning.tuned.record(),
         "fingerprint": cache.fingerprint,
         "numerics": cache.numerics,
         "made_by": cache.made_by,

@@ -4,10 +4,67 @@ model.
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
 # The hash of the weights decides them.
 _NOT_IN_FINGERPRINT = ("weights", "tuned")
+_RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Learned(Mapping):
+    """From what and on which samples a run of this program fine-tuned a backbone; a mapping of its fields.
+
+    Args:
+        started_from: name of the weights before.
+        origin: name of the weights before the first fine-tuning, where the former were fine-tuned themselves;
+            else the same name.
+        trained_on: sample_ids of all that it was ever fine-tuned on.
+        chosen_on: sample_ids of those that an epoch of it was chosen on.
+    """
+
+    started_from: str
+    origin: str
+    trained_on: tuple[str, ...] = ()
+    chosen_on: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> str | tuple[str, ...]:
+        return vars(self)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self))
+
+    def __len__(self) -> int:
+        return len(vars(self))
+
+    def record(self) -> dict:
+        """As JSON holds it (docs/schema.md)."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self.items()}
+
+    @classmethod
+    def from_record(cls, record: dict) -> "Learned":
+        """The inverse of `record`; what it does not know is left out.
+
+        Raises:
+            KeyError, TypeError: something is lacking, or is no text or list.
+        """
+        for name, kind in (("started_from", str), ("origin", str), ("trained_on", list), ("chosen_on", list)):
+            if not isinstance(record[name], kind):
+                raise TypeError(
+                    f"tuned: {name} is {record[name]!r}, expected {'text' if kind is str else 'a list'}"
+                )
+        return cls(
+            record["started_from"],
+            record["origin"],
+            tuple(record["trained_on"]),
+            tuple(record["chosen_on"]),
+        )
+
+
+def named_random(weights: str) -> bool:
+    """Whether weights of this name are random ones: docs/schema.md has it that theirs begin so."""
+    return weights.startswith(_RANDOM)
 
 
 @dataclass(frozen=True)
@@ -24,8 +81,7 @@ class Meaning:
         preprocessing: from decoded RGB frames to the network's input
             (`aqa_cache.clips.preprocess.Preprocessing`).
         clip_rule: which frames of a sample form its clips (`aqa_cache.clips.rule.ClipRule`).
-        tuned: what a run of this program fine-tuned the weights on: `started_from` and `origin`, names of the
-            weights before, and `trained_on` and `chosen_on`, lists of sample_ids
+        tuned: what a run of this program fine-tuned the weights on
             (`aqa_cache.weights.tuned.TunedBackbone`). None: none did. Not part of the fingerprint either.
     """
 
@@ -36,7 +92,7 @@ class Meaning:
     weights_sha256: str
     preprocessing: dict
     clip_rule: dict
-    tuned: dict | None = None
+    tuned: Learned | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -47,12 +103,17 @@ class Meaning:
     @property
     def random(self) -> bool:
         """Whether nothing but a fine-tuning, if anything, was learned from any video."""
-        return (self.tuned["origin"] if self.tuned else self.weights).startswith("random")
+        return named_random(self.tuned.origin if self.tuned else self.weights)
 
     @property
     def tuned_in(self) -> str | None:
         """Name of the run that fine-tuned the backbone; None: none did."""
         return self.weights if self.tuned else None
+
+    @property
+    def stream(self) -> int | None:
+        """Index of the video stream that the frames are of; None: the best one, or not known."""
+        return self.clip_rule.get("stream")
 
     def differences(self, other: "Meaning") -> list[str]:
         """One line per field that differs and matters: `name: mine, theirs`."""

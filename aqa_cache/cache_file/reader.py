@@ -16,7 +16,7 @@ import numpy as np
 
 from ..annotations import SPLITS, Sample
 from ..errors import CacheError, first_line
-from .meaning import Meaning
+from .meaning import Learned, Meaning
 from .schema import (
     ATTRIBUTES,
     DATASETS,
@@ -252,7 +252,7 @@ class FeatureCache:
             weights_sha256=str(attrs["weights_sha256"]),
             preprocessing=json.loads(attrs["preprocessing"]),
             clip_rule=json.loads(attrs["clip_rule"]),
-            tuned=_tuned(attrs),
+            tuned=Learned.from_record(json.loads(attrs[TUNED])) if TUNED in attrs else None,
         )
         if self.meaning.fingerprint != attrs["fingerprint"]:
             raise CacheError(
@@ -392,18 +392,6 @@ def _open(path: Path) -> h5py.File:
         file.close()
         raise
     return file
-
-
-def _tuned(attrs: h5py.AttributeManager) -> dict | None:
-    if TUNED not in attrs:
-        return None
-    record = json.loads(attrs[TUNED])
-    for name, kind in (("started_from", str), ("origin", str), ("trained_on", list), ("chosen_on", list)):
-        if not isinstance(record[name], kind):
-            raise TypeError(
-                f"tuned: {name} is {record[name]!r}, expected {'text' if kind is str else 'a list'}"
-            )
-    return record
 
 
 def _check_contract(path: Path, file: h5py.File) -> None:

@@ -193,7 +193,7 @@ def _write_attributes(file: h5py.File, meaning: Meaning, views: Sequence[str], n
     file.attrs["preprocessing"] = canonical_json(meaning.preprocessing)
     file.attrs["clip_rule"] = canonical_json(meaning.clip_rule)
     if meaning.tuned is not None:
-        file.attrs[TUNED] = canonical_json(meaning.tuned)
+        file.attrs[TUNED] = canonical_json(meaning.tuned.record())
     file.attrs["views"] = json.dumps(list(views))
     file.attrs["numerics"] = canonical_json(numerics)
     file.attrs["made_by"] = _made_by()

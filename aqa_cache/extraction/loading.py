@@ -42,7 +42,7 @@ def load_model(
         weights_sha256=weights.sha256,
         preprocessing=preprocessing.record(),
         clip_rule=_clip_rule(config),
-        tuned=weights.learned or None,
+        tuned=weights.learned,
     )
     model = ready_model(
         module,

@@ -18,7 +18,7 @@ from ..cache_file.reader import check_cache
 from ..disk.atomic import check_target
 from ..disk.tensor_file import sha256_of
 from ..errors import CacheError
-from ..weights.random_weights import RANDOM, random_weights_path
+from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
 from .garbage import no_collection
@@ -97,7 +97,7 @@ def extract(
     try:
         with parts.exclusively():
             model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
-            if meaning.weights.startswith(RANDOM):
+            if meaning.random and not meaning.tuned:
                 say(
                     f"Features come from random weights ({meaning.weights}): they show that the pipeline"
                     " works, not what a model can do."

@@ -88,7 +88,7 @@ def prepare_frames(
             for index, (sample, _) in enumerate(samples):
                 by_video.setdefault(sample.video, {})[index] = sample
             rule = replace(ClipRule.from_record(cache.meaning.clip_rule), window=None)
-            stream = cache.meaning.clip_rule.get("stream")
+            stream = cache.meaning.stream
             shifted = list(dict.fromkeys(View(view.shift) for view in views))
             # Largest files first: what is left when threads run out of videos is then small.
             readers = [

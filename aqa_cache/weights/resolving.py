@@ -13,6 +13,7 @@ from torch import nn
 
 from ..backbones.key_layouts import LAYOUTS, detect_layout, layouts_of
 from ..backbones.registry import get_backbone
+from ..cache_file.meaning import Learned, named_random
 from ..clips.preprocess import Preprocessing
 from ..disk.tensor_file import read_backbone_tensors, read_tensors, sha256_of
 from ..errors import WeightsError
@@ -44,11 +45,11 @@ class Weights:
     tuned: TunedBackbone | None = None
 
     @property
-    def learned(self) -> dict:
-        """On what, as `aqa_cache.cache_file.meaning.Meaning` keeps it; empty where no run of this program
+    def learned(self) -> Learned | None:
+        """On what, as `aqa_cache.cache_file.meaning.Meaning` keeps it; None where no run of this program
         fine-tuned them.
         """
-        return self.tuned.learned if self.tuned else {}
+        return self.tuned.learned if self.tuned else None
 
     @property
     def origin(self) -> str:
@@ -60,7 +61,7 @@ class Weights:
     @property
     def random(self) -> bool:
         """Whether nothing but a fine-tuning, if anything, was learned from any video."""
-        return self.origin.startswith(RANDOM)
+        return named_random(self.origin)
 
     def fine_tuned(
         self,
@@ -77,7 +78,9 @@ class Weights:
             backbone, preprocessing, clip_rule: as in `TunedBackbone`.
             trained_on: sample_ids that it was fine-tuned on; chosen_on: that an epoch of it was chosen on.
         """
-        before = self.learned or {"trained_on": (), "chosen_on": ()}
+        trained_before, chosen_before = (
+            (self.tuned.trained_on, self.tuned.chosen_on) if self.tuned else ((), ())
+        )
         return TunedBackbone(
             backbone,
             preprocessing,
@@ -85,8 +88,8 @@ class Weights:
             self.name,
             self.sha256,
             self.origin,
-            tuple(sorted({*before["trained_on"], *trained_on})),
-            tuple(sorted({*before["chosen_on"], *chosen_on})),
+            tuple(sorted({*trained_before, *trained_on})),
+            tuple(sorted({*chosen_before, *chosen_on})),
         )
 
 

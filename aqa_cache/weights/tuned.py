@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..cache_file.meaning import canonical_json
+from ..cache_file.meaning import Learned, canonical_json
 from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
 from ..disk.tensor_file import write_tensors
@@ -49,14 +49,9 @@ class TunedBackbone:
         object.__setattr__(self, "origin", self.origin or self.started_from)
 
     @property
-    def learned(self) -> dict:
+    def learned(self) -> Learned:
         """From what and on which samples, as `aqa_cache.cache_file.meaning.Meaning` keeps it."""
-        return {
-            "started_from": self.started_from,
-            "origin": self.origin,
-            "trained_on": list(self.trained_on),
-            "chosen_on": list(self.chosen_on),
-        }
+        return Learned(self.started_from, self.origin, self.trained_on, self.chosen_on)
 
 
 def write_tuned_backbone(folder: Path, module: nn.Module, record: TunedBackbone) -> Path:

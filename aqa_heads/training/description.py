@@ -57,7 +57,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
             "dim": cache.dim,
             "weights": cache.meaning.weights,
             "weights_random": cache.meaning.random,
-            "tuned": tuned and tuned | {name: len(tuned[name]) for name in ("trained_on", "chosen_on")},
+            "tuned": tuned and {**tuned, **{name: len(tuned[name]) for name in ("trained_on", "chosen_on")}},
             "fingerprint": cache.fingerprint,
             "samples": len(cache),
             "views": cache.views,

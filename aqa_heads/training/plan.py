@@ -62,7 +62,7 @@ class Planner:
         Args:
             config: of one run; with folds, `fold` says which.
             learned: what the backbone was fine-tuned on before, where it is not the one that made the
-                features (`aqa_cache.weights.resolving.Weights.learned`); empty: it was not. None: as the
+                features (`aqa_cache.cache_file.meaning.Learned`); empty: it was not. None: as the
                 cache says.
 
         Raises:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -94,7 +95,7 @@ def test_what_the_backbone_was_fine_tuned_on_is_a_line(tmp_path):
     tuned = tuned_on(0, 1, chosen=(2,))
     path = write_synthetic_cache(tmp_path / "tuned.h5", weights="exp2", tuned=tuned)
     assert "from sports1m, on 2 samples, chosen on 1" in show(path)
-    assert json.loads(show(path, "--json"))["provenance"]["tuned"] == tuned
-    write_synthetic_cache(path, tuned=tuned | {"started_from": "exp1"})
+    assert json.loads(show(path, "--json"))["provenance"]["tuned"] == tuned.record()
+    write_synthetic_cache(path, tuned=replace(tuned, started_from="exp1"))
     assert "from exp1 (which began as sports1m), on 2 samples" in show(path)
     assert "fine-tuned" not in show(write_synthetic_cache(tmp_path / "plain.h5"))

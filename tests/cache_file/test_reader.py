@@ -8,12 +8,12 @@ from make_feature_cache_v1 import MEANING, VIEWS, records
 from places import DATA
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.meaning import Learned
 from aqa_cache.cache_file.reader import FeatureCache, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import CacheError
 
-TUNED = {"started_from": "run 1", "origin": "random (seed 0)", "trained_on": ["01_0001"], "chosen_on": []}
+TUNED = Learned("run 1", "random (seed 0)", trained_on=("01_0001",))
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def with_value(path, name, index, value):
             "does not keep to docs/schema.md .KeyError: 'started_from'",
         ),
         (
-            lambda path: with_attribute(path, "tuned", json.dumps(TUNED | {"trained_on": "a"})),
+            lambda path: with_attribute(path, "tuned", json.dumps(TUNED.record() | {"trained_on": "a"})),
             "does not keep to docs/schema.md .TypeError: tuned: trained_on is 'a', expected a list",
         ),
         (lambda path: without(path, "samples/classes/position"), "does not keep to docs/schema.md"),
@@ -191,16 +191,9 @@ def test_features_that_are_not_there(path):
             cache.features(1, view=1)
 
 
-def test_fingerprint_is_of_what_features_mean(tmp_path):
-    renamed = Meaning(**{**MEANING.__dict__, "weights": "the same under another name"})
-    other = Meaning(**{**MEANING.__dict__, "clip_rule": {"clip_len": 16, "window": 103}})
-    assert renamed.fingerprint == MEANING.fingerprint != other.fingerprint
-    assert MEANING.differences(other) == ["clip_rule.window: None, 103"]
-
-
 def test_what_the_backbone_was_fine_tuned_on_is_kept_beside_the_fingerprint(path, tmp_path):
     # More than the 64 kB that HDF5 allows an attribute in the object's header.
-    tuned = TUNED | {"trained_on": [f"dive {number:06d}" for number in range(20_000)]}
+    tuned = replace(TUNED, trained_on=tuple(f"dive {number:06d}" for number in range(20_000)))
     meaning = replace(MEANING, tuned=tuned)
     write_cache(tmp_path / "tuned.h5", records(), meaning, views=VIEWS)
     with FeatureCache(tmp_path / "tuned.h5") as cache, FeatureCache(path) as plain:
@@ -208,17 +201,3 @@ def test_what_the_backbone_was_fine_tuned_on_is_kept_beside_the_fingerprint(path
         assert cache.fingerprint == plain.fingerprint and not cache.meaning.differences(plain.meaning)
     with h5py.File(path) as file:
         assert "tuned" not in file.attrs
-
-
-@pytest.mark.parametrize(
-    ("weights", "origin", "random"),
-    [
-        ("random (seed 0)", None, True),
-        ("sports1m", None, False),
-        ("exp2", "random (seed 0)", True),
-        ("random-order", "sports1m", False),
-    ],
-)
-def test_weights_are_random_where_nothing_was_learned_but_by_fine_tuning(weights, origin, random):
-    meaning = replace(MEANING, weights=weights, tuned=None if origin is None else TUNED | {"origin": origin})
-    assert meaning.random == random and meaning.tuned_in == (weights if origin else None)

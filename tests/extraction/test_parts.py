@@ -16,7 +16,7 @@ from small_extraction import CONFIG, assert_same_features, contents
 
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache_file import writer as cache_writer
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.meaning import Learned, Meaning
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
@@ -390,7 +390,7 @@ def test_a_process_does_not_count_itself_among_the_others(tmp_path):
 
 def test_what_the_backbone_was_fine_tuned_on_goes_from_parts_to_the_output(tmp_path):
     sample = Sample("a", "a.mp4")
-    tuned = {"started_from": "w", "origin": "w", "trained_on": ["b"], "chosen_on": []}
+    tuned = Learned("w", "w", trained_on=("b",))
     parts = Parts(tmp_path / "feats.h5")
     with parts.exclusively():
         parts.claim(Shard(1, 1), replace(MEANING, tuned=tuned), ["plain"], {}, [sample])

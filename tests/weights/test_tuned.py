@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from aqa_cache.backbones.registry import get_backbone
+from aqa_cache.cache_file.meaning import Learned
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import MTL_AQA
 from aqa_cache.clips.rule import ClipRule
@@ -106,12 +107,8 @@ def test_any_module_is_written_as_float32_and_left_as_it_is(tmp_path):
 def test_what_was_learned_before_is_known_of_the_next_backbone(run, tmp_path):
     assert RECORD.origin == "random (seed 0)"
     weights = resolve_weights("s3d", str(run))
-    assert weights.random and weights.learned == {
-        "started_from": "random (seed 0)",
-        "origin": "random (seed 0)",
-        "trained_on": ["a", "b"],
-        "chosen_on": ["c"],
-    }
+    assert weights.random
+    assert weights.learned == Learned("random (seed 0)", "random (seed 0)", ("a", "b"), ("c",))
     after = weights.fine_tuned("s3d", RECORD.preprocessing, RECORD.clip_rule, ["d", "b"], ["a"])
     assert (after.started_from, after.started_sha256, after.origin) == (
         "exp2",
@@ -122,7 +119,7 @@ def test_what_was_learned_before_is_known_of_the_next_backbone(run, tmp_path):
     write_tuned_backbone(tmp_path, nn.Linear(1, 1), after)
     assert read_tuned_backbone(tmp_path) == after
     plain = Weights("s3d-kinetics400", tmp_path, "ef" * 32, MTL_AQA)
-    assert not plain.random and plain.learned == {}
+    assert not plain.random and plain.learned is None
     first = plain.fine_tuned("s3d", RECORD.preprocessing, RECORD.clip_rule, ["d"], [])
     assert (first.started_from, first.origin) == ("s3d-kinetics400", "s3d-kinetics400")
     assert (first.trained_on, first.chosen_on) == (("d",), ())
