@@ -4,6 +4,7 @@ documented.
 
 import ast
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -111,8 +112,10 @@ def test_wings_lie_on_floors(package):
     assert folders == before, "the rule names every wing"
 
 
-def python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def python(code, environment=None):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def test_importing_is_cheap():
@@ -121,6 +124,22 @@ def test_importing_is_cheap():
         f"import sys, aqa_cache, aqa_heads; print([name for name in {heavy} if name in sys.modules])"
     )
     assert result.stdout.strip() == "[]", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, "1 PASSIVE None"),
+        ({"THP_MEM_ALLOC_ENABLE": "0", "OMP_WAIT_POLICY": "ACTIVE"}, "0 ACTIVE None"),
+        ({"GOMP_SPINCOUNT": "10000"}, "1 None 10000"),
+    ],
+)
+def test_the_commands_set_up_torch_before_it_is_imported_unless_the_user_has(said, expected):
+    names = ("THP_MEM_ALLOC_ENABLE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in names} | said
+    code = f"import aqa_cli, os, sys; assert 'torch' not in sys.modules; print(*map(os.environ.get, {names}))"
+    result = python(code, environment)
+    assert result.stdout.strip() == expected, result.stderr
 
 
 def test_training_on_cached_features_loads_no_decoder():
