@@ -1,5 +1,4 @@
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -90,22 +89,27 @@ def test_without_blocking_only_what_is_there_comes(folder):
 
 
 def test_in_a_pause_each_thread_ends_the_frame_it_is_at_and_no_more(folder, monkeypatch):
-    paused, decoded, at_pause = threading.Event(), [], []
-    really = video_reader.decode
+    threads, standing = decoders(folder, room=1000, workers=3), threading.Semaphore(0)
+    turn, decoded, at_pause = threads._turn, [], []
+    really_decode, really_wait = video_reader.decode, turn.wait
 
     def decode(*arguments, **options):
-        for frame in really(*arguments, **options):
+        for frame in really_decode(*arguments, **options):
             decoded.append(frame.index)
-            if len(decoded) > 30 and not paused.is_set():
+            if len(decoded) > 30 and not at_pause:
                 threads.pause()
                 at_pause.append(len(decoded))
-                paused.set()
             yield frame
 
+    def wait():
+        if not turn.is_set():
+            standing.release()
+        return really_wait()
+
     monkeypatch.setattr(video_reader, "decode", decode)
-    with decoders(folder, room=1000, workers=3) as threads:
-        assert paused.wait(30)
-        time.sleep(0.2)
+    monkeypatch.setattr(turn, "wait", wait)
+    with threads:
+        assert all(standing.acquire(timeout=30) for _ in range(3))
         in_pause = len(decoded) - at_pause[0]
         threads.resume()
         assert len(list(threads.items())) == VIDEOS * (5 + 2)
