@@ -12,9 +12,8 @@ import tomllib
 
 import click
 import pytest
-from places import ROOT
+from places import PACKAGES, ROOT
 
-PACKAGES = {"aqa_cache": ROOT / "aqa_cache", "aqa_heads": ROOT / "aqa_heads", "aqa_cli": ROOT / "cli"}
 MAY_IMPORT = {
     "aqa_cache": {"aqa_cache"},
     "aqa_heads": {"aqa_heads", "aqa_cache"},
