@@ -1,11 +1,21 @@
-"""Video to clip features on disk: decode, clips, backbones, weights, and the cache file. Knows no losses and
-no heads.
+"""Video to clip features on disk. Knows no losses and no heads.
 
 Importing this package is cheap: torch, torchvision and PyAV are imported by what needs them, when it is first
 used.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what `__getattr__` imports
+    from .annotations import Sample, read_annotations, write_annotations
+    from .backbones.registry import Backbone, register
+    from .cache_file.reader import FeatureCache
+    from .clips.preprocess import Preprocessing
+    from .clips.rule import ClipRule
+    from .errors import AqaError
+    from .extraction.configuration import ExtractionConfig
+    from .extraction.run import extract
 
 __version__ = "0.1.0"
 
@@ -22,7 +32,19 @@ _EXPORTS = {
     "register": "backbones.registry",
     "write_annotations": "annotations",
 }
-__all__ = list(_EXPORTS)
+__all__ = [
+    "AqaError",
+    "Backbone",
+    "ClipRule",
+    "ExtractionConfig",
+    "FeatureCache",
+    "Preprocessing",
+    "Sample",
+    "extract",
+    "read_annotations",
+    "register",
+    "write_annotations",
+]
 
 
 def __getattr__(name: str):

@@ -263,9 +263,8 @@ def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
 @functools.lru_cache(maxsize=8)
 def _kinds(header: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
     """The columns of judges in their order, of classes, and those without a meaning here."""
-    judges = sorted(
-        (name for name in header if _JUDGE.match(name)), key=lambda name: int(_JUDGE.match(name)[1])
-    )
+    numbers = {name: int(found[1]) for name in header if (found := _JUDGE.match(name))}
+    judges = sorted(numbers, key=lambda name: numbers[name])
     classes = [name for name in header if name.startswith(CLASS_PREFIX)]
     return judges, classes, [name for name in header if name not in {*_PLAIN_COLUMNS, *judges, *classes}]
 

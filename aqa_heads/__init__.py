@@ -1,9 +1,23 @@
-"""Clip features to scores, classes and captions: encoders, captioner, heads, training, evaluation, report.
+"""Clip features to scores, classes and captions: networks, training, evaluation, report.
 
 Importing this package is cheap: torch and scipy are imported by what needs them, when it is first used.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what `__getattr__` imports
+    from .captions.vocabulary import Vocabulary
+    from .end_to_end.run import fine_tune
+    from .evaluation.predictions import predict
+    from .networks.model import AqaModel
+    from .report.writing import write_report
+    from .runs.format import Run, read_run
+    from .settings.experiments import EXPERIMENTS, Experiment
+    from .settings.fine_tuning import FineTuning
+    from .settings.training import TrainingConfig
+    from .table import train_table
+    from .training.run import train
 
 _EXPORTS = {
     "EXPERIMENTS": "settings.experiments",
@@ -20,7 +34,21 @@ _EXPORTS = {
     "Vocabulary": "captions.vocabulary",
     "write_report": "report.writing",
 }
-__all__ = list(_EXPORTS)
+__all__ = [
+    "EXPERIMENTS",
+    "Experiment",
+    "TrainingConfig",
+    "train",
+    "train_table",
+    "FineTuning",
+    "fine_tune",
+    "Run",
+    "read_run",
+    "predict",
+    "AqaModel",
+    "Vocabulary",
+    "write_report",
+]
 
 
 def __getattr__(name: str):

@@ -172,11 +172,7 @@ class Table:
         from .training.listener import Listener
         from .training.run import train_planned
 
-        if shown is None:
-
-            def shown(planned: Planned):
-                return nullcontext(Listener())
-
+        listening = shown or (lambda planned: nullcontext(Listener()))
         finished = FinishedParts(self.plans) if len(self.plans) > 1 else None
         runs = []
         for number, plan in enumerate(self.plans, 1):
@@ -184,7 +180,7 @@ class Table:
             act = train_planned
             if plan.config.fine_tuning is not None:
                 from .end_to_end.run import fine_tune_planned as act
-            with shown(Planned(plan, number, len(self.plans))) as listener:
+            with listening(Planned(plan, number, len(self.plans))) as listener:
                 runs.append(act(plan, cache, listener, finished))
             if finished is not None:
                 finished.add(runs[-1])
@@ -207,7 +203,9 @@ class Table:
             return [config]
         cache = self._planner(config, stack).cache
         samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
-        names = fold_names(samples, config.resolve().folds)
+        folds = config.resolve().folds
+        assert folds is not None  # as it was asked for
+        names = fold_names(samples, folds)
         return [replace(config, fold=name) for name in names]
 
     def _plan(self, config: TrainingConfig, stack: ExitStack) -> "Plan":

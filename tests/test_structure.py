@@ -50,7 +50,8 @@ WINGS = {
 HEADS_MAY_IMPORT = {"cache_file", "clips", "disk", "machine"}
 ABOVE_BOTH = {"end_to_end"}
 
-SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SCRIPTS = PYPROJECT["project"]["scripts"]
 BREAK = """
 import sys
 class Broken:
@@ -109,6 +110,20 @@ def test_wings_lie_on_floors(package):
         before.add(wing)
     folders = {path.parent.name for path in PACKAGES[package].glob("*/__init__.py")}
     assert folders == before, "the rule names every wing"
+
+
+@pytest.mark.parametrize("package", ["aqa_cache", "aqa_heads"])
+def test_type_checkers_see_what_is_imported_on_first_use(package):
+    """The same names and modules for the interpreter, for type checkers, and for what is checked."""
+    exports = vars(importlib.import_module(package))["_EXPORTS"]
+    assert importlib.import_module(package).__all__ == list(exports)
+    tree = ast.parse((ROOT / package / "__init__.py").read_text())
+    (branch,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.name: node.module for node in branch.body for alias in node.names}
+    assert ast.unparse(branch.test) == "TYPE_CHECKING" and seen == exports
+    checked = {name for name in PYPROJECT["tool"]["pyright"]["include"] if name.startswith(package)}
+    modules = {"__init__", *exports.values()}
+    assert checked == {f"{package}/{module.replace('.', '/')}.py" for module in modules}
 
 
 def python(code, environment=None):
@@ -203,13 +218,15 @@ def test_every_option_of_extraction_is_documented():
 
 
 def test_every_package_is_installed():
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    setuptools = PYPROJECT["tool"]["setuptools"]
     there = {
         ".".join([package, *path.parent.relative_to(folder).parts])
         for package, folder in PACKAGES.items()
         for path in folder.rglob("__init__.py")
     }
-    assert set(listed) == there
+    assert set(setuptools["packages"]) == there
+    for package, folder in PACKAGES.items():  # without it, type checkers do not look at what is annotated
+        assert "py.typed" in setuptools["package-data"][package] and (folder / "py.typed").exists()
 
 
 def test_the_readme_names_two_commands_and_files_that_exist():

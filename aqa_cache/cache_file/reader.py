@@ -6,10 +6,11 @@ The file is a public contract, written down in `docs/schema.md`; its only reader
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -116,7 +117,7 @@ class FeatureCache:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._file = _open(self.path)
+        self._file: Any = _open(self.path)  # h5py's types do not say what lies under a name
         try:
             self._read_index()
         except (KeyError, ValueError, IndexError, TypeError, AttributeError, OSError, RuntimeError) as error:
@@ -320,7 +321,8 @@ class FeatureCache:
             for name in ("start_frame", "end_frame", "final_score", "difficulty")
         )
         judges = self._read("samples/judges")
-        judged, judges = (~np.isnan(judges).all(axis=1)).tolist(), judges.tolist()
+        judged: list[bool] = np.any(~np.isnan(judges), axis=1).tolist()
+        judges = judges.tolist()
         classes = {
             column_name(name): self._text(f"samples/classes/{name}") for name in self._file["samples/classes"]
         }

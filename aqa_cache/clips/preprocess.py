@@ -5,6 +5,7 @@ Resize and crop run on the CPU on uint8, so that a feature does not depend on th
 
 import functools
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,9 +72,10 @@ class Preprocessing:
                 f"a preprocessing has the keys {', '.join(sorted(record)) or 'none'}, expected"
                 f" {', '.join(sorted(expected))}"
             )
-        return cls(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
-        )
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+        }
+        return cls(**values)
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -178,8 +180,10 @@ class _Bilinear:
         # The mode only says that numbers need no check, which a given output would otherwise cost a copy for.
         np.take(rgb.reshape(len(rgb), -1), self._rows, axis=0, out=self._taken_rows, mode="clip")
         np.take(self._taken_rows, self._values, axis=1, out=self._taken, mode="clip")
-        _mix(*np.split(self._taken, 2, axis=1), self._along, self._wide, self._wide_share)
-        _mix(*np.split(self._wide, 2), self._down, self._mixed, self._share)
+        left, right = np.split(self._taken, 2, axis=1)
+        _mix(left, right, self._along, self._wide, self._wide_share)
+        top, bottom = np.split(self._wide, 2)
+        _mix(top, bottom, self._down, self._mixed, self._share)
         np.rint(self._mixed, out=self._mixed)
         return self._mixed.astype(np.uint8).reshape(len(self._mixed), -1, 3)
 

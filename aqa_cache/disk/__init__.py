@@ -1,1 +1,1 @@
-"""Safe files: whole at every instant, locked between processes, tensors that are nothing but tensors."""
+"""Safe files: whole at every instant, locked between processes, nothing but tensors."""

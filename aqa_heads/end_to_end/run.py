@@ -1,5 +1,8 @@
 """Train one run end to end: the backbone of a feature cache, and the heads."""
 
+# `config.fine_tuning` is asked for once, in `fine_tune`.
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
+
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager

@@ -60,7 +60,8 @@ def predict(
         [],
         [],
     )
-    speaks = vocabulary is not None and model.captioner is not None
+    words = vocabulary if model.captioner is not None else None
+    weigh = getattr(model.encoder, "contributions", None)
     for start in range(0, len(clips), BATCH_SIZE):
         features, count = pad_clips(
             [clips[index] for index in range(start, min(start + BATCH_SIZE, len(clips)))]
@@ -70,12 +71,12 @@ def predict(
             scores.append(output.score.double().cpu().numpy() * model.score_scale + model.score_centre)
         for name, logits in output.classes.items():
             classes[name] += [model.class_names[name][number] for number in logits.argmax(1).tolist()]
-        if hasattr(model.encoder, "contributions"):
-            weights = model.encoder.contributions(model.seen(features, count), count)
+        if weigh is not None:
+            weights = weigh(model.seen(features, count), count)
             contributions += [row[:n].cpu().numpy() for row, n in zip(weights, count.tolist(), strict=True)]
-        if speaks:
+        if words is not None:
             spoken = model.speak(features, count, beam=beam)
-            said = [vocabulary.decode(numbers) for numbers in spoken.words.tolist()]
+            said = [words.decode(numbers) for numbers in spoken.words.tolist()]
             captions += said
             if spoken.attention is not None:
                 attention += [
@@ -86,7 +87,8 @@ def predict(
     score = None
     if model.has_score:
         score = (np.concatenate(scores) if scores else np.empty(0)) * (1.0 if factor is None else factor)
-    return Predictions(score, classes, captions if speaks else None, contributions or None, attention or None)
+    captions = None if words is None else captions
+    return Predictions(score, classes, captions, contributions or None, attention or None)
 
 
 @torch.no_grad()
@@ -102,7 +104,7 @@ def caption_loss_per_token(model: AqaModel, split: Split) -> float | None:
     told, words = 0.0, 0
     for start in range(0, len(split), BATCH_SIZE):
         batch = split.batch(range(start, min(start + BATCH_SIZE, len(split))))
-        if batch.heard is not None:
+        if batch.heard is not None and batch.following is not None:
             told += float(
                 model.caption_loss(batch.features, batch.count, batch.heard, batch.following, batch.positions)
             )

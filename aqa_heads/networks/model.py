@@ -1,5 +1,8 @@
 """Everything after the backbone: clip features to score, classes and caption."""
 
+# Encoder, heads and captioner are None where no task needs them.
+# pyright: reportOptionalCall=false, reportOptionalMemberAccess=false, reportArgumentType=false
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -302,7 +302,7 @@ class Result:
         return frozenset(self.test.sample_ids)
 
 
-def find_runs(folders: Sequence[Path]) -> list[Path]:
+def find_runs(folders: Sequence[str | Path]) -> list[Path]:
     """Run folders among these and directly inside them, in the order given, each once.
 
     Raises:

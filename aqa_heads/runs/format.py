@@ -21,7 +21,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aqa_cache.disk.atomic import replacing
 
@@ -233,9 +233,11 @@ def write_run(
     _write(folder / "summary.json", _to_json(summary))
     if vocabulary is not None:
         _write(folder / "vocabulary.json", _to_json(vocabulary.words))
-    _write_table(folder / "metrics.csv", [field.name for field in fields(Epoch)], map(astuple, epochs))
+    _write_table(
+        folder / "metrics.csv", [field.name for field in fields(Epoch)], [astuple(epoch) for epoch in epochs]
+    )
     for name, columns in tables.items():
-        _write_table(folder / name, columns, zip(*columns.values(), strict=True))
+        _write_table(folder / name, list(columns), zip(*columns.values(), strict=True))
     weights = model.state_dict()
     if any(weight.is_cuda for weight in weights.values()):
         # The weights of an RNN are slices of one block there, which safetensors takes for shared.
@@ -313,7 +315,7 @@ def _read_epochs(path: Path) -> list[Epoch]:
     for number, row in enumerate(rows, 1):
         if not row["epoch"].isdecimal() or int(row["epoch"]) > 2**31:
             raise ValueError(f"row {number}: epoch is {reprlib.repr(row['epoch'])}, expected a whole number")
-        cells = {name: _number_in(row, name, number) for name in row if name != "epoch"}
+        cells: dict[str, Any] = {name: _number_in(row, name, number) for name in row if name != "epoch"}
         epochs.append(Epoch(int(row["epoch"]), **cells))
     return epochs
 
