@@ -9,6 +9,7 @@ import click
 
 from aqa_cache.backbones.names import BACKBONE_NAMES
 from aqa_cache.extraction.configuration import PRECISIONS
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.progress import say
 
@@ -16,7 +17,7 @@ from aqa_cli.progress import say
 _DRIFT = 0.1
 
 
-@click.command(epilog="Example: aqa-bench --backbone c3d --seconds 10 --json bench.json")
+@command(epilog="Example: aqa-bench --backbone c3d --seconds 10 --json bench.json")
 @click.option(
     "--backbone",
     type=click.Choice(BACKBONE_NAMES),

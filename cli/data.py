@@ -1,7 +1,6 @@
 """aqa-data: annotations and feature caches, in, out, and looked at."""
 
-import click
-
+from aqa_cli.command import group
 from aqa_cli.data_audit import audit
 from aqa_cli.data_cache import show, verify
 from aqa_cli.data_features import export, import_features
@@ -9,7 +8,7 @@ from aqa_cli.data_merge import merge
 from aqa_cli.data_mtl_aqa import mtl_aqa_command
 
 
-@click.group(epilog="\b\nExample:\n  aqa-data mtl-aqa MTL-AQA --videos videos -o videos/annotations.csv")
+@group(epilog="\b\nExample:\n  aqa-data mtl-aqa MTL-AQA --videos videos -o videos/annotations.csv")
 def data():
     """Annotations and feature caches: bring your own, take them elsewhere, look inside, check them.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aqa_cache.errors import AqaError
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _WIDTH_WITHOUT_TERMINAL = 100
 
 
-@click.command(epilog="\b\nExample:\n  aqa-data audit feats.h5")
+@command(epilog="\b\nExample:\n  aqa-data audit feats.h5")
 @click.argument("source", metavar="FEATS.h5|annotations.csv", type=click.Path(path_type=Path))
 @click.option(
     "--fold", metavar="NAME", help="Audit with this fold as the test split and all others as training."

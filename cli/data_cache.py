@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _SHOWN = 20
 _WIDTH_WITHOUT_TERMINAL = 160
 
 
-@click.command(epilog="\b\nExample:\n  aqa-data show feats.h5")
+@command(epilog="\b\nExample:\n  aqa-data show feats.h5")
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
 @click.option(
     "--all", "everything", is_flag=True, help=f"List every failure and class, not the first {_SHOWN}."
@@ -49,7 +50,7 @@ def show(features, everything, as_json):
     _show_failures(console, inside, limit)
 
 
-@click.command(epilog="\b\nExample:\n  aqa-data verify feats.h5")
+@command(epilog="\b\nExample:\n  aqa-data verify feats.h5")
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
 @handle_errors
 def verify(features):

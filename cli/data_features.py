@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 
 
-@click.command(
+@command(
     "import-features",
     epilog=(
         "\b\nExample:\n  aqa-data import-features i3d/ feats.h5 --annotations annotations.csv --backbone i3d"
@@ -86,7 +87,7 @@ def import_features(source, output, annotations, **options):
         sys.exit(1)
 
 
-@click.command(epilog="\b\nExample:\n  aqa-data export feats.h5 features/")
+@command(epilog="\b\nExample:\n  aqa-data export feats.h5 features/")
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import dtype_option
 from aqa_cli.progress import say, say_failures
 
 
-@click.command(epilog="\b\nExample:\n  aqa-data merge feats.h5")
+@command(epilog="\b\nExample:\n  aqa-data merge feats.h5")
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
 @dtype_option
 @click.option(

@@ -14,10 +14,11 @@ from aqa_cache.datasets import mtl_aqa
 from aqa_cache.datasets.video_check import VideoCheck, check_videos
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.errors import AqaError
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 
 
-@click.command(
+@command(
     "mtl-aqa", epilog="\b\nExample:\n  aqa-data mtl-aqa MTL-AQA --videos videos -o videos/annotations.csv"
 )
 @click.argument("release", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))

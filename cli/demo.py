@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from aqa_cache.errors import AqaError
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.progress import extraction_progress, say
 from aqa_cli.train import train_and_print
@@ -44,7 +45,7 @@ FULL = Plan(
 )
 
 
-@click.command(epilog="Example: aqa-demo --out aqa-demo --epochs 5")
+@command(epilog="Example: aqa-demo --out aqa-demo --epochs 5")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

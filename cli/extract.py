@@ -8,6 +8,7 @@ import click
 from aqa_cache.backbones.names import BACKBONE_NAMES
 from aqa_cache.extraction.configuration import ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
 from aqa_cache.video.decoding import DECODE_TIMEOUT
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import dtype_option
 
@@ -33,7 +34,7 @@ def _window(_context, _parameter, value: str | None) -> int | None:
         raise click.BadParameter(f"{value!r} is neither a number of frames nor 'all'") from None
 
 
-@click.command(
+@command(
     epilog="Example: aqa-extract --backbone s3d --window 103 dives/ feats.h5",
 )
 @click.argument("videos", type=click.Path(path_type=Path))

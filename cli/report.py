@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 
 
-@click.command(
+@command(
     epilog="""\b
 Example:
   aqa-report runs/ -o report.html

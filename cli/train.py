@@ -21,6 +21,7 @@ from aqa_heads.settings.training import (
     TrainingConfig,
 )
 
+from .command import command
 from .end_to_end_options import EndToEndCommand, end_to_end_options, fine_tuning_of
 from .errors import handle_errors
 from .torchrun import process_count, rank, said_by_the_first
@@ -37,7 +38,7 @@ def _positive(kind: type):
     return click.IntRange(1) if kind is int else click.FloatRange(0, min_open=True)
 
 
-@click.command(
+@command(
     cls=EndToEndCommand,
     epilog="""\b
     Example:

@@ -14,6 +14,8 @@ import click
 import pytest
 from places import PACKAGES, ROOT
 
+from aqa_cache import __version__
+
 MAY_IMPORT = {
     "aqa_cache": {"aqa_cache"},
     "aqa_heads": {"aqa_heads", "aqa_cache"},
@@ -185,12 +187,34 @@ def test_optional_libraries_may_be_broken_until_they_are_needed():
     )
 
 
+def commands_of(script):
+    """The command, and its subcommands."""
+    module, function = SCRIPTS[script].split(":")
+    command = getattr(importlib.import_module(module), function)
+    return [command, *getattr(command, "commands", {}).values()]
+
+
+def test_help_and_version_load_no_torch():
+    code = f"""
+import importlib, sys
+from click.testing import CliRunner
+for target in {list(SCRIPTS.values())}:
+    module, function = target.split(":")
+    command = getattr(importlib.import_module(module), function)
+    for words in [[], *([name] for name in getattr(command, "commands", {{}}))]:
+        answers = [CliRunner().invoke(command, [*words, option]) for option in ("-h", "--help", "--version")]
+        assert [answer.exit_code for answer in answers] == [0, 0, 0], (target, words)
+        assert answers[0].stdout == answers[1].stdout and answers[2].stdout.strip().endswith(" 0.1.0"), words
+print([name for name in ("torch", "torchvision", "matplotlib", "scipy") if name in sys.modules])
+"""
+    result = python(code.replace("0.1.0", __version__))
+    assert result.stdout.strip() == "[]", result.stderr
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_command_is_in_the_readme_and_has_help(script):
     assert f"`{script}`" in (ROOT / "README.md").read_text()
-    module, function = SCRIPTS[script].split(":")
-    command = getattr(importlib.import_module(module), function)
-    commands = [command, *getattr(command, "commands", {}).values()]
+    commands = commands_of(script)
     for one in commands[1:]:
         assert re.search(rf"\b{one.name}\b", (ROOT / "README.md").read_text()), (
             f"README.md lacks {script} {one.name}"

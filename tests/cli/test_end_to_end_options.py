@@ -22,7 +22,8 @@ def test_help_has_two_groups_of_options():
     text = CliRunner().invoke(main, ["--help"]).output
     ordinary, end_to_end = re.split("^End to end:$", text.partition("\nOptions:\n")[2], flags=re.M)
     options = [
-        set(re.findall(r"^  (?:--[a-z-]+ / )?--([a-z-]+)", group, re.M)) for group in (ordinary, end_to_end)
+        set(re.findall(r"^  (?:-h, |--[a-z-]+ / )?--([a-z-]+)", group, re.M))
+        for group in (ordinary, end_to_end)
     ]
     assert options[1] == {name.replace("_", "-") for name in NAMES}
     assert {"features", "exp", "resume", "help"} < options[0] and not options[0] & options[1]
