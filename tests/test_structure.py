@@ -257,8 +257,59 @@ def test_the_readme_names_two_commands_and_files_that_exist():
     text = (ROOT / "README.md").read_text()
     assert re.findall(r"^pip install \. && aqa-demo$", text, re.M)
     assert len(re.findall(r"^pip install .* && pytest.*$", text, re.M)) == 1
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (ROOT / target).exists(), f"README.md links to {target}, which is not there"
+
+
+MARKDOWN = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/RESULTS.md"]
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=str)
+def test_links_lead_somewhere(path):
+    for target, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", path.read_text()):
+        page = path.parent / target if target else path
+        assert page.exists(), f"{path.name} links to {target}, which is not there"
+        if heading:
+            assert heading in anchors(page.read_text()), f"{path.name} links to {target}#{heading}"
+
+
+def anchors(text):
+    """What GitHub makes of the headings."""
+    for line in re.findall(r"^#+ (.*)$", text, re.M):
+        yield re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=str)
+def test_examples_import_what_there_is(path):
+    for example in re.findall(r"^```python\n(.*?)^```", path.read_text(), re.M | re.S):
+        for node in ast.walk(ast.parse(example)):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in PACKAGES:
+                module = importlib.import_module(node.module)
+                lacking = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+                assert not lacking, f"{path.name} imports {lacking} from {node.module}"
+
+
+def test_the_readmes_tree_is_true():
+    """It has every folder of the packages that is a wing, each with what its `__init__` says first."""
+    (tree,) = re.findall(r"^```\n(aqa_cache/.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    shown, parent = {}, ""
+    for line in tree.splitlines():
+        name, text = line.split(maxsplit=1)
+        parent = parent if line.startswith(" ") else ""
+        shown[parent + name.rstrip("/")] = text
+        parent = parent or name
+    wings = [path.parent for package in WINGS for path in PACKAGES[package].glob("*/__init__.py")]
+    expected = {}
+    for folder in [*PACKAGES.values(), *wings]:
+        text = " ".join(ast.get_docstring(ast.parse((folder / "__init__.py").read_text())).split())
+        expected[folder.relative_to(ROOT).as_posix()] = re.match(r".*?\.(?= |$)", text)[0]
+    assert {name: text for name, text in shown.items() if name in expected} == expected
+    others = shown.keys() - expected.keys()
+    assert others == {"tests", "benchmarks", "docs"} and all((ROOT / name).is_dir() for name in others)
+
+
+def test_contributing_takes_three_commands():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    assert [line.split()[0] for line in commands.splitlines()] == ["pip", "ruff", "pytest"]
 
 
 def prose(text):
@@ -271,9 +322,7 @@ def prose(text):
             yield number, line
 
 
-@pytest.mark.parametrize(
-    "path", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/RESULTS.md"], ids=str
-)
+@pytest.mark.parametrize("path", MARKDOWN, ids=str)
 def test_prose_is_110_columns_wide(path):
     for number, line in prose(path.read_text()):
         fits = len(line) <= 110 or len(line.split()) == 1 or "](" in line or "`" in line
