@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -28,7 +29,7 @@ from aqa_cache.extraction import part_writer, publishing
 from aqa_cache.extraction.run import ExtractionConfig, extract
 from aqa_cache.weights.random_weights import random_weights_path
 
-VIDEOS, SAMPLES_PER_VIDEO, FRAMES = 10, 4, 160
+SAMPLES_PER_VIDEO, FRAMES = 4, 160
 CONFIG = ExtractionConfig(
     backbone="s3d", weights="random", size=64, batch_size=4, workers=2, views=parse_views("flip")
 )
@@ -40,10 +41,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--videos", type=int, default=10, help=f"of {SAMPLES_PER_VIDEO} samples each")
+    parser.add_argument("--size", type=int, default=CONFIG.size, help="of a frame, in pixels")
     parser.add_argument("--no-results", action="store_true", help="print only")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kill-run-") as folder:
-        report = run(Path(folder), options.kills, options.seed)
+        config = replace(CONFIG, size=options.size)
+        report = run(Path(folder), config, options.kills, options.videos, options.seed)
     print(json.dumps(report))
     if not options.no_results:
         lines = [
@@ -69,7 +73,7 @@ def main() -> None:
     sys.exit(0 if report["equal"] == report["cycles"] and not report["litter"] else 1)
 
 
-def run(folder: Path, kills: int, seed: int = 0) -> dict:
+def run(folder: Path, config: ExtractionConfig, kills: int, video_count: int, seed: int) -> dict:
     """Kill so many times, then let the last extraction end.
 
     Raises:
@@ -77,24 +81,24 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict:
     """
     rng = random.Random(seed)
     videos = folder / "videos"
-    write_videos(videos)
+    write_videos(videos, video_count)
     reference, earlier = folder / "reference" / "feats.h5", folder / "earlier" / "feats.h5"
     weights = random_weights_path(reference, "s3d")
     for path in (reference, earlier):
         path.parent.mkdir()
-    in_child(lambda _: extract(videos, reference, CONFIG), "")
+    in_child(lambda _: extract(videos, reference, config), "")
     assert len(contents(reference)) > 10
     weights_of(earlier).symlink_to(weights)
-    in_child(lambda _: extract(videos, earlier, CONFIG, annotations=videos / "first.csv"), "")
+    in_child(lambda _: extract(videos, earlier, config, annotations=videos / "first.csv"), "")
     # How long an uninterrupted run takes from its first clip on, and publishing in it.
     timed = folder / "timed" / "feats.h5"
     timed.parent.mkdir()
     weights_of(timed).symlink_to(weights)
-    moments = in_child(lambda tell: reported(videos, timed, tell), "cpd")
+    moments = in_child(lambda tell: reported(videos, timed, config, tell), "cpd")
     whole, publishing = moments["d"] - moments["c"], moments["d"] - moments["p"]
 
     report = dict.fromkeys(("kills", "publishing", "cycles", "equal", "old", "new", "none"), 0)
-    report |= {"samples": VIDEOS * SAMPLES_PER_VIDEO, "litter": ""}
+    report |= {"samples": video_count * SAMPLES_PER_VIDEO, "litter": ""}
     while report["kills"] < kills:
         report["cycles"] += 1
         output = folder / f"cycle-{report['cycles']}" / "feats.h5"
@@ -110,7 +114,9 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict:
             mark = "p" if while_publishing else "cp"
             last = report["kills"] >= kills
             ended = in_child(
-                lambda tell, output=output: reported(videos, output, tell), "" if last else mark, delay
+                lambda tell, output=output: reported(videos, output, config, tell),
+                "" if last else mark,
+                delay,
             )
             if ended:
                 break
@@ -125,7 +131,7 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict:
     return report
 
 
-def reported(videos: Path, output: Path, tell: Callable[[str], None]) -> None:
+def reported(videos: Path, output: Path, config: ExtractionConfig, tell: Callable[[str], None]) -> None:
     """Extract, telling of each batch (c), of publishing (p) and of its end (d)."""
     really = publishing.write_cache
 
@@ -138,7 +144,7 @@ def reported(videos: Path, output: Path, tell: Callable[[str], None]) -> None:
         return result
 
     publishing.write_cache = write_cache
-    extract(videos, output, CONFIG, progress=lambda _: tell("c"))
+    extract(videos, output, config, progress=lambda _: tell("c"))
 
 
 def in_child(work: Callable, marks: str, delay: float | None = None):
@@ -194,12 +200,12 @@ def weights_of(output: Path) -> Path:
     return random_weights_path(output, "s3d")
 
 
-def write_videos(folder: Path) -> None:
+def write_videos(folder: Path, count: int) -> None:
     """Small videos of moving noise, their annotations, and `first.csv` with a part of them."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     samples = []
-    for video in range(VIDEOS):
+    for video in range(count):
         with av.open(str(folder / f"{video}.mp4"), "w") as container:
             stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
             stream.width = stream.height = 64

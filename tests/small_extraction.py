@@ -5,7 +5,7 @@ import numpy as np
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.extraction.run import ExtractionConfig
 
-CONFIG = ExtractionConfig(backbone="s3d", weights="random", size=64, batch_size=4, workers=2)
+CONFIG = ExtractionConfig(backbone="s3d", weights="random", size=32, batch_size=4, workers=2)
 
 
 def contents(path):

@@ -14,11 +14,10 @@ from aqa_heads import FineTuning, TrainingConfig, fine_tune
 from aqa_heads.end_to_end.fine_tuner import FineTuner
 
 
-def main(folder: str, out: str, precision: str) -> None:
+def main(folder: str, out: str) -> None:
     """Leaves the gradients of every step, as they are before the optimiser takes them, in
     `out`.gradients-RANK.pt.
     """
-    torch.set_num_threads(1)
     seen = []
     take_step = FineTuner._take_step
 
@@ -45,7 +44,7 @@ def main(folder: str, out: str, precision: str) -> None:
                 device="cpu",
                 meteor=False,
                 checkpoint_seconds=0,
-                fine_tuning=FineTuning(Path(folder) / "videos", precision=precision),
+                fine_tuning=FineTuning(Path(folder) / "videos"),
             )
         )
     rank = os.environ.get("RANK", "0")
@@ -56,4 +55,5 @@ def main(folder: str, out: str, precision: str) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main(*sys.argv[1:])

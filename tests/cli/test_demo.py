@@ -13,6 +13,7 @@ TINY = {"train_dives": 12, "test_dives": 3, "events": 5, "epochs": 1, "batch_siz
 @pytest.mark.slow
 def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "DEFAULT", replace(demo.DEFAULT, **TINY))
+    monkeypatch.setattr(demo, "FRAME_SIZE", 32)
     with small_models():
         result = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo")])
     assert result.exit_code == 0, result.output
@@ -37,9 +38,8 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
     )
     with FeatureCache(tmp_path / "demo" / "feats-s3d.h5") as cache:
         assert len(cache) == 15 and cache.count[:, 0].tolist() == [6] * 15
-        assert cache.meaning.preprocessing["resize"] == [128, 171] and cache.meaning.weights.startswith(
-            "random"
-        )
+        assert cache.meaning.preprocessing["resize"] == [37, 49]  # the field of view of 128 x 171 at 112
+        assert cache.meaning.weights.startswith("random")
     # once more, the short way
     monkeypatch.setattr(demo, "DEFAULT", replace(demo.DEFAULT, backbones={"2": "s3d"}))
     with small_models():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import two_processes
 from tiny_backbone import change_annotations, extract_tiny, register_tiny, write_weights
 
 from aqa_cache.cache_file.reader import FeatureCache
@@ -52,16 +53,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, name, *launcher, precision="fp32"):
+def run_in_two(folder, name):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
-    command = [
-        sys.executable,
-        *launcher,
-        str(HERE / "two_processes.py"),
-        str(folder),
-        str(folder / name),
-        precision,
-    ]
+    command = [sys.executable, *TWO, str(HERE / "two_processes.py"), str(folder), str(folder / name)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -71,8 +65,8 @@ TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 @pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(folder):
-    run(folder, "one")
-    run(folder, "two", *TWO)
+    two_processes.main(str(folder), str(folder / "one"))
+    run_in_two(folder, "two")
     one, first, second = (
         torch.load(folder / f"{name}.pt")
         for name in ("one.gradients-0", "two.gradients-0", "two.gradients-1")

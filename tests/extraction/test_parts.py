@@ -30,7 +30,7 @@ from aqa_cli.data import data
 from aqa_cli.extract import main as aqa_extract
 
 MEANING = Meaning("c3d", "pool5", 8192, "w", "", {}, {})
-SETTINGS = ["--weights", "random", "--size", "64", "--batch-size", "4", "--workers", "1"]
+SETTINGS = ["--weights", "random", "--size", "32", "--batch-size", "4", "--workers", "1"]
 
 
 @pytest.fixture
@@ -363,10 +363,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
         [
             sys.executable,
             str(ROOT / "benchmarks" / "kill_run.py"),
-            "--kills",
-            "3",
-            "--seed",
-            "3",
+            *("--kills", "3", "--seed", "3", "--videos", "4", "--size", "32"),
             "--no-results",
         ],
         capture_output=True,

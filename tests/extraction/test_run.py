@@ -223,7 +223,7 @@ def test_interrupted_and_continued_equals_uninterrupted(videos, output, tmp_path
 def test_another_meaning_is_refused_with_the_fields_that_differ(videos, output):
     extract(videos, output, CONFIG)
     before = output.read_bytes()
-    other = ExtractionConfig(backbone="s3d", weights="random", size=64, clip_rule=ClipRule(window=32))
+    other = ExtractionConfig(backbone="s3d", weights="random", size=32, clip_rule=ClipRule(window=32))
     with pytest.raises(
         AqaError,
         match=r"made otherwise than asked for now \(asked for, there\):\n  clip_rule.window: 32, None",
@@ -280,7 +280,7 @@ def run(*arguments):
 
 
 def test_command_exit_codes_and_summary(videos, output, tmp_path):
-    options = ("--weights", "random", "--size", 64, "--batch-size", 4)
+    options = ("--weights", "random", "--size", 32, "--batch-size", 4)
     result = run(*options, videos, output)
     assert result.exit_code == 1
     assert "1 failed, 0 not extracted yet" in result.stdout
@@ -295,7 +295,7 @@ def test_a_missing_video_is_named_with_its_place(output, tmp_path):
     write_annotations(
         tmp_path / "in" / "annotations.csv", [Sample("x", "nope.mp4", 0, 16, extra={"wind": "3"})]
     )
-    result = run("--weights", "random", "--size", 64, tmp_path / "in", output)
+    result = run("--weights", "random", "--size", 32, tmp_path / "in", output)
     assert result.exit_code == 1
     assert (
         f"x (nope.mp4): no such video ({tmp_path / 'in' / 'nope.mp4'}); correct the column 'video'"
@@ -317,7 +317,7 @@ def test_file_names_that_begin_with_a_dash(output, tmp_path, monkeypatch):
     folder.mkdir()
     write_numbered_video(folder / "-dash.mp4", 16)
     monkeypatch.chdir(folder)
-    result = run("--weights", "random", "--size", 64, "--", "-dash.mp4", output)
+    result = run("--weights", "random", "--size", 32, "--", "-dash.mp4", output)
     assert result.exit_code == 0, result.output
     assert contents(output)["-dash"].views[0].features.shape == (1, 1024)
 
