@@ -6,7 +6,7 @@ The file is a public contract, written down in `docs/schema.md`; its only reader
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
