@@ -1,1 +1,1 @@
-"""The cache file of docs/schema.md: names and types, reader, writer, contents, verification, its meaning."""
+"""The cache file of docs/schema.md: schema, reader, writer, contents, verification, meaning."""
