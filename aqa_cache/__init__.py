@@ -25,6 +25,8 @@ _EXPORTS = {
     "ClipRule": "clips.rule",
     "ExtractionConfig": "extraction.configuration",
     "FeatureCache": "cache_file.reader",
+    "KNOWN_BACKBONES": "backbones.names",
+    "KNOWN_IMPORTERS": "datasets.importers",
     "Preprocessing": "clips.preprocess",
     "Sample": "annotations",
     "extract": "extraction.run",

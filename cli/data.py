@@ -4,6 +4,7 @@ from aqa_cli.command import group
 from aqa_cli.data_audit import audit
 from aqa_cli.data_cache import show, verify
 from aqa_cli.data_features import export, import_features
+from aqa_cli.data_import import import_command
 from aqa_cli.data_merge import merge
 from aqa_cli.data_mtl_aqa import mtl_aqa_command
 
@@ -18,5 +19,5 @@ def data():
     """
 
 
-for _command in (mtl_aqa_command, import_features, export, show, verify, audit, merge):
+for _command in (mtl_aqa_command, import_command, import_features, export, show, verify, audit, merge):
     data.add_command(_command)

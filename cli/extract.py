@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from aqa_cache.backbones.names import BACKBONE_NAMES
+from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
+from aqa_cache.errors import AqaError
 from aqa_cache.extraction.configuration import ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.command import command
@@ -41,10 +42,13 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @click.argument("output", metavar="FEATS.h5", type=click.Path(path_type=Path))
 @click.option(
     "--backbone",
-    type=click.Choice(BACKBONE_NAMES),
+    metavar="NAME|MODULE:ATTRIBUTE",
     default="s3d",
     show_default=True,
-    help="Network that makes the features.",
+    help=(
+        f"Network that makes the features: {', '.join(BACKBONE_NAMES)}, or one of your own"
+        " (docs/extending.md)."
+    ),
 )
 @click.option(
     "--weights",
@@ -223,6 +227,8 @@ def _as_fine_tuned(tuned, weights: str, options: dict) -> dict:
     given = {name for name in run if source(name) is not click.core.ParameterSource.DEFAULT}
     if "backbone" in given and options["backbone"] != tuned.backbone:
         return options  # refused by its name, not for a size that is another network's
+    if "backbone" not in given and not KNOWN_BACKBONES.knows(tuned.backbone):
+        raise AqaError(f"--weights {weights}: {KNOWN_BACKBONES.unknown(tuned.backbone)}")
     if given & _EXCLUSIVE:
         given |= _EXCLUSIVE
     taken = {name: value for name, value in run.items() if name not in given}

@@ -1,6 +1,8 @@
 """Shared test material: videos whose frames carry their own number, small caches, the places of data."""
 
 import os
+import sys
+import textwrap
 
 from numbered_video import write_numbered_video
 from places import MTL_AQA
@@ -67,6 +69,33 @@ def server(tmp_path):
     folder.mkdir()
     with serving(folder) as url:
         yield url, folder
+
+
+@pytest.fixture
+def own_code(tmp_path, monkeypatch):
+    """A folder of somebody's own modules, in which the test runs, and how to write one; all that they made
+    known is forgotten afterwards.
+    """
+    from aqa_cache.backbones.key_layouts import LAYOUTS
+    from aqa_cache.backbones.registry import BACKBONES, KNOWN_BACKBONES
+    from aqa_cache.datasets.importers import KNOWN_IMPORTERS
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    extensions = (KNOWN_BACKBONES, KNOWN_IMPORTERS)
+    changed = (BACKBONES, LAYOUTS, *(known.registered for known in extensions))
+    before, modules = [dict(known) for known in changed], set(sys.modules)
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+
+    yield write
+    for known, names in zip(changed, before, strict=True):
+        known.clear()
+        known.update(names)
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture

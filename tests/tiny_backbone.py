@@ -6,6 +6,7 @@ from torch import nn
 
 from aqa_cache.annotations import read_annotations, write_annotations
 from aqa_cache.backbones.key_layouts import LAYOUTS
+from aqa_cache.backbones.names import KNOWN_BACKBONES
 from aqa_cache.backbones.registry import BACKBONES, Backbone, register
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.clips.rule import ClipRule
@@ -33,6 +34,7 @@ def register_tiny(patch: pytest.MonkeyPatch) -> None:
     for name, drop in (("tiny", 0.0), ("tiny-drop", 0.5)):
         patch.setitem(BACKBONES, name, None)  # taken out again when `patch` ends
         patch.setitem(LAYOUTS, name, None)
+        patch.setitem(KNOWN_BACKBONES.registered, name, None)
         register(
             Backbone(name, lambda drop=drop: tiny(drop), "mean over time, height and width", DIM),
             Preprocessing(resize=(36, 48), crop=32, mean=(0.45,) * 3, std=(0.25,) * 3),

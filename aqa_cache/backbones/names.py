@@ -2,4 +2,17 @@
 an extraction.
 """
 
+from ..extensions import Extensions
+
 BACKBONE_NAMES = ("c3d", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
+
+KNOWN_BACKBONES = Extensions(
+    "backbone",
+    "aqa_cache.backbones",
+    BACKBONE_NAMES,
+    "an aqa_cache.Backbone with a preprocessing",
+    lambda value: (
+        all(hasattr(value, name) for name in ("build", "check_input")) and value.preprocessing is not None
+    ),
+    elsewhere=True,
+)

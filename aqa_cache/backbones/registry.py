@@ -1,8 +1,8 @@
-"""The backbones by name. A new one is one function that builds it and one record: see `register`."""
+"""The backbones by name. A new one is one function that builds it and one record: docs/extending.md."""
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from ..clips.preprocess import Preprocessing
 from ..errors import AqaError
 from .c3d import C3D
 from .key_layouts import LAYOUTS, KeyLayout
-from .names import BACKBONE_NAMES
+from .names import KNOWN_BACKBONES
 from .s3d import S3D
 from .torchvision_networks import mvit_v2_s, r2plus1d_18, swin3d_t
 
@@ -28,6 +28,10 @@ class Backbone:
         weights: name of the weights taken when none is named; None: none are published.
         clip_len, size: the only ones it admits, in frames and pixels; None: any from `min_clip_len` and
             `min_size`.
+        preprocessing: the input that its weights were trained on; of those that come with this program the
+            layout of the weights' file says it (`key_layouts`).
+        head: prefixes of keys in its weights files that belong to layers above the feature; they are left
+            out.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Backbone:
     size: int | None = None
     min_clip_len: int = 1
     min_size: int = 32
+    preprocessing: Preprocessing | None = None
+    head: tuple[str, ...] = ()
 
     def check_input(self, clip_len: int, size: int | None) -> None:
         """Raise AqaError unless clips of `clip_len` frames of `size` pixels (None: not known yet) fit the
@@ -105,29 +111,44 @@ BACKBONES = {
 
 
 def get_backbone(name: str) -> Backbone:
+    """A backbone that comes with this program, or one that is known in this process (`KNOWN_BACKBONES`).
+
+    Raises:
+        AqaError: it is neither; nothing is imported because a file names it.
+    """
     if name not in BACKBONES:
-        raise AqaError(f"unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}")
+        # By the name it was asked for by: that is what caches say.
+        _keep(replace(KNOWN_BACKBONES.find(name), name=name))
     return BACKBONES[name]
 
 
-def register(backbone: Backbone, preprocessing: Preprocessing, head: tuple[str, ...] = ()) -> None:
+def register(
+    backbone: Backbone, preprocessing: Preprocessing | None = None, head: tuple[str, ...] = ()
+) -> None:
     """Make a new backbone known by its name in this process, with weights whose keys are the module's own.
 
     Args:
-        preprocessing: the input that its weights were trained on.
-        head: prefixes of keys in its weights files that belong to layers above the feature; they are left
-            out.
+        preprocessing, head: where the record does not say them.
 
     Raises:
-        AqaError: the name is one of `BACKBONE_NAMES`.
+        AqaError: the name is one of `BACKBONE_NAMES`, or there is no preprocessing.
     """
-    if backbone.name in BACKBONE_NAMES:
-        raise AqaError(
-            f"{backbone.name!r} is the name of a backbone that comes with this program; choose another name"
-        )
+    backbone = replace(
+        backbone, preprocessing=preprocessing or backbone.preprocessing, head=head or backbone.head
+    )
+    KNOWN_BACKBONES.register(backbone.name, backbone)
+    _keep(backbone)
+
+
+def _keep(backbone: Backbone) -> None:
     BACKBONES[backbone.name] = backbone
     LAYOUTS[backbone.name] = KeyLayout(
-        backbone.name, backbone.name, marker="", rename=(), head=head, preprocessing=preprocessing
+        backbone.name,
+        backbone.name,
+        marker="",
+        rename=(),
+        head=backbone.head,
+        preprocessing=backbone.preprocessing,
     )
 
 

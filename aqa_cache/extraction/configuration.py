@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ..backbones.names import KNOWN_BACKBONES
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError
@@ -20,7 +21,8 @@ class ExtractionConfig:
     """What `extract` is asked to do; the fields mirror the options of `aqa-extract`.
 
     Args:
-        backbone: `c3d`, `s3d`, … (`aqa_cache.backbones.names`).
+        backbone: `c3d`, `s3d`, … (`aqa_cache.backbones.names`), one that was registered, or an own one as
+            MODULE:ATTRIBUTE (docs/extending.md).
         weights: published name, path, or `random`; None: the backbone's own.
         preprocess: `weights` (what the weights were trained on) or `mtl-aqa`.
         size: frames' side in pixels; None: what the weights were trained on.
@@ -70,6 +72,7 @@ class ExtractionConfig:
     shard: Shard = Shard()
 
     def __post_init__(self):
+        KNOWN_BACKBONES.give(self.backbone)
         for name in ("batch_size", "workers"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise AqaError(f"{name} is {value}, it must be at least 1")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..backbones.registry import BACKBONES
+from ..backbones.names import KNOWN_BACKBONES
 from ..cache_file.meaning import Meaning
 from ..disk.tensor_file import sha256_of
 from ..errors import CacheError, WeightsError
@@ -42,12 +42,8 @@ def starting_weights(
             f"{features_path}: these features were imported (backbone {cache_meaning.backbone!r}), so it is"
             " not known how to make them again; make a cache from the videos with aqa-extract"
         )
-    if cache_meaning.backbone not in BACKBONES:
-        raise CacheError(
-            f"{features_path}: its backbone {cache_meaning.backbone!r} is not known here, only"
-            f" {', '.join(BACKBONES)}; call aqa_cache.backbones.registry.register first, as in the program"
-            " that made the features"
-        )
+    if not KNOWN_BACKBONES.knows(cache_meaning.backbone):
+        raise CacheError(f"{features_path}: {KNOWN_BACKBONES.unknown(cache_meaning.backbone)}")
     if given is None:
         return _recorded(cache_meaning, features_path, say)
     random_path = random_weights_path(features_path, cache_meaning.backbone)

@@ -13,7 +13,7 @@ from torch import nn
 from aqa_cache import FeatureCache
 from aqa_cache.backbones.c3d import C3D
 from aqa_cache.backbones.key_layouts import LAYOUTS, layouts_of
-from aqa_cache.backbones.names import BACKBONE_NAMES
+from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
 from aqa_cache.backbones.registry import BACKBONES, Backbone, for_inference, get_backbone, register
 from aqa_cache.backbones.s3d import S3D
 from aqa_cache.clips.preprocess import FramePreparer, Preprocessing, normalise
@@ -34,9 +34,10 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def registry():
     """Backbones registered in a test are known to that test alone."""
-    before = dict(BACKBONES), dict(LAYOUTS)
+    everything = BACKBONES, LAYOUTS, KNOWN_BACKBONES.registered
+    before = [dict(known) for known in everything]
     yield
-    for known, names in zip((BACKBONES, LAYOUTS), before):
+    for known, names in zip(everything, before):
         known.clear()
         known.update(names)
 
@@ -251,7 +252,7 @@ def test_inputs_that_do_not_fit_are_refused():
     ):
         get_backbone("swin3d_t").check_input(16, 112)
     with pytest.raises(
-        AqaError, match="unknown backbone 'i3d'; choose one of c3d, s3d, r2plus1d_18, mvit_v2_s, swin3d_t"
+        AqaError, match="backbone 'i3d' is not known here, only c3d, s3d, r2plus1d_18, mvit_v2_s, swin3d_t"
     ):
         get_backbone("i3d")
 

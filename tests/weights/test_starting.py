@@ -163,6 +163,6 @@ def test_features_of_which_nothing_is_known_to_make_them(features, random_s3d, s
         ):
             starting_weights(replace(known, weights_sha256=""), features, given, said.append)
         with pytest.raises(
-            CacheError, match="its backbone 'mine' is not known here, only c3d, s3d, .*register first"
+            CacheError, match="feats.h5: the backbone 'mine' is not known here, only c3d, s3d, .*register it"
         ):
             starting_weights(replace(known, backbone="mine"), features, given, said.append)

@@ -271,7 +271,10 @@ def _without(name):
             "is damaged (chosen_on is no list of sample_ids)",
         ),
         (lambda folder: _rewritten(folder, _without("trained_on")), "is damaged ('trained_on')"),
-        (lambda folder: _rewritten(folder, _record(backbone="resnet")), "unknown backbone 'resnet'"),
+        (
+            lambda folder: _rewritten(folder, _record(backbone="resnet")),
+            "the backbone 'resnet' is not known here",
+        ),
         (
             lambda folder: save_file(
                 {"x": torch.zeros(1)}, folder / "backbone.safetensors", {"tuned_backbone": _text()}

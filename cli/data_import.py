@@ -1,0 +1,44 @@
+"""aqa-data import: a dataset's own annotations, converted by a function of yours."""
+
+from pathlib import Path
+
+import click
+
+from aqa_cache.annotations import FILE_NAME
+from aqa_cli.errors import handle_errors
+
+
+@click.command(
+    "import", epilog="\b\nExample:\n  aqa-data import my_dataset:read release/ -o videos/annotations.csv"
+)
+@click.argument("importer", metavar="NAME|MODULE:ATTRIBUTE")
+@click.argument("source", metavar="SRC", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    default=FILE_NAME,
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The table to write.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the table if it exists.")
+@handle_errors
+def import_command(importer, source, output, force):
+    """Write the annotations table of a dataset that a function of yours reads from SRC.
+
+    The function takes the path and gives one aqa_cache.Sample for each action to be scored; it is named as
+    MODULE:ATTRIBUTE, found here or where Python looks for modules, or comes with an installed package
+    (docs/extending.md).
+    """
+    from aqa_cache.annotations import read_annotations, write_annotations
+    from aqa_cache.datasets.importers import import_samples
+    from aqa_cache.disk.atomic import replacing
+    from aqa_cache.errors import AqaError
+
+    if output.exists() and not force:
+        raise AqaError(f"{output} exists already; give another name with -o, or --force to overwrite it")
+    samples = import_samples(importer, source)
+    with replacing(output) as temporary:
+        write_annotations(temporary, samples)
+        read_annotations(temporary)  # what could not be read again is said before it takes the name
+    click.echo(f"Wrote {output}: {len(samples):,} rows.")

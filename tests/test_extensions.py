@@ -1,0 +1,120 @@
+"""One grammar for the names of what is somebody's own."""
+
+import importlib.metadata
+
+import pytest
+
+from aqa_cache.errors import AqaError
+from aqa_cache.extensions import Extensions
+from aqa_cache.extraction.configuration import ExtractionConfig
+
+
+@pytest.fixture
+def known():
+    return Extensions("score head", "aqa_test.heads", ("plain",), "a function", callable)
+
+
+def test_a_name_that_comes_with_the_program_is_left_to_it(known):
+    known.give("plain")
+    assert known.knows("plain") and not known.registered
+    with pytest.raises(AqaError, match="'plain' is the name of a score head that comes with this program"):
+        known.register("plain", print)
+
+
+def test_module_and_attribute_are_looked_for_as_python_does_the_current_folder_first(
+    known, own_code, tmp_path
+):
+    (tmp_path / "inner").mkdir()
+    own_code("inner/mine", "class Holder:\n    head = print\n")
+    own_code("json_of_mine", "head = len")
+    known.give("inner.mine:Holder.head")
+    known.give("json_of_mine:head")
+    known.give("json:dumps")
+    assert [known.find(name) for name in ("inner.mine:Holder.head", "json_of_mine:head")] == [print, len]
+    assert known.names == ["plain", "inner.mine:Holder.head", "json_of_mine:head", "json:dumps"]
+
+
+def test_what_is_wrong_is_one_message(known, own_code):
+    own_code("broken", "import math\nraise ValueError('no such\\nday')")
+    own_code("lacking", "import not_installed_at_all")
+    own_code("leaving", "raise SystemExit('bye')")
+    own_code("works", "number = 3\nclass Thing: pass")
+    not_one = Extensions("loss", "aqa_test.losses", (), "a number", lambda value: isinstance(value, int))
+    for extensions, name, message in (
+        (
+            known,
+            "nowhere.at_all:Head",
+            "--score-head nowhere.at_all:Head: there is no module nowhere, in .*install",
+        ),
+        (known, "works.inner:Head", "there is no module works.inner|importing works.inner failed"),
+        (
+            known,
+            "broken:Head",
+            r"importing broken failed \(ValueError: no such\); try: python -c 'import broken'",
+        ),
+        (known, "lacking:Head", r"importing lacking failed \(ModuleNotFoundError: No module named 'not_inst"),
+        (known, "leaving:Head", r"importing leaving failed \(SystemExit: bye\)"),
+        (
+            known,
+            "works:Haed",
+            "--score-head works:Haed: .*works.py has no Haed; give the name of what it defines",
+        ),
+        (known, "works:number", "score head works:number: is a int, expected a function"),
+        (not_one, "works:Thing", "loss works:Thing: is a class Thing, expected a number"),
+        (known, "unknown", "score head is 'unknown', expected one of plain, or MODULE:ATTRIBUTE"),
+        (not_one, "unknown", "loss is 'unknown', expected MODULE:ATTRIBUTE"),
+        (known, "a:b:c", "score head is 'a:b:c', expected one of"),
+        (
+            known,
+            "timm:vit",
+            "score head is 'timm:vit', but timm: names backbones only; give one of plain, or MODULE",
+        ),
+    ):
+        with pytest.raises(AqaError, match=message) as error:
+            extensions.give(name)
+        assert "\n" not in str(error.value) and name not in extensions.registered
+
+
+def test_networks_of_other_libraries_are_announced_for_backbones():
+    for name, whose in (("hf:org/name", "Hugging Face"), ("timm:vit_base", "timm")):
+        with pytest.raises(AqaError, match=f"networks of {whose} are not taken yet; write MODULE:ATTRIBUTE"):
+            ExtractionConfig(name)
+
+
+def test_what_a_file_names_is_never_imported(known, own_code, tmp_path):
+    own_code("marked", "import pathlib\npathlib.Path('imported').touch()\nhead = print")
+    with pytest.raises(
+        AqaError, match="nothing is imported because a file names it; give --score-head marked:head"
+    ):
+        known.find("marked:head")
+    with pytest.raises(
+        AqaError, match="'theirs' is not known here, only plain; install the package that brings it"
+    ):
+        known.find("theirs")
+    assert not known.knows("marked:head") and not (tmp_path / "imported").exists()
+    known.give("marked:head")
+    assert known.find("marked:head") is print and (tmp_path / "imported").exists()
+
+
+def test_entry_points_of_installed_packages_are_names_and_are_read_when_they_are_needed(
+    known, own_code, tmp_path
+):
+    folder = tmp_path / "theirs-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[aqa_test.heads]\nfine = fine_head:head\nbad = no_head:head\n")
+    own_code("fine_head", "head = print")
+    own_code("no_head", "raise RuntimeError('not on this machine')")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        assert [entry.name for entry in importlib.metadata.entry_points(group="aqa_test.heads")] == [
+            "fine",
+            "bad",
+        ]
+        assert known.knows("fine") and known.names == ["plain", "fine", "bad"] and not known.registered
+        known.give("fine")
+        assert known.find("fine") is print, "a file may name it too"
+        with pytest.raises(
+            AqaError, match=r"score head 'bad' of the package theirs: .*\(RuntimeError: not on this"
+        ):
+            known.find("bad")
