@@ -137,6 +137,8 @@ def measure(dim: int, hidden: int, batch: int, steps: int, device: str, scratch:
     from aqa_heads.networks.encoders import LstmEncoder
     from aqa_heads.networks.frugal_lstm import FrugalLstmEncoder, ordinary_parameters
     from aqa_heads.networks.heads import Heads
+    from aqa_heads.networks.score_heads.regression import RegressionHead
+    from aqa_heads.networks.score_heads.seam import Encoded, Sizes
 
     torch.manual_seed(0)
     device = torch.device(device)
@@ -147,7 +149,7 @@ def measure(dim: int, hidden: int, batch: int, steps: int, device: str, scratch:
     finish(device)
     row = {"init": time.perf_counter() - started}
     with device:
-        heads = Heads(hidden, True, CLASSES)
+        heads = Heads(Sizes(hidden, dim), RegressionHead, CLASSES)
         captioner = Captioner(dim, VOCABULARY, "gru", 2, "linear")
     model = torch.nn.ModuleDict({"encoder": encoder, "heads": heads, "captioner": captioner})
     optimisers = [torch.optim.Adam(ordinary_parameters(model), 1e-4, fused=True)]
@@ -174,7 +176,8 @@ def measure(dim: int, hidden: int, batch: int, steps: int, device: str, scratch:
     model.eval()
     started = time.perf_counter()
     with torch.no_grad():
-        heads(encoder(features[:16], torch.full((16,), CLIPS, device=device)))
+        encoded = Encoded(encoder(features[:16], torch.full((16,), CLIPS, device=device)))
+        heads(heads.share(encoded))
     finish(device)
     row["evaluating"] = time.perf_counter() - started
     row["peak"] = peak_memory(device)
@@ -194,9 +197,13 @@ def loss_of(model, features):
     import torch
     from torch.nn import functional as F
 
+    from aqa_heads.networks.score_heads.seam import Encoded
+
     batch, device = len(features), features.device
     count = torch.full((batch,), CLIPS, device=device)
-    score, classes = model["heads"](model["encoder"](features, count))
+    heads = model["heads"]
+    said, classes = heads(heads.share(Encoded(model["encoder"](features, count))))
+    score = said.points.float()
     loss = F.mse_loss(score, torch.rand_like(score)) + F.l1_loss(score, torch.rand_like(score))
     for logits in classes.values():
         loss = loss + F.cross_entropy(logits, torch.randint(logits.shape[1], (batch,), device=device))

@@ -40,6 +40,7 @@ from aqa_cache.weights.random_weights import make_random_weights
 from aqa_heads.data.training_data import Split
 from aqa_heads.end_to_end.recomputation import RecomputedFeatures
 from aqa_heads.end_to_end.trainable import prepare
+from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.training.losses import assessment_loss
 
@@ -78,11 +79,12 @@ class Case:
         if weights is not None:
             backbone.load_state_dict(read_tensors(weights))
         heads = AqaModel(
-            BACKBONES[self.backbone].dim,
-            tasks=("score", "classes"),
-            words=0,
-            score_scale=17.0,
-            classes={name: [str(number) for number in range(count)] for name, count in CLASSES.items()},
+            Architecture(
+                BACKBONES[self.backbone].dim,
+                tasks=("score", "classes"),
+                score_scale=17.0,
+                classes={name: [str(number) for number in range(count)] for name, count in CLASSES.items()},
+            )
         )
         modules = nn.ModuleList([backbone, heads]).to(device, dtype)
         prepare(backbone, None)

@@ -79,10 +79,11 @@ def own_code(tmp_path, monkeypatch):
     from aqa_cache.backbones.key_layouts import LAYOUTS
     from aqa_cache.backbones.registry import BACKBONES, KNOWN_BACKBONES
     from aqa_cache.datasets.importers import KNOWN_IMPORTERS
+    from aqa_heads.settings.experiments import KNOWN_ENCODERS, KNOWN_LOSSES, KNOWN_SCORE_HEADS
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    extensions = (KNOWN_BACKBONES, KNOWN_IMPORTERS)
+    extensions = (KNOWN_BACKBONES, KNOWN_IMPORTERS, KNOWN_ENCODERS, KNOWN_LOSSES, KNOWN_SCORE_HEADS)
     changed = (BACKBONES, LAYOUTS, *(known.registered for known in extensions))
     before, modules = [dict(known) for known in changed], set(sys.modules)
 

@@ -3,6 +3,7 @@
 import torch
 from synthetic_cache import small_models
 
+from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig
@@ -24,15 +25,17 @@ def make(experiment: str, tasks=TASKS, *, projection=None, direct=False, **optio
     config = TrainingConfig("", experiment, **options).resolve()
     with small_models():
         return AqaModel(
-            DIM,
-            tasks=tasks,
-            classes=CLASSES,
-            words=WORDS,
-            score_scale=17.0,
-            encoder_hidden=16,
-            encoder_layers=2,
-            residual=config.residual,
-            projection=projection,
-            direct=direct,
-            **config.columns,
+            Architecture(
+                DIM,
+                tasks=tasks,
+                classes=CLASSES,
+                words=WORDS,
+                score_scale=17.0,
+                encoder_hidden=16,
+                encoder_layers=2,
+                residual=config.residual,
+                projection=projection,
+                direct=direct,
+                **config.columns,
+            )
         ).eval()

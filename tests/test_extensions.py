@@ -1,12 +1,16 @@
 """One grammar for the names of what is somebody's own."""
 
 import importlib.metadata
+from dataclasses import replace
 
 import pytest
 
 from aqa_cache.errors import AqaError
 from aqa_cache.extensions import Extensions
 from aqa_cache.extraction.configuration import ExtractionConfig
+from aqa_heads.errors import TrainingError
+from aqa_heads.settings.naming import run_label, run_name
+from aqa_heads.settings.training import TrainingConfig
 
 
 @pytest.fixture
@@ -118,3 +122,35 @@ def test_entry_points_of_installed_packages_are_names_and_are_read_when_they_are
             AqaError, match=r"score head 'bad' of the package theirs: .*\(RuntimeError: not on this"
         ):
             known.find("bad")
+
+
+def test_the_options_of_training_follow_the_grammar(own_code):
+    own_code("mine", "import math\nencoder = loss = print\nnumber = 3")
+    config = TrainingConfig("", encoder="mine:encoder", loss="mine:loss", loss_weight=0.5)
+    assert run_name(config.resolve(), "c3d") == "baseline-encoder-mine-encoder-loss-mine-loss-loss-weight-0.5"
+    assert (
+        run_label(config.resolve(), "c3d")
+        == "Baseline (encoder mine:encoder, loss mine:loss, loss weight 0.5)"
+    )
+    assert {"score_head": None, "loss": None}.items() <= vars(TrainingConfig("")).items()
+    assert {"score_head", "loss", "loss_weight"}.isdisjoint(TrainingConfig("").resolve().deciding())
+    for options, message in (
+        ({"encoder": "mine:number"}, "encoder mine:number: is a int, expected a class, or a function"),
+        (
+            {"score_head": "mine:encoder"},
+            "score head mine:encoder: is a builtin_function_or_method, expected a sub",
+        ),
+        ({"loss_weight": 0.5}, "loss_weight is 0.5, but there is no loss"),
+        (
+            {"loss": "mine:loss", "loss_weight": 0},
+            "loss_weight is 0, expected a finite number greater than 0",
+        ),
+        (
+            {"experiment": "c3d-lstm", "loss": "mine:loss"},
+            "C3D-LSTM is an LSTM encoder .*loss cannot be given",
+        ),
+        ({"experiment": "ridge", "score_head": "regression"}, "has no score_head; leave them out"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            TrainingConfig("", **options)
+    assert replace(config, encoder=None).resolve().encoder == "average"

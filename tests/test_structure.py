@@ -40,7 +40,7 @@ WINGS = {
         "settings": "",
         "captions": "",
         "data": "captions settings",
-        "networks": "captions",
+        "networks": "captions settings",
         "evaluation": "captions data networks",
         "runs": "captions networks",
         "training": "captions data evaluation networks runs settings",

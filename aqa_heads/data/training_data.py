@@ -40,6 +40,9 @@ class Batch:
           caption.
         - following: `(real words,)`, the words to be said, to `<eos>`; positions: their places in `heard`
           flattened.
+
+    Args:
+        samples: their annotations.
     """
 
     features: torch.Tensor
@@ -52,6 +55,7 @@ class Batch:
     following: torch.Tensor | None
     positions: torch.Tensor | None
     captions: int
+    samples: Sequence[Sample] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,7 @@ class Split:
             following,
             positions,
             said,
+            [self.samples[index] for index in indices],
         )
 
 

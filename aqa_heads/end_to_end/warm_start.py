@@ -1,17 +1,21 @@
 """Heads that were trained on the cached features, as the start of training the backbone too."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from aqa_cache.errors import some
 
 from ..data.training_data import TrainingData
 from ..errors import TrainingError
-from ..networks.model import FROM_CONFIG, AqaModel
+from ..networks.architecture import Architecture
+from ..networks.model import AqaModel
 from ..runs.format import Run, read_run
 
-# What decides what a model's answers mean, beside the model.
+# What decides what a model's answers mean, beside the model; of that, what has weights (dropout has none) and
+# is not compared otherwise: features by their fingerprint, words one by one, sizes by the weights.
 _MEANING = ("standardise", "difficulty")
+_NOT_COMPARED = ("dim", "words", "dropout", "score_options")
 
 
 def read_warm_start(path: str | Path, record: Mapping, data: TrainingData, same_backbone: bool) -> Run:
@@ -50,12 +54,11 @@ def read_warm_start(path: str | Path, record: Mapping, data: TrainingData, same_
     _check_samples(run, data, where)
     words = None if data.vocabulary is None else data.vocabulary.words
     known = None if run.vocabulary is None else run.vocabulary.words
-    # Dropout has no weights.
-    names = [name for name in (*FROM_CONFIG, *_MEANING) if name != "dropout"]
+    names = [each.name for each in fields(Architecture) if each.name not in _NOT_COMPARED]
     different = [
-        f"{name} was {run.config.get(name)}, is {record[name]}"
-        for name in names
-        if run.config.get(name) != record[name]
+        f"{name} was {run.config.get(name)}, is {record.get(name)}"
+        for name in (*names, *_MEANING)
+        if run.config.get(name) != record.get(name)
     ]
     if words != known:
         different.append(

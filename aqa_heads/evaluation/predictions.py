@@ -1,14 +1,18 @@
 """What a trained model says of samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from aqa_cache.annotations import Sample
+
 from ..captions.vocabulary import Vocabulary
 from ..data.training_data import Split, pad_clips
 from ..networks.model import AqaModel
+from ..networks.score_heads.known import known_of
+from ..networks.score_heads.seam import ScorePrediction
 
 BATCH_SIZE = 64
 
@@ -25,6 +29,10 @@ class Predictions:
         contributions: per sample `(clips,)`, the encoder's weights of the clips; None where it has none.
         attention: per sample `(words, clips)`, the captioner's weights at every word of its caption; None
             where it has none.
+        spread: `(samples,)` float64, a standard deviation of the score in points; None where the score head
+            has none.
+        distribution: the score's points and their probabilities, both `(samples, bins)` float64; None where
+            the score head has none.
     """
 
     score: np.ndarray | None
@@ -32,6 +40,8 @@ class Predictions:
     captions: list[str] | None = None
     contributions: list[np.ndarray] | None = None
     attention: list[np.ndarray] | None = None
+    spread: np.ndarray | None = None
+    distribution: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @torch.no_grad()
@@ -42,6 +52,7 @@ def predict(
     *,
     factor: np.ndarray | None = None,
     beam: int = 1,
+    samples: Sequence[Sample] | None = None,
 ) -> Predictions:
     """Score, classes and, with a vocabulary, captions of samples; neighbours change at most the last bits.
 
@@ -50,25 +61,25 @@ def predict(
         clips: features of each sample, `(clips, dim)` float32, on the model's device.
         factor: `(samples,)`, what the score head's answers are multiplied by; None: 1.
         beam: captions kept at every word; 1 is greedy.
+        samples: what annotations say of them, for a score head that needs difficulty or key; None: nothing.
     """
     training = model.training
     model.eval()
-    scores, classes, captions, contributions, attention = (
-        [],
-        {name: [] for name in model.class_names},
-        [],
-        [],
-        [],
-    )
+    scores: list[ScorePrediction] = []
+    classes = {name: [] for name in model.class_names}
+    captions, contributions, attention = [], [], []
     words = vocabulary if model.captioner is not None else None
-    weigh = getattr(model.encoder, "contributions", None)
+    weigh = model.encoder.contributions if model.encoder is not None and model.encoder.weighs_clips else None
     for start in range(0, len(clips), BATCH_SIZE):
-        features, count = pad_clips(
-            [clips[index] for index in range(start, min(start + BATCH_SIZE, len(clips)))]
-        )
-        output = model(features, count)
+        chosen = range(start, min(start + BATCH_SIZE, len(clips)))
+        features, count = pad_clips([clips[index] for index in chosen])
+        known = None
+        if model.has_score:
+            of_these = [samples[index] if samples is not None else None for index in chosen]
+            known = known_of(of_these, model.heads.score, model.class_names, features.device)
+        output = model(features, count, known)
         if output.score is not None:
-            scores.append(output.score.double().cpu().numpy() * model.score_scale + model.score_centre)
+            scores.append(output.score)
         for name, logits in output.classes.items():
             classes[name] += [model.class_names[name][number] for number in logits.argmax(1).tolist()]
         if weigh is not None:
@@ -84,11 +95,25 @@ def predict(
                     for row, caption, n in zip(spoken.attention, said, count.tolist(), strict=True)
                 ]
     model.train(training)
-    score = None
-    if model.has_score:
-        score = (np.concatenate(scores) if scores else np.empty(0)) * (1.0 if factor is None else factor)
-    captions = None if words is None else captions
-    return Predictions(score, classes, captions, contributions or None, attention or None)
+    said = Predictions(None, classes, None if words is None else captions, contributions or None, attention or None)
+    return replace(said, **_joined(scores, factor)) if model.has_score else said
+
+
+def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dict:
+    """What is said of the scores, of all batches together, times `factor`."""
+    factor = 1.0 if factor is None else factor
+    joined = {"score": _array([said.points for said in scores]) * factor}
+    if scores and scores[0].spread is not None:
+        joined["spread"] = _array([said.spread for said in scores]) * factor
+    if scores and scores[0].distribution is not None:
+        probabilities = _array([said.distribution.probabilities for said in scores])
+        points = [said.distribution.points.expand_as(said.distribution.probabilities) for said in scores]
+        joined["distribution"] = (_array(points) * np.reshape(factor, (-1, 1)), probabilities)
+    return joined
+
+
+def _array(batches: Sequence[torch.Tensor]) -> np.ndarray:
+    return np.concatenate([batch.double().cpu().numpy() for batch in batches]) if batches else np.empty(0)
 
 
 @torch.no_grad()

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
+from ..settings.experiments import KNOWN_ENCODERS
+from .score_heads.seam import Encoded
 
 _DROPOUT = 0.2
 _TRANSFORMER_HEADS = 4
@@ -16,7 +18,33 @@ _TRANSFORMER_STEP = 2 * _TRANSFORMER_HEADS
 _LONGEST_PERIOD = 10_000
 
 
-class AverageEncoder(nn.Module):
+class Encoder(nn.Module):
+    """What every encoder has: from the clips of a sample to one feature.
+
+    Attributes:
+        out_dim (int): size of that feature; an encoder sets it when it is made.
+        weighs_clips: whether its output is a mean of the clips weighted by `contributions`. That mean then
+            stands for the mean of the clips everywhere, and the weights are written with the predictions.
+        parts: how many parts it gives beside its one feature (`Encoded.parts`); None: none.
+
+    Shape:
+        - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`, at least 1.
+        - Output: `(batch, out_dim)`, or an `Encoded` of it with parts or with a loss of the encoder's own.
+          What lies from `count` on changes nothing.
+    """
+
+    weighs_clips: bool = False
+    parts: int | None = None
+
+    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor | Encoded:
+        raise NotImplementedError
+
+    def contributions(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        """The clips' weights, `(batch, clips)`: 0 from `count` on, each row's sum 1."""
+        raise NotImplementedError
+
+
+class AverageEncoder(Encoder):
     """The mean over a sample's clips.
 
     Args:
@@ -35,7 +63,7 @@ class AverageEncoder(nn.Module):
         return features.sum(1) / count.unsqueeze(1)
 
 
-class RecurrentEncoder(nn.Module):
+class RecurrentEncoder(Encoder):
     """The output of an RNN at a sample's last clip; `LstmEncoder` or `GruEncoder`.
 
     Args:
@@ -89,7 +117,7 @@ class GruEncoder(RecurrentEncoder):
         return self.gru
 
 
-class AttentionEncoder(nn.Module):
+class AttentionEncoder(Encoder):
     """The mean over a sample's clips, weighted by how much each matters: gated attention pooling.
 
     weight(clip) = softmax over the sample's clips of w · (tanh(V clip) * sigmoid(U clip)). It starts with
@@ -106,6 +134,8 @@ class AttentionEncoder(nn.Module):
     Source: Ilse et al. 2018, arXiv:1802.04712, equation 9. Differs: no network before it, and w starts at 0.
     """
 
+    weighs_clips = True
+
     def __init__(self, dim: int, hidden: int = 256):
         super().__init__()
         self.out_dim = dim
@@ -114,7 +144,6 @@ class AttentionEncoder(nn.Module):
         nn.init.zeros_(self.weight.weight)
 
     def contributions(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        """The clips' weights, `(batch, clips)`: 0 from `count` on, each row's sum 1."""
         gated = torch.tanh(self.content(features)) * torch.sigmoid(self.gate(features))
         return self.weight(gated).squeeze(2).masked_fill(padding_of(features, count), -math.inf).softmax(1)
 
@@ -122,7 +151,7 @@ class AttentionEncoder(nn.Module):
         return torch.bmm(self.contributions(features, count).unsqueeze(1), features).squeeze(1)
 
 
-class TransformerEncoder(nn.Module):
+class TransformerEncoder(Encoder):
     """The mean over a sample's clips after a small pre-norm transformer in which every clip sees all the
     others.
 
@@ -168,23 +197,39 @@ class TransformerEncoder(nn.Module):
         return outputs.sum(1) / count.unsqueeze(1)
 
 
-_BY_NAME = {
+# By the names of `experiments.ENCODER_SIZES`, which says how large they are.
+ENCODER_CLASSES: dict[str, type[Encoder]] = {
     "average": AverageEncoder,
     "lstm": LstmEncoder,
     "gru": GruEncoder,
     "attention": AttentionEncoder,
     "transformer": TransformerEncoder,
 }
+# Which of width and depth they are made with.
+_SIZES = {"average": (), "attention": ("hidden",)}
 
 
-def make_encoder(name: str, dim: int, hidden: int, layers: int) -> nn.Module:
-    """An encoder by its name, one of `experiments.ENCODERS`.
+def make_encoder(name: str, dim: int, hidden: int | None, layers: int | None) -> Encoder:
+    """An encoder by its name, one of `experiments.ENCODERS` or one that is known in this process.
 
     Args:
-        hidden, layers: as in the class; `average` has neither, `attention` no layers.
+        hidden, layers: as in the class; `average` has neither, `attention` no layers. An own encoder is made
+            with those that are given.
+
+    Raises:
+        TrainingError: there is no such encoder, or it is none.
     """
-    sizes = {"average": (), "attention": (hidden,)}.get(name, (hidden, layers))
-    return _BY_NAME[name](dim, *sizes)
+    sizes = {"hidden": hidden, "layers": layers}
+    if name in ENCODER_CLASSES:
+        return ENCODER_CLASSES[name](dim, *(sizes[size] for size in _SIZES.get(name, sizes)))
+    given = {size: value for size, value in sizes.items() if value is not None}
+    encoder = KNOWN_ENCODERS.find(name)(dim, **given)
+    if not isinstance(encoder, Encoder):
+        raise TrainingError(
+            f"encoder {name}: makes a {type(encoder).__name__}, expected an aqa_heads.Encoder; derive it from"
+            " that class"
+        )
+    return encoder
 
 
 def padding_of(features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:

@@ -12,13 +12,14 @@ from torch.nn import functional as F
 from aqa_cache.disk.tensor_file import write_tensors
 
 from ..errors import TrainingError
+from .encoders import Encoder
 from .frugal_adam import FrugalAdam, described
 from .orthogonal import orthogonal_
 
 _READ = 2**24  # elements read from a file at a time
 
 
-class FrugalLstmEncoder(nn.Module):
+class FrugalLstmEncoder(Encoder):
     """The output of an LSTM at a sample's last clip, trained inside its own backward pass.
 
     Same function and same parameter names as `LstmEncoder`. Its weights never have a `.grad`: the backward

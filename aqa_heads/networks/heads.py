@@ -1,66 +1,81 @@
 """From one feature per sample to the score and the classes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .class_heads import ClassHeads
+from .score_heads.seam import Encoded, Known, ScoreHead, ScorePrediction, Sizes
+
 FC6_DIM = 4096
 
 
 class Heads(nn.Module):
-    """A shared layer (fc6: linear and ReLU), one linear score head, one linear head per class column.
+    """The score head, the class heads, and what they share: a layer (fc6: linear and ReLU).
 
     Args:
-        dim: size of the encoder's output.
-        score: whether there is a score head.
+        sizes: of what the encoder gives.
+        score: the class of the score head; None: there is none.
         classes: number of classes by column name.
         dropout: in training, before and after the shared layer.
-        shared: whether there is a shared layer; without, the heads are linear in the encoder's output.
-        direct: size of the mean clip feature, from which the score has a linear path of its own beside fc6;
-            None: it has none. The score head then starts at zero, so that training starts from what the path
-            is given.
-
-    Shape:
-        - encoded: `(batch, dim)`; mean: `(batch, direct)`, needed with a direct path.
-        - Output: the scores `(batch,)` in units of the score scale, or None without score head; and per
-          column the logits `(batch, classes)`.
+        fc6: whether there is a shared layer; without, the heads that would share it are linear in the
+            encoder's output.
+        direct: whether the score has a linear path of its own from the mean clip feature, beside the shared
+            layer. The score head then starts at zero, so that training starts from what the path is given.
+        options: what the score head is made with beside sizes and dropout.
 
     Source: Parmar & Morris 2019, arXiv:1904.04346, C3D-AVG, which has neither dropout nor a direct path.
     """
 
     def __init__(
         self,
-        dim: int,
-        score: bool,
+        sizes: Sizes,
+        score: type[ScoreHead] | None,
         classes: Mapping[str, int],
         dropout: float = 0.0,
-        shared: bool = True,
-        direct: int | None = None,
+        fc6: bool = True,
+        direct: bool = False,
+        **options,
     ):
         super().__init__()
-        self.columns, self.dropout = list(classes), dropout
-        self.fc6 = nn.Linear(dim, FC6_DIM) if shared else None
-        width = FC6_DIM if shared else dim
-        self.score = nn.Linear(width, 1) if score else None
-        # A list: a column's name may be no name for a module ("type", "a.b").
-        self.classes = nn.ModuleList(nn.Linear(width, number) for number in classes.values())
-        self.direct = nn.Linear(direct, 1) if score and direct is not None else None
+        self.dropout = dropout
+        # All are named, and made, in the order of the files of all runs: fc6, score, classes, direct.
+        self.shares = bool(classes) or (score is not None and score.shares)
+        self.fc6 = nn.Linear(sizes.pooled, FC6_DIM) if fc6 and self.shares else None
+        width = FC6_DIM if fc6 else sizes.pooled
+        self.score = (
+            None if score is None else score(replace(sizes, shared=width), dropout=dropout, **options)
+        )
+        self.classes = ClassHeads(width, classes)
+        self.direct = nn.Linear(sizes.mean, 1) if direct and score is not None else None
         if self.direct is not None:
-            nn.init.zeros_(self.score.weight)
-            nn.init.zeros_(self.score.bias)
+            self.score.start_at_zero()
+
+    def share(self, encoded: Encoded) -> Encoded:
+        """`encoded` with what several heads see of it."""
+        shared = direct = None
+        if self.shares:
+            shared = encoded.pooled
+            if self.fc6 is not None:
+                shared = torch.relu(self.fc6(self._drop(shared)))
+            shared = self._drop(shared)
+        if self.direct is not None:
+            direct = self.direct(encoded.mean).squeeze(1)
+        return replace(encoded, shared=shared, direct=direct)
+
+    def classify(self, encoded: Encoded) -> dict[str, torch.Tensor]:
+        """Per column the logits `(batch, classes)`, of what `share` gave."""
+        return self.classes(encoded.shared) if len(self.classes) else {}
 
     def forward(
-        self, encoded: torch.Tensor, mean: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor | None, dict[str, torch.Tensor]]:
-        if self.fc6 is not None:
-            encoded = torch.relu(self.fc6(self._drop(encoded)))
-        encoded = self._drop(encoded)
-        score = None if self.score is None else self.score(encoded).squeeze(1)
-        if self.direct is not None:
-            score = score + self.direct(mean).squeeze(1)
-        return score, {name: head(encoded) for name, head in zip(self.columns, self.classes, strict=True)}
+        self, encoded: Encoded, known: Known | None = None
+    ) -> tuple[ScorePrediction | None, dict[str, torch.Tensor]]:
+        """The score, where there is a score head, and the logits, of what `share` gave."""
+        score = None if self.score is None else self.score.predict(encoded, known or Known())
+        return score, self.classify(encoded)
 
     def _drop(self, values: torch.Tensor) -> torch.Tensor:
         return F.dropout(values, self.dropout, self.training) if self.dropout else values

@@ -3,40 +3,26 @@
 # Encoder, heads and captioner are None where no task needs them.
 # pyright: reportOptionalCall=false, reportOptionalMemberAccess=false, reportArgumentType=false
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import nn
 
 from ..captions.captioner import Captioner
+from ..settings.experiments import REGRESSION
+from .architecture import Architecture
 from .encoders import make_encoder
 from .frugal_lstm import FrugalLstmEncoder
 from .heads import Heads
+from .score_heads.by_name import score_head_class
+from .score_heads.seam import Encoded, Known, ScorePrediction, Sizes
 from .standardisation import Standardiser
 
 # From this width on, gradients and the optimiser's state of an LSTM encoder would take more memory than is
 # there.
 FRUGAL_HIDDEN = 4096
-# What of a run's record makes its model, beside the size of its features and its vocabulary.
-FROM_CONFIG = (
-    "tasks",
-    "classes",
-    "score_scale",
-    "score_centre",
-    "rnn",
-    "layers",
-    "attention",
-    "residual",
-    "encoder",
-    "encoder_hidden",
-    "encoder_layers",
-    "projection",
-    "dropout",
-    "head",
-    "direct",
-)
 
 
 def is_frugal(encoder: str, hidden: int | None) -> bool:
@@ -48,13 +34,27 @@ def is_frugal(encoder: str, hidden: int | None) -> bool:
 class Output:
     """What the model says of a batch.
 
-    Shape:
-        - score: `(batch,)`, in units of the score scale above the centre, or None; classes: per column logits
-          `(batch, classes)`.
+    Args:
+        score: None if the model has no score head.
+        classes: per column logits `(batch, classes)`.
     """
 
-    score: torch.Tensor | None
+    score: ScorePrediction | None
     classes: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class AddedLoss:
+    """A term that is added to the loss of the score head.
+
+    Args:
+        function: of predicted and true scores, `(labelled,)` each, in units of the score scale; gives a
+            scalar, or `(labelled,)`, whose mean is taken.
+        weight: of it.
+    """
+
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    weight: float = 1.0
 
 
 class AqaModel(nn.Module):
@@ -64,75 +64,49 @@ class AqaModel(nn.Module):
     but, where there is one, the projection.
 
     Args:
-        dim: size of one clip feature.
-        tasks: any of `score`, `classes`, `caption`; only what they need is built.
-        classes: the class names of each class column.
-        words: size of the vocabulary; without effect if there is no caption task.
-        score_scale, score_centre: in points; 1 for the score head is `score_scale` above `score_centre`.
-        rnn, layers, attention, residual: of the captioner.
-        encoder, encoder_hidden, encoder_layers: one of `experiments.ENCODERS`, its width and depth.
-        projection: width of a learned linear projection of every clip feature; None: there is none.
-        dropout: before and after fc6, in training.
-        head: `fc6`, or `linear`: the score is linear in the encoder's output.
-        direct: the score has a linear path from the mean of the clips, too.
+        architecture: all that it is made from.
+
+    Attributes:
+        added_loss (AddedLoss | None): is trained for too; no part of the architecture.
 
     Shape:
         - features: `(batch, clips, dim)`; count: `(batch,)` int64, at least 1: clips from there on change
           nothing.
         - heard: `(batch, words)` int64, what the captioner hears (teacher forcing).
 
+    Raises:
+        TrainingError: its encoder or score head is not known here.
+
     Source: Parmar & Morris 2019, arXiv:1904.04346, C3D-AVG-MTL, and the variants of Table 1 in the paper.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        *,
-        tasks: Sequence[str],
-        classes: Mapping[str, Sequence[str]],
-        words: int,
-        score_scale: float,
-        score_centre: float = 0.0,
-        rnn: str | None = "gru",
-        layers: int | None = 2,
-        attention: str | None = "none",
-        residual: bool = False,
-        encoder: str = "average",
-        encoder_hidden: int = 1024,
-        encoder_layers: int = 2,
-        projection: int | None = None,
-        dropout: float = 0.0,
-        head: str = "fc6",
-        direct: bool = False,
-    ):
+    def __init__(self, architecture: Architecture):
         super().__init__()
+        made_of = self.architecture = architecture
+        self.added_loss: AddedLoss | None = None
+        tasks = made_of.tasks
         self.class_names = (
-            {name: list(names) for name, names in classes.items()} if "classes" in tasks else {}
+            {name: list(names) for name, names in made_of.classes.items()} if "classes" in tasks else {}
         )
-        self.score_scale, self.score_centre = score_scale, score_centre
-        self.standardiser = Standardiser(dim)
-        self.projection = None if projection is None else nn.Linear(dim, projection)
+        self.score_scale, self.score_centre = made_of.score_scale, made_of.score_centre
+        self.standardiser = Standardiser(made_of.dim)
+        self.projection = None if made_of.projection is None else nn.Linear(made_of.dim, made_of.projection)
         self.encoder = self.heads = self.captioner = None
-        width = projection or dim
+        width = made_of.projection or made_of.dim
         if "score" in tasks or "classes" in tasks:
-            make = FrugalLstmEncoder if is_frugal(encoder, encoder_hidden) else partial(make_encoder, encoder)
-            self.encoder = make(width, encoder_hidden, encoder_layers)
-            numbers = {name: len(names) for name, names in self.class_names.items()}
-            self.heads = Heads(
-                self.encoder.out_dim,
-                "score" in tasks,
-                numbers,
-                dropout,
-                head == "fc6",
-                width if direct else None,
-            )
+            frugal = is_frugal(made_of.encoder, made_of.encoder_hidden)
+            make = FrugalLstmEncoder if frugal else partial(make_encoder, made_of.encoder)
+            self.encoder = make(width, made_of.encoder_hidden, made_of.encoder_layers)
+            self.heads = _heads(made_of, Sizes(self.encoder.out_dim, width, self.encoder.parts))
         if "caption" in tasks:
-            self.captioner = Captioner(width, words, rnn, layers, attention, residual=residual)
-
-    @classmethod
-    def from_config(cls, config: Mapping, words: int) -> "AqaModel":
-        """The model that a run's `config.json` describes, untrained."""
-        return cls(config["features"]["dim"], words=words, **{name: config[name] for name in FROM_CONFIG})
+            self.captioner = Captioner(
+                width,
+                made_of.words,
+                made_of.rnn,
+                made_of.layers,
+                made_of.attention,
+                residual=made_of.residual,
+            )
 
     @property
     def parameter_count(self) -> int:
@@ -162,6 +136,14 @@ class AqaModel(nn.Module):
             return {"assessment": nn.ModuleDict(modules), "captioner": nn.ModuleDict(spoken)}
         return {"captioner" if self.heads is None else "assessment": nn.ModuleDict(modules)}
 
+    def fit_buffers(self, sizes: Mapping[str, Sequence[int]]) -> None:
+        """Give what the score head keeps the sizes that it has in a file, by the names of weights there."""
+        if self.has_score:
+            prefix = "heads.score."
+            self.heads.score.fit_buffers(
+                {name.removeprefix(prefix): size for name, size in sizes.items() if name.startswith(prefix)}
+            )
+
     def seen(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         """What encoder and captioner see of clip features: standardised, projected, zeros behind `count`."""
         features = self.standardiser(features, count)
@@ -170,15 +152,22 @@ class AqaModel(nn.Module):
         padding = torch.arange(features.shape[1], device=count.device) >= count.unsqueeze(1)
         return self.projection(features).masked_fill(padding.unsqueeze(2), 0)
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> Output:
-        if self.heads is None:
-            return Output(None, {})
+    def encode(self, features: torch.Tensor, count: torch.Tensor) -> Encoded:
+        """What the heads see of the clips; there are heads."""
         seen = self.seen(features, count)
         encoded = self.encoder(seen, count)
+        if not isinstance(encoded, Encoded):
+            encoded = Encoded(encoded)
         # A weighted mean of the clips takes the place of their mean, so that its weights are all that the
         # score depends on.
-        mean = encoded if hasattr(self.encoder, "contributions") else seen.sum(1) / count.unsqueeze(1)
-        return Output(*self.heads(encoded, mean))
+        mean = encoded.pooled if self.encoder.weighs_clips else seen.sum(1) / count.unsqueeze(1)
+        return self.heads.share(replace(encoded, mean=mean))
+
+    def forward(self, features: torch.Tensor, count: torch.Tensor, known: Known | None = None) -> Output:
+        """What it says; `known` is what its score head needs to know of the samples (`known_of`)."""
+        if self.heads is None:
+            return Output(None, {})
+        return Output(*self.heads(self.encode(features, count), known))
 
     def caption_loss(self, features, count, heard, following, positions) -> torch.Tensor:
         """Summed negative log-likelihood of the words, in nats; see `Captioner.loss`."""
@@ -187,3 +176,24 @@ class AqaModel(nn.Module):
     def speak(self, features: torch.Tensor, count: torch.Tensor, beam: int = 1):
         """Captions as word numbers; see `Captioner.speak`."""
         return self.captioner.speak(self.seen(features, count), count, beam=beam)
+
+
+def _heads(architecture: Architecture, sizes: Sizes) -> Heads:
+    score, options = None, {}
+    if "score" in architecture.tasks:
+        score = score_head_class(architecture.score_head)
+        options = {"scale": architecture.score_scale, "centre": architecture.score_centre}
+        options |= architecture.score_options
+        if architecture.score_head == REGRESSION:
+            # A linear head is the older C3D-LSTM's, which has no L1 term.
+            options["absolute"] = architecture.head == "fc6"
+    classes = architecture.classes if "classes" in architecture.tasks else {}
+    return Heads(
+        sizes,
+        score,
+        {name: len(names) for name, names in classes.items()},
+        architecture.dropout,
+        architecture.head == "fc6",
+        architecture.direct,
+        **options,
+    )

@@ -8,8 +8,8 @@
 - `contributions.csv`: the encoder's weight of every clip, where it has such weights; `caption_attention.csv`:
   the captioner's weight of every clip at every word of the test captions, likewise.
 - `vocabulary.json`: the words by number, where captions were trained.
-- `model.safetensors`: the weights that are reported; its metadata holds config and vocabulary too, as JSON
-  under `run`.
+- `model.safetensors`: the weights that are reported; its metadata holds config, vocabulary and architecture
+  too, as JSON under `run`, so that the file alone is a model (`read_model`).
 
 A folder appears under its name when all of them are written, never before.
 """
@@ -138,7 +138,10 @@ class Run:
 
         Raises:
             RunError: the weights are damaged or do not fit the config.
+            TrainingError: its encoder or score head is not known here: nothing is imported because a file
+                names it.
         """
+        from ..networks.architecture import Architecture
         from ..networks.model import AqaModel
 
         if "caption" in (self.config.get("tasks") or ()) and self.vocabulary is None:
@@ -146,7 +149,7 @@ class Run:
                 f"{self.folder}: vocabulary.json is missing, which its captions need; train the run again"
             )
         try:
-            model = AqaModel.from_config(self.config, len(self.vocabulary or ()))
+            model = AqaModel(Architecture.from_record(self.config, len(self.vocabulary or ())))
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             raise RunError(self._another_model(error)) from None
         self.load_weights(model)
@@ -158,25 +161,10 @@ class Run:
         Raises:
             RunError: they are damaged, or those of another model; some may have been put there.
         """
-        import torch
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
 
-        mine = model.state_dict()
         try:
-            with safe_open(self.folder / "model.safetensors", "pt") as file:
-                names = set(file.keys())
-            if names != mine.keys():
-                different = sorted(names ^ mine.keys())
-                raise ValueError(f"{len(different)} weights are in only one of them, such as {different[0]}")
-            with torch.no_grad():
-                for name, weight in mine.items():
-                    # Opened anew for each: pages of the file that were touched count as this process's memory
-                    # until then.
-                    with safe_open(self.folder / "model.safetensors", "pt") as file:
-                        stored = file.get_tensor(name)
-                    if stored.shape != weight.shape:
-                        raise ValueError(f"{name} is {tuple(stored.shape)}, expected {tuple(weight.shape)}")
-                    weight.copy_(stored)
+            _load_weights(model, self.folder / "model.safetensors")
         except (OSError, SafetensorError, ValueError) as error:
             raise RunError(self._another_model(error)) from None
 
@@ -211,6 +199,38 @@ def read_run(folder: str | Path) -> Run:
     )
 
 
+def read_model(path: str | Path) -> tuple["AqaModel", Vocabulary | None]:
+    """The model of a `model.safetensors` and its vocabulary, from this file alone; on the CPU, in evaluation
+    mode.
+
+    Raises:
+        RunError: there is no such file, it is damaged, or no model of this program.
+        TrainingError: its encoder or score head is not known here.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from ..networks.architecture import Architecture
+    from ..networks.model import AqaModel
+
+    path = Path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            said = json.loads((file.metadata() or {})["run"])
+        vocabulary = Vocabulary(said["vocabulary"]) if said.get("vocabulary") else None
+        if said.get("architecture") is None:  # files of before it was saved with them
+            architecture = Architecture.from_record(said["config"], len(vocabulary or ()))
+        else:
+            architecture = Architecture(**said["architecture"])
+        model = AqaModel(architecture)
+        _load_weights(model, path)
+    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path}: is not the model of a run, or damaged ({type(error).__name__}: {error}); name the"
+            " model.safetensors of a run folder, or train the run again"
+        ) from None
+    return model.eval(), vocabulary
+
+
 def write_run(
     folder: Path,
     config: Mapping,
@@ -242,8 +262,37 @@ def write_run(
     if any(weight.is_cuda for weight in weights.values()):
         # The weights of an RNN are slices of one block there, which safetensors takes for shared.
         weights = {name: weight.cpu().clone() for name, weight in weights.items()}
-    metadata = {"run": _to_json({"config": config, "vocabulary": vocabulary and vocabulary.words})}
+    said = {
+        "config": config,
+        "vocabulary": vocabulary and vocabulary.words,
+        "architecture": model.architecture.record(),
+    }
+    metadata = {"run": _to_json(said)}
     write_tensors(folder / "model.safetensors", weights, metadata)
+
+
+def _load_weights(model: "AqaModel", path: Path) -> None:
+    """Raises ValueError where the file's weights are not those of `model`."""
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        # What a score head keeps of training samples is as large as there are such samples.
+        sizes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    model.fit_buffers(sizes)
+    mine = model.state_dict()
+    if sizes.keys() != mine.keys():
+        different = sorted(sizes.keys() ^ mine.keys())
+        raise ValueError(f"{len(different)} weights are in only one of them, such as {different[0]}")
+    with torch.no_grad():
+        for name, weight in mine.items():
+            # Opened anew for each: pages of the file that were touched count as this process's memory until
+            # then.
+            with safe_open(path, "pt") as file:
+                stored = file.get_tensor(name)
+            if stored.shape != weight.shape:
+                raise ValueError(f"{name} is {tuple(stored.shape)}, expected {tuple(weight.shape)}")
+            weight.copy_(stored)
 
 
 def _to_json(record) -> str:

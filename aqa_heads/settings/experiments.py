@@ -13,10 +13,51 @@ The rows are as the paper prints them. The code that made its numbers differs:
 
 from dataclasses import dataclass
 
+from aqa_cache.extensions import Extensions
+
+from ..errors import TrainingError
+
 RNNS = ("gru", "lstm")
 ATTENTIONS = ("none", "linear", "additive", "dot")
-ENCODERS = ("average", "lstm", "gru", "attention", "transformer")
+# (hidden, layers) by encoder, where it has them; Exp 7's own is 8192 wide.
+ENCODER_SIZES = {
+    "average": (None, None),
+    "lstm": (1024, 2),
+    "gru": (1024, 2),
+    "attention": (256, 1),
+    "transformer": (512, 2),
+}
+ENCODERS = tuple(ENCODER_SIZES)
+# The class of each, in networks/score_heads/NAME.py.
+REGRESSION = "regression"
+SCORE_HEADS = {REGRESSION: "RegressionHead"}
 TASKS = ("score", "classes", "caption")
+
+KNOWN_ENCODERS = Extensions(
+    "encoder",
+    "aqa_heads.encoders",
+    ENCODERS,
+    "a class, or a function, that makes an encoder from the size of a clip feature",
+    callable,
+    error=TrainingError,
+)
+KNOWN_SCORE_HEADS = Extensions(
+    "score head",
+    "aqa_heads.score_heads",
+    SCORE_HEADS,
+    "a subclass of aqa_heads.ScoreHead",
+    # Not by its base class, which only torch could make known.
+    lambda value: isinstance(value, type) and all(hasattr(value, name) for name in ("needs", "fit_buffers")),
+    error=TrainingError,
+)
+KNOWN_LOSSES = Extensions(
+    "loss",
+    "aqa_heads.losses",
+    (),
+    "a function of predicted and true scores",
+    callable,
+    error=TrainingError,
+)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from .fine_tuning import folder_name, name_of_run
-from .resolved import COLUMNS, DEFAULTS, LITERAL, ResolvedConfig, usual_encoder_size, usual_residual
+from .resolved import (
+    COLUMNS,
+    DEFAULTS,
+    LITERAL,
+    ONLY_WHERE_ASKED,
+    ResolvedConfig,
+    usual_encoder_size,
+    usual_residual,
+)
 from .training import ALL_VIEWS, PROTOCOLS
 
 # Of what `literal` changes, what has words of its own in a name.
@@ -94,13 +102,16 @@ def _variant(config: ResolvedConfig) -> list[tuple[str, str]]:
             if name not in _WITH_WORDS and getattr(config, name) != value
         ]
     parts += [
-        (f"{name}-{value}", f"{name} {value}")
+        _named(name, value)
         for name in COLUMNS
         if (value := getattr(config, name)) != getattr(config.row, name)
     ]
     if config.residual is not None and config.residual != usual_residual(config.asked):
         parts.append(("residual", "residual") if config.residual else ("no-residual", "no residual"))
     parts += [_named(name, value) for name, value in _encoder_size(config).items()]
+    parts += [
+        _named(name, value) for name in ONLY_WHERE_ASKED if (value := getattr(config.asked, name)) is not None
+    ]
     if config.pretrain_epochs:
         parts.append(("pretrained", "encoder pre-trained"))
     if config.standardise != behind["standardise"]:
@@ -125,4 +136,6 @@ def _variant(config: ResolvedConfig) -> list[tuple[str, str]]:
 
 
 def _named(name: str, value: object) -> tuple[str, str]:
-    return f"{name.replace('_', '-')}-{value}", f"{name.replace('_', ' ')} {value}"
+    # An own encoder's name may hold what no folder's does.
+    said = folder_name(value) if isinstance(value, str) else value
+    return f"{name.replace('_', '-')}-{said}", f"{name.replace('_', ' ')} {value}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrainingError
-from .experiments import EXPERIMENTS, REFERENCES, Experiment
+from .experiments import ENCODER_SIZES, EXPERIMENTS, REFERENCES, REGRESSION, Experiment
 from .fine_tuning import BACKBONE_LR, LITERAL_BACKBONE_LR, FineTuning
 
 if TYPE_CHECKING:
@@ -35,14 +35,17 @@ DEFAULTS = {
     "centre": True,
     "ridge_start": True,
 }
-# (hidden, layers) by encoder; Exp 7's own is 8192 wide.
-ENCODER_SIZES = {"lstm": (1024, 2), "gru": (1024, 2), "attention": (256, 1), "transformer": (512, 2)}
 LITERAL_HIDDEN = 8192
 LITERAL_S3D_DIM = 8192
 
 # The four columns of Table 1 that decide the model, and with them what a closed form has not.
 COLUMNS = ("rnn", "layers", "attention", "encoder")
-NETWORK_ONLY = ("rnn", "layers", "attention", "residual", "encoder", "encoder_hidden", "encoder_layers")
+NETWORK_ONLY = (
+    *("score_head", "loss", "loss_weight"),
+    *("rnn", "layers", "attention", "residual", "encoder", "encoder_hidden", "encoder_layers"),
+)
+# So that a run without them is the run that it was before they were there.
+ONLY_WHERE_ASKED = ("score_head", "loss", "loss_weight")
 # Of the settings, what does not decide the result.
 _BESIDE_THE_RESULT = (
     "asked",
@@ -80,6 +83,9 @@ class ResolvedConfig:
     encoder: str
     encoder_hidden: int | None
     encoder_layers: int | None
+    score_head: str
+    loss: str | None
+    loss_weight: float | None
     pretrain_epochs: int
     tasks: tuple[str, ...]
     difficulty: str
@@ -135,8 +141,10 @@ class ResolvedConfig:
         record = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name not in _BESIDE_THE_RESULT
+            if field.name not in (*_BESIDE_THE_RESULT, *ONLY_WHERE_ASKED)
         }
+        asked = {name: getattr(self.asked, name) for name in ONLY_WHERE_ASKED}
+        record |= {name: value for name, value in asked.items() if value is not None}
         return record | {
             **{name: getattr(self.asked, name) for name in COLUMNS},
             "tasks": list(self.tasks),
@@ -170,6 +178,9 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
     hidden, layers = usual_encoder_size(asked)
     filled["encoder_hidden"] = asked.encoder_hidden or hidden
     filled["encoder_layers"] = asked.encoder_layers or layers
+    filled["score_head"] = asked.score_head or REGRESSION
+    if asked.loss is not None and asked.loss_weight is None:
+        filled["loss_weight"] = 1.0
     if isinstance(asked.folds, str) and asked.folds.isdecimal():
         filled["folds"] = int(asked.folds)
     if filled["residual"] is None and not row.closed_form:

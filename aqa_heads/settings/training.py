@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TrainingError
-from .experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
+from .experiments import (
+    ATTENTIONS,
+    EXPERIMENTS,
+    KNOWN_ENCODERS,
+    KNOWN_LOSSES,
+    KNOWN_SCORE_HEADS,
+    REFERENCES,
+    RNNS,
+    TASKS,
+)
 from .fine_tuning import FineTuning
 from .resolved import ResolvedConfig, resolve
 
@@ -21,7 +30,6 @@ _CHOICES = {
     "experiment": (*EXPERIMENTS, *REFERENCES),
     "rnn": RNNS,
     "attention": ATTENTIONS,
-    "encoder": ENCODERS,
     "difficulty": DIFFICULTIES,
     "protocol": PROTOCOLS,
     "views": VIEWS,
@@ -36,7 +44,8 @@ _COUNTS = (
     "patience",
     "beam",
 )
-_POSITIVE = ("lr", "caption_lr", "score_scale")
+_POSITIVE = ("lr", "caption_lr", "score_scale", "loss_weight")
+_EXTENSIONS = {"encoder": KNOWN_ENCODERS, "score_head": KNOWN_SCORE_HEADS, "loss": KNOWN_LOSSES}
 _FROM_ZERO = ("weight_decay", "pretrain_epochs", "checkpoint_seconds")
 
 
@@ -53,11 +62,15 @@ class TrainingConfig:
         literal: the row exactly as the original: its widths and projections, plain stacks of cells, raw
             features, score / 17, Adam with lr 1e-4 in steps of 3. What it changes is in `LITERAL`; each value
             can still be given.
-        rnn, layers, attention, encoder: override the row's column; None keeps it.
+        rnn, layers, attention, encoder: override the row's column; None keeps it. An own encoder is given as
+            MODULE:ATTRIBUTE, as are score head and loss (docs/extending.md).
         residual: connections around the captioner's cells. None: where there are more than two, as such
             stacks do not learn without.
         encoder_hidden, encoder_layers: size and depth of the encoder; None: those of `ENCODER_SIZES`. Without
             effect on `average`.
+        score_head: how the score is learned; None: `regression`.
+        loss: added to the score head's own loss, a function of predicted and true scores in units of the
+            score scale; None: nothing is. loss_weight: of it; None: 1.
         pretrain_epochs: of the `lstm` or `gru` encoder as an autoencoder of the clip features, before
             training.
         tasks: any subset of `TASKS`.
@@ -121,6 +134,9 @@ class TrainingConfig:
     encoder: str | None = None
     encoder_hidden: int | None = None
     encoder_layers: int | None = None
+    score_head: str | None = None
+    loss: str | None = None
+    loss_weight: float | None = None
     pretrain_epochs: int = 0
     tasks: tuple[str, ...] = TASKS
     difficulty: str = "ignore"
@@ -167,6 +183,9 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value not in choices:
                 raise TrainingError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+        for name, known in _EXTENSIONS.items():
+            if (value := getattr(self, name)) is not None:
+                known.give(value)
         for name in _COUNTS:
             value = getattr(self, name)
             highest = _MAX_THREADS if name == "threads" else _MAX_COUNT
@@ -198,6 +217,10 @@ class TrainingConfig:
         if self.overwrite and self.resume:
             raise TrainingError(
                 "overwrite and resume are both asked for; give resume to go on, or overwrite to begin again"
+            )
+        if self.loss is None and self.loss_weight is not None:
+            raise TrainingError(
+                f"loss_weight is {self.loss_weight}, but there is no loss; give one, or leave it out"
             )
         if self.fold is not None and self.folds is None:
             raise TrainingError(f"fold is {self.fold!r}, but folds are not asked for; say how many")

@@ -13,7 +13,7 @@ from aqa_cache.cache_file.reader import FeatureCache
 from ..data.training_data import TrainingData
 from ..errors import TrainingError
 from ..runs.format import LEAKED
-from ..settings.experiments import EXPERIMENTS
+from ..settings.experiments import EXPERIMENTS, REGRESSION
 from ..settings.resolved import ResolvedConfig
 from .plan import Plan
 
@@ -40,7 +40,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         "tasks": list(data.tasks),
         "projection": config.projection(backbone),
         "head": "linear" if row.tasks == ("score",) else "fc6",
-        "direct": config.ridge_start and "score" in data.tasks,
+        "direct": config.ridge_start and "score" in data.tasks and config.score_head == REGRESSION,
         "device": str(device),
         "score_scale": scale,
         "score_centre": centre,

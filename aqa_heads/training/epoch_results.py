@@ -14,6 +14,7 @@ from ..networks.model import AqaModel
 from .losses import CAPTION_WEIGHT
 from .part import Part
 from .part_columns import columns_of
+from .starting_point import remember
 
 
 def evaluate(model: AqaModel, data: TrainingData, parts: Sequence[Part]) -> dict[str, float | None]:
@@ -28,6 +29,7 @@ def evaluate(model: AqaModel, data: TrainingData, parts: Sequence[Part]) -> dict
     split, prefix = (data.val, "val") if held_out else (data.test, "test")
     names = {part.name for part in parts}
     if names - {"captioner"}:
+        remember(model, data)
         row |= _assess(model, split, prefix)
     if held_out and names - {"assessment"}:
         loss = row["val_caption_loss_per_token"] = caption_loss_per_token(model, split)
@@ -38,7 +40,7 @@ def evaluate(model: AqaModel, data: TrainingData, parts: Sequence[Part]) -> dict
 
 def _assess(model: AqaModel, split: Split, prefix: str) -> dict[str, float | None]:
     row = {}
-    predictions = predict(model, split.clips, factor=split.factor)
+    predictions = predict(model, split.clips, factor=split.factor, samples=split.samples)
     if predictions.score is not None:
         predicted, true = scored(predictions, split)
         if not np.isfinite(predicted).all():

@@ -16,7 +16,8 @@ from .steps import Steps
 # Of the settings, what belongs to one part alone; a column of Table 1 is None there where the row's is kept.
 _CAPTIONER = ("rnn", "layers", "attention", "residual", "caption_lr", "beam", "meteor", "vocabulary")
 _ENCODER = ("encoder", "encoder_hidden", "encoder_layers", "pretrain_epochs", "ridge_start")
-_OF_OTHERS = {"assessment": _CAPTIONER, "captioner": (*_ENCODER, "lr", "dropout"), "model": ()}
+_SCORE = ("score_head", "loss", "loss_weight")
+_OF_OTHERS = {"assessment": _CAPTIONER, "captioner": (*_ENCODER, *_SCORE, "lr", "dropout"), "model": ()}
 _OF_RECORD = ("device", "threads", "head", "direct", "score_scale", "score_centre", "classes")
 
 
@@ -70,7 +71,7 @@ def _identity(part: Part, standardiser: nn.Module, plan: Plan, record: Mapping) 
     choice, tasks = plan.division.choice, plan.division.tasks
     settings = plan.config.deciding() | plan.config.columns
     for name in ("experiment", "allow_leak", "tasks", *_OF_OTHERS[part.name]):
-        del settings[name]
+        settings.pop(name, None)  # some are there only where they were asked for
     described = {
         "part": part.name,
         "modules": repr(part.modules),

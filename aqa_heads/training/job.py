@@ -24,7 +24,7 @@ from .plan import Plan
 from .processes import Processes
 from .result_tables import result_tables
 from .resuming import finished_run, identity_of, last_checkpoint
-from .starting_point import fit_closed_form, fit_standardiser, prepare_start
+from .starting_point import fit_closed_form, fit_standardiser, make_model, prepare_start
 from .steps import CachedSteps, Steps
 from .summary import summarise
 from .taken_part import TakenPart
@@ -159,7 +159,7 @@ class Job:
             for line in [*record["notes"], *self._warnings(data)]:
                 listener.say(line)
             torch.manual_seed(config.seed)
-            model = AqaModel.from_config(record, len(data.vocabulary or ())).to(self.device)
+            model = make_model(config, record, data).to(self.device)
             data = data.to(self.device)
         data = self.prepare(model, data, record, checkpoint[0], stack)
         with processes.agree():
@@ -279,6 +279,7 @@ def predict_splits(model: AqaModel, data: TrainingData, beam: int) -> dict[str, 
             data.vocabulary if name == "test" else None,
             factor=split.factor,
             beam=beam,
+            samples=split.samples,
         )
         for name, split in data.splits.items()
     }

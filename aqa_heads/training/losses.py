@@ -1,17 +1,22 @@
 """The original's loss: score, classes and caption, each over the samples that have the label.
 
-L = mean((p - t)^2) + mean(|p - t|) + sum over class columns of the mean cross-entropy
+L = score + sum over class columns of the mean cross-entropy
     + 0.01 * (sum over the words of all captions of -log p(word)) / captions
+
+score is what the score head says, of `regression` mean((p - t)^2) + mean(|p - t|), plus a loss that was added
+to it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.nn import functional as F
 
 from ..data.training_data import Batch
 from ..networks.model import AqaModel
+from ..networks.score_heads.known import known_of
+from ..networks.score_heads.seam import Encoded, Known
 
 CAPTION_WEIGHT = 0.01
 
@@ -21,14 +26,16 @@ class Loss:
     """The parts of one batch's loss; None where a task is off or no sample of the batch has its label.
 
     Args:
-        score: MSE + L1 of the scaled score.
+        score: of the score head, with what was added to it.
         classes: per column the mean cross-entropy.
         caption: negative log-likelihood in nats per caption, not yet weighted.
+        encoder: what the encoder itself wants to be small; no column of `metrics.csv`.
     """
 
     score: torch.Tensor | None = None
     classes: dict[str, torch.Tensor] = field(default_factory=dict)
     caption: torch.Tensor | None = None
+    encoder: torch.Tensor | None = None
 
     @property
     def total(self) -> torch.Tensor | None:
@@ -37,33 +44,46 @@ class Loss:
             parts.append(self.score)
         if self.caption is not None:
             parts.append(CAPTION_WEIGHT * self.caption)
+        if parts and self.encoder is not None:
+            parts.append(self.encoder)
         return torch.stack(parts).sum() if parts else None
-
-
-def score_loss(predicted: torch.Tensor, true: torch.Tensor, absolute: bool = True) -> torch.Tensor:
-    """Mean squared plus, where `absolute`, mean absolute difference, both `(samples,)`."""
-    difference = predicted - true
-    squared = difference.square().mean()
-    return squared + difference.abs().mean() if absolute else squared
 
 
 def multitask_loss(model: AqaModel, batch: Batch) -> Loss:
     """The loss of one batch, all parts of the model together."""
     assessed, spoken = assessment_loss(model, batch), captioner_loss(model, batch)
-    return Loss(assessed.score, assessed.classes, spoken.caption)
+    return replace(assessed, caption=spoken.caption)
 
 
 def assessment_loss(model: AqaModel, batch: Batch) -> Loss:
     """Score and classes."""
     if model.heads is None:
         return Loss()
-    output = model(batch.features, batch.count)
-    score = None
-    if output.score is not None and len(batch.scored):
-        true = (batch.score[batch.scored] - model.score_centre) / model.score_scale
-        # A linear head is the older C3D-LSTM's, which has no L1 term.
-        score = score_loss(output.score[batch.scored], true, absolute=model.heads.fc6 is not None)
-    return Loss(score, _class_losses(output.classes, batch))
+    encoded = model.encode(batch.features, batch.count)
+    score = _score_loss(model, encoded, batch) if model.has_score and len(batch.scored) else None
+    return Loss(score, _class_losses(model.heads.classify(encoded), batch), encoder=encoded.loss)
+
+
+def _score_loss(model: AqaModel, encoded: Encoded, batch: Batch) -> torch.Tensor:
+    head = model.heads.score
+    known = known_of(batch.samples, head, model.class_names, batch.score.device, batch.scored)
+    terms = head.loss(encoded, known, batch.score)
+    means = [term.mean() for term in (terms if isinstance(terms, tuple) else (terms,))]
+    if model.added_loss is not None:
+        means.append(model.added_loss.weight * _added_loss(model, encoded, known, batch))
+    loss, *others = means
+    for other in others:
+        loss = loss + other
+    return loss
+
+
+def _added_loss(model: AqaModel, encoded: Encoded, known: Known, batch: Batch) -> torch.Tensor:
+    predicted = model.heads.score.predict(encoded, replace(known, marks=None, labelled=None)).points
+    predicted, true = (
+        (points[batch.scored] - model.score_centre) / model.score_scale
+        for points in (predicted.to(batch.score.dtype), batch.score)
+    )
+    return model.added_loss.function(predicted, true).mean()
 
 
 def captioner_loss(model: AqaModel, batch: Batch) -> Loss:

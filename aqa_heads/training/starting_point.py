@@ -1,5 +1,5 @@
-"""What training starts from, and what needs no steps: closed forms, the ridge start, the pre-trained
-encoder.
+"""What training starts from, and what needs no steps: the new model, closed forms, the ridge start, the
+pre-trained encoder, the prepared score head.
 """
 
 from collections.abc import Mapping
@@ -7,13 +7,43 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from ..data.training_data import TrainingData
+from aqa_cache.annotations import Sample
+
+from ..data.training_data import Split, TrainingData, pad_clips
 from ..errors import TrainingError
+from ..networks.architecture import Architecture
+from ..networks.encoders import Encoder
 from ..networks.frugal_lstm import FrugalLstmEncoder
-from ..networks.model import FRUGAL_HIDDEN, AqaModel
+from ..networks.model import FRUGAL_HIDDEN, AddedLoss, AqaModel
+from ..networks.score_heads.by_name import score_head_class
+from ..networks.score_heads.known import key_of, known_of
+from ..networks.score_heads.seam import Encoded, Known, ScoreHead
+from ..settings.experiments import KNOWN_LOSSES
 from ..settings.resolved import ResolvedConfig
 from .pretraining import pretrain
 from .references import LinearReference, fit_reference
+
+_BATCH_SIZE = 64
+
+
+def make_model(config: ResolvedConfig, record: dict, data: TrainingData) -> AqaModel:
+    """The model of a run, untrained, from torch's random numbers.
+
+    Args:
+        record: what `describe` gives; is told how the score head was made.
+
+    Raises:
+        TrainingError: its score head needs what the samples or the encoder do not have.
+    """
+    if "score" in data.tasks:
+        if options := score_head_class(config.score_head).sized_by(_scored(data.train)):
+            record["score_options"] = options
+    model = AqaModel(Architecture.from_record(record, len(data.vocabulary or ())))
+    if model.has_score:
+        if config.loss is not None:
+            model.added_loss = AddedLoss(KNOWN_LOSSES.find(config.loss), config.loss_weight)
+        _check_needs(model.heads.score, model.encoder, config, data)
+    return model
 
 
 def fit_standardiser(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> None:
@@ -41,7 +71,85 @@ def prepare_start(
         note = _start_from_ridge(model, data, config) if checkpoint is None else checkpoint["ridge_start"]
         kept["ridge_start"] = note
         record["notes"].append(note)
+    if model.has_score and checkpoint is None:
+        _prepare_score_head(model, data)
     return kept
+
+
+def remember(model: AqaModel, data: TrainingData) -> None:
+    """Let the score head keep anew what it wants to have of the training samples, as they are encoded now."""
+    if model.has_score and _overrides(model.heads.score, "remember"):
+        model.heads.score.remember(*_encoded_training_samples(model, data.train))
+
+
+def _prepare_score_head(model: AqaModel, data: TrainingData) -> None:
+    if _overrides(model.heads.score, "prepare"):
+        model.heads.score.prepare(*_encoded_training_samples(model, data.train))
+    remember(model, data)
+
+
+def _overrides(head: ScoreHead, method: str) -> bool:
+    return getattr(type(head), method) is not getattr(ScoreHead, method)
+
+
+@torch.no_grad()
+def _encoded_training_samples(model: AqaModel, train: Split) -> tuple[Encoded, Known, torch.Tensor]:
+    """All training samples that have a score, as the model sees them when it is evaluated."""
+    scored = (~train.score.isnan()).nonzero()[:, 0].tolist()
+    training, batches = model.training, []
+    model.eval()
+    for start in range(0, len(scored), _BATCH_SIZE):
+        chosen = scored[start : start + _BATCH_SIZE]
+        batches.append(model.encode(*pad_clips([train.clips[index] for index in chosen])))
+    model.train(training)
+
+    def joined(name: str) -> torch.Tensor | None:
+        values = [getattr(batch, name) for batch in batches]
+        return None if values[0] is None else torch.cat(values)
+
+    encoded = Encoded(**{name: joined(name) for name in ("pooled", "mean", "parts", "shared", "direct")})
+    device = encoded.pooled.device
+    samples, everyone = [train.samples[index] for index in scored], torch.arange(len(scored), device=device)
+    known = known_of(samples, model.heads.score, model.class_names, device, everyone)
+    return encoded, known, train.score[scored].to(device)
+
+
+def _scored(train: Split) -> list[Sample]:
+    return [
+        sample for sample, score in zip(train.samples, train.score.tolist(), strict=True) if score == score
+    ]
+
+
+def _check_needs(head: ScoreHead, encoder: Encoder, config: ResolvedConfig, data: TrainingData) -> None:
+    """Raise a TrainingError with all that the head needs and does not find."""
+    name = config.score_head
+    samples = _scored(data.train)
+    found = {
+        "parts": encoder.parts is not None,
+        "marks": any(mark == mark for sample in samples for mark in sample.judges),
+        "difficulty": any(sample.difficulty is not None for sample in samples),
+        "key": any((key := key_of(sample, head.key, data.class_names)) == key for sample in samples),
+    }
+    where = {
+        "parts": f"an encoder with parts, not {config.encoder}; give another --encoder",
+        "marks": "judges' marks, which no training sample has; fill in the columns judge_1, …",
+        "difficulty": "the difficulty, which no training sample has; fill in the column difficulty",
+        "key": f"a key to pair samples by, but no training sample has a {head.key}; fill in that column",
+    }
+    if unknown := sorted((head.needs | head.reads) - where.keys()):
+        raise TrainingError(
+            f"score head {name}: needs or reads {', '.join(unknown)}, expected any of {', '.join(where)}"
+        )
+    if lacking := [where[need] for need in where if need in head.needs and not found[need]]:
+        raise TrainingError(
+            f"{config.features}: the score head {name} needs {'; and it needs '.join(lacking)}; or take"
+            " another --score-head"
+        )
+    if config.fine_tuning is not None and _overrides(head, "remember"):
+        raise TrainingError(
+            f"the score head {name} keeps features of training samples, which change while the backbone is"
+            " trained; train it on cached features, or take another --score-head"
+        )
 
 
 def fit_closed_form(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> str:

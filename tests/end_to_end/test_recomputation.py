@@ -15,6 +15,7 @@ from aqa_heads.data.training_data import NO_CLASS, Split
 from aqa_heads.end_to_end.recomputation import RecomputedFeatures, chunk_seed
 from aqa_heads.end_to_end.trainable import prepare
 from aqa_heads.errors import TrainingError
+from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig
@@ -41,19 +42,21 @@ def make_heads(dim, experiment="baseline", tasks=TASKS, projection=None, direct=
     with small_models():
         return (
             AqaModel(
-                dim,
-                tasks=tasks,
-                classes=CLASSES,
-                words=9,
-                score_scale=17.0,
-                score_centre=60.0,
-                encoder_hidden=16,
-                encoder_layers=2,
-                residual=config.residual,
-                projection=projection,
-                direct=direct,
-                dropout=0.2,
-                **config.columns,
+                Architecture(
+                    dim,
+                    tasks=tasks,
+                    classes=CLASSES,
+                    words=9,
+                    score_scale=17.0,
+                    score_centre=60.0,
+                    encoder_hidden=16,
+                    encoder_layers=2,
+                    residual=config.residual,
+                    projection=projection,
+                    direct=direct,
+                    dropout=0.2,
+                    **config.columns,
+                )
             )
             .double()
             .train()

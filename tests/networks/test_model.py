@@ -1,7 +1,10 @@
+import json
+
 import pytest
 import torch
 from small_models import CLASSES, DIM, WORDS, make
 
+from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.settings.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, TASKS
 
@@ -26,7 +29,7 @@ def test_padding_never_changes_a_result(experiment, options):
         for row, number in enumerate(count):
             mine = features[row : row + 1, :number], count[row : row + 1]
             alone = model(*mine)
-            torch.testing.assert_close(together.score[row], alone.score[0], atol=1e-5, rtol=0)
+            torch.testing.assert_close(together.score.points[row], alone.score.points[0], atol=1e-4, rtol=0)
             for name in CLASSES:
                 torch.testing.assert_close(
                     together.classes[name][row], alone.classes[name][0], atol=1e-5, rtol=0
@@ -45,7 +48,7 @@ def test_the_standardiser_serves_every_task(experiment, direct):
     features, count, heard = torch.randn(2, 3, DIM), torch.tensor([3, 2]), torch.ones(2, 4, dtype=torch.int64)
     following, positions = torch.tensor([3, 4, 0, 5, 0]), torch.tensor([0, 1, 2, 4, 5])
     scaled = (features - 2) / 2
-    torch.testing.assert_close(model(features, count).score, plain(scaled, count).score)
+    torch.testing.assert_close(model(features, count).score.points, plain(scaled, count).score.points)
     torch.testing.assert_close(
         model.caption_loss(features, count, heard, following, positions),
         plain.caption_loss(scaled, count, heard, following, positions),
@@ -101,10 +104,11 @@ def test_the_direct_path_is_added_to_the_score_and_is_all_of_it_at_first():
     model = make("baseline", ("score", "classes"), direct=True)
     features, count = torch.randn(3, 4, DIM), torch.tensor([4, 1, 2])
     mean = torch.stack([sample[:number].mean(0) for sample, number in zip(features, count)])
-    torch.testing.assert_close(model(features, count).score, model.heads.direct(mean).squeeze(1))
+    ridge = model.heads.direct(mean).squeeze(1).double()
+    torch.testing.assert_close(model(features, count).score.points, 17 * ridge)
     with torch.no_grad():
         model.heads.score.bias.fill_(2.0)
-    torch.testing.assert_close(model(features, count).score, model.heads.direct(mean).squeeze(1) + 2)
+    torch.testing.assert_close(model(features, count).score.points, 17 * (ridge + 2))
 
 
 def test_a_model_is_what_its_config_says():
@@ -126,7 +130,9 @@ def test_a_model_is_what_its_config_says():
         "head": "linear",
         "direct": False,
     }
-    model = AqaModel.from_config(config, 0)
+    architecture = Architecture.from_record(config, 0)
+    assert Architecture(**json.loads(json.dumps(architecture.record()))) == architecture
+    model = AqaModel(architecture)
     assert (model.score_scale, model.score_centre, model.heads.fc6, model.heads.dropout) == (
         9.0,
         50.0,

@@ -12,7 +12,8 @@ from synthetic_cache import small_models, write_synthetic_cache
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.errors import RunError
 from aqa_heads.evaluation.predictions import predict
-from aqa_heads.runs.format import read_run
+from aqa_heads.networks.architecture import Architecture
+from aqa_heads.runs.format import read_model, read_run
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.run import train
 
@@ -127,7 +128,26 @@ def test_the_weights_file_describes_itself(trained):
     run, _ = trained
     with safe_open(run.folder / "model.safetensors", "pt") as file:
         metadata = file.metadata()
-    assert json.loads(metadata["run"]) == {"config": run.config, "vocabulary": run.vocabulary.words}
+    said = json.loads(metadata["run"])
+    assert (said["config"], said["vocabulary"]) == (run.config, run.vocabulary.words)
+    assert Architecture(**said["architecture"]) == run.load_model().architecture
+    assert Architecture.from_record(run.config, len(run.vocabulary)) == run.load_model().architecture
+
+
+def test_a_weights_file_alone_is_a_model(trained, tmp_path):
+    run, path = trained
+    with FeatureCache(path) as cache:
+        clips = [torch.from_numpy(cache.features(index)) for index in range(len(cache))]
+    expected = predict(run.load_model(), clips, run.vocabulary)
+    file = shutil.copy(run.folder / "model.safetensors", tmp_path)
+    model, vocabulary = read_model(file)
+    made = predict(model, clips, vocabulary)
+    assert made.captions == expected.captions and made.classes == expected.classes
+    np.testing.assert_array_equal(made.score, expected.score)
+    for damage in (b"", b"{}"):
+        (tmp_path / "model.safetensors").write_bytes(damage)
+        with pytest.raises(RunError, match="model.safetensors: is not the model of a run, or damaged"):
+            read_model(file)
 
 
 def test_damaged_runs_are_one_message(trained, tmp_path):

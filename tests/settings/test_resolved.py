@@ -49,6 +49,9 @@ VALUES = {
     "encoder": "attention",
     "encoder_hidden": 64,
     "encoder_layers": 3,
+    "score_head": "regression",
+    "loss": "torch.nn.functional:l1_loss",
+    "loss_weight": None,
     "pretrain_epochs": 0,
     "tasks": ("score",),
     "difficulty": "multiply",
@@ -114,7 +117,10 @@ def test_both_kinds_of_config_have_the_same_fields():
 
 def test_a_resolved_config_has_every_value():
     resolved = TrainingConfig("feats.h5", "7").resolve()
-    may_be_none = {"folds", "fold", "threads", "score_scale", "vocabulary", "fine_tuning"}
+    may_be_none = {"folds", "fold", "threads", "score_scale", "vocabulary", "fine_tuning"} | {
+        "loss",
+        "loss_weight",
+    }
     lacking = {field.name for field in fields(resolved) if getattr(resolved, field.name) is None}
     assert lacking <= may_be_none
 

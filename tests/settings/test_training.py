@@ -66,6 +66,7 @@ def test_every_export_exists():
     import aqa_heads
 
     for name in aqa_heads.__all__:
-        assert getattr(aqa_heads, name).__name__ == name if name != "EXPERIMENTS" else aqa_heads.EXPERIMENTS
+        value = getattr(aqa_heads, name)
+        assert value is not None if name.isupper() else value.__name__ == name
     with pytest.raises(AttributeError, match="nothing"):
         aqa_heads.nothing  # noqa: B018

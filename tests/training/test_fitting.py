@@ -10,6 +10,7 @@ from torch import nn
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.errors import DivergedError
+from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.runs.folder import Work
 from aqa_heads.settings.experiments import TASKS
@@ -63,8 +64,9 @@ def prepared(config):
         "head": "fc6",
         "direct": False,
     }
+    record = resolved.deciding() | resolved.columns | record
     return (
-        AqaModel.from_config(resolved.deciding() | resolved.columns | record, len(data.vocabulary or ())),
+        AqaModel(Architecture.from_record(record, len(data.vocabulary or ()))),
         data,
     )
 

@@ -8,6 +8,7 @@ from synthetic_cache import small_models
 from torch.nn import functional as F
 
 from aqa_heads.data.training_data import Batch
+from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.settings.experiments import EXPERIMENTS
 from aqa_heads.settings.naming import run_label
@@ -45,7 +46,7 @@ def literal(request, monkeypatch):
     with small_models():
         torch.manual_seed(3)
         # Without dropout: the original's falls on other places.
-        model = AqaModel.from_config(record, WORDS).eval()
+        model = AqaModel(Architecture.from_record(record, WORDS)).eval()
     # Larger than at the start of training, so that an equation that is a little wrong shows.
     with torch.no_grad():
         for parameter in model.parameters():

@@ -9,38 +9,54 @@ from small_models import Clips
 from synthetic_cache import POSITIONS, small_models
 
 from aqa_heads.data.training_data import NO_CLASS, Split
-from aqa_heads.networks.model import AqaModel, Output
+from aqa_heads.networks.architecture import Architecture
+from aqa_heads.networks.model import AqaModel
+from aqa_heads.networks.score_heads.regression import RegressionHead
+from aqa_heads.networks.score_heads.seam import Encoded, Known, Sizes
 from aqa_heads.training.losses import (
     CAPTION_WEIGHT,
     assessment_loss,
     captioner_loss,
     multitask_loss,
-    score_loss,
 )
 
 
-def test_score_loss_is_mse_plus_l1():
-    # Differences 1 and -3: (1 + 9) / 2 + (1 + 3) / 2.
-    predicted, true = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 4.0])
-    assert score_loss(predicted, true).item() == 7.0
-    assert score_loss(predicted, true, absolute=False).item() == 5.0
+class Says(RegressionHead):
+    """A regression head that says the same of every sample, or what it is told."""
+
+    def __init__(self, says, absolute=True):
+        super().__init__(Sizes(1, 1, shared=1), scale=10.0, centre=5.0, absolute=absolute)
+        self.says = torch.tensor(says)
+
+    def forward(self, encoded):
+        return self.says.expand(len(encoded.pooled))
+
+
+@pytest.mark.parametrize(("absolute", "expected"), [(True, [5.0, 2.0]), (False, [5.0])])
+def test_the_regression_loss_is_mse_plus_l1(absolute, expected):
+    # Differences 1 and -3: (1 + 9) / 2 and (1 + 3) / 2; of the sample without a score none.
+    head = Says([2.0, 9.0, 1.0], absolute)
+    known, points = Known(labelled=torch.tensor([0, 2])), torch.tensor([15.0, float("nan"), 45.0])
+    terms = head.loss(Encoded(torch.ones(3, 1)), known, points)
+    assert [term.mean().item() for term in terms] == expected
 
 
 class Fixed(torch.nn.Module):
     """A model that says the same of every sample."""
 
     score_scale, score_centre = 10.0, 5.0
-    captioner = object()
+    captioner, has_score, class_names, added_loss = object(), True, {}, None
 
-    def __init__(self, fc6=True):
+    def __init__(self, absolute=True):
         super().__init__()
-        self.heads = SimpleNamespace(fc6=object() if fc6 else None)
+        self.heads = SimpleNamespace(score=Says([1.5], absolute), classify=self.classify)
 
-    def forward(self, features, count):
-        position = torch.tensor([[math.log(2), 0.0, 0.0]]).expand(len(count), 3)
-        return Output(
-            torch.full((len(count),), 1.5), {"position": position, "twists": torch.zeros(len(count), 2)}
-        )
+    def encode(self, features, count):
+        return Encoded(torch.ones(len(count), 1))
+
+    def classify(self, encoded):
+        position = torch.tensor([[math.log(2), 0.0, 0.0]]).expand(len(encoded.pooled), 3)
+        return {"position": position, "twists": torch.zeros(len(encoded.pooled), 2)}
 
     def caption_loss(self, features, count, heard, following, positions):
         assert len(following) == len(positions)
@@ -69,7 +85,7 @@ def test_multitask_loss_worked_by_hand():
     assert loss.caption.item() == pytest.approx((2 + 4 + 2) * math.log(8) / 3)
     parts = loss.score + sum(loss.classes.values()) + 0.01 * loss.caption
     assert loss.total.item() == pytest.approx(parts.item()) and CAPTION_WEIGHT == 0.01
-    assert assessment_loss(Fixed(fc6=False), batch).score.item() == pytest.approx(2 / 3)
+    assert assessment_loss(Fixed(absolute=False), batch).score.item() == pytest.approx(2 / 3)
 
 
 def test_the_parts_are_the_whole():
@@ -108,9 +124,7 @@ def test_a_task_without_any_label_in_the_batch_is_no_part_of_it():
 def test_padding_of_captions_changes_neither_loss_nor_gradient(padded_words):
     torch.manual_seed(0)
     with small_models():
-        model = AqaModel(
-            4, tasks=("caption",), classes={"position": POSITIONS}, words=8, score_scale=1.0
-        ).eval()
+        model = AqaModel(Architecture(4, tasks=("caption",), classes={"position": POSITIONS}, words=8)).eval()
     split = make_split([0.0] * 3, [0] * 3, [0] * 3, [[1, 3, 0], [1, 4, 5, 6, 0], [1, 3, 0]])
     split = replace(split, views=Clips(torch.randn(3, 2, 4)))
     alone = sum(multitask_loss(model, split.batch([index])).caption for index in range(3)) / 3

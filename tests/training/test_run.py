@@ -10,7 +10,9 @@ from synthetic_cache import POSITIONS, small_models, tuned_on, without, write_sy
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.errors import TrainingError
+from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
+from aqa_heads.networks.score_heads.seam import Encoded
 from aqa_heads.runs.format import read_run
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig
@@ -299,10 +301,7 @@ def test_one_to_three_hundred_clips_in_one_file(tmp_path):
             index = next(i for i, sample in enumerate(cache.samples) if sample.sample_id == row["sample_id"])
             clips = torch.from_numpy(cache.features(index))[None]
             with torch.no_grad():
-                alone = (
-                    model(clips, torch.tensor([clips.shape[1]])).score.item() * model.score_scale
-                    + model.score_centre
-                )
+                alone = model(clips, torch.tensor([clips.shape[1]])).score.points.item()
             assert alone == pytest.approx(float(row["predicted_score"]), rel=1e-4)
 
 
@@ -542,10 +541,7 @@ def test_multiplied_scores_are_the_heads_times_the_difficulty(config):
         for index, sample in enumerate(cache.samples):
             clips = torch.from_numpy(cache.features(index))[None]
             with torch.no_grad():
-                execution = (
-                    model(clips, torch.tensor([clips.shape[1]])).score.item() * model.score_scale
-                    + model.score_centre
-                )
+                execution = model(clips, torch.tensor([clips.shape[1]])).score.points.item()
             predicted = next(
                 row["predicted_score"] for row in run.predictions if row["sample_id"] == sample.sample_id
             )
@@ -677,9 +673,8 @@ def test_the_literal_projection_is_trained_with_everything_and_composes_with_fc6
         clips = [torch.from_numpy(cache.features(index)) for index in range(3)]
         features, count = training_batch(clips)
         hidden = torch.relu(torch.stack([sample.mean(0) for sample in clips]) @ weight.T + bias)
-        torch.testing.assert_close(
-            model(features, count).score, model.heads.score(hidden).squeeze(1), atol=1e-5, rtol=1e-5
-        )
+        score = model.heads.score(Encoded(hidden, shared=hidden)) * model.score_scale + model.score_centre
+        torch.testing.assert_close(model(features, count).score.points, score.double(), atol=1e-4, rtol=1e-5)
 
 
 def training_batch(clips):
@@ -737,7 +732,7 @@ def test_the_older_c3d_lstm_has_neither_fc6_nor_absolute_error(config):
         )
     )
     model = run.load_model()
-    assert model.heads.fc6 is None and model.captioner is None and model.heads.score.in_features == 8
+    assert model.heads.fc6 is None and model.captioner is None and model.heads.score.weight.shape == (1, 8)
     assert (
         TrainingConfig("", "c3d-lstm").resolve().encoder_hidden == 256
         and TrainingConfig("", "c3d-lstm").resolve().encoder_layers == 1
@@ -745,13 +740,13 @@ def test_the_older_c3d_lstm_has_neither_fc6_nor_absolute_error(config):
     # The loss of the first step is that of the model as it was made.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        fresh = AqaModel.from_config(run.config, 0).eval()
+        fresh = AqaModel(Architecture.from_record(run.config, 0)).eval()
     fresh.standardiser.load_state_dict(model.standardiser.state_dict())
     with FeatureCache(config.features) as cache, torch.no_grad():
         features, count = training_batch([torch.from_numpy(cache.features(index)) for index in range(12)])
         scores = np.array([sample.final_score for sample in cache.samples[:12]])
-        target = (scores - run.config["score_centre"]) / run.config["score_scale"]
-        squared = np.square(fresh(features, count).score.numpy() - target).mean()
+        wrong = (fresh(features, count).score.points.numpy() - scores) / run.config["score_scale"]
+        squared = np.square(wrong).mean()
     assert run.epochs[0].train_score_loss == pytest.approx(squared, rel=1e-5)
 
 

@@ -1,0 +1,1 @@
+"""From what the encoder gives to a score: one head a file."""
