@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from aqa_cache.backbones.names import KNOWN_BACKBONES
 from aqa_heads.settings.fine_tuning import (
     AUGMENT,
     BACKBONE_LR,
@@ -24,6 +25,11 @@ _OPTIONS = (
         help="Train the backbone too; needs --videos, and a GPU for all but small data.",
     ),
     click.option("--videos", type=click.Path(path_type=Path), help="The folder that aqa-extract was given."),
+    click.option(
+        "--backbone",
+        metavar="MODULE:ATTRIBUTE",
+        help="The backbone of the cache, given again where it is one of your own (docs/extending.md).",
+    ),
     click.option(
         "--weights",
         metavar="NAME|PATH|RUN|random",
@@ -80,6 +86,7 @@ _OPTIONS = (
 )
 _NAMES = (
     "videos",
+    "backbone",
     "weights",
     "warm_start",
     "backbone_lr",
@@ -133,6 +140,9 @@ def fine_tuning_of(options: dict) -> FineTuning | None:
     """
     asked = options.pop("end_to_end")
     given = {name: value for name in _NAMES if (value := options.pop(name)) is not None}
+    backbone = given.pop("backbone", None) if asked else None
+    if backbone is not None:
+        KNOWN_BACKBONES.give(backbone)
     if not asked and given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         only, them = ("is", "it") if len(given) == 1 else ("are", "them")

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from aqa_heads.errors import TrainingError
-from aqa_heads.settings.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
+from aqa_heads.settings.experiments import (
+    ATTENTIONS,
+    ENCODERS,
+    EXPERIMENTS,
+    REFERENCES,
+    RNNS,
+    SCORE_HEADS,
+    TASKS,
+)
 from aqa_heads.settings.resolved import DEFAULTS
 from aqa_heads.settings.training import (
     DIFFICULTIES,
@@ -73,7 +81,9 @@ def _positive(kind: type):
     ),
 )
 @click.option(
-    "--encoder", type=click.Choice(ENCODERS), help="From clips to one feature.  [default: the row's]"
+    "--encoder",
+    metavar="NAME|MODULE:ATTRIBUTE",
+    help=f"From clips to one feature: {', '.join(ENCODERS)}, or one of your own.  [default: the row's]",
 )
 @click.option(
     "--encoder-hidden",
@@ -81,6 +91,17 @@ def _positive(kind: type):
     help="Width of the encoder.  [default: lstm, gru 1024; attention 256; …]",
 )
 @click.option("--encoder-layers", type=_positive(int), help="Depth of the encoder.  [default: 2]")
+@click.option(
+    "--score-head",
+    metavar="NAME|MODULE:ATTRIBUTE",
+    help=f"How the score is learned: {', '.join(SCORE_HEADS)}, or a head of your own.  [default: regression]",
+)
+@click.option(
+    "--loss",
+    metavar="MODULE:ATTRIBUTE",
+    help="Added to the score head's own: a function of predicted and true scores, both scaled.",
+)
+@click.option("--loss-weight", type=_positive(float), help="Of --loss.  [default: 1]")
 @click.option(
     "--pretrain-epochs",
     type=click.IntRange(0),

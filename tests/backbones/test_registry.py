@@ -1,24 +1,20 @@
 import copy
-import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from numbered_video import write_numbered_video
-from places import DATA, ROOT
+from places import DATA
 from torch import nn
 
-from aqa_cache import FeatureCache
 from aqa_cache.backbones.c3d import C3D
-from aqa_cache.backbones.key_layouts import LAYOUTS, layouts_of
+from aqa_cache.backbones.key_layouts import LAYOUTS
 from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
 from aqa_cache.backbones.registry import BACKBONES, Backbone, for_inference, get_backbone, register
 from aqa_cache.backbones.s3d import S3D
-from aqa_cache.clips.preprocess import FramePreparer, Preprocessing, normalise
+from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.errors import AqaError
-from aqa_cache.video.decoding import decode
 
 # The smallest clips that each network takes, or nearly.
 SHAPES = {
@@ -278,25 +274,3 @@ def test_names_of_this_program_cannot_be_taken(registry):
     register(Backbone("mine", C3D, "pool5", 8192), preprocessing)
     register(Backbone("mine", C3D, "pool5, again", 8192), preprocessing)
     assert get_backbone("mine").layer == "pool5, again"
-
-
-def test_a_new_backbone_as_in_the_readme(tmp_path, monkeypatch, registry):
-    section = (ROOT / "README.md").read_text().split("\n## A new backbone\n")[1].split("\n## ")[0]
-    (example,) = re.findall(r"```python\n(.*?)```", section, re.S)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "videos").mkdir()
-    write_numbered_video(tmp_path / "videos" / "one.mp4", 40)
-    names = {}
-    exec(example, names)
-
-    module = names["build"]().eval()
-    module.load_state_dict(torch.load("mine.pth", weights_only=True))
-    preprocessing = layouts_of("mine")[0].preprocessing
-    prepare = FramePreparer(preprocessing)
-    frames = torch.from_numpy(np.stack([prepare(frame.rgb()) for frame in decode("videos/one.mp4")]))
-    with torch.no_grad():
-        expected = module(normalise(frames[:32].unflatten(0, (2, 16)), preprocessing))
-    with FeatureCache("feats.h5") as cache:
-        features = cache.features(0)
-        assert cache.meaning.backbone == "mine" and cache.meaning.weights == "mine.pth"
-    np.testing.assert_allclose(features, expected.numpy(), rtol=2e-3, atol=1e-3 * expected.abs().max().item())

@@ -1,0 +1,124 @@
+"""docs/extending.md, run."""
+
+import json
+import re
+import shlex
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from numbered_video import write_numbered_video
+from places import ROOT
+from synthetic_cache import small_models, write_synthetic_cache
+
+from aqa_cache import FeatureCache, read_annotations
+from aqa_cache.backbones.registry import get_backbone
+from aqa_cache.clips.preprocess import FramePreparer, normalise
+from aqa_cache.video.decoding import decode
+from aqa_cli.data import data
+from aqa_cli.extract import main as extract
+from aqa_cli.train import main as train
+from aqa_heads import predict, read_run
+
+COMMANDS = {"aqa-train": train, "aqa-extract": extract, "aqa-data": data}
+QUICK = "--epochs 2 --tasks score --threads 1 --device cpu --no-meteor".split()
+SECTIONS = dict(
+    re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (ROOT / "docs/extending.md").read_text(), re.S | re.M)
+)
+
+
+@pytest.fixture
+def section(own_code):
+    """Write the file of a section; gives its commands, in words."""
+
+    def write(title):
+        for name, code in re.findall(r"```python\n# (\w+)\.py\n(.*?)```", SECTIONS[title], re.S):
+            own_code(name, code)
+        return [shlex.split(command) for command in re.findall(r"```sh\n(.*?)\n```", SECTIONS[title], re.S)]
+
+    return write
+
+
+def run(words, *further):
+    result = CliRunner().invoke(COMMANDS[words[0]], [*words[1:], *further])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("A score head", "baseline-score-head-my_head-gaussianhead-tasks-score"),
+        ("An encoder", "baseline-encoder-my_encoder-maxencoder-encoder-hidden-16-tasks-score"),
+        ("A loss", "baseline-loss-my_loss-order-loss-weight-0.5-tasks-score"),
+    ],
+)
+def test_what_is_trained_with(section, tmp_path, title, name):
+    ((*command,),) = section(title)
+    write_synthetic_cache(tmp_path / "feats.h5")
+    with small_models():
+        run(command, *QUICK)
+        trained = read_run(tmp_path / "runs" / name)
+        model = trained.load_model()
+    with FeatureCache("feats.h5") as cache:
+        clips = [torch.from_numpy(cache.features(index)) for index in range(len(cache))]
+    together = predict(model, clips)
+    assert (together.spread is not None) == (title == "A score head")
+    alone = [predict(model, [sample]).score[0] for sample in clips]
+    np.testing.assert_allclose(together.score, alone, rtol=1e-5)  # padding changes nothing
+
+
+def test_a_backbone(section, tmp_path, monkeypatch):
+    ((*command,),) = section("A backbone")
+    (tmp_path / "videos").mkdir()
+    write_numbered_video(tmp_path / "videos" / "one.mp4", 40)
+    monkeypatch.syspath_prepend(tmp_path)
+    import my_backbone
+
+    module = my_backbone.build().eval()
+    torch.save(module.state_dict(), "mine.pth")
+    run(command, "--device", "cpu")
+    preprocessing = my_backbone.NETWORK.preprocessing
+    prepare = FramePreparer(preprocessing)
+    frames = torch.from_numpy(np.stack([prepare(frame.rgb()) for frame in decode("videos/one.mp4")]))
+    with torch.no_grad():
+        expected = module(normalise(frames[:32].unflatten(0, (2, 16)), preprocessing))
+    with FeatureCache("own.h5") as cache:
+        features = cache.features(0)
+        assert (cache.meaning.backbone, cache.meaning.weights) == ("my_backbone:NETWORK", "mine.pth")
+    np.testing.assert_allclose(features, expected.numpy(), rtol=2e-3, atol=1e-3 * expected.abs().max().item())
+    assert get_backbone("my_backbone:NETWORK").name == "my_backbone:NETWORK"
+
+
+def test_a_dataset(section, tmp_path):
+    ((*command,),) = section("A dataset")
+    rows = [{"clip": "a.mp4", "from": 0, "to": 80, "total": 71.5, "part": "train"}]
+    (tmp_path / "release.json").write_text(json.dumps(rows))
+    run(command)
+    (sample,) = read_annotations("annotations.csv")
+    assert (sample.sample_id, sample.end_frame, sample.final_score, sample.split) == (
+        "a.mp4-0",
+        80,
+        71.5,
+        "train",
+    )
+    assert CliRunner().invoke(data, command[1:]).exit_code == 2, "what is there stays there"
+    (tmp_path / "release.json").write_text("[]")
+    result = CliRunner().invoke(data, [*command[1:], "--force"])
+    assert result.exit_code == 2 and "finds no sample in release.json; give what it reads" in result.output
+
+
+def test_names_in_a_program_of_ones_own(section, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    section("A score head")
+    write_synthetic_cache(tmp_path / "feats.h5")
+    (example,) = re.findall(r"```python\n(.*?)```", SECTIONS["Names"], re.S)
+    example = example.replace(
+        'score_head="gaussian"', 'score_head="gaussian", epochs=1, meteor=False, device="cpu"'
+    )
+    names = {}
+    with small_models():
+        exec(example, names)
+        assert names["run"].folder.name == "baseline-score-head-gaussian"
+        assert type(names["run"].load_model().heads.score).__name__ == "GaussianHead"
