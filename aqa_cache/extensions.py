@@ -140,7 +140,8 @@ class Extensions:
             return f"{self.what} is {name!r}, but {source}: names backbones only; give one of {self.choices}"
         return (
             f"{self.what} is {name!r}: networks of {'Hugging Face' if source == 'hf' else 'timm'} are not"
-            f" taken yet; write MODULE:ATTRIBUTE for it (docs/extending.md), or give one of {self.choices}"
+            " taken yet; write MODULE:ATTRIBUTE for it (docs/extending.md), or give one of"
+            f" {', '.join(self.names)}"
         )
 
     def _imported(self, name: str) -> object:

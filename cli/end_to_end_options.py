@@ -132,17 +132,15 @@ class EndToEndCommand(click.Command):
 
 
 def fine_tuning_of(options: dict) -> FineTuning | None:
-    """Take the options of end-to-end training out of those of the command; None if it was not asked for.
+    """Take the options of end-to-end training out of those of the command; None if it was not asked for. A
+    backbone that is given is known from then on.
 
     Raises:
         click.UsageError: some are given without it, or it without videos.
-        TrainingError: a value out of its range.
+        AqaError: a value out of its range, or no such backbone.
     """
     asked = options.pop("end_to_end")
     given = {name: value for name in _NAMES if (value := options.pop(name)) is not None}
-    backbone = given.pop("backbone", None) if asked else None
-    if backbone is not None:
-        KNOWN_BACKBONES.give(backbone)
     if not asked and given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         only, them = ("is", "it") if len(given) == 1 else ("are", "them")
@@ -151,4 +149,6 @@ def fine_tuning_of(options: dict) -> FineTuning | None:
         raise click.UsageError(
             "--end-to-end trains on the videos; give --videos, the folder that aqa-extract was given."
         )
+    if (backbone := given.pop("backbone", None)) is not None:
+        KNOWN_BACKBONES.give(backbone)
     return FineTuning(**given) if asked else None

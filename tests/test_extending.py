@@ -12,10 +12,14 @@ from numbered_video import write_numbered_video
 from places import ROOT
 from synthetic_cache import small_models, write_synthetic_cache
 
-from aqa_cache import FeatureCache, read_annotations
-from aqa_cache.backbones.registry import get_backbone
+from aqa_cache import FeatureCache, Sample, read_annotations, write_annotations
+from aqa_cache.backbones.key_layouts import LAYOUTS
+from aqa_cache.backbones.names import KNOWN_BACKBONES
+from aqa_cache.backbones.registry import BACKBONES, get_backbone
 from aqa_cache.clips.preprocess import FramePreparer, normalise
+from aqa_cache.clips.rule import ClipRule
 from aqa_cache.video.decoding import decode
+from aqa_cache.weights.tuned import TunedBackbone, write_tuned_backbone
 from aqa_cli.data import data
 from aqa_cli.extract import main as extract
 from aqa_cli.train import main as train
@@ -89,6 +93,43 @@ def test_a_backbone(section, tmp_path, monkeypatch):
         assert (cache.meaning.backbone, cache.meaning.weights) == ("my_backbone:NETWORK", "mine.pth")
     np.testing.assert_allclose(features, expected.numpy(), rtol=2e-3, atol=1e-3 * expected.abs().max().item())
     assert get_backbone("my_backbone:NETWORK").name == "my_backbone:NETWORK"
+
+
+def test_whoever_reads_what_an_own_backbone_made_gives_the_option_again(section, tmp_path):
+    ((*command,),) = section("A backbone")
+    (tmp_path / "videos").mkdir()
+    write_numbered_video(tmp_path / "videos" / "one.mp4", 96)
+    samples = [
+        Sample(f"s{k}", "one.mp4", 16 * k, 16 * k + 16, "test" if k == 5 else "train", final_score=10.0 * k)
+        for k in range(6)
+    ]
+    write_annotations(tmp_path / "videos" / "annotations.csv", samples)
+    run([*command[:4], "random", "videos/", "own.h5", "--device", "cpu"])
+    name, preprocessing = "my_backbone:NETWORK", get_backbone("my_backbone:NETWORK").preprocessing
+    rule = {**ClipRule().record(), "stream": None}
+    (tmp_path / "tuned").mkdir()
+    tuned = TunedBackbone(name, preprocessing, rule, "random (seed 0)", "ab")
+    write_tuned_backbone(tmp_path / "tuned", get_backbone(name).build(), tuned)
+    further = "aqa-extract --weights tuned videos/ again.h5".split()
+    train_on = [
+        "aqa-train",
+        *"--features own.h5 --end-to-end --videos videos/ --protocol paper".split(),
+        *QUICK,
+    ]
+    for known in (KNOWN_BACKBONES.registered, BACKBONES, LAYOUTS):
+        del known[name]
+    for words in (further, train_on):
+        result = CliRunner().invoke(COMMANDS[words[0]], words[1:])
+        assert result.exit_code == 2 and f"give --backbone {name} again" in result.output
+    assert not KNOWN_BACKBONES.knows(name)
+    run([*further, "--backbone", name])
+    with FeatureCache("again.h5") as cache:
+        assert (cache.meaning.backbone, cache.meaning.weights) == (name, "tuned")
+    with small_models():
+        run([*train_on, "--backbone", name])
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "on-my_backbone-network" in folder.name
+    assert read_run(folder).config["features"]["backbone"] == name
 
 
 def test_a_dataset(section, tmp_path):

@@ -9,8 +9,8 @@ from aqa_cli.train import main
 from aqa_heads import FineTuning
 
 NAMES = (
-    "end_to_end videos weights warm_start backbone_lr freeze_until augment batch_norm clip_chunk precision"
-    " frames workers decode_timeout"
+    "end_to_end videos backbone weights warm_start backbone_lr freeze_until augment batch_norm clip_chunk"
+    " precision frames workers decode_timeout"
 ).split()
 
 

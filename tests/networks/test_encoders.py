@@ -4,6 +4,7 @@ from torch.nn import functional as F
 
 from aqa_heads.errors import TrainingError
 from aqa_heads.networks.encoders import (
+    ENCODER_CLASSES,
     AttentionEncoder,
     AverageEncoder,
     GruEncoder,
@@ -11,9 +12,20 @@ from aqa_heads.networks.encoders import (
     TransformerEncoder,
     make_encoder,
 )
-from aqa_heads.settings.experiments import ENCODERS
+from aqa_heads.settings.experiments import ENCODER_SIZES, ENCODERS, KNOWN_ENCODERS
 
 DIM = 5
+
+
+def test_every_name_has_its_class_and_its_sizes():
+    assert list(ENCODER_CLASSES) == list(ENCODER_SIZES) == list(ENCODERS)
+    assert [name for name in ENCODERS if ready(name).weighs_clips] == ["attention"]
+
+
+def test_an_encoder_of_ones_own_has_to_be_one(monkeypatch):
+    monkeypatch.setitem(KNOWN_ENCODERS.registered, "linear", lambda dim, hidden: torch.nn.Linear(dim, hidden))
+    with pytest.raises(TrainingError, match="encoder linear: makes a Linear, expected an aqa_heads.Encoder"):
+        make_encoder("linear", DIM, 8, None)
 
 
 def ready(name):

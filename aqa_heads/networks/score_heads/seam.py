@@ -153,7 +153,8 @@ class ScoreHead(nn.Module):
         """What is to be small, for every sample that has a score; their mean is the loss.
 
         Args:
-            points: `(batch,)`, NaN where there is none; `known.labelled` are the places of the others.
+            points: `(batch,)`, the final scores, or the execution scores where these are multiplied by the
+                difficulty; NaN where there is none. `known.labelled` are the places of the others.
 
         Returns:
             `(labelled,)`; or several of these, whose means are added.
