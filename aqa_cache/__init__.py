@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what `__getattr__` imports
     from .annotations import Sample, read_annotations, write_annotations
+    from .backbones.names import KNOWN_BACKBONES
     from .backbones.registry import Backbone, register
     from .cache_file.reader import FeatureCache
     from .clips.preprocess import Preprocessing
     from .clips.rule import ClipRule
+    from .datasets.importers import KNOWN_IMPORTERS
     from .errors import AqaError
     from .extraction.configuration import ExtractionConfig
     from .extraction.run import extract
@@ -40,6 +42,8 @@ __all__ = [
     "ClipRule",
     "ExtractionConfig",
     "FeatureCache",
+    "KNOWN_BACKBONES",
+    "KNOWN_IMPORTERS",
     "Preprocessing",
     "Sample",
     "extract",

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from .errors import AqaError, first_line
 
@@ -55,7 +56,7 @@ class Extensions:
         group: str,
         built_in: Collection[str],
         expected: str,
-        fits: Callable[[object], bool],
+        fits: Callable[[Any], bool],
         *,
         option: str | None = None,
         error: type[AqaError] = AqaError,
@@ -64,7 +65,7 @@ class Extensions:
         self.what, self.group, self.option = what, group, option or f"--{what.replace(' ', '-')}"
         self._built_in, self._expected, self._fits = tuple(built_in), expected, fits
         self._error, self._elsewhere = error, elsewhere
-        self.registered: dict[str, object] = {}
+        self.registered: dict[str, Any] = {}
 
     @property
     def names(self) -> list[str]:
@@ -110,7 +111,7 @@ class Extensions:
         """Whether a file may name it here: it is built in, registered or given, or an installed package's."""
         return name in self._built_in or name in self.registered or name in self._entry_points()
 
-    def find(self, name: str) -> object:
+    def find(self, name: str) -> Any:
         """What a name stands for that is not built in; imports nothing but entry points of that name.
 
         Raises:

@@ -10,10 +10,19 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from .captions.vocabulary import Vocabulary
     from .end_to_end.run import fine_tune
     from .evaluation.predictions import predict
+    from .networks.architecture import Architecture
+    from .networks.encoders import Encoder
     from .networks.model import AqaModel
+    from .networks.score_heads.seam import Distribution, Encoded, Known, ScoreHead, ScorePrediction
     from .report.writing import write_report
-    from .runs.format import Run, read_run
-    from .settings.experiments import EXPERIMENTS, Experiment
+    from .runs.format import Run, read_model, read_run
+    from .settings.experiments import (
+        EXPERIMENTS,
+        KNOWN_ENCODERS,
+        KNOWN_LOSSES,
+        KNOWN_SCORE_HEADS,
+        Experiment,
+    )
     from .settings.fine_tuning import FineTuning
     from .settings.training import TrainingConfig
     from .table import train_table
@@ -56,7 +65,18 @@ __all__ = [
     "Run",
     "read_run",
     "predict",
+    "read_model",
     "AqaModel",
+    "Architecture",
+    "Encoder",
+    "Encoded",
+    "Known",
+    "ScoreHead",
+    "ScorePrediction",
+    "Distribution",
+    "KNOWN_ENCODERS",
+    "KNOWN_SCORE_HEADS",
+    "KNOWN_LOSSES",
     "Vocabulary",
     "write_report",
 ]

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from aqa_cache.annotations import FILE_NAME
+from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 
 
-@click.command(
+@command(
     "import", epilog="\b\nExample:\n  aqa-data import my_dataset:read release/ -o videos/annotations.csv"
 )
 @click.argument("importer", metavar="NAME|MODULE:ATTRIBUTE")

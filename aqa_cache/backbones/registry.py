@@ -141,6 +141,7 @@ def register(
 
 
 def _keep(backbone: Backbone) -> None:
+    assert backbone.preprocessing is not None
     BACKBONES[backbone.name] = backbone
     LAYOUTS[backbone.name] = KeyLayout(
         backbone.name,

@@ -74,7 +74,7 @@ def predict(
         chosen = range(start, min(start + BATCH_SIZE, len(clips)))
         features, count = pad_clips([clips[index] for index in chosen])
         known = None
-        if model.has_score:
+        if model.heads is not None and model.heads.score is not None:
             of_these = [samples[index] if samples is not None else None for index in chosen]
             known = known_of(of_these, model.heads.score, model.class_names, features.device)
         output = model(features, count, known)
@@ -95,20 +95,22 @@ def predict(
                     for row, caption, n in zip(spoken.attention, said, count.tolist(), strict=True)
                 ]
     model.train(training)
-    said = Predictions(None, classes, None if words is None else captions, contributions or None, attention or None)
+    said = Predictions(
+        None, classes, None if words is None else captions, contributions or None, attention or None
+    )
     return replace(said, **_joined(scores, factor)) if model.has_score else said
 
 
 def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dict:
     """What is said of the scores, of all batches together, times `factor`."""
-    factor = 1.0 if factor is None else factor
-    joined = {"score": _array([said.points for said in scores]) * factor}
-    if scores and scores[0].spread is not None:
-        joined["spread"] = _array([said.spread for said in scores]) * factor
-    if scores and scores[0].distribution is not None:
-        probabilities = _array([said.distribution.probabilities for said in scores])
-        points = [said.distribution.points.expand_as(said.distribution.probabilities) for said in scores]
-        joined["distribution"] = (_array(points) * np.reshape(factor, (-1, 1)), probabilities)
+    times = np.ones(1) if factor is None else factor
+    joined: dict = {"score": _array([said.points for said in scores]) * times}
+    if spreads := [said.spread for said in scores if said.spread is not None]:
+        joined["spread"] = _array(spreads) * times
+    if made := [said.distribution for said in scores if said.distribution is not None]:
+        points = [each.points.expand_as(each.probabilities) for each in made]
+        probabilities = _array([each.probabilities for each in made])
+        joined["distribution"] = (_array(points) * times.reshape(-1, 1), probabilities)
     return joined
 
 

@@ -81,8 +81,16 @@ class RecurrentEncoder(Encoder):
         super().__init__()
         self.out_dim = hidden
         self.build(dim, hidden, layers, batch_first=True, dropout=_DROPOUT if layers > 1 else 0.0)
-        nn.init.orthogonal_(self.rnn.weight_ih_l0, math.sqrt(2))
-        nn.init.orthogonal_(self.rnn.weight_hh_l0, math.sqrt(2))
+        for name in ("weight_ih_l0", "weight_hh_l0"):
+            nn.init.orthogonal_(self.rnn.get_parameter(name), math.sqrt(2))
+
+    @property
+    def rnn(self) -> nn.RNNBase:
+        raise NotImplementedError
+
+    def build(self, *sizes: int, **options) -> None:
+        """Make the RNN, under the name that its weights have in files."""
+        raise NotImplementedError
 
     def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         # All clips go through the input matrix in one product: torch does so for a whole sequence, not for

@@ -17,7 +17,7 @@ from .encoders import make_encoder
 from .frugal_lstm import FrugalLstmEncoder
 from .heads import Heads
 from .score_heads.by_name import score_head_class
-from .score_heads.seam import Encoded, Known, ScorePrediction, Sizes
+from .score_heads.seam import Encoded, Known, ScoreHead, ScorePrediction, Sizes
 from .standardisation import Standardiser
 
 # From this width on, gradients and the optimiser's state of an LSTM encoder would take more memory than is
@@ -179,7 +179,8 @@ class AqaModel(nn.Module):
 
 
 def _heads(architecture: Architecture, sizes: Sizes) -> Heads:
-    score, options = None, {}
+    score: type[ScoreHead] | None = None
+    options: dict[str, object] = {}
     if "score" in architecture.tasks:
         score = score_head_class(architecture.score_head)
         options = {"scale": architecture.score_scale, "centre": architecture.score_centre}
