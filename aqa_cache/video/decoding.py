@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import VideoError, missing
 from .frame_folder import IMAGE_SUFFIXES, list_images, read_image
 from .frame_index import Doubtful, index_frames
+from .orientation import of_picture
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -71,7 +72,7 @@ class Frame:
         self.index, self.pts_seconds, self._to_rgb = index, pts_seconds, to_rgb
 
     def rgb(self) -> np.ndarray:
-        """`(height, width, 3)` uint8, upright (rotation side data applied). Valid until the next frame is
+        """`(height, width, 3)` uint8, upright (orientation applied). Valid until the next frame is
         asked for.
         """
         return self._to_rgb()
@@ -378,11 +379,10 @@ def _to_rgb(name: str, reformatter, picture) -> np.ndarray:
     plane = converted.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
     rgb = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
-    if picture.rotation % 90:
-        raise VideoError(
-            name, f"is rotated by {picture.rotation} degrees, expected a multiple of 90; re-encode it upright"
-        )
-    return np.rot90(rgb, picture.rotation // 90) if picture.rotation else rgb
+    try:
+        return of_picture(picture).upright(rgb)
+    except ValueError as error:
+        raise VideoError(name, f"{error}; re-encode it upright") from None
 
 
 @contextlib.contextmanager
