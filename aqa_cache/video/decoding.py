@@ -49,7 +49,7 @@ class VideoInfo:
         frames: counted from the packets of the stream, or the images of the folder; not taken from the
             header.
         frame_rate: average, in frames per second; None where the source has no times.
-        width, height: in pixels, as stored (before rotation).
+        width, height: in pixels; of a video as stored, of a folder its first image's as shown.
     """
 
     frames: int

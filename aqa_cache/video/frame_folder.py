@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import VideoError, missing, some
+from ..errors import VideoError, first_line, missing, some
+from .orientation import AS_STORED, EXIF, Orientation
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+# Pillow goes by content, not by name, and starts other programs for some formats (Ghostscript for EPS).
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+_ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC = 0x0112, 0x0102, 0x0106  # tags of EXIF and TIFF
 _NUMBER = re.compile("[0-9]+")
 _BETTER_NAMES = "such as 000001.jpg, 000002.jpg, ..."
 
@@ -87,17 +91,54 @@ def _check_pattern(folder: Path, images: list[Path]) -> None:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """`(height, width, 3)` uint8 RGB.
+    """`(height, width, 3)` uint8 RGB, upright (EXIF orientation applied); of 16 bits the upper eight.
+    Transparency is left out.
 
     Raises:
-        VideoError: not an image, or a damaged one.
+        VideoError: not an image, a damaged one, or one of values whose white is not known (floating point,
+            32 bits, signed).
     """
     try:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
     except Exception as error:
         raise missing("pillow", "reading frames stored as images", error) from None
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise VideoError(f"{path.parent.name}/{path.name}", f"cannot be read as an image ({error})") from None
+        # Not by its path: Pillow 13.0 then maps uncompressed TIFF into memory, and scrambles what it turns.
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+            image.load()
+            return _orientation(image).upright(_eight_bit_rgb(path, image))
+    except VideoError:
+        raise
+    except UnidentifiedImageError:
+        why = f"is none of {', '.join(_FORMATS)}"
+    except OSError as error:
+        why = error.strerror or first_line(error)
+    except Exception as error:  # of damaged content Pillow raises nearly anything
+        why = first_line(error)
+    raise VideoError(path.parent.name, f"has an image that cannot be read, {path.name} ({why}); get it again")
+
+
+def _eight_bit_rgb(path: Path, image) -> np.ndarray:
+    if image.mode == "F" or image.mode.startswith("I"):
+        tags = getattr(image, "tag_v2", {})
+        # Older versions of Pillow give 16-bit PNG as "I".
+        sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+        if not sixteen or tags.get(_BITS_PER_SAMPLE, (16,)) != (16,) or tags.get(_PHOTOMETRIC, 1) != 1:
+            raise VideoError(
+                path.parent.name,
+                f"has an image of mode {image.mode}, {path.name}; expected 8 or 16 bits per channel,"
+                " unsigned, with white at the largest value; convert its images",
+            )
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    image.info.pop("transparency", None)  # Pillow warns of some kinds, and leaves them out all the same
+    return np.asarray(image.convert("RGB"))
+
+
+def _orientation(image) -> Orientation:
+    if image.format == "TIFF":
+        return AS_STORED  # Pillow has turned it while loading
+    try:
+        return EXIF.get(image.getexif().get(_ORIENTATION), AS_STORED)
+    except Exception:  # damaged EXIF does not damage the picture
+        return AS_STORED

@@ -135,11 +135,11 @@ class VideoReader:
         )
         try:
             for frame in frames:
-                available = frame.index + 1
                 if assembler.needs(frame.index):
                     for clip in assembler.feed(frame.index, frame.pts_seconds, prepare(frame.rgb())):
                         handed[clip.sample][clip.view] += 1
                         yield clip
+                available = frame.index + 1  # not before its pixels, which may turn out not to be readable
                 while by_end and spans[by_end[-1]][1] + latest <= available:
                     key = by_end.pop()
                     yield Outcome(key, tuple(handed[key]))

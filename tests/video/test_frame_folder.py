@@ -1,9 +1,18 @@
+import io
+import subprocess
+from pathlib import Path
+
+import numpy as np
 import pytest
 from numbered_video import image_number, number_image
 
+from aqa_cache.annotations import Sample
+from aqa_cache.clips.preprocess import MTL_AQA, FramePreparer
+from aqa_cache.clips.rule import ClipRule
 from aqa_cache.errors import VideoError
 from aqa_cache.video.decoding import decode, expected_frames, probe
-from aqa_cache.video.frame_folder import list_images
+from aqa_cache.video.frame_folder import list_images, read_image
+from aqa_cache.video.reader import Outcome, VideoReader
 
 NAMES = {
     "numbers": lambda number: f"{number}.png",
@@ -109,7 +118,154 @@ def test_a_gap_among_images_is_refused(tmp_path, name):
         next(decode(tmp_path))
 
 
-def test_damaged_image_is_named(tmp_path):
-    (tmp_path / "000001.jpg").write_bytes(b"\xff\xd8 broken")
-    with pytest.raises(VideoError, match="000001.jpg: cannot be read as an image"):
+def stored(image, suffix, **options) -> bytes:
+    target = io.BytesIO()
+    image.save(target, {".jpg": "JPEG", ".tif": "TIFF"}.get(suffix, suffix[1:].upper()), **options)
+    return target.getvalue()
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_images_are_shown_as_their_exif_says(tmp_path, suffix, mode):
+    from PIL import Image, ImageOps
+
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8))
+    shapes = []
+    for value in (*range(1, 9), 0, 9):
+        exif = Image.Exif()
+        exif[0x0112] = value
+        content = stored(picture.convert(mode), suffix, exif=exif)
+        with Image.open(io.BytesIO(content)) as image:
+            shown = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        upright = read_image(written(tmp_path / f"{value}{suffix}", content))
+        np.testing.assert_array_equal(upright, shown, err_msg=str(value))
+        shapes.append(upright.shape)
+    assert shapes == 4 * [(24, 40, 3)] + 4 * [(40, 24, 3)] + 2 * [(24, 40, 3)]
+
+
+def test_damaged_exif_does_not_damage_the_picture(tmp_path):
+    from PIL import Image
+
+    content = stored(Image.fromarray(number_image(5)), ".png", exif=b"Exif\0\0no header of TIFF")
+    assert image_number(read_image(written(tmp_path / "1.png", content))) == 5
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_images_of_eight_bits_give_their_colours(tmp_path, mode):
+    from PIL import Image
+
+    picture = Image.fromarray(number_image(0b1010)).convert(mode)
+    if "A" in mode:
+        picture.putalpha(7)
+    np.testing.assert_array_equal(
+        read_image(written(tmp_path / "1.png", stored(picture, ".png"))), number_image(0b1010)
+    )
+
+
+def test_transparent_colours_of_a_palette_change_nothing(tmp_path):
+    from PIL import Image
+
+    palette = Image.fromarray(number_image(0b1010)).convert("P")
+    content = stored(palette, ".png", transparency=bytes(range(200)))
+    np.testing.assert_array_equal(read_image(written(tmp_path / "1.png", content)), number_image(0b1010))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("of_eight", [lambda grey: grey * 257, lambda grey: grey << 8])
+def test_grey_of_sixteen_bits_is_the_same_frame_as_of_eight(tmp_path, suffix, of_eight):
+    from PIL import Image
+
+    grey = np.arange(256, dtype=np.uint16).reshape(8, 32)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames = [
+        read_image(
+            written(tmp_path / f"{number}{suffix}", stored(Image.fromarray(values), suffix, exif=exif))
+        )
+        for number, values in enumerate((grey.astype(np.uint8), of_eight(grey)))
+    ]
+    np.testing.assert_array_equal(*frames)
+    assert frames[0].shape == (32, 8, 3)
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(np.float32, "F"), (np.int32, "I")])
+def test_images_of_unknown_white_are_refused_by_name(tmp_path, dtype, mode):
+    from PIL import Image
+
+    written(tmp_path / "007.tif", stored(Image.fromarray(np.ones((8, 8), dtype)), ".tif"))
+    with pytest.raises(VideoError) as error:
         next(decode(tmp_path)).rgb()
+    assert str(error.value) == (
+        f"{tmp_path.name}: has an image of mode {mode}, 007.tif; expected 8 or 16 bits per channel, unsigned,"
+        " with white at the largest value; convert its images"
+    )
+
+
+@pytest.mark.parametrize("kind", ["EPS", "GIF", "PPM"])
+def test_only_formats_of_frames_are_opened(tmp_path, monkeypatch, kind):
+    from PIL import Image
+
+    def no_program(*_, **__):
+        raise AssertionError("an image started a program")
+
+    for name in ("Popen", "run", "call", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, name, no_program)
+    Image.fromarray(number_image(3)).save(tmp_path / "000001.png", kind)
+    with pytest.raises(VideoError) as error:
+        next(decode(tmp_path)).rgb()
+    assert str(error.value) == (
+        f"{tmp_path.name}: has an image that cannot be read, 000001.png (is none of BMP, JPEG, PNG, TIFF,"
+        " WEBP); get it again"
+    )
+
+
+def outcomes(folder, samples):
+    reader = VideoReader(folder, dict(enumerate(samples)), ClipRule(clip_len=4))
+    return [item for item in reader.read(FramePreparer(MTL_AQA)) if isinstance(item, Outcome)]
+
+
+@pytest.mark.parametrize("damaged", [5, 7, 8])
+def test_a_damaged_image_is_named_and_what_comes_before_it_is_taken(tmp_path, damaged):
+    write_images(tmp_path, [f"{number:03d}.jpg" for number in range(1, 13)])
+    path = tmp_path / f"{damaged:03d}.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    before, across, whole = outcomes(
+        tmp_path, [Sample("before", "v", 0, 4), Sample("across", "v", 4, 8), Sample("whole", "v")]
+    )
+    assert (before.reason, before.clips) == ("", (1,))
+    image = f"has an image that cannot be read, {path.name} ("
+    assert across.reason.startswith(f"needs frames [4, 8) but the video {image}")
+    assert whole.reason.startswith(image) and whole.reason.endswith("); get it again")
+
+
+def test_whatever_the_bytes_an_image_is_read_or_named(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = [
+        stored(Image.fromarray(number_image(5)), suffix, exif=exif)
+        for suffix in (".jpg", ".png", ".webp", ".tif")
+    ]
+    read = 0
+    for number in range(400):
+        content = bytearray(whole[number % len(whole)])
+        if number % 3:
+            for place in rng.integers(0, min(len(content), 200), rng.integers(1, 9)):
+                content[place] = rng.integers(256)
+        else:
+            del content[rng.integers(len(content)) :]
+        try:
+            frame = read_image(written(tmp_path / "1.jpg", bytes(content)))
+        except VideoError as error:
+            assert "1.jpg (" in str(error) or "1.jpg;" in str(error)
+        else:
+            read += 1
+            assert frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+    assert 0 < read < 400
