@@ -22,6 +22,7 @@ from results import write_section
 WAYS = {
     "spinning (torch's default)": {},
     "GOMP_SPINCOUNT=10000": {"GOMP_SPINCOUNT": "10000"},
+    "GOMP_SPINCOUNT=1000": {"GOMP_SPINCOUNT": "1000"},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 CLIPS, FRAMES, SIZE, DIVES, BATCH = 8, 16, 112, 16, 16
@@ -187,11 +188,11 @@ def main(
     torch.set_num_threads(threads)  # for the line on the machine
     head = [
         (
-            f"One job of {threads} compute threads in each of three processes that differ only in how its"
-            f" threads wait for each other, {rounds} rounds in turn, there and back, beside so many processes"
-            " that only count. Ratio: median over the rounds of the seconds divided by those of the default"
-            " in the same round. CPU seconds count what is spent spinning. Others: cores that all other"
-            " processes of this machine, which is shared, kept busy meanwhile, the loops included"
+            f"One job of {threads} compute threads in each of {len(WAYS)} processes that differ only in how"
+            f" its threads wait for each other, {rounds} rounds in turn, there and back, beside so many"
+            " processes that only count. Ratio: median over the rounds of the seconds divided by those of the"
+            " default in the same round. CPU seconds count what is spent spinning. Others: cores that all"
+            " other processes of this machine, which is shared, kept busy meanwhile, the loops included"
             f"{'; the measured processes went before all others (SCHED_FIFO)' if ahead else ''}. A dive has 6"
             " clips of 8192 generated values; all tasks are trained."
         ),
@@ -218,7 +219,7 @@ def main(
             done.append(name)
             if not dry:
                 asked = f"{command} --jobs {','.join(done)}{quiet}"
-                write_section(f"waiting{quiet}", title, asked, head + lines)
+                write_section("waiting ahead" if ahead else "waiting", title, asked, head + lines)
 
 
 if __name__ == "__main__":
