@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import TrainingError
 from .settings.experiments import EXPERIMENTS, REFERENCES
-from .settings.resolved import NETWORK_ONLY, row_of
+from .settings.resolved import NETWORK_ONLY
 from .settings.training import TrainingConfig
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def train_table(
 ) -> "list[Run]":
     """Train rows of Table 1 with every seed and on every fold; what `aqa-train` does.
 
-    All runs are planned before the first is trained, so that a mistake in one of them is said at once. What
-    two of them would train to the same bits is trained once.
+    All runs are planned before the first is trained, so that a mistake in one of them is said at once. On
+    cached features, a part that two runs would train to the same bits is trained once.
 
     Args:
         features: the feature cache.
@@ -72,6 +72,8 @@ def table_configs(
     Raises:
         TrainingError: an unknown name, or a value out of its range.
     """
+    if seeds < 1:
+        raise TrainingError(f"seeds is {seeds}, expected a whole number from 1 on")
     names = _names(experiments)
     return [
         TrainingConfig(features, name, seed=seed + number, **_applicable(name, settings, len(names) == 1))
@@ -156,6 +158,7 @@ class Table:
             self._check_warm_starts()
             for config in self._configs:
                 self.plans += [self._plan(folded, stack) for folded in self._folded(config, stack)]
+            self._check_folders()
             self._stack = stack.pop_all()
         return self
 
@@ -177,11 +180,13 @@ class Table:
         runs = []
         for number, plan in enumerate(self.plans, 1):
             cache = self._planners[str(plan.config.features)].cache
-            act = train_planned
-            if plan.config.fine_tuning is not None:
-                from .end_to_end.run import fine_tune_planned as act
             with listening(Planned(plan, number, len(self.plans))) as listener:
-                runs.append(act(plan, cache, listener, finished))
+                if plan.config.fine_tuning is None:
+                    runs.append(train_planned(plan, cache, listener, finished))
+                else:
+                    from .end_to_end.run import fine_tune_planned
+
+                    runs.append(fine_tune_planned(plan, cache, listener))
             if finished is not None:
                 finished.add(runs[-1])
         return runs
@@ -209,6 +214,8 @@ class Table:
         return [replace(config, fold=name) for name in names]
 
     def _plan(self, config: TrainingConfig, stack: ExitStack) -> "Plan":
+        from aqa_cache.machine.devices import pick_device
+
         from .runs.folder import check_run_folder
 
         planner = self._planner(config, stack)
@@ -218,8 +225,19 @@ class Table:
             from .end_to_end.run import plan_fine_tuning
 
             plan = plan_fine_tuning(planner, config)
+        pick_device(config.device)
         check_run_folder(plan.folder, config.overwrite, config.resume)
         return plan
+
+    def _check_folders(self) -> None:
+        """No two runs may be written to one folder: the second would replace the first."""
+        first: dict[Path, Plan] = {}
+        for plan in self.plans:
+            if (other := first.setdefault(plan.folder, plan)) is not plan:
+                raise TrainingError(
+                    f"{plan.folder}: two runs of this call would be written there ({_told(other, plan)});"
+                    " give each an --out of its own, or rename the folds in the annotations"
+                )
 
     def _check_warm_starts(self) -> None:
         names = list(dict.fromkeys(config.experiment for config in self._configs))
@@ -227,8 +245,14 @@ class Table:
             c for c in self._configs if c.fine_tuning is not None and c.fine_tuning.warm_start is not None
         ]
         if warm and len(names) > 1:
-            titles = ", ".join(row_of(name).name for name in names)
             raise TrainingError(
-                f"--warm-start is a run of one row, but --exp asks for {len(names)} ({titles}); give each its"
-                " own, one by one"
+                f"--warm-start is a run of one row, but --exp asks for {len(names)} ({', '.join(names)});"
+                " give each its own, one by one"
             )
+
+
+def _told(one: "Plan", other: "Plan") -> str:
+    """What tells two runs apart."""
+    if one.config.fold != other.config.fold:
+        return f"folds {one.config.fold!r} and {other.config.fold!r}"
+    return f"{one.title} and {other.title}"

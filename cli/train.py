@@ -90,7 +90,9 @@ def _positive(kind: type):
     type=_positive(int),
     help="Width of the encoder.  [default: lstm, gru 1024; attention 256; …]",
 )
-@click.option("--encoder-layers", type=_positive(int), help="Depth of the encoder.  [default: 2]")
+@click.option(
+    "--encoder-layers", type=_positive(int), help="Depth of the encoder.  [default: 2; attention, c3d-lstm 1]"
+)
 @click.option(
     "--score-head",
     metavar="NAME|MODULE:ATTRIBUTE",

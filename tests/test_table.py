@@ -11,10 +11,12 @@ from interrupted_runs import files
 from safetensors.torch import load_file
 from synthetic_cache import small_models, write_synthetic_cache
 
+from aqa_cache.errors import AqaError
 from aqa_heads.errors import RunError, TrainingError
 from aqa_heads.runs.format import read_run
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.table import Table, table_configs, train_table
+from aqa_heads.training import job
 from aqa_heads.training.listener import Listener
 from aqa_heads.training.run import train
 
@@ -137,10 +139,62 @@ def test_no_part_comes_from_a_folder_of_another_call(path, tmp_path):
         train_table(path, "baseline,1", shown=stopping((2, 3)), **settings)
     lines = []
     alone = train(TrainingConfig(path, "1", resume=True, **settings), say=lines.append)
-    assert any(line.startswith("begins again: the assessment of the interrupted run") for line in lines)
+    assert lines[0].startswith(f"begins again: it had taken over its assessment from {runs[0].folder.name}")
+    assert not any(line.startswith("goes on") for line in lines)
     assert_same_run(
         alone.folder, train(TrainingConfig(path, "1", **settings | {"out": tmp_path / "b"})).folder
     )
+
+
+def test_a_run_that_took_everything_over_goes_on(path, tmp_path, monkeypatch):
+    settings = SETTINGS | {"out": tmp_path, "checkpoint_seconds": 0, "tasks": ("score",), "epochs": 2}
+    write = job.write_run
+
+    def cut(folder, *rest):
+        if "exp2" in folder.name:
+            raise Stop
+        write(folder, *rest)
+
+    monkeypatch.setattr(job, "write_run", cut)
+    with pytest.raises(Stop):
+        train_table(path, "baseline,2", **settings)
+    monkeypatch.setattr(job, "write_run", write)
+    runs = train_table(path, "baseline,2", resume=True, **settings)
+    assert runs[1].summary["taken_over"] == {"assessment": runs[0].folder.name}
+
+
+def test_parts_of_another_version_are_others(path, tmp_path, monkeypatch):
+    settings = SETTINGS | {"out": tmp_path, "tasks": ("score",), "epochs": 1}
+    train_table(path, "baseline,2", **settings)
+    shutil.rmtree(next(tmp_path.glob("exp2*")))
+    monkeypatch.setattr("aqa_heads.training.finished_parts.__version__", "another")
+    runs = train_table(path, "baseline,2", resume=True, **settings)
+    assert "taken_over" not in runs[1].summary
+
+
+def test_two_runs_for_one_folder_are_refused_before_anything_is_trained(tmp_path):
+    names = {"f0": "一", "f1": "二"}
+    path = write_synthetic_cache(
+        tmp_path / "feats.h5", change=lambda index, sample: replace(sample, fold=names[f"f{index % 2}"])
+    )
+    with pytest.raises(
+        TrainingError, match="two runs of this call would be written there .folds '一' and '二'"
+    ):
+        train_table(path, "ridge", protocol="paper", folds="official", out=tmp_path / "runs", overwrite=True)
+    with Table([TrainingConfig(path, "ridge", out=tmp_path / "runs")]) as table:
+        assert len(table.plans) == 1
+    with (
+        pytest.raises(TrainingError, match="two runs of this call"),
+        Table([TrainingConfig(path, tasks=("score",), lr=lr, out=tmp_path / "runs") for lr in (1e-3, 1e-4)]),
+    ):
+        pass
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("seeds, device, said", [(0, "cpu", "seeds is 0"), (1, "banana", "banana")])
+def test_a_value_that_cannot_be_is_said_before_anything_is_trained(path, tmp_path, seeds, device, said):
+    with pytest.raises(AqaError, match=said):
+        train_table(path, "ridge", seeds=seeds, device=device, out=tmp_path)
 
 
 def test_everything_is_planned_before_the_first_run_is_trained(path, tmp_path):

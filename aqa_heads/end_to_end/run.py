@@ -28,7 +28,6 @@ from ..runs.folder import Work
 from ..runs.format import Epoch, Run
 from ..settings.training import TrainingConfig
 from ..training.computing import cpu_threads
-from ..training.finished_parts import FinishedParts
 from ..training.job import Job
 from ..training.listener import Listener, Step
 from ..training.plan import Plan, Planner
@@ -94,7 +93,7 @@ def fine_tune(
         with processes.agree():
             cache = stack.enter_context(FeatureCache(config.features))
             plan = plan_fine_tuning(Planner(cache), config)
-        return _run(plan, cache, processes, listener, None)
+        return _run(plan, cache, processes, listener)
 
 
 def plan_fine_tuning(planner: Planner, config: TrainingConfig) -> Plan:
@@ -111,23 +110,15 @@ def plan_fine_tuning(planner: Planner, config: TrainingConfig) -> Plan:
     return planner.plan(config, tuned.learned if tuned else {})
 
 
-def fine_tune_planned(
-    plan: Plan, cache: FeatureCache, listener: Listener, finished: FinishedParts | None = None
-) -> Run:
+def fine_tune_planned(plan: Plan, cache: FeatureCache, listener: Listener) -> Run:
     """Train a run end to end that was planned on `cache`; see `training.run.train_planned`."""
     with Processes.from_environment(pick_device(plan.config.device)) as processes:
-        return _run(plan, cache, processes, listener, finished)
+        return _run(plan, cache, processes, listener)
 
 
-def _run(
-    plan: Plan,
-    cache: FeatureCache,
-    processes: Processes,
-    listener: Listener,
-    finished: FinishedParts | None,
-) -> Run:
+def _run(plan: Plan, cache: FeatureCache, processes: Processes, listener: Listener) -> Run:
     with cpu_threads(plan.config.threads):
-        return EndToEndJob(plan, cache, processes, listener if processes.main else Listener(), finished).run()
+        return EndToEndJob(plan, cache, processes, listener if processes.main else Listener()).run()
 
 
 class EndToEndJob(Job):
@@ -135,15 +126,8 @@ class EndToEndJob(Job):
 
     less_memory = "a smaller --clip-chunk, --freeze-until, or a smaller --batch-size or --encoder-hidden"
 
-    def __init__(
-        self,
-        plan: Plan,
-        cache: FeatureCache,
-        processes: Processes,
-        listener: Listener,
-        finished: FinishedParts | None = None,
-    ):
-        super().__init__(plan, cache, processes, listener, finished)
+    def __init__(self, plan: Plan, cache: FeatureCache, processes: Processes, listener: Listener):
+        super().__init__(plan, cache, processes, listener)
         self.tuning = plan.config.fine_tuning
         given = None if self.tuning.weights is None else str(self.tuning.weights)
         self.weights = self._first_then_others(
@@ -177,7 +161,7 @@ class EndToEndJob(Job):
         with products_in("fp32", self.device):
             yield
 
-    def describe(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
+    def add_to_record(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
         config, tuning = self.config, self.tuning
         name = self.cache.meaning.backbone
         backbone = get_backbone(name).build()
@@ -192,7 +176,7 @@ class EndToEndJob(Job):
             self._warm = read_warm_start(tuning.warm_start, record, data, self.same_backbone)
         self._backbone = backbone.to(self.device)
 
-    def prepare(
+    def starting_data(
         self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None, stack: ExitStack
     ) -> TrainingData:
         config, listener, dim = self.config, self.listener, self.cache.dim
@@ -217,9 +201,11 @@ class EndToEndJob(Job):
         listener.on_stage("computing features")
         return self._with_starting_features(data)
 
-    def start(self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None) -> dict:
+    def bring_to_start(
+        self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None
+    ) -> dict:
         if self.tuning.warm_start is None:
-            return super().start(model, data, record, checkpoint)
+            return super().bring_to_start(model, data, record, checkpoint)
         fit_standardiser(model, data, self.config)
         note = start_warm(model, self._warm) if checkpoint is None else checkpoint["warm_start"]
         self.listener.say(note)

@@ -14,7 +14,7 @@ from .backbone_features import BackboneFeatures
 from .fine_tuner import FineTuner
 from .frame_views import FrameViews
 
-# Beside the seeds of the parts of a model on cached features, which are 0 to 2.
+# Beside the seeds of the parts of a model on cached features (`training.steps`).
 _STEP = 3
 
 
@@ -46,7 +46,7 @@ class EndToEndSteps(Steps):
         part = Part(tuner.part_name, tuner.modules, tuner.optimisers, best)
         self.starts_trained = config.fine_tuning.warm_start is not None
         if self.starts_trained:
-            part.start = "these are the warm start's weights, training the backbone improved nothing"
+            part.why_start = "these are the warm start's weights, training the backbone improved nothing"
         self.parts = [part]
 
     def begin_epoch(self, part: Part, epoch: int) -> None:

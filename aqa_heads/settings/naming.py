@@ -1,7 +1,5 @@
 """The name of a run's folder and its label: whatever makes its numbers another row's shows in them."""
 
-from pathlib import Path
-
 from .fine_tuning import folder_name, name_of_run
 from .resolved import (
     COLUMNS,
@@ -72,10 +70,6 @@ def full_label(config: ResolvedConfig, backbone: str, tuned_in: str | None = Non
     parts += [f"fold {config.fold}"] if config.fold is not None else []
     parts += [f"seed {config.seed}"] if config.seed else []
     return ", ".join(parts)
-
-
-def run_folder(config: ResolvedConfig, backbone: str, tuned_in: str | None = None) -> Path:
-    return Path(config.out) / run_name(config, backbone, tuned_in)
 
 
 def _starts_tuned(config: ResolvedConfig, tuned_in: str | None) -> bool:

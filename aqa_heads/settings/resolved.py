@@ -44,6 +44,7 @@ NETWORK_ONLY = (
     *("score_head", "loss", "loss_weight"),
     *("rnn", "layers", "attention", "residual", "encoder", "encoder_hidden", "encoder_layers"),
 )
+_SIZES = ("encoder_hidden", "encoder_layers")
 # So that a run without them is the run that it was before they were there.
 ONLY_WHERE_ASKED = ("score_head", "loss", "loss_weight")
 # Of the settings, what does not decide the result.
@@ -201,7 +202,7 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
 
 def _check_row(asked: "TrainingConfig", row: Experiment) -> None:
     given = [name for name in NETWORK_ONLY if getattr(asked, name)]
-    if asked.experiment == "c3d-lstm" and (columns := [name for name in given if name in NETWORK_ONLY[:-2]]):
+    if asked.experiment == "c3d-lstm" and (columns := [name for name in given if name not in _SIZES]):
         raise TrainingError(
             f"{row.title} is an LSTM encoder and a linear score; {', '.join(columns)} cannot be given"
         )

@@ -1,7 +1,7 @@
 """What a training run is asked to do."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..errors import TrainingError
@@ -25,7 +25,7 @@ DIFFICULTIES = ("ignore", "multiply")
 OFFICIAL_FOLDS = "official"
 
 _MAX_COUNT, _MAX_THREADS = 2**31 - 1, 1024
-# What a value may be: one of several, a whole number from 1 on, above 0, from 0 on. None is always admitted.
+# What a value may be: one of several, a whole number from 1 on, above 0, from 0 on.
 _CHOICES = {
     "experiment": (*EXPERIMENTS, *REFERENCES),
     "rnn": RNNS,
@@ -186,10 +186,13 @@ class TrainingConfig:
         for name, known in _EXTENSIONS.items():
             if (value := getattr(self, name)) is not None:
                 known.give(value)
+        for field in fields(self):
+            if getattr(self, field.name) is None and field.default is not None:
+                raise TrainingError(f"{field.name} is None, expected a value; leave it out for the default")
         for name in _COUNTS:
             value = getattr(self, name)
             highest = _MAX_THREADS if name == "threads" else _MAX_COUNT
-            if value is not None and not 1 <= value <= highest:
+            if value is not None and not (type(value) is int and 1 <= value <= highest):
                 raise TrainingError(f"{name} is {value}, expected a whole number from 1 to {highest}")
         for name in _POSITIVE:
             value = getattr(self, name)
@@ -203,7 +206,7 @@ class TrainingConfig:
             raise TrainingError(f"dropout is {self.dropout}, expected a number from 0 to below 1")
         if not 0 < self.validation < 1:
             raise TrainingError(f"validation is {self.validation}, expected a share between 0 and 1")
-        if not 0 <= self.seed < 2**63:
+        if not (type(self.seed) is int and 0 <= self.seed < 2**63):
             raise TrainingError(f"seed is {self.seed}, expected a whole number from 0 to {2**63 - 1}")
         if self.folds not in (None, OFFICIAL_FOLDS) and not _is_count_of_folds(self.folds):
             folds = int(self.folds) if str(self.folds).isdecimal() else self.folds

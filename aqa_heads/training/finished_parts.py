@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import nn
 
+from aqa_cache import __version__
 from aqa_cache.cache_file.meaning import canonical_json
 
 from ..networks.frugal_lstm import FrugalLstmEncoder
@@ -28,8 +30,7 @@ class FinishedParts:
         plans: of all runs of the call.
 
     Attributes:
-        call (str): what the runs of this call have in common with those of the same call before an
-            interruption, and with no others.
+        call (str): a hash of all plans; equal again when the same call is resumed.
         runs (dict): by identity of a part, the run that has trained it.
     """
 
@@ -42,7 +43,7 @@ class FinishedParts:
         self.runs: dict[str, Run] = {}
 
     def add(self, run: Run) -> None:
-        """A run is finished; if it is one of another call, that changes nothing."""
+        """Remember what a run has trained; a run of another call is ignored."""
         if run.config.get("call") != self.call:
             return
         taken = run.summary.get("taken_over") or {}
@@ -77,6 +78,7 @@ def _identity(part: Part, standardiser: nn.Module, plan: Plan, record: Mapping) 
         "modules": repr(part.modules),
         "settings": settings,
         "tasks": tasks,  # who has a label of any of them is drawn in every epoch
+        "versions": [__version__, str(torch.__version__)],
         "features": [plan.fingerprint, plan.features_sha256, plan.annotations_sha256],
         "split": [choice.train, choice.val, choice.test],
         "record": {name: record[name] for name in _OF_RECORD},

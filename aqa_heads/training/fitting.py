@@ -45,7 +45,7 @@ class Fitting:
         """Go on where `checkpoint` was written."""
         self._steps.restore(checkpoint)
         # A run end to end kept its only part under a name of its own before.
-        stored = checkpoint.get("parts") or {self.parts[0].name: checkpoint["part"]}
+        stored = checkpoint["parts"] if "parts" in checkpoint else {self.parts[0].name: checkpoint["part"]}
         for part in self.parts:
             if part.taken is None:
                 part.restore(stored[part.name])
@@ -169,10 +169,11 @@ class Fitting:
     def _best_is_newer(self, number: int) -> bool:
         """Whether a file of best weights was written that the last checkpoint does not know.
 
-        Where steps are repeated to the same bits the file is written again, and nothing is lost.
+        A run that goes on from there on another machine may not find these weights best again.
         """
-        return self._steps.one_by_one and any(
-            part.best_epoch == number and part.best.state() is None for part in self.parts
+        return any(
+            part.taken is None and part.best_epoch == number and part.best.state() is None
+            for part in self.parts
         )
 
     def _save(self, now: bool = False) -> None:
@@ -217,7 +218,11 @@ def check_finite(module: nn.Module, epoch: int, config: ResolvedConfig) -> None:
 
 
 def diverged(epoch: int, why: object, config: ResolvedConfig) -> DivergedError:
-    rates = f"an --lr below {config.lr:g} or a --caption-lr below {config.caption_lr:g}"
+    rates = []
     if config.fine_tuning is not None:
-        rates = f"a --backbone-lr below {config.fine_tuning.backbone_lr:g}, {rates}"
-    return DivergedError(f"training diverged in epoch {epoch} ({why}); try {rates}")
+        rates.append(f"a --backbone-lr below {config.fine_tuning.backbone_lr:g}")
+    if {"score", "classes"} & {*config.tasks}:
+        rates.append(f"an --lr below {config.lr:g}")
+    if "caption" in config.tasks:
+        rates.append(f"a --caption-lr below {config.caption_lr:g}")
+    return DivergedError(f"training diverged in epoch {epoch} ({why}); try {' or '.join(rates)}")

@@ -1,7 +1,8 @@
 """One training run from its plan to its folder, on cached features and end to end."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from ..evaluation.predictions import Predictions, caption_loss_per_token, predic
 from ..networks.model import AqaModel
 from ..runs.folder import Work, hidden_folder, new_run_folder
 from ..runs.format import Epoch, Run, read_run, write_run
-from .computing import Clock, deterministic, out_of_memory_explained, peak_memory
+from .computing import Clock, out_of_memory_explained, peak_memory
 from .description import describe
 from .finished_parts import FinishedParts, part_identities
 from .fitting import Fitting
@@ -23,15 +24,15 @@ from .part import Part
 from .plan import Plan
 from .processes import Processes
 from .result_tables import result_tables
-from .resuming import finished_run, identity_of, last_checkpoint
+from .resuming import Checkpoint, finished_run, identity_of, last_checkpoint
 from .starting_point import fit_closed_form, fit_standardiser, make_model, prepare_start
-from .steps import CachedSteps, Steps
+from .steps import Steps
 from .summary import summarise
 from .taken_part import TakenPart
 
 
-class Job:
-    """A run on cached features, and what every run has in common; `end_to_end.run` says what differs there.
+class Job(ABC):
+    """A run; `CachedJob` and `EndToEndJob` say what differs on cached features and end to end.
 
     Args:
         plan: of the run.
@@ -73,8 +74,11 @@ class Job:
                             self.listener.say,
                         )
                     )
+            known = self.finished.runs if self.finished is not None else {}
             with processes.agree():
-                checkpoint = [last_checkpoint(work, plan.folder, identity, self.listener.say)]
+                checkpoint = Checkpoint(
+                    last_checkpoint(work, plan.folder, identity, known, self.listener.say)
+                )
             stack.enter_context(self._computing())
             self._train(work, identity, checkpoint, stack)
         processes.gather(None)  # none reads the folder before the first has published it
@@ -92,18 +96,18 @@ class Job:
                 done = act()
         return self.processes.tell(done)
 
-    # What end-to-end training does otherwise.
+    # What the two kinds of training do differently.
 
-    @contextmanager
-    def arithmetic(self) -> Iterator[None]:
-        """In the block, products are computed as this kind of training has them."""
-        with deterministic(self.device):
-            yield
+    @abstractmethod
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """A context in which products are computed as this kind of training has them."""
 
-    def describe(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
-        """Add to the record what this kind of training has beside every run's."""
+    @abstractmethod
+    def add_to_record(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
+        """Add to the content of `config.json` what this kind of training has beside every run's."""
 
-    def prepare(
+    @abstractmethod
+    def starting_data(
         self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None, stack: ExitStack
     ) -> TrainingData:
         """The data with the features that training starts from.
@@ -112,23 +116,25 @@ class Job:
             data: with cached features, on the device.
             stack: what is opened there stays open until the run is over.
         """
-        return data
 
-    def start(self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None) -> dict:
+    @abstractmethod
+    def steps(self, model: AqaModel, data: TrainingData, work: Work) -> Steps:
+        """What a step does."""
+
+    @abstractmethod
+    def finish(self, folder: Path, steps: Steps, data: TrainingData, summary: dict, record: dict) -> None:
+        """Add to the summary and to the folder what this kind of training leaves."""
+
+    def bring_to_start(
+        self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None
+    ) -> dict:
         """Bring the model to where training starts; returns what a checkpoint has to keep of it."""
         fit_standardiser(model, data, self.config)
         if self.config.row.closed_form:
             return {}
         return prepare_start(model, data, self.config, record, checkpoint)
 
-    def steps(self, model: AqaModel, data: TrainingData, work: Work) -> Steps:
-        """What a step does."""
-        return CachedSteps(model, data, self.config, work)
-
-    def finish(self, folder: Path, steps: Steps, data: TrainingData, summary: dict, record: dict) -> None:
-        """Add to the summary and to the folder what this kind of training leaves."""
-
-    # The way itself.
+    # What is the same.
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -143,27 +149,21 @@ class Job:
         ):
             yield
 
-    def _train(self, work: Work, identity: dict, checkpoint: list[Mapping | None], stack: ExitStack) -> None:
-        """Train, evaluate, and write all files.
-
-        Args:
-            checkpoint: the only place that has it, so that it can be let go: it may be as large as memory.
-        """
+    def _train(self, work: Work, identity: dict, checkpoint: Checkpoint, stack: ExitStack) -> None:
+        """Train, evaluate, and write all files."""
         clock, config, processes, listener = Clock(), self.config, self.processes, self.listener
-        if checkpoint[0] is not None and not self._can_go_on(checkpoint[0]):
-            checkpoint[0] = None
         with processes.agree():
             data = read_training_data(self.cache, config, self.plan.division)
             record = describe(self.plan, self.cache, data, self.device) | {"identity": identity}
-            self.describe(record, data, checkpoint[0])
+            self.add_to_record(record, data, checkpoint.content)
             for line in [*record["notes"], *self._warnings(data)]:
                 listener.say(line)
             torch.manual_seed(config.seed)
             model = make_model(config, record, data).to(self.device)
             data = data.to(self.device)
-        data = self.prepare(model, data, record, checkpoint[0], stack)
+        data = self.starting_data(model, data, record, checkpoint.content, stack)
         with processes.agree():
-            kept = {"identity": identity, **self.start(model, data, record, checkpoint[0])}
+            kept = {"identity": identity, **self.bring_to_start(model, data, record, checkpoint.content)}
         clock.lap("preparing")
         steps, epochs = None, []
         if config.row.closed_form:
@@ -187,27 +187,15 @@ class Job:
         record: dict,
         work: Work,
         kept: dict,
-        checkpoint: list[Mapping | None],
+        checkpoint: Checkpoint,
     ) -> list[Epoch]:
         if self.finished is not None:
-            kept["part_identities"] = self._take_over(steps, record, checkpoint[0])
+            kept["part_identities"] = self._take_over(steps, record, checkpoint.content)
         fitting = Fitting(steps, data, self.config, work, kept)
-        if checkpoint[0] is not None:
-            fitting.restore(checkpoint[0])
-        checkpoint.clear()
+        if checkpoint.content is not None:
+            fitting.restore(checkpoint.content)
+        checkpoint.release()
         return fitting.fit(self.listener)
-
-    def _can_go_on(self, checkpoint: Mapping) -> bool:
-        """Whether what the interrupted run had taken over can be taken over again; says so if not."""
-        taken = checkpoint.get("taken") or {}
-        known = self.finished.runs if self.finished is not None else {}
-        lacking = [name for name in taken if checkpoint["part_identities"][name] not in known]
-        if lacking:
-            self.listener.say(
-                f"begins again: the {', '.join(lacking)} of the interrupted run was taken over from"
-                f" {taken[lacking[0]]}, which is not a run of this call"
-            )
-        return not lacking
 
     def _take_over(self, steps: Steps, record: dict, checkpoint: Mapping | None) -> dict[str, str]:
         """Have parts that a run of this call has trained follow it, and say so; what each part is."""

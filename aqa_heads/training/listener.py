@@ -1,4 +1,4 @@
-"""Who is told how far an end-to-end run is."""
+"""Who is told how far a run is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ class Part:
         optimisers: of its parameters; some encoders bring their own.
         best: its weights where the validation samples liked them best.
         best_value: what it reached there, the higher the better; None as long as nothing is chosen.
-        start: what is reported where nothing after the first step was better.
+        why_start: what is to be said where no epoch was better than the state before the first step.
         stopped: it has not improved for so long that it is no longer trained.
         losses: of its last epoch, columns of an `Epoch`.
         taken: the same part as another run has trained it, whose results are taken over; None: it is trained.
@@ -29,7 +29,7 @@ class Part:
     modules: nn.Module
     optimisers: list
     best: BestWeights
-    start: str = "this score is the ridge regression, encoder and fc6 took no part in it"
+    why_start: str = "this score is the ridge regression, encoder and fc6 took no part in it"
     best_value: float | None = None
     best_epoch: int | None = None
     stopped: bool = False

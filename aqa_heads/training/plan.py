@@ -45,7 +45,7 @@ class Plan:
 
 
 class Planner:
-    """Plans runs on one cache. What several of them share is found once.
+    """Plans runs on one cache. Splits, audits and hashes that several runs have are made once.
 
     Args:
         cache: open for as long as runs are planned.
@@ -61,9 +61,8 @@ class Planner:
 
         Args:
             config: of one run; with folds, `fold` says which.
-            learned: what the backbone was fine-tuned on before, where it is not the one that made the
-                features (`aqa_cache.cache_file.meaning.Learned`); empty: it was not. None: as the
-                cache says.
+            learned: what the backbone was fine-tuned on before. None: what the cache says of the backbone
+                that made the features. Empty: another backbone, never fine-tuned.
 
         Raises:
             TrainingError: no sample to train with, or no label of any task; or a test or validation sample

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -53,8 +53,28 @@ def finished_run(folder: Path, identity: Mapping) -> Run | None:
     return run
 
 
-def last_checkpoint(work: Work, folder: Path, identity: Mapping, say: Callable[[str], None]) -> dict | None:
+class Checkpoint:
+    """What an interrupted run left, or nothing. As large as memory perhaps, so it is released after use.
+
+    Attributes:
+        content (dict | None): as `last_checkpoint` gives it.
+    """
+
+    def __init__(self, content: dict | None):
+        self.content = content
+
+    def release(self) -> None:
+        self.content = None
+
+
+def last_checkpoint(
+    work: Work, folder: Path, identity: Mapping, known: Collection[str], say: Callable[[str], None]
+) -> dict | None:
     """What the interrupted run of this identity left; None if there is nothing to go on with.
+
+    Args:
+        known: identities of the parts that can be taken over in this call (`finished_parts`). A run that had
+            taken over another begins again.
 
     Raises:
         RunError: it is another run's, or damaged.
@@ -68,6 +88,11 @@ def last_checkpoint(work: Work, folder: Path, identity: Mapping, say: Callable[[
             f"{folder}: what was interrupted is another run ({'; '.join(different)}); give the same options"
             " and the same cache, or --overwrite to begin again"
         )
+    taken = checkpoint.get("taken") or {}
+    if lacking := [name for name in taken if checkpoint["part_identities"][name] not in known]:
+        sources = ", ".join(f"{name} from {taken[name]}" for name in lacking)
+        say(f"begins again: it had taken over its {sources}, which this call has not trained")
+        return None
     epochs, steps = len(checkpoint["epochs"]), checkpoint.get("done")
     say(f"goes on in epoch {epochs + 1}, after {steps} steps" if steps else f"goes on after epoch {epochs}")
     if different := _differences(theirs, identity):

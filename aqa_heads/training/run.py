@@ -1,19 +1,25 @@
 """Train one run: a row of Table 1, or a reference, on the features of a cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.machine.devices import pick_device
 
+from ..data.training_data import TrainingData
 from ..errors import TrainingError
+from ..networks.model import AqaModel
+from ..runs.folder import Work
 from ..runs.format import Epoch, Run
 from ..settings.training import TrainingConfig
-from .computing import cpu_threads
+from .computing import cpu_threads, deterministic
 from .finished_parts import FinishedParts
 from .job import Job
 from .listener import Listener
 from .plan import Plan, Planner
 from .processes import Processes
+from .steps import CachedSteps, Steps
 
 
 def train(
@@ -57,4 +63,27 @@ def train_planned(
         finished: parts that runs of the same call have trained.
     """
     with cpu_threads(plan.config.threads):
-        return Job(plan, cache, Processes(pick_device(plan.config.device)), listener, finished).run()
+        return CachedJob(plan, cache, Processes(pick_device(plan.config.device)), listener, finished).run()
+
+
+class CachedJob(Job):
+    """A run on the features of a cache. A closed form has no steps."""
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        with deterministic(self.device):
+            yield
+
+    def add_to_record(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
+        """Nothing: it has what every run has."""
+
+    def starting_data(
+        self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None, stack: ExitStack
+    ) -> TrainingData:
+        return data
+
+    def steps(self, model: AqaModel, data: TrainingData, work: Work) -> Steps:
+        return CachedSteps(model, data, self.config, work, self.processes)
+
+    def finish(self, folder: Path, steps: Steps, data: TrainingData, summary: dict, record: dict) -> None:
+        """Nothing: it leaves what every run leaves."""

@@ -18,6 +18,8 @@ from .part import Part
 from .processes import Processes
 
 _LOSSES = {"assessment": assessment_loss, "captioner": captioner_loss, "model": multitask_loss}
+# Numbers that dropout is seeded with; end to end has another (`end_to_end.steps`).
+_SEED_OF = {"assessment": 0, "captioner": 1, "model": 2}
 
 
 class Steps(ABC):
@@ -25,11 +27,13 @@ class Steps(ABC):
 
     Attributes:
         model (AqaModel): that is trained.
-        modules (nn.Module): all that is trained; shared (list): what all processes hold, statistics included.
+        modules (nn.Module): all that is trained.
+        shared (list): modules that are kept equal in all processes, buffers included.
         parts (list): the parts of it.
         train (Split): the samples that are trained on.
-        one_by_one (bool): a step takes so long that each is told, and may be the last before an
-            interruption. Whatever is random in it then follows from seed, epoch and step alone.
+        processes (Processes): that train together.
+        one_by_one (bool): each step is reported and may be checkpointed; what is random in it follows from
+            seed, epoch and step.
         starts_trained (bool): what training starts from was trained before, and may be best.
     """
 
@@ -80,15 +84,22 @@ class CachedSteps(Steps):
 
     one_by_one = False
 
-    def __init__(self, model: AqaModel, data: TrainingData, config: ResolvedConfig, work: Work):
+    def __init__(
+        self,
+        model: AqaModel,
+        data: TrainingData,
+        config: ResolvedConfig,
+        work: Work,
+        processes: Processes,
+    ):
         self.model = self.modules = model
         self.shared = [model]
-        self.train, self.processes, self._seed = data.train, Processes(torch.device("cpu")), config.seed
+        self.train, self.processes, self._seed = data.train, processes, config.seed
         self.parts = [_part(name, modules, config, work) for name, modules in model.parts.items()]
 
     def begin_epoch(self, part: Part, epoch: int) -> None:
         self.model.train()
-        torch.manual_seed(seed_of(self._seed, epoch, list(_LOSSES).index(part.name)))
+        torch.manual_seed(seed_of(self._seed, epoch, _SEED_OF[part.name]))
 
     def take(
         self, part: Part, chosen: Sequence[int], views: Sequence[int], epoch: int, step: int

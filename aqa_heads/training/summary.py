@@ -102,7 +102,7 @@ def summarise(
 
 def _choice_note(part: Part, data: TrainingData) -> str:
     if part.best_epoch == 0:
-        return f"the best on the validation samples is the state before the first step: {part.start}"
+        return f"the best on the validation samples is the state before the first step: {part.why_start}"
     return (
         f"nothing could be chosen for the {part.name}: on the validation samples its metric is not defined;"
         " its last epoch is reported"

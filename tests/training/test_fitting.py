@@ -23,6 +23,7 @@ from aqa_heads.training.listener import Listener
 from aqa_heads.training.loss_sums import LossSums
 from aqa_heads.training.losses import Loss, multitask_loss
 from aqa_heads.training.part import Part
+from aqa_heads.training.processes import Processes
 from aqa_heads.training.run import train
 from aqa_heads.training.steps import CachedSteps
 
@@ -74,7 +75,7 @@ def prepared(config):
 def fitted(config, tmp_path):
     model, data = prepared(config)
     config, work = config.resolve(), Work(tmp_path, 1e9)
-    taken = CachedSteps(model, data, config, work)
+    taken = CachedSteps(model, data, config, work, Processes(torch.device("cpu")))
     epochs = Fitting(taken, data, config, work, {}).fit(Listener())
     return model, epochs, taken.parts
 
@@ -100,7 +101,7 @@ def test_order_and_dropout_follow_from_seed_epoch_and_part(config, tmp_path, mon
         torch.rand(3)  # what was drawn before makes no difference
         part = Part(name, nn.Module(), [], None)
         resolved = replace(config, seed=seed, batch_size=2).resolve()
-        taken = CachedSteps(model, data, resolved, Work(tmp_path, 1e9))
+        taken = CachedSteps(model, data, resolved, Work(tmp_path, 1e9), Processes(torch.device("cpu")))
         Fitting(taken, data, resolved, Work(tmp_path, 1e9), {})._train_epoch(part, epoch, 0, Listener())
     order = [[first for first, _ in batches] for batches in seen]
     drawn = [[number for _, number in batches] for batches in seen]
@@ -216,7 +217,7 @@ def test_a_last_step_that_diverges_is_an_error(config, monkeypatch, tasks, proto
         optimiser.param_groups[0]["params"][-1].data[0] = float("nan")
 
     monkeypatch.setattr(torch.optim.AdamW, "step", diverge)
-    with pytest.raises(DivergedError, match="diverged in epoch 1 .*try an --lr below"):
+    with pytest.raises(DivergedError, match="diverged in epoch 1 .*try an? --(caption-)?lr below"):
         train(replace(config, tasks=tasks, epochs=1, batch_size=16, protocol=protocol))
     assert list(config.out.iterdir()) == []
 
