@@ -49,6 +49,11 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
+def escaped(name: str) -> str:
+    r"""A file's name as text that can be printed and stored: bytes that are not UTF-8 as `\xe9`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def some(names: Sequence[str], limit: int = 5) -> str:
     """The first few of many names, and how many more there are."""
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -248,7 +248,9 @@ def _summary(result, config) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=str(result.path), title_justify="left", show_header=False)
+    from aqa_cache.errors import escaped
+
+    table = Table(title=escaped(str(result.path)), title_justify="left", show_header=False)
     shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
     earlier = f", {result.reused} of them earlier" if result.reused else ""
     if result.dtype is None:

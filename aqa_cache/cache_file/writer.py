@@ -12,7 +12,7 @@ import numpy as np
 
 from ..annotations import Sample, class_names, extra_columns
 from ..disk.atomic import replacing
-from ..errors import CacheError
+from ..errors import CacheError, escaped
 from .meaning import Meaning, canonical_json
 from .reader import Record, StoredRows
 from .schema import (
@@ -273,7 +273,7 @@ def _write_samples(
                 subgroup, dataset_name(name), [getattr(sample, kind).get(name, "") for sample in samples]
             )
     _write_text(group, "status", ["ok" if record.ok else "failed" for record in records])
-    _write_text(group, "reason", [record.reason for record in records])
+    _write_text(group, "reason", [escaped(record.reason) for record in records])  # they name paths
     _write_array(group, "video_size", np.array([record.video_size for record in records], np.int64))
     _write_array(group, "video_mtime_ns", np.array([record.video_mtime_ns for record in records], np.int64))
     if any(record.video_sha256 for record in records):

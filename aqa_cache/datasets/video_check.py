@@ -86,7 +86,7 @@ def check_videos(
 
 def _find(folder: Path, name: str) -> list[str]:
     """The names, relative to `folder`, under which a video lies there, the best first."""
-    from ..video.decoding import VIDEO_SUFFIXES, is_video
+    from ..video.recognition import VIDEO_SUFFIXES, is_video
 
     if (folder / name).exists():
         return [name]

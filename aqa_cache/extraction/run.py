@@ -87,6 +87,8 @@ def extract(
     started = time.monotonic()
     with no_collection():
         source = find_samples(videos, annotations)
+    for note in source.notes:
+        say(note)
     if extra := extra_columns(source.samples):
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
     _check_output(output)

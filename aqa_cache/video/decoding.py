@@ -14,29 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import VideoError, missing
-from .frame_folder import IMAGE_SUFFIXES, list_images, read_image
+from .frame_folder import list_images, read_image
 from .frame_index import Doubtful, index_frames
 from .orientation import of_picture
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".avi",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogv",
-        ".ts",
-        ".webm",
-        ".wmv",
-        ".3gp",
-    ]
-)
 DECODE_TIMEOUT = 600.0  # seconds without a new frame after which a video is given up
 MIN_JUMP = 32  # frames; where fewer are left out, finding them costs about as much as decoding them
 
@@ -76,16 +57,6 @@ class Frame:
         asked for.
         """
         return self._to_rgb()
-
-
-def is_video(path: Path) -> bool:
-    """Whether a path looks like a video: a file with a known suffix, or a folder that holds images and no
-    such file.
-    """
-    if path.is_dir():
-        suffixes = {child.suffix.lower() for child in path.iterdir() if not child.name.startswith(".")}
-        return bool(suffixes & IMAGE_SUFFIXES) and not suffixes & VIDEO_SUFFIXES
-    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def probe(path: str | Path, stream: int | None = None) -> VideoInfo:

@@ -12,6 +12,7 @@ from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError, VideoError
 from .decoding import Stopped, decode, expected_frames
+from .missing import why_missing
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class VideoReader:
                 yield Outcome(
                     key,
                     reason=(
-                        f"no such video ({self.path}); correct the column 'video' in the annotations, or"
-                        " fetch it"
+                        f"no such video ({self.path}){why_missing(self.path)}; correct the column 'video' in"
+                        " the annotations, or fetch it"
                     ),
                 )
             return
