@@ -40,6 +40,10 @@ class CacheError(AqaError):
     """A feature cache is damaged, of another format, or does not fit what is asked of it."""
 
 
+class CacheBusy(CacheError):
+    """A feature cache is open for writing in another program; it is not said to be damaged."""
+
+
 class MissingDependency(AqaError):
     """An optional library is not installed, or is broken."""
 

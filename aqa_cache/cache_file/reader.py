@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from ..annotations import SPLITS, Sample
+from ..disk.hdf5 import open_hdf5
 from ..errors import CacheError, first_line
 from .meaning import Learned, Meaning
 from .schema import (
@@ -113,6 +114,7 @@ class FeatureCache:
 
     Raises:
         CacheError: the file is no cache, newer than this program, truncated, incomplete, or damaged.
+        CacheBusy: another program has it open for writing.
     """
 
     def __init__(self, path: str | Path):
@@ -372,7 +374,9 @@ def _open(path: Path) -> h5py.File:
             f"{path}: is a folder, expected a feature cache (an HDF5 file written by aqa-extract)"
         )
     try:
-        file = h5py.File(path, "r", locking="best-effort")
+        file = open_hdf5(path)
+    except PermissionError as error:
+        raise CacheError(f"{path}: cannot be read ({first_line(error)}); see that you may read it") from None
     except OSError as error:
         reason = first_line(error)
         if "truncated" in reason:

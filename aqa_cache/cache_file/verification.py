@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from ..annotations import from_columns, to_columns
-from ..errors import CacheError, first_line
+from ..disk.hdf5 import open_hdf5
+from ..errors import CacheBusy, CacheError, first_line
 from .reader import FeatureCache
 from .schema import DATASETS, FEATURES, FIRST_FRAME, PLAIN_VIEW, PTS_SECONDS, TEXT
 
@@ -45,20 +46,21 @@ def verify_cache(
         progress: called with the feature rows that were read and all there are.
 
     Raises:
-        CacheError: there is no such file. Any other damage is a problem of the result.
+        CacheError: there is no such file, or another program has it open for writing. Any damage is a
+            problem of the result.
     """
     path = Path(path)
     try:
         cache = FeatureCache(path)
     except CacheError as error:
-        if not path.is_file():
+        if not path.is_file() or isinstance(error, CacheBusy):
             raise
         return Verification(path, [f"{error} (nothing more can be checked)"])
     except _DAMAGE as error:
         return Verification(path, [_structure_problem(path, error)])
     with cache:
         try:
-            with h5py.File(path, "r", locking="best-effort") as file:
+            with open_hdf5(path) as file:
                 problems = [
                     *_dataset_problems(cache, file),
                     *_sample_problems(cache, file),

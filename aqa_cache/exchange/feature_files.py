@@ -16,6 +16,7 @@ import numpy as np
 
 from ..annotations import Sample
 from ..cache_file.schema import FORMAT, PLAIN_VIEW
+from ..disk.hdf5 import open_hdf5
 from ..errors import AqaError, first_line, some
 
 SUFFIXES = (".npy", ".npz", ".pt")
@@ -61,7 +62,7 @@ def open_features(source: str | Path) -> Iterator[dict[str, list[FeatureFile]]]:
             f"{source}: is neither a folder nor an HDF5 file; expected a folder with one {_known()} file per"
             " sample, or an HDF5 file with one dataset per sample"
         )
-    with h5py.File(source, "r", locking="best-effort") as file:
+    with open_hdf5(source) as file:
         if file.attrs.get("format") == FORMAT:
             raise AqaError(f"{source}: is a feature cache already; give it to aqa-train --features as it is")
         found: dict[str, list[FeatureFile]] = {}

@@ -35,7 +35,7 @@ class Parts:
 
     def __init__(self, output: Path, say: Callable[[str], None] = lambda line: None):
         self.output, self.folder = output, folder_of(output)
-        self._say = say
+        self._say, self._locks_said = say, False
         self._lock: FileLock | None = None
 
     def paths(self) -> list[Path]:
@@ -49,7 +49,7 @@ class Parts:
         Raises:
             AqaError: the folder cannot be made or written to.
         """
-        lock = FileLock(self.folder / _STARTING, self._say)
+        lock = FileLock(self.folder / _STARTING, self._say_of_locks)
         while True:
             try:
                 self.folder.mkdir(exist_ok=True)
@@ -72,6 +72,12 @@ class Parts:
             yield
         finally:
             lock.release()
+
+    def _say_of_locks(self, line: str) -> None:
+        """Once: it is the same at every lock."""
+        if not self._locks_said:
+            self._locks_said = True
+            self._say(line)
 
     def claim(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 from ..annotations import Sample
 from ..cache_file.meaning import Meaning
 from ..cache_file.writer import write_cache
-from ..errors import AqaError, CacheError
+from ..errors import AqaError, CacheBusy, CacheError
 from .finished import Finished, Records
 from .numerics import mixed
 from .parts import Parts
@@ -66,7 +66,14 @@ def publish(
     if not paths and not parts.output.exists():
         say("Nothing was finished, so nothing is published.")
         return None
-    with Finished(parts.output, paths, meaning, views) as finished:
+    try:
+        opened = Finished(parts.output, paths, meaning, views)
+    except CacheBusy as error:
+        raise CacheBusy(
+            f"{error} What was extracted is kept in {parts.folder}; the next run, or aqa-data merge"
+            f" {parts.output}, publishes it."
+        ) from None
+    with opened as finished:
         current = finished.current(samples, source, hashes)
         # Without parts, all that has been done is in the output, and what failed there is nobody's work in
         # progress.

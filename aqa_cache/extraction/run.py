@@ -17,7 +17,7 @@ from ..cache_file.meaning import Meaning
 from ..cache_file.reader import check_cache
 from ..disk.atomic import check_target
 from ..disk.tensor_file import sha256_of
-from ..errors import CacheError
+from ..errors import CacheBusy, CacheError
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
@@ -210,6 +210,8 @@ def _check_output(output: Path) -> None:
     if output.exists():
         try:
             check_cache(output)
+        except CacheBusy:
+            raise
         except CacheError as error:
             raise CacheError(
                 f"{error}\nThe output exists and cannot be continued; give another name, or move it away."

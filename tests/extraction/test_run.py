@@ -370,7 +370,7 @@ def test_file_names_that_begin_with_a_dash(output, tmp_path, monkeypatch):
         (
             lambda folder: (folder / "v.txt").touch(),
             ["v.txt", "o.h5"],
-            "v.txt: is not known as a video by its name; expected .3gp",
+            "v.txt: is not known as a video by its name; expected .3g2",
         ),
         (
             lambda folder: write_numbered_video(folder / "v.mp4", 16),
