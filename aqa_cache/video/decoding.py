@@ -17,6 +17,7 @@ from ..errors import VideoError, missing
 from .frame_folder import list_images, read_image
 from .frame_index import Doubtful, index_frames
 from .orientation import of_picture
+from .unreadable import what_to_do, why_no_decoder, why_no_stream, why_unopened
 
 DECODE_TIMEOUT = 600.0  # seconds without a new frame after which a video is given up
 MIN_JUMP = 32  # frames; where fewer are left out, finding them costs about as much as decoding them
@@ -208,9 +209,12 @@ def _in_order(
             if threads > 1:
                 raise Doubtful(f"is damaged somewhere ({damage})") from None
             what = f"after frame {index - 1}" if index else "from its first frame on"
-            raise VideoError(path.name, f"is damaged {what}: {index} frames can be read ({damage})") from None
+            step = "" if index else f"; {what_to_do(path, str(damage))}"
+            raise VideoError(
+                path.name, f"is damaged {what}: {index} frames can be read ({damage}){step}"
+            ) from None
         if not index:
-            raise VideoError(path.name, "holds no frames; get it again")
+            raise VideoError(path.name, f"holds no frames; {what_to_do(path)}")
 
 
 def _jumping(
@@ -372,13 +376,13 @@ def _opened(path: Path, stream: int | None):
         # anything but a file.
         container = av.open(f"file:{path}", metadata_errors="replace")
     except av.FFmpegError as error:
-        raise VideoError(path.name, f"cannot be opened as a video ({error.strerror})") from None
+        raise VideoError(path.name, why_unopened(path, error.strerror)) from None
     with container:
         videos = [video for video in container.streams.video if not _is_cover_art(video)]
         if not videos:
             kinds = sorted({"cover art" if one.type == "video" else one.type for one in container.streams})
             kinds = ", ".join(kinds) or "none"
-            raise VideoError(path.name, f"has no video stream (its streams: {kinds})")
+            raise VideoError(path.name, why_no_stream(path, kinds))
         if stream is None:
             best = container.streams.best("video")
             video = best if best in videos else videos[0]
@@ -390,7 +394,7 @@ def _opened(path: Path, stream: int | None):
                 )
             video = chosen[0]
         if video.codec_context is None:
-            raise VideoError(path.name, "no decoder for its codec; re-encode it, for example as H.264")
+            raise VideoError(path.name, why_no_decoder(path))
         yield container, video
 
 

@@ -59,7 +59,7 @@ def test_damage_is_reported_after_the_last_good_frame():
 def test_not_a_video(tmp_path):
     path = tmp_path / "text.mp4"
     path.write_text("not a video")
-    with pytest.raises(VideoError, match="text.mp4: cannot be opened as a video"):
+    with pytest.raises(VideoError, match="text.mp4: is text, not a video"):
         next(decode(path))
     with pytest.raises(VideoError, match="no such video"):
         next(decode(tmp_path / "gone.mp4"))

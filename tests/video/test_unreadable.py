@@ -1,0 +1,138 @@
+"""Whatever cannot be decoded gives one message: the cause, as far as it can be known, and a next step."""
+
+import io
+import re
+import zipfile
+
+import pytest
+from numbered_video import image_number, write_numbered_video
+
+from aqa_cache.errors import VideoError
+from aqa_cache.video.containers import boxes, promised_bytes, video_tracks
+from aqa_cache.video.decoding import decode, probe
+from aqa_cache.video.unreadable import what_to_do
+
+NEXT_STEP = re.compile(
+    r"(download|copy) it( or copy it)? again|download or copy it again|re-encode it: ffmpeg|unpack it"
+    r"|git lfs pull|download the video itself|fetch the video|name the|get it again"
+)
+CONTAINERS = {
+    "v.mp4": ("libx264", {}),
+    "front.mp4": ("libx264", {"movflags": "faststart"}),
+    "parts.mp4": ("libx264", {"movflags": "frag_keyframe+empty_moov"}),
+    "v.mov": ("libx264", {}),
+    "v.mkv": ("libx264", {}),
+    "v.webm": ("libvpx", {}),
+    "v.avi": ("mpeg4", {}),
+    "v.wmv": ("wmv2", {}),
+    "v.flv": ("flv1", {}),
+    "v.ts": ("mpeg2video", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bytes of one small video in each container."""
+    folder = tmp_path_factory.mktemp("containers")
+    return {
+        name: write_numbered_video(folder / name, 12, codec=codec, container=options).read_bytes()
+        for name, (codec, options) in CONTAINERS.items()
+    }
+
+
+def zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("v.mp4", content)
+    return file.getvalue()
+
+
+def outcome(path) -> str:
+    """The message, empty where frames came; whatever came before it is right."""
+    numbers = []
+    try:
+        for frame in decode(path):
+            numbers.append(image_number(frame.rgb()))
+    except VideoError as error:
+        assert "\n" not in str(error) and str(error).startswith(path.name)
+        return "" if numbers else str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has zero bytes; copy or download it again"),
+        (bytes(5000), "has nothing but zeros at its beginning"),
+        (b"<!DOCTYPE html>\n<html><head><title>Sign in</title>", "is an HTML page, not a video"),
+        (b"\xef\xbb\xbf\n <html lang='pt'>" + 900 * "Não há".encode(), "is an HTML page, not a video"),
+        (b'{"error": "quota exceeded"}', 'is text, not a video (it begins \'{"error": "quota exceeded"}\')'),
+        ("não há vídeo".encode("utf-16"), "is text, not a video (it begins 'não há vídeo')"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer"),
+        (zipped(b"video"), "is a ZIP archive, not a video; unpack it"),
+        (b"%PDF-1.7 \xff", "is a PDF document, not a video"),
+        (bytes(range(1, 256)) * 30, "its first bytes do not tell why; if a player shows it, re-encode it"),
+        (b"\x01", "its first bytes do not tell why"),
+    ],
+)
+def test_what_is_no_video_is_named(tmp_path, content, message):
+    (tmp_path / "v.mp4").write_bytes(content)
+    said = outcome(tmp_path / "v.mp4")
+    assert message in said and NEXT_STEP.search(said)
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_file_cut_anywhere_gives_frames_or_a_message_with_a_next_step(tmp_path, whole, name):
+    content = whole[name]
+    points = [1, 3, 8, 20, *range(40, 700, 90), *range(700, len(content), max(90, len(content) // 25))]
+    for point in points:
+        (tmp_path / name).write_bytes(content[:point])
+        said = outcome(tmp_path / name)
+        assert not said or NEXT_STEP.search(said), f"cut after {point} bytes: {said}"
+
+
+def test_a_cut_index_is_told_from_one_that_is_missing(tmp_path, whole):
+    content = whole["v.mp4"]
+    path = tmp_path / "v.mp4"
+    index = next(box for box in boxes(io.BytesIO(content), 0, len(content)) if box.kind == b"moov")
+    for point in range(index.start, index.end, 23):
+        path.write_bytes(content[:point])
+        said = outcome(path)
+        if said and "frames can be read" not in said and "holds no frames" not in said:
+            assert f"is cut inside its index (the moov atom), {point:,} of at least" in said
+    path.write_bytes(content[: index.start - 8])
+    assert "has no index (no moov atom): a recording or download that did not finish" in outcome(path)
+    path.write_bytes(content[: index.start - 100])
+    assert f"has no index (no moov atom) and it is cut, {index.start - 100:,} of at least" in outcome(path)
+    with pytest.raises(VideoError, match="has no index"):
+        probe(path)
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_what_headers_promise_is_what_a_whole_file_has(tmp_path, whole, name):
+    content, path = whole[name], tmp_path / name
+    path.write_bytes(content)
+    if name in ("v.flv", "v.ts"):
+        assert promised_bytes(path) is None
+        return
+    assert promised_bytes(path) == len(content)
+    path.write_bytes(content[: 3 * len(content) // 4 + 1])
+    assert promised_bytes(path) > 3 * len(content) // 4 + 1
+
+
+def test_a_codec_without_a_decoder_is_named(tmp_path, whole):
+    (tmp_path / "v.mp4").write_bytes(whole["v.mp4"].replace(b"avc1", b"xyz1"))
+    assert "has no decoder here for its codec (xyz1); re-encode it: ffmpeg" in outcome(tmp_path / "v.mp4")
+    assert [track.codec for track in video_tracks(tmp_path / "v.mp4")] == ["xyz1"]
+
+
+def test_a_video_of_which_nothing_can_be_decoded_has_a_next_step(tmp_path, whole):
+    content = bytearray(whole["front.mp4"])
+    start = next(box for box in boxes(io.BytesIO(content), 0, len(content)) if box.kind == b"mdat").start
+    content[start:] = b"\xff" * (len(content) - start)
+    (tmp_path / "v.mp4").write_bytes(content)
+    said = outcome(tmp_path / "v.mp4")
+    assert "damaged from its first frame on" in said and NEXT_STEP.search(said)
+    assert "does not know this kind of its codec" in what_to_do(
+        tmp_path / "v.mp4", "Function not implemented"
+    )
