@@ -50,10 +50,16 @@ def show(features, everything, as_json):
     _show_failures(console, inside, limit)
 
 
-@command(epilog="\b\nExample:\n  aqa-data verify feats.h5")
+@command(epilog="\b\nExample:\n  aqa-data verify feats.h5 --videos videos/")
 @click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
+@click.option(
+    "--videos",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the videos: also list samples that an earlier version may have given wrong frames.",
+)
 @handle_errors
-def verify(features):
+def verify(features, videos):
     """Check that a feature cache is whole.
 
     All of it is read once, a block at a time, so that large files need little memory.
@@ -62,6 +68,10 @@ def verify(features):
     index gives every feature row to one sample, that annotations are what their columns admit, and that all
     features are finite. Damage to text that nothing depends on, such as the name of the weights, cannot be
     seen.
+
+    With --videos, the headers of the videos are looked at too, where the features were made by a version of
+    this program that gave frames of some kinds of video wrongly (docs/schema.md). Running aqa-extract again
+    extracts these samples anew.
 
     Exit code: 0 whole; 1 there are problems, one line each; 2 there is no such file.
     """
@@ -80,12 +90,40 @@ def verify(features):
             f"{features} is whole: {size}; checksums, fingerprint, index, annotations and finiteness are"
             " right."
         )
+        if videos is not None and _list_wrongly_made(features, videos):
+            sys.exit(1)
         return
     for problem in found.problems:
         click.echo(problem)
     count = f"{len(found.problems)} problem(s)" + (f" in {size}" if found.dim else "")
     click.echo(f"{features}: {count}; restore the file from a copy, or make it again.", err=True)
     sys.exit(1)
+
+
+def _list_wrongly_made(features: Path, videos: Path) -> int:
+    """List the samples that an earlier version may have given wrong frames; how many there are."""
+    from aqa_cache.cache_file.reader import FeatureCache
+    from aqa_cache.errors import some
+    from aqa_cache.extraction.finished import wrongly_made
+
+    with FeatureCache(features) as cache:
+        found, unseen = wrongly_made(cache, videos)
+    for sample, why in found:
+        click.echo(f"{sample.sample_id}: {sample.video} {why}")
+    if found:
+        click.echo(
+            f"{features}: {len(found)} sample(s) were extracted by an earlier version that may have given"
+            " them wrong frames; run the same aqa-extract command again, which extracts them anew.",
+            err=True,
+        )
+    if unseen:
+        names = some([sample.sample_id for sample in unseen])
+        click.echo(
+            f"{len(unseen)} sample(s) of that version could not be looked at, as their videos are not in"
+            f" {videos}: {names}",
+            err=True,
+        )
+    return len(found)
 
 
 def _show_provenance(console: "Console", inside: dict) -> None:

@@ -12,6 +12,8 @@ from ..cache_file.meaning import Meaning
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import CacheError
 from ..video.decoding import video_stamp
+from ..video.mended import DECODING, why_mended
+from .numerics import decoding_of, of_computing
 from .sources import Source
 
 NOT_EXTRACTED = "not extracted yet; run the same aqa-extract command again"
@@ -20,7 +22,7 @@ _OPEN_FILES, _AWAY = 64, (0, 0)
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where a sample's record lies, and of which frames of which file it is."""
+    """Where a sample's record lies, of which frames of which file it is, and by which version of decoding."""
 
     path: Path
     index: int
@@ -28,6 +30,7 @@ class _Entry:
     frames: tuple
     stamp: tuple[int, int]
     sha256: str
+    decoding: int
 
 
 class Finished:
@@ -78,7 +81,9 @@ class Finished:
         return {sample_id for sample_id, entry in self._entries.items() if entry.ok}
 
     def numerics_of(self, sample_ids: Iterable[str]) -> list[dict]:
-        """The numerics that made the features of these samples, the oldest first."""
+        """The numerics that made the features of these samples, without what they say of decoding, the oldest
+        first.
+        """
         entries = (self._entries.get(sample_id) for sample_id in sample_ids)
         paths = {entry.path for entry in entries if entry is not None and entry.ok}
         found: list[dict] = []
@@ -94,13 +99,16 @@ class Finished:
     ) -> "Current":
         """Which samples have a record of the frames and the video that they have now.
 
+        Features of an earlier version of decoding count where a look at the video shows nothing that was
+        wrong then, or where it cannot be looked at.
+
         Args:
             source: of the videos, whose sizes and times are looked at; None: records are believed.
             hashes: per video its SHA-256, where it was computed; a record that has one is then compared by it
                 alone.
         """
         stamps: dict[str, tuple[int, int]] = {}
-        current = Current([], [], [])
+        current = Current([], [], [], {}, [])
         for sample in samples:
             entry = self._entries.get(sample.sample_id)
             if entry is None or entry.frames != _frames_of(sample):
@@ -117,9 +125,16 @@ class Finished:
             if not same or (not entry.ok and entry.path == self.output):
                 current.missing.append(sample)
             elif entry.ok:
+                there = source is not None and stamp != _AWAY
+                if entry.decoding < DECODING and there and (why := why_mended(source.path(sample))):
+                    current.mended[sample.sample_id] = why
+                    current.missing.append(sample)
+                    continue
                 current.done.append(sample)
                 if stamp == _AWAY:
                     current.away.append(sample)
+                if entry.decoding < DECODING and not there:
+                    current.not_looked_at.append(sample.sample_id)
         return current
 
     def publishes(self, samples: Sequence[Sample]) -> bool:
@@ -168,13 +183,20 @@ class Finished:
         if path == self.output:
             self.published, self.dtype = cache.samples, cache.dtype
         theirs = {name: value for name, value in cache.numerics.items() if name != "mixed_with"}
-        self._numerics[path] = [*cache.numerics.get("mixed_with", []), theirs]
+        self._numerics[path] = list(map(of_computing, [*cache.numerics.get("mixed_with", []), theirs]))
+        decoding, earlier = decoding_of(cache.numerics), set(cache.numerics.get("not_looked_at", []))
         for index, sample in enumerate(cache.samples):
             if cache.reasons[index].endswith(NOT_EXTRACTED):
                 continue
             stamp = int(cache.video_size[index]), int(cache.video_mtime_ns[index])
             self._entries[sample.sample_id] = _Entry(
-                path, index, not cache.reasons[index], _frames_of(sample), stamp, cache.video_sha256[index]
+                path,
+                index,
+                not cache.reasons[index],
+                _frames_of(sample),
+                stamp,
+                cache.video_sha256[index],
+                1 if sample.sample_id in earlier else decoding,
             )
 
 
@@ -185,11 +207,16 @@ class Current:
     Args:
         done: have features; away: those of them whose videos are not there any more.
         missing: nobody has been through with them as they are now, or an earlier extraction failed.
+        mended: by id, why those of them whose videos have not changed may have features of wrong frames.
+        not_looked_at: ids of those done whose features are of an earlier version of decoding, and whose
+            videos cannot be looked at.
     """
 
     done: list[Sample]
     away: list[Sample]
     missing: list[Sample]
+    mended: dict[str, str]
+    not_looked_at: list[str]
 
 
 class Records:
@@ -220,6 +247,26 @@ class Records:
             elif not record.ok:
                 self.failures.append((sample.sample_id, record.reason))
             yield record
+
+
+def wrongly_made(cache: FeatureCache, videos: Path) -> tuple[list[tuple[Sample, str]], list[Sample]]:
+    """The samples of a cache that an earlier version of decoding may have given wrong frames, each with what
+    its video is, and those of that version whose videos are not there to be looked at.
+
+    Args:
+        videos: the folder that the names of videos are relative to.
+    """
+    earlier = set(cache.numerics.get("not_looked_at", []))
+    old = decoding_of(cache.numerics) < DECODING
+    found, unseen = [], []
+    for index, sample in enumerate(cache.samples):
+        if not cache.has_features(index) or not (old or sample.sample_id in earlier):
+            continue
+        if not (videos / sample.video).exists():
+            unseen.append(sample)
+        elif why := why_mended(videos / sample.video):
+            found.append((sample, why))
+    return found, unseen
 
 
 def _frames_of(sample: Sample) -> tuple:

@@ -7,6 +7,10 @@ import torch
 
 from ..backbones.inference import Model
 from ..machine.devices import device_name
+from ..video.mended import DECODING
+
+# Of the record, what says which frames the features are of, and is looked after sample by sample.
+_OF_DECODING = frozenset(["decoding", "not_looked_at"])
 
 
 def numerics_of(model: Model, deterministic: bool = False) -> dict:
@@ -28,9 +32,22 @@ def numerics_of(model: Model, deterministic: bool = False) -> dict:
         "cudnn": torch.backends.cudnn.version() if on_gpu else None,
         "av": version("av"),
         "pillow": version("pillow"),
+        "decoding": DECODING,
     }
     used = {"compiled": model.compiled, "deterministic": deterministic}
     return record | {name: True for name, value in used.items() if value}
+
+
+def of_computing(record: dict) -> dict:
+    """The record without what is said of decoding: features whose records are then equal may be mixed."""
+    return {name: value for name, value in record.items() if name not in _OF_DECODING}
+
+
+def decoding_of(record: dict) -> int:
+    """The version of decoding that a cache says its features were made with; of imported ones nothing is
+    known to have been wrong.
+    """
+    return DECODING if "imported_dtypes" in record else record.get("decoding", 1)
 
 
 def mixed(output: Path, mine: dict, theirs: dict, whose: str = "an earlier run") -> str:

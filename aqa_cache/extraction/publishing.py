@@ -10,7 +10,8 @@ from ..annotations import Sample
 from ..cache_file.meaning import Meaning
 from ..cache_file.writer import write_cache
 from ..errors import AqaError, CacheBusy, CacheError
-from .finished import Finished, Records
+from ..video.mended import DECODING
+from .finished import Current, Finished, Records
 from .numerics import mixed
 from .parts import Parts
 from .sources import Source
@@ -96,6 +97,7 @@ def publish(
                 + f"\nFinished parts are kept: aqa-data merge {parts.output} --allow-mixed"
             )
         numerics = made_with[-1] if len(made_with) == 1 else {**made_with[-1], "mixed_with": made_with[:-1]}
+        numerics |= _decoding(current)
         stored = write_cache(
             parts.output,
             records,
@@ -110,6 +112,16 @@ def publish(
     if stored == np.float32 and dtype == "auto":
         say("Stored as float32: float16 cannot hold every feature.")
     return Published(len(samples), records.failures, records.missing, str(stored))
+
+
+def _decoding(current: Current) -> dict:
+    """What the numerics say of decoding: every sample was held against the mended kinds, but for those whose
+    videos were not there.
+    """
+    if len(current.not_looked_at) == len(current.done):
+        return {}
+    unseen = {"not_looked_at": current.not_looked_at} if current.not_looked_at else {}
+    return {"decoding": DECODING, **unseen}
 
 
 def as_it_is(

@@ -17,18 +17,20 @@ from ..cache_file.meaning import Meaning
 from ..cache_file.reader import check_cache
 from ..disk.atomic import check_target
 from ..disk.tensor_file import sha256_of
-from ..errors import CacheBusy, CacheError
+from ..errors import CacheBusy, CacheError, some
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
 from .garbage import no_collection
 from .loading import load_model
-from .numerics import mixed, numerics_of
+from .numerics import mixed, numerics_of, of_computing
 from .part_writer import PartWriter
 from .parts import Parts
 from .pipeline import Pipeline, Progress
 from .publishing import as_it_is, publish
 from .sources import Source, find_samples
+
+_ANEW_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Extraction:
         meaning: of its features.
         samples: of the shard; reused: those of them that were there already.
         clips: made in this run.
+        anew: ids of the samples, of all shards, that an earlier version had extracted from frames that may
+            have been wrong.
         failures: sample_id and reason of every sample that failed; of all shards, where this one published.
         missing: how many samples of the published cache have not been extracted yet.
         dtype: of the published features; None if nothing was published.
@@ -52,6 +56,7 @@ class Extraction:
     samples: int
     reused: int
     clips: int
+    anew: list[str]
     failures: list[tuple[str, str]]
     missing: int
     dtype: str | None
@@ -108,6 +113,7 @@ def extract(
             with no_collection(), Finished(output, parts.paths(), meaning, views) as finished:
                 current = finished.current(source.samples, source, hashes)
                 _check_continuation(output, source, finished, current, numerics, config, say)
+                _say_mended(output, current, say)
                 done = {sample.sample_id for sample in current.done}
                 todo = [sample for sample in samples if sample.sample_id not in done]
                 published = None
@@ -173,6 +179,7 @@ def extract(
         samples=len(samples),
         reused=len(samples) - len(todo),
         clips=clips,
+        anew=list(current.mended),
         failures=published.failures if published else failures,
         missing=len(published.missing) if published else 0,
         dtype=published.dtype if published else None,
@@ -203,6 +210,23 @@ def _say_what_comes(
         f"{len(todo)} sample(s) of {videos} video(s){shard}{earlier}; {model.device} in {model.precision},"
         f" batches of {model.batch_size}."
     )
+
+
+def _say_mended(output: Path, current: Current, say: Callable[[str], None]) -> None:
+    """List the samples whose features are made anew though nothing of them has changed, kind by kind."""
+    kinds: dict[str, list[str]] = {}
+    for sample_id, why in current.mended.items():
+        kinds.setdefault(why, []).append(sample_id)
+    for why, ids in kinds.items():
+        say(
+            f"{len(ids)} sample(s) of {output.name} are extracted anew, since each one's video {why}:"
+            f" {some(ids, _ANEW_SHOWN)}"
+        )
+    if current.mended and current.not_looked_at:
+        say(
+            f"{len(current.not_looked_at)} sample(s) were extracted by the same earlier version and cannot be"
+            f" looked at, as their videos are not there: {some(current.not_looked_at)}"
+        )
 
 
 def _check_output(output: Path) -> None:
@@ -251,10 +275,10 @@ def _check_continuation(
     others = [
         other
         for other in finished.numerics_of(sample.sample_id for sample in current.done)
-        if other != numerics
+        if other != of_computing(numerics)
     ]
     if others and len(current.done) < len(source.samples) and not config.allow_mixed:
-        raise CacheError(mixed(output, numerics, others[0]))
+        raise CacheError(mixed(output, of_computing(numerics), others[0]))
 
 
 def _hashes(
@@ -284,6 +308,7 @@ def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None
         "clips": result.clips,
         "samples": result.samples,
         "reused": result.reused,
+        **({"anew": result.anew} if result.anew else {}),
         "failed": len(result.failures),
         "missing": result.missing,
         "stopped": result.stopped,

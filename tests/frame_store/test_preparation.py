@@ -332,7 +332,7 @@ def test_samples_that_cannot_be_decoded_now(folder, tmp_path, cache):
         f"{videos}: 6 of 7 sample(s) cannot be decoded now, though their features were extracted:\n  "
         in message
     )
-    assert "inside (long.mp4): needs frames [100, 148) but the video cannot be opened as a video" in message
+    assert "inside (long.mp4): needs frames [100, 148) but the video has nothing but zeros" in message
     assert (
         "\n  … and 1 more\nSee that the videos are those that aqa-extract was given, or extract again"
         in message

@@ -5,6 +5,7 @@ import re
 import zipfile
 
 import pytest
+from containers import CONTAINERS
 from numbered_video import image_number, write_numbered_video
 
 from aqa_cache.errors import VideoError
@@ -16,18 +17,6 @@ NEXT_STEP = re.compile(
     r"(download|copy) it( or copy it)? again|download or copy it again|re-encode it: ffmpeg|unpack it"
     r"|git lfs pull|download the video itself|fetch the video|name the|get it again"
 )
-CONTAINERS = {
-    "v.mp4": ("libx264", {}),
-    "front.mp4": ("libx264", {"movflags": "faststart"}),
-    "parts.mp4": ("libx264", {"movflags": "frag_keyframe+empty_moov"}),
-    "v.mov": ("libx264", {}),
-    "v.mkv": ("libx264", {}),
-    "v.webm": ("libvpx", {}),
-    "v.avi": ("mpeg4", {}),
-    "v.wmv": ("wmv2", {}),
-    "v.flv": ("flv1", {}),
-    "v.ts": ("mpeg2video", {}),
-}
 
 
 @pytest.fixture(scope="module")
