@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import VideoError
 from .containers import promised_bytes, video_tracks
-from .frame_folder import IMAGE_SUFFIXES, list_images
+from .frame_folder import list_images
 
 DECODING = 2  # of this program's frames; caches that do not say have those of 1
 
@@ -20,9 +20,8 @@ _MIRRORED = "is shown mirrored, and its frames were not"
 _NO_KEYFRAME = "does not begin with a keyframe, and its frames were numbered without those that are lost"
 _CUT = "is cut or has lost bytes, and that was not said"
 _AVI = "is AVI, whose clip times came late"
-_STRAY = "has a stray image among its frames, which changed their order"
+_OPEN = "has images whose names leave their order open (a stray image, or two series), and it was guessed"
 _ORDER = "has numbers in the middle of its images' names, which were not their order"
-_REFUSED = "has images whose order is not known"
 _DEEP = "has images of 16 bits or floating point, which came out white or black"
 _EXIF = "has images with an EXIF orientation, which was not applied"
 
@@ -157,25 +156,21 @@ def _skip_scaling_list(read: _Bits, size: int) -> None:
 
 def _look_at_folder(folder: Path) -> str | None:
     try:
-        list_images(folder)
+        images = list_images(folder)
     except VideoError:
-        return _REFUSED
-    images = sorted(
-        child
-        for child in folder.iterdir()
-        if child.suffix.lower() in IMAGE_SUFFIXES and not child.name.startswith(".")
-    )
-    at_end = [image.stem[-1:].isdigit() for image in images]
-    if any(at_end) and not all(at_end):
-        return _STRAY
-    if not any(at_end) and sorted(images, key=_natural) != images:
+        return _OPEN
+    if images != _as_in_version_1(images):
         return _ORDER
     return next((why for image in images if (why := _look_at_image(image))), None)
 
 
-def _natural(image: Path) -> list[tuple[int, str]]:
-    parts = re.split("([0-9]+)", image.stem)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+def _as_in_version_1(images: list[Path]) -> list[Path]:
+    """In the order of the number that all names end in; else by name."""
+    by_name = sorted(images)
+    numbers = [re.search("[0-9]+$", image.stem) for image in by_name]
+    if not all(numbers):
+        return by_name
+    return [image for _, image in sorted((int(number[0]), image) for number, image in zip(numbers, by_name))]
 
 
 def _look_at_image(path: Path) -> str | None:
