@@ -21,6 +21,7 @@ from ..disk.atomic import check_target, replacing
 from ..disk.locks import FileLock
 from ..errors import AqaError, CacheError, VideoError, some
 from ..video.decoding import DECODE_TIMEOUT, video_stamp
+from ..video.mended import DECODING, why_mended
 from ..video.reader import VideoReader
 from ..video.recognition import is_video
 from ..video.threads import Decoders, default_workers
@@ -78,11 +79,12 @@ def prepare_frames(
             sample.sample_id: {"video": sample.video, "first_frames": firsts} for sample, firsts in samples
         },
         "videos": {video: list(stamp) for video, stamp in stamps.items()},
+        "decoding": DECODING,
     }
-    if not _differences(path, contents):
+    if not _differences(path, contents, folder):
         return
     with _alone(path, say):
-        if differences := _differences(path, contents):
+        if differences := _differences(path, contents, folder):
             if path.exists():
                 say(f"{path}: holds frames of other {', '.join(differences)}; they are decoded anew.")
             by_video: dict[str, dict[int, Sample]] = {}
@@ -207,8 +209,12 @@ def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
-def _differences(path: Path, contents: dict) -> list[str]:
-    """What of a store, in words, is not what it should be; everything if there is none."""
+def _differences(path: Path, contents: dict, folder: Path) -> list[str]:
+    """What of a store, in words, is not what it should be; everything if there is none.
+
+    Frames of an earlier version of decoding are what they should be, unless a look at their videos shows what
+    was wrong then.
+    """
     if not path.exists():
         return list(contents)
     with FrameStore(path) as store:
@@ -216,6 +222,8 @@ def _differences(path: Path, contents: dict) -> list[str]:
             name.replace("_", " ") for name in contents if store.contents.get(name) != contents[name]
         ]
         wanted = {View(*view) for view in contents["views"]}
+        if "decoding" in different and not any(why_mended(folder / video) for video in contents["videos"]):
+            different.remove("decoding")
         return [name for name in different if name != "views" or not wanted <= set(store.views)]
 
 

@@ -5,7 +5,8 @@ One HDF5 file. It can be made again at any time from the cache and the videos, a
 fit them:
 
 contents    JSON: clip rule, preprocessing, views, samples with their first frames, videos with their sizes
-and times available   (samples, shifts) uint8: whether the sample's clips, shifted like some of its views, lie
+and times, version of decoding
+available   (samples, shifts) uint8: whether the sample's clips, shifted like some of its views, lie
 inside the video frames      (rows, size, size, 3) uint8 RGB, in one piece, so that readers map it and
 processes share what is in memory
 

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import threading
@@ -209,6 +210,27 @@ def test_what_is_there_is_not_decoded_again(folder, tmp_path, cache, request):
     request.getfixturevalue("fails_to_decode")
     prepare(tmp_path / "feats.frames", cache, folder, say=said.append).close()
     assert (tmp_path / "feats.frames").stat() == before and said == []
+
+
+def test_frames_of_an_earlier_decoding_are_decoded_again_where_they_may_be_wrong(
+    folder, tmp_path, cache, monkeypatch
+):
+    path, said = tmp_path / "feats.frames", []
+    prepare(path, cache, folder).close()
+    with h5py.File(path, "r+") as file:
+        contents = json.loads(file["contents"][()])
+        assert contents.pop("decoding") == 2
+        del file["contents"]
+        file["contents"] = json.dumps(contents)
+    before = path.stat()
+    prepare(path, cache, folder, say=said.append).close()
+    assert path.stat() == before and said == []
+    monkeypatch.setattr(preparation, "why_mended", lambda video: "is AVI" if video.name == SHORT else None)
+    prepare(path, cache, folder, say=said.append).close()
+    assert said[0] == f"{path}: holds frames of other decoding; they are decoded anew."
+    said.clear()
+    prepare(path, cache, folder, say=said.append).close()
+    assert said == []
 
 
 def change_a_rule(folder, cache):
