@@ -29,15 +29,22 @@ def spelt_on_disk(folder: Path, video: str) -> str | None:
     return PurePosixPath(*parts).as_posix()
 
 
+def missing_video(path: Path) -> str:
+    """Why a sample whose video is not there has no features, and what to do."""
+    if any(name != path.name and escaped(name) == path.name for name in _names(path.parent)):
+        return f"its name is not UTF-8, and names are stored as UTF-8; rename {escaped(str(path))}"
+    return (
+        f"no such video ({escaped(str(path))}){why_missing(path)}; correct the column 'video' in the"
+        " annotations, or fetch it"
+    )
+
+
 def why_missing(path: Path) -> str:
     """What is known of why a path is not there, as the end of a sentence; empty where nothing is."""
     parent, part = path.parent, path.name
     while not parent.exists() and parent != parent.parent:
         parent, part = parent.parent, parent.name
     names = _names(parent)
-    for name in names:
-        if name != part and escaped(name) == part:
-            return "; the file there has a name that is not UTF-8, and names are stored as UTF-8: rename it"
     nearest = _nearest(part, names)
     if nearest is None:
         return f"; {escaped(str(parent))} has no {part!r}" if parent != path.parent else ""

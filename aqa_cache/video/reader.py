@@ -12,7 +12,7 @@ from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError, VideoError
 from .decoding import Stopped, decode, expected_frames
-from .missing import why_missing
+from .missing import missing_video
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,7 @@ class VideoReader:
     ) -> Iterator[Clip | Outcome]:
         if not self.path.exists():
             for key in self.samples:
-                yield Outcome(
-                    key,
-                    reason=(
-                        f"no such video ({self.path}){why_missing(self.path)}; correct the column 'video' in"
-                        " the annotations, or fetch it"
-                    ),
-                )
+                yield Outcome(key, reason=missing_video(self.path))
             return
         spans: dict[int, tuple[int, int | None]] = {}
         length = None

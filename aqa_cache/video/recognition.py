@@ -32,7 +32,8 @@ def is_video(path: Path) -> bool:
     suffixes = {child.suffix.lower() for child in children}
     if not suffixes & IMAGE_SUFFIXES or suffixes & VIDEO_SUFFIXES:
         return False
-    folders = [child for child in children if child.is_dir()]
+    # Only of what has no image's name: a folder may hold many, and on a network each question takes time.
+    folders = [child for child in children if not is_image(child) and child.is_dir()]
     if not folders:
         return True
     numbered = sum(is_image(child) and bool(_NUMBERED.search(child.stem)) for child in children)

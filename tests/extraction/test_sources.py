@@ -120,9 +120,8 @@ def test_a_name_that_is_not_utf8_fails_its_own_sample(tmp_path, output):
     records = contents(output)
     assert records["good"].ok and list(records) == [r"caf\xe9", "good"]
     assert records[r"caf\xe9"].reason == (
-        rf"caf\xe9 (caf\xe9.mp4): no such video ({tmp_path}/\xe9t\xe9/caf\xe9.mp4); the file there has a name"
-        " that is not UTF-8, and names are stored as UTF-8: rename it; correct the column 'video' in the"
-        " annotations, or fetch it"
+        r"caf\xe9 (caf\xe9.mp4): its name is not UTF-8, and names are stored as UTF-8; rename"
+        rf" {tmp_path}/\xe9t\xe9/caf\xe9.mp4"
     )
     assert extract(folder, output, CONFIG).reused == 1
 
