@@ -80,6 +80,12 @@ class Finished:
         """Of the samples that have features."""
         return {sample_id for sample_id, entry in self._entries.items() if entry.ok}
 
+    def videos_of_earlier_decoding(self) -> int:
+        """How many videos `current` looks at, since an earlier version of decoding gave their frames."""
+        return len(
+            {entry.frames[0] for entry in self._entries.values() if entry.ok and entry.decoding < DECODING}
+        )
+
     def numerics_of(self, sample_ids: Iterable[str]) -> list[dict]:
         """The numerics that made the features of these samples, without what they say of decoding, the oldest
         first.

@@ -111,6 +111,8 @@ def extract(
                 )
             numerics = numerics_of(model, config.deterministic)
             with no_collection(), Finished(output, parts.paths(), meaning, views) as finished:
+                if earlier := finished.videos_of_earlier_decoding():
+                    say(f"Looking at the headers of {earlier} video(s) that an earlier version extracted.")
                 current = finished.current(source.samples, source, hashes)
                 _check_continuation(output, source, finished, current, numerics, config, say)
                 _say_mended(output, current, say)
