@@ -120,10 +120,10 @@ def _video_track(file: BinaryIO, track: Box) -> VideoTrack | None:
 
 
 def promised_bytes(path: Path) -> int | None:
-    """How long a file has to be by its own headers: MP4, QuickTime, AVI, Matroska, WebM, ASF (WMV).
+    """How long a file has to be by its own headers: MP4, QuickTime, AVI, Matroska, WebM, ASF (WMV), FLV.
 
-    None where they do not say, as in FLV and in transport and program streams, or in a file that was written
-    as a live stream.
+    None where they do not say, as in transport and program streams, or in a file that was written as a live
+    stream.
 
     Raises:
         OSError: it cannot be read.
@@ -136,23 +136,42 @@ def promised_bytes(path: Path) -> int | None:
         if head[:4] == _EBML:
             return _matroska_bytes(head)
         if head[:16] == _ASF_HEADER:
-            place = head.find(_ASF_FILE_PROPERTIES)
-            return int.from_bytes(head[place + 40 : place + 48], "little") or None if place > 0 else None
+            return _asf_bytes(head)
+        if head[:3] == b"FLV":
+            return _flv_bytes(head)
         found = list(boxes(file, 0, size, _OUTER_BOXES))
         return found[-1].end if found else None
 
 
 def _riff_bytes(file: BinaryIO, size: int) -> int | None:
     """Large AVI files are several chunks, one after another."""
-    end = 0
-    while end + 12 <= size:
-        file.seek(end)
+    end = start = 0
+    while start + 12 <= size:
+        file.seek(start)
         header = file.read(8)
         length = int.from_bytes(header[4:8], "little")
         if header[:4] != b"RIFF" or length in (0, 0xFFFFFFFF):
             break
-        end += 8 + length + length % 2
+        end = start + 8 + length
+        start = end + length % 2  # the last one is not always padded
     return end or None
+
+
+def _asf_bytes(head: bytes) -> int | None:
+    """By the properties of the file, but for a live stream, which they do not hold for."""
+    place = head.find(_ASF_FILE_PROPERTIES)
+    if place < 0 or len(head) < place + 92 or head[place + 88] & 1:
+        return None
+    return int.from_bytes(head[place + 40 : place + 48], "little") or None
+
+
+def _flv_bytes(head: bytes) -> int | None:
+    """By the number `filesize` among its metadata, which live streams do not have, or leave 0."""
+    place = head.find(b"\0\x08filesize\0")
+    if place < 0 or len(head) < place + 19:
+        return None
+    (size,) = struct.unpack_from(">d", head, place + 11)
+    return int(size) if 0 < size < 1 << 53 else None
 
 
 def _matroska_bytes(head: bytes) -> int | None:

@@ -37,8 +37,9 @@ def is_video(path: Path) -> bool:
     if not folders:
         return True
     numbered = sum(is_image(child) and bool(_NUMBERED.search(child.stem)) for child in children)
-    other = VIDEO_SUFFIXES if numbered >= 2 else VIDEO_SUFFIXES | IMAGE_SUFFIXES
-    return not any(_holds(folder, other) for folder in folders)
+    if numbered >= 2:
+        return not any(_holds(folder, VIDEO_SUFFIXES) for folder in folders if not folder.is_symlink())
+    return not any(_holds(folder, VIDEO_SUFFIXES | IMAGE_SUFFIXES) for folder in folders)
 
 
 def is_image(path: Path) -> bool:

@@ -94,6 +94,15 @@ def test_links_that_lead_back_give_every_video_once_under_its_own_name(tmp_path)
     )
 
 
+def test_a_link_beside_frames_does_not_make_them_pictures(tmp_path):
+    folder_with(tmp_path, "v.mp4", "dive/1.jpg", "dive/2.jpg")
+    (tmp_path / "dive/up").symlink_to("..")
+    assert found(tmp_path) == ["dive", "v.mp4"]
+    folder = folder_with(tmp_path / "links", "cover.jpg")
+    (folder / "day").symlink_to(folder_with(tmp_path / "elsewhere", "w.mp4"))
+    assert found(folder) == ["day/w.mp4"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_cannot_be_read_is_named(tmp_path):
     folder_with(tmp_path, "v.mp4", "locked/w.mp4")
