@@ -203,13 +203,17 @@ class Job(ABC):
             identities = part_identities(steps, self.plan, record)
         else:  # the model is no longer where training starts
             identities = checkpoint.get("part_identities") or {}
+        taken: dict[str, list[str]] = {}
         for part in steps.parts:
             if (run := self.finished.runs.get(identities.get(part.name))) is not None:
                 part.take_over(TakenPart.of(run, part.name))
-                self.listener.say(
-                    f"{self.plan.name}: its {part.name} is that of {run.folder.name} to the bit, and is taken"
-                    " over from there"
-                )
+                taken.setdefault(run.folder.name, []).append(part.name)
+        for source, names in taken.items():
+            its, are = ("is that", "is") if len(names) == 1 else ("are those", "are")
+            self.listener.say(
+                f"{self.plan.name}: its {' and '.join(names)} {its} of {source} to the bit, and {are} taken"
+                " over from there"
+            )
         record["parts"], record["call"] = identities, self.finished.call
         return identities
 
