@@ -18,8 +18,10 @@ from aqa_cache.cache_file.reader import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.machine.devices import pick_device
 from aqa_heads.data import training_data as targets
+from aqa_heads.runs.format import Run
 from aqa_heads.settings.experiments import EXPERIMENTS
 from aqa_heads.settings.training import TrainingConfig
+from aqa_heads.table import train_table
 from aqa_heads.training.run import train
 
 DIVES, CLIPS, DIM, PAPERS_EPOCHS = 143, 6, 8192, 100
@@ -70,7 +72,16 @@ def seconds_per_epoch(features: Path, name: str, epochs: int, out: Path, **optio
     config = TrainingConfig(
         features, name, protocol="paper", epochs=epochs, meteor=False, out=out, overwrite=True, **options
     )
-    run = train(config)
+    return _seconds_of(train(config))
+
+
+def seconds_together(features: Path, names: list[str], epochs: int, **options) -> list[tuple[float, float]]:
+    """The same of rows that are trained in one command, which trains once what two of them share."""
+    settings = {"protocol": "paper", "epochs": epochs, "meteor": False, "overwrite": True}
+    return [_seconds_of(run) for run in train_table(features, names, **settings, **options)]
+
+
+def _seconds_of(run: Run) -> tuple[float, float]:
     seconds = [epoch.seconds for epoch in run.epochs]
     return float(np.median(seconds[1:] or seconds)), run.summary["seconds"]["total"] - sum(seconds)
 
@@ -82,10 +93,13 @@ def seconds_per_epoch(features: Path, name: str, epochs: int, out: Path, **optio
 @click.option("--device", default="auto", show_default=True)
 @click.option("--threads", type=int, help="[default: all cores]")
 @click.option("--experiments", default=",".join(EXPERIMENTS), show_default=True)
+@click.option("--together", is_flag=True, help="Train the experiments in one command, not each by itself.")
 @click.option("--alone-epochs", default=PAPERS_EPOCHS, show_default=True, help="Of scores and classes alone.")
 @click.option("--dives", default=DIVES, show_default=True, help="In training.")
 @click.option("--dim", default=DIM, show_default=True, help="Values of a clip.")
-def main(only: str, batch_sizes: str, experiments: str, dives: int, dim: int, **options) -> None:
+def main(
+    only: str, batch_sizes: str, experiments: str, dives: int, dim: int, together: bool, **options
+) -> None:
     """Time scores and classes alone in full and with features read from the file, and the eight experiments
     with all tasks.
     """
@@ -113,8 +127,8 @@ def main(only: str, batch_sizes: str, experiments: str, dives: int, dim: int, **
     def write(unfinished: bool = True) -> list[str]:
         lines = [head, "", *table(names, sizes, cell, None if unfinished else total), "", *notes]
         name, title = (
-            f"train {pick_device(device).type} batch {batch_sizes}",
-            "Training the eight experiments",
+            f"train {pick_device(device).type} batch {batch_sizes}{' together' if together else ''}",
+            f"Training the eight experiments{' in one command' if together else ''}",
         )
         write_section(name, title, command, lines, unfinished=unfinished)
         return lines
@@ -128,9 +142,15 @@ def main(only: str, batch_sizes: str, experiments: str, dives: int, dim: int, **
             write()
         if "experiments" in asked:
             for size in sizes:
-                for name in names:
-                    # As the issue of speed is C3D's: all rows on its 8192 values, also those of S3D.
-                    each, rest = seconds_per_epoch(features, name, epochs, batch_size=size, **shared)
+                # As the issue of speed is C3D's: all rows on its 8192 values, also those of S3D.
+                measured = (
+                    seconds_together(features, names, epochs, batch_size=size, **shared)
+                    if together
+                    else (
+                        seconds_per_epoch(features, name, epochs, batch_size=size, **shared) for name in names
+                    )
+                )
+                for name, (each, rest) in zip(names, measured, strict=True):
                     total[size] += PAPERS_EPOCHS * each + rest
                     cell[size, name] = each
                     click.echo(
