@@ -4,9 +4,11 @@ A frame's number is its place in presentation order among the frames that are re
 believed.
 """
 
+import collections
 import contextlib
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,15 @@ from ..errors import VideoError, missing
 from .frame_folder import list_images, read_image
 from .frame_index import Doubtful, index_frames
 from .orientation import of_picture
+from .packets import Damage, EndsEarly, promised_frames, read_packets
 from .unreadable import what_to_do, why_no_decoder, why_no_stream, why_unopened
 
 DECODE_TIMEOUT = 600.0  # seconds without a new frame after which a video is given up
+_RECENT = 64  # packets from whose times the distance of frames is taken
+_HDR_CURVES = {16: "PQ", 18: "HLG"}  # by number in ITU-T H.273
+_STREAMS = ("mpegts", "mpeg")  # formats that may begin anywhere
+_B_PICTURE = 3  # av.video.frame.PictureType.B
+SIGN_OF_LIFE = 0.25  # seconds of reading without decoding between two calls of `go_on`
 MIN_JUMP = 32  # frames; where fewer are left out, finding them costs about as much as decoding them
 
 
@@ -46,12 +54,14 @@ class Frame:
     Attributes:
         index (int): 0-based place in presentation order.
         pts_seconds (float): presentation time in seconds, NaN where the source has no times.
+        missing (int): how many frames the file holds before the video's frame 0 that cannot be shown, since
+            the keyframe they need is not there; numbers of another source may then not be these.
     """
 
-    __slots__ = ("_to_rgb", "index", "pts_seconds")
+    __slots__ = ("_to_rgb", "index", "missing", "pts_seconds")
 
-    def __init__(self, index: int, pts_seconds: float, to_rgb):
-        self.index, self.pts_seconds, self._to_rgb = index, pts_seconds, to_rgb
+    def __init__(self, index: int, pts_seconds: float, to_rgb, missing: int = 0):
+        self.index, self.pts_seconds, self._to_rgb, self.missing = index, pts_seconds, to_rgb, missing
 
     def rgb(self) -> np.ndarray:
         """`(height, width, 3)` uint8, upright (orientation applied). Valid until the next frame is
@@ -83,7 +93,7 @@ def probe(path: str | Path, stream: int | None = None) -> VideoInfo:
         rate = float(video.average_rate) if video.average_rate else None
         width, height = video.codec_context.width, video.codec_context.height
         try:
-            frames = len(index_frames(container, video).times)
+            frames = len(index_frames(read_packets(path, container, video), video).times)
         except Doubtful:
             frames = sum(1 for _ in _in_order(path, stream))
         return VideoInfo(frames, rate, width, height)
@@ -98,11 +108,7 @@ def expected_frames(path: str | Path, stream: int | None = None) -> int:
         if path.is_dir():
             return len(list_images(path))
         with _opened(path, stream) as (container, video):
-            if video.frames or not video.average_rate:
-                return video.frames
-            if video.duration is not None:
-                return int(video.duration * video.time_base * video.average_rate)
-            return int((container.duration or 0) / 1_000_000 * video.average_rate)
+            return promised_frames(container, video)[0] or 0
     except VideoError:
         return 0
 
@@ -130,9 +136,10 @@ def decode(
         wanted: ranges of frame numbers `[start, end)`, ascending and disjoint; an end of None is the end of
             the video. Frames outside may be left out. Where a range ends past the last frame, the last frame
             comes in any case. None: every frame.
-        say: takes a line where the video has to be decoded from its first frame after all, and why.
-        go_on: called at every picture, also at those that are only decoded on the way to a wanted one; may
-            wait.
+        say: takes a line where the video has to be decoded from its first frame after all, and why; where
+            it begins without a keyframe; and where it is HDR, since its frames are not tone-mapped.
+        go_on: called at every picture, also at those that are only decoded on the way to a wanted one, and
+            every `SIGN_OF_LIFE` seconds while packets are only read; may wait.
 
     Raises:
         Stopped: `go_on` returned False.
@@ -153,12 +160,12 @@ def decode(
     gaps = [start - end for end, (start, _) in zip(ends, ranges, strict=False)]
     assert min(gaps) >= 0 and all(end is None or start < end for start, end in ranges), ranges
     jumps = max(gaps) >= MIN_JUMP
-    done = None
+    done, say = None, _once(say)
     try:
         fast = (
-            _jumping(path, stream, threads, ranges, go_on)
+            _jumping(path, stream, threads, ranges, go_on, say)
             if jumps
-            else _in_order(path, stream, threads, ends[-1], go_on)
+            else _in_order(path, stream, threads, ends[-1], go_on, say)
         )
         for frame in fast:
             yield frame
@@ -167,7 +174,7 @@ def decode(
     except Doubtful as doubt:
         why = str(doubt)
     agrees = done is None
-    for frame in _in_order(path, stream, 1, ends[-1]):
+    for frame in _in_order(path, stream, 1, ends[-1], go_on, say):
         if frame.index == 0:  # a video without a first frame gets its error alone
             say(f"{path.name}: {why}; decoding it from its first frame, every frame, on one thread.")
         if done is not None and frame.index == done.index:
@@ -190,6 +197,7 @@ def _in_order(
     threads: int = 1,
     end: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Frame]:
     """Every frame before number `end`, decoded from the first on.
 
@@ -197,24 +205,40 @@ def _in_order(
         Doubtful: an error on more than one thread, where errors are reported later than they are.
     """
     with _opened(path, stream) as (container, video):
-        decoder = _Decoder(path.name, container, video, threads, go_on)
+        decoder = _Decoder(path, container, video, threads, go_on)
         index = 0
+        _say_if_hdr(path, video, say)
         try:
             for picture in decoder.pictures():
+                if not index and decoder.missing:
+                    say(
+                        f"{path.name}: does not begin with a keyframe: {decoder.missing} frames before the"
+                        " first that can be shown are lost; frames are numbered from that one."
+                    )
                 yield decoder.frame(index, picture)
                 index += 1
                 if index == end:
                     return
-        except _Damage as damage:
+        except Damage as damage:
             if threads > 1:
-                raise Doubtful(f"is damaged somewhere ({damage})") from None
-            what = f"after frame {index - 1}" if index else "from its first frame on"
-            step = "" if index else f"; {what_to_do(path, str(damage))}"
-            raise VideoError(
-                path.name, f"is damaged {what}: {index} frames can be read ({damage}){step}"
-            ) from None
+                raise Doubtful(damage.doubt) from None
+            raise VideoError(path.name, _what_is_left(path, index, damage)) from None
         if not index:
             raise VideoError(path.name, f"holds no frames; {what_to_do(path)}")
+
+
+def _what_is_left(path: Path, frames: int, damage: Damage) -> str:
+    if isinstance(damage, EndsEarly) and frames:
+        if damage.promised is None or damage.promised <= frames:
+            return f"ends early: the file is cut, {frames} frames can be read; copy or download it again"
+        number = f"the {damage.promised}" if damage.exact else f"about {damage.promised}"
+        return (
+            f"ends early after {frames} of {number} frames that its header promises; copy or download it"
+            " again"
+        )
+    what = f"after frame {frames - 1}" if frames else "from its first frame on"
+    step = "" if frames else f"; {what_to_do(path, str(damage))}"
+    return f"is damaged {what}: {frames} frames can be read ({damage}){step}"
 
 
 def _jumping(
@@ -223,6 +247,7 @@ def _jumping(
     threads: int,
     ranges: list[tuple[int, int | None]],
     go_on: Callable[[], bool],
+    say: Callable[[str], None],
 ) -> Iterator[Frame]:
     """The frames of some ranges, jumping from keyframe to keyframe where that saves decoding.
 
@@ -230,10 +255,12 @@ def _jumping(
         Doubtful: an error, or anything other than what the packets promise.
     """
     with _opened(path, stream) as (container, video):
-        index = index_frames(container, video, ranges[-1][1])
+        packets = _not_hanging(read_packets(path, container, video), go_on)
+        index = index_frames(packets, video, ranges[-1][1])
     with _opened(path, stream) as (container, video):
-        decoder = _Decoder(path.name, container, video, threads, go_on)
+        decoder = _Decoder(path, container, video, threads, go_on)
         pictures, number = decoder.pictures(), 0
+        _say_if_hdr(path, video, say)
         try:
             # Frame 0 is always decoded: a decoder that drops what it cannot show at the start would shift
             # every number.
@@ -252,8 +279,8 @@ def _jumping(
                     number += 1
             if index.complete and end == len(index.times) and next(pictures, None) is not None:
                 raise Doubtful("has more frames than packets")
-        except _Damage as damage:
-            raise Doubtful(f"is damaged somewhere ({damage})") from None
+        except Damage as damage:
+            raise Doubtful(damage.doubt) from None
 
 
 def _shown_from(time: int, pictures: Iterator) -> Iterator:
@@ -267,8 +294,33 @@ class Stopped(Exception):
     """Decoding was told not to go on."""
 
 
-class _Damage(Exception):
-    """The decoder, or the file, gave an error; `str(damage)` is which."""
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Says each line once."""
+    said = set()
+
+    def say_once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    return say_once
+
+
+def _say_if_hdr(path: Path, video, say: Callable[[str], None]) -> None:
+    curve = _HDR_CURVES.get(video.codec_context.color_trc)
+    if curve:
+        say(f"{path.name}: is HDR ({curve}); its frames are not tone-mapped, and look pale beside others.")
+
+
+def _not_hanging(packets: Iterator, go_on: Callable[[], bool]) -> Iterator:
+    """Packets that are read and not decoded, with a call of `go_on` now and then: who reads does not hang."""
+    called = time.monotonic()
+    for packet in packets:
+        if time.monotonic() - called >= SIGN_OF_LIFE:
+            if not go_on():
+                raise Stopped
+            called = time.monotonic()
+        yield packet
 
 
 class _Decoder:
@@ -276,66 +328,157 @@ class _Decoder:
 
     Attributes:
         packets (int): read so far, decoded or jumped over.
+        missing (int): frames before the first picture that cannot be shown; known once there is one.
     """
 
-    def __init__(self, name: str, container, video, threads: int, go_on: Callable[[], bool]):
+    def __init__(self, path: Path, container, video, threads: int, go_on: Callable[[], bool]):
         from av.video.reformatter import VideoReformatter
 
         video.codec_context.thread_count = threads
         video.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
-        self.packets = 0
-        self._go_on = go_on
-        self._name, self._context, self._demuxed = name, video.codec_context, container.demux(video)
-        # Streams joined from parts look as if they had lost bytes at every joint.
-        joined = container.format.name == "mpegts"
-        self._remedy = (
-            "; if it was joined from parts, this mends it: ffmpeg -i IN -c copy OUT" if joined else ""
-        )
+        self.packets = self.missing = 0
+        self._go_on, self._spoiled = go_on, False
+        # Several threads may give a damaged picture without a mark, and the error for it later.
+        self._held = threads + 1 if threads > 1 else 0
+        self._in_stream = container.format.name in _STREAMS
+        self._before_first: list[int] | None = None  # times of packets, where the first is no keyframe
+        self._name, self._context = path.name, video.codec_context
+        self._read = self._counted(read_packets(path, container, video))
+        self._recent: collections.deque[int] = collections.deque(maxlen=_RECENT)  # times of packets
+        # AVI stores no times of presentation, and those that are worked out from its order of decoding come
+        # late.
+        self._ticks: list[int] | None = [] if container.format.name == "avi" else None
+        self._time_base = video.time_base
+        rate = video.average_rate
+        self._step = 1 / (rate * video.time_base) if rate else 0  # between frames
         # one for all frames: a new one per frame is several times slower
         self._reformatter = VideoReformatter()
 
+    def _counted(self, packets: Iterator) -> Iterator:
+        for packet in packets:
+            if packet.size:
+                self.packets += 1
+                if packet.pts is not None:
+                    self._recent.append(packet.pts)
+                    if self.packets == 1 and not packet.is_keyframe:
+                        self._before_first = []
+                    if self._before_first is not None and not packet.is_discard:
+                        self._before_first.append(packet.pts)
+                if self._ticks is not None:
+                    self._ticks.append(packet.dts)
+            yield packet
+
     def pictures(self) -> Iterator:
-        """Decoded pictures, as they come out."""
-        with _errors_as_damage():
-            for packet in self._demuxed:
-                self.packets += bool(packet.size)
-                if packet.is_corrupt:
-                    raise _Damage(f"a packet is cut short or has lost bytes{self._remedy}")
+        """Decoded pictures, as they come out.
+
+        Raises:
+            Damage: after the last picture that does not depend on what is damaged.
+        """
+        waiting, whole = [], True  # pictures that may refer to one that comes after them
+        try:
+            for picture in self._decoded():
+                if picture.is_corrupt:
+                    whole = False
+                    raise Damage("a picture is incomplete")
+                waiting.append(picture)
+                if picture.pict_type != _B_PICTURE:
+                    ready = max(0, len(waiting) - self._held)
+                    yield from self._one_by_one(waiting[:ready])
+                    del waiting[:ready]
+        except Damage:
+            if whole and not self._spoiled and not self._held:
+                yield from self._one_by_one(waiting)
+            raise
+        yield from self._one_by_one(waiting)
+
+    def _one_by_one(self, pictures: list) -> Iterator:
+        for picture in pictures:
+            if not self._go_on():
+                raise Stopped
+            if self._before_first is not None:
+                first = picture.pts
+                self.missing = first is not None and sum(one < first for one in self._before_first)
+                self._before_first = None
+            yield picture
+
+    def _decoded(self) -> Iterator:
+        latest = None
+        try:
+            for packet in self._read:
                 if packet.has_sidedata("encryption_info"):
                     raise VideoError(
                         self._name,
                         "is encrypted; decrypt it first: ffmpeg -decryption_key KEY -i IN -c copy OUT",
                     )
-                for picture in packet.decode():
-                    if not self._go_on():
-                        raise Stopped
-                    if picture.is_corrupt:
-                        raise _Damage("a picture is incomplete")
+                for picture in _decode(self._context, packet):
                     yield picture
+                    latest = picture.pts
+        except Damage as damage:
+            yield from self._left(latest, damage.before)
+            raise
+
+    def _left(self, latest: int | None, before: int | None) -> Iterator:
+        """The pictures that are still in the decoder, as far as none is missing between them.
+
+        Args:
+            latest: time of the picture before.
+            before: time from which on one may be missing.
+        """
+        try:
+            pictures = _decode(self._context, None)
+        except Damage:
+            return
+        times = sorted(set(self._recent))
+        step = min([self._step, *(after - one for one, after in itertools.pairwise(times))])
+        for picture in pictures:
+            shown = picture.pts
+            late = before is not None and shown is not None and shown >= before
+            if shown is None or late or (latest is not None and shown - latest > 1.5 * step):
+                # A picture that is not given may still show that those before it are damaged.
+                self._spoiled = any(one.is_corrupt for one in pictures)
+                return
+            yield picture
+            latest = shown
 
     def jump(self, packet: int) -> None:
         """Go on with packet number `packet`; those before it are read and not decoded."""
-        with _errors_as_damage():
-            while self.packets < packet:
-                skipped = next(self._demuxed, None)
-                if skipped is None:
-                    raise _Damage("the file became shorter")
-                self.packets += bool(skipped.size)
+        skipped = _not_hanging(self._read, self._go_on)
+        while self.packets < packet:
+            if next(skipped, None) is None:
+                raise Damage("the file became shorter")
         self._context.flush_buffers()
 
     def frame(self, index: int, picture) -> Frame:
-        time = float(picture.time) if picture.time is not None else float("nan")
-        return Frame(index, time, lambda: _to_rgb(self._name, self._reformatter, picture))
+        seconds = float("nan")
+        if self._ticks is not None:
+            seconds = self._tick(index)
+        elif picture.pts is not None:
+            seconds = float(picture.pts) * self._time_base.numerator / self._time_base.denominator
+        missing = 0 if self._in_stream else self.missing
+        return Frame(index, seconds, lambda: _to_rgb(self._name, self._reformatter, picture), missing)
+
+    def _tick(self, index: int) -> float:
+        """Time of a frame in a file in which each packet has the next time."""
+        ticks = self._ticks
+        if not ticks or None in ticks[-1:]:
+            return float("nan")
+        tick = ticks[index] if index < len(ticks) else ticks[-1] + index + 1 - len(ticks)
+        return float("nan") if tick is None else float(tick * self._time_base)
 
 
-@contextlib.contextmanager
-def _errors_as_damage():
+def _decode(context, packet) -> list:
+    """The pictures that come out when a packet goes in; None: those that are left.
+
+    Raises:
+        Damage: the decoder gave an error.
+    """
     import av
 
     try:
-        yield
+        return context.decode(packet)
     except av.FFmpegError as error:
-        raise _Damage(error.strerror) from None
+        before = None if packet is None or packet.is_keyframe else packet.pts
+        raise Damage(error.strerror, before) from None
 
 
 def _to_rgb(name: str, reformatter, picture) -> np.ndarray:
@@ -374,7 +517,9 @@ def _opened(path: Path, stream: int | None):
     try:
         # The protocol prefix keeps names that start with a dash or look like an address from being read as
         # anything but a file.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        # Where streams of MP4 are interleaved by their times, the first packet beyond the end of a cut file
+        # ends all of them; by their places, it comes last.
+        container = av.open(f"file:{path}", metadata_errors="replace", options={"interleaved_read": "0"})
     except av.FFmpegError as error:
         raise VideoError(path.name, why_unopened(path, error.strerror)) from None
     with container:

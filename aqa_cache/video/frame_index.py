@@ -5,8 +5,11 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Codecs that store one frame per packet. Not VP8, whose packets may be hidden reference frames, nor MPEG-4
-# part 2, which may hold two frames in one packet and none in the next.
+from .fields import FieldReader
+from .packets import Damage
+
+# Codecs that store one frame per packet, or, which is seen, one field. Not VP8, whose packets may be hidden
+# reference frames, nor MPEG-4 part 2, which may hold two frames in one packet and none in the next.
 ONE_FRAME_PER_PACKET = frozenset(
     ["av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "prores", "vp9"]
 )
@@ -67,29 +70,29 @@ class FrameIndex:
         return inside
 
 
-def index_frames(container, video, end: int | None = None) -> FrameIndex:
+def index_frames(packets: Iterator, video, end: int | None = None) -> FrameIndex:
     """Read the packets of a stream, up to where the frames before `end` are known.
 
     Args:
-        container: open and not yet read from.
-        video: its video stream.
+        packets: from the first on, in decoding order, as `read_packets` gives them.
+        video: their stream.
         end: frames from this number on need no entry; None: all have one.
 
     Raises:
         Doubtful: the packets do not tell where the frames are.
     """
-    import av
-
-    codec = video.codec_context.codec.canonical_name
+    context = video.codec_context
+    codec = context.codec.canonical_name
     if codec not in ONE_FRAME_PER_PACKET:
         raise Doubtful(f"has packets of {codec}, which may hold any number of frames")
+    fields = FieldReader(codec, context.extradata)
     try:
-        return _index((packet for packet in container.demux(video) if packet.size), end)
-    except av.FFmpegError as error:
-        raise Doubtful(f"cannot be read to its end ({error.strerror})") from None
+        return _index((packet for packet in packets if packet.size), fields, end)
+    except Damage as damage:
+        raise Doubtful(damage.doubt) from None
 
 
-def _index(packets: Iterator, end: int | None) -> FrameIndex:
+def _index(packets: Iterator, fields: FieldReader, end: int | None) -> FrameIndex:
     times: list[int] = []
     keyframes: list[tuple[int, int]] = []  # time, place among the packets
     before = 0  # frames whose packets came before the last keyframe, and so are shown before it
@@ -98,14 +101,14 @@ def _index(packets: Iterator, end: int | None) -> FrameIndex:
         time = packet.pts
         if time is None:
             raise Doubtful("has packets without a presentation time")
-        if packet.is_corrupt:
-            raise Doubtful("has a damaged packet")
         if packet.has_sidedata("new_extradata"):
             raise Doubtful("changes its codec's parameters on the way")
         if packet.has_sidedata("encryption_info"):
             raise Doubtful("is encrypted")
         if not place and not packet.is_keyframe:
             raise Doubtful("does not begin with a keyframe")
+        if fields.holds_field(packet, packet.is_keyframe):
+            raise Doubtful("is coded in fields, of which two make a frame")
         # Pictures that follow a keyframe in the file may be shown before it, but not before an earlier
         # keyframe.
         barrier = latest if packet.is_keyframe else keyframes[max(0, len(keyframes) - 2)][0]

@@ -128,10 +128,20 @@ class VideoReader:
         frames = decode(
             self.path, self._stream, threads=threads, wanted=self._wanted(spans), say=self._say, go_on=go_on
         )
+        shifted: set[int] = set()
         try:
             for frame in frames:
+                if frame.index == 0 and frame.missing:
+                    shifted = {key for key in spans if self._has_range(key)}
+                    by_end = [key for key in by_end if key not in shifted]
+                    for key in shifted:
+                        yield Outcome(key, reason=_shifted(frame.missing))
+                    if len(shifted) == len(spans):
+                        return
                 if assembler.needs(frame.index):
                     for clip in assembler.feed(frame.index, frame.pts_seconds, prepare(frame.rgb())):
+                        if clip.sample in shifted:
+                            continue
                         handed[clip.sample][clip.view] += 1
                         yield clip
                 available = frame.index + 1  # not before its pixels, which may turn out not to be readable
@@ -154,8 +164,12 @@ class VideoReader:
                 else f"the video has {available}; correct end_frame in the annotations or drop the row"
             )
             yield Outcome(key, reason=f"needs frames [{first}, {end}) but {why}")
-        for key in (key for key, span in spans.items() if span[1] is None):
+        for key in (key for key, span in spans.items() if span[1] is None and key not in shifted):
             yield self._close_open_ended(key, spans[key][0], available, handed[key], damage)
+
+    def _has_range(self, key: int) -> bool:
+        sample = self.samples[key]
+        return bool(sample.start_frame) or sample.end_frame is not None
 
     def _wanted(self, spans: dict[int, tuple[int, int | None]]) -> list[tuple[int, int | None]]:
         """The frames that the samples' clips and their views may take, as sorted ranges that do not touch."""
@@ -195,3 +209,10 @@ class VideoReader:
             return Outcome(key, reason=str(error))
         assert handed[0] == expected, (handed, expected)
         return Outcome(key, tuple(handed))
+
+
+def _shifted(missing: int) -> str:
+    return (
+        f"its video does not begin with a keyframe: {missing} frames before the first that can be shown are"
+        " lost, so that the annotated frame numbers may be those of other frames; get the video again"
+    )

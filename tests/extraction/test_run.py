@@ -252,7 +252,7 @@ def test_whatever_lies_in_the_folder_has_its_outcome(output):
         "non_zero_start": "has 12 frame(s), shorter than one clip of 16",
         "rotated_90_3_frames": "has 3 frame(s), shorter than one clip of 16",
         "corrupted_after_28_frames": (
-            "is damaged after frame 27: 28 frames can be read (Invalid data found when processing input)"
+            "is damaged after frame 28: 29 frames can be read (Invalid data found when processing input)"
         ),
         "zero_bytes": "has zero bytes; copy or download it again",
     }
@@ -270,7 +270,7 @@ def test_samples_inside_the_readable_part_of_a_damaged_video_are_extracted(outpu
     assert contents(output)["inside"].ok
     assert len(result.failures) == 1
     assert (
-        "needs frames [20, 40) but the video is damaged after frame 27: 28 frames can be read"
+        "needs frames [20, 40) but the video is damaged after frame 28: 29 frames can be read"
         in result.failures[0][1]
     )
 

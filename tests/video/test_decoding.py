@@ -10,6 +10,7 @@ from aqa_cache.errors import VideoError
 from aqa_cache.video import decoding as video
 from aqa_cache.video.decoding import decode, probe
 from aqa_cache.video.frame_index import FrameIndex, Keyframe
+from aqa_cache.video.packets import Damage
 
 
 def test_frames_equal_ffmpeg_bit_for_bit():
@@ -50,10 +51,10 @@ def test_stream_can_be_chosen():
 
 def test_damage_is_reported_after_the_last_good_frame():
     good = []
-    with pytest.raises(VideoError, match="is damaged after frame 27: 28 frames can be read"):
+    with pytest.raises(VideoError, match="is damaged after frame 28: 29 frames can be read"):
         for frame in decode(MEDIA / "corrupted_after_28_frames.mp4"):
             good.append(frame.index)
-    assert good == list(range(28))
+    assert good == list(range(29))  # the last was in the decoder when packet 30 could not be decoded
 
 
 def test_not_a_video(tmp_path):
@@ -145,6 +146,25 @@ def test_only_the_frames_from_the_keyframe_on_are_decoded(tmp_path):
     assert decoded == [1 + (570 - 500) + (1000 - 950)]
 
 
+def test_reading_without_decoding_is_moving(tmp_path, monkeypatch):
+    # On a slow disk, what is jumped over takes long; a thread that reads it does not hang.
+    monkeypatch.setattr(video, "SIGN_OF_LIFE", 0)
+    path = write_numbered_video(tmp_path / "long.mp4", 1000, g="50")
+    calls = []
+    next(frames := decode(path, wanted=[(0, 1), (950, 952)], go_on=lambda: calls.append(1) or True))
+    before = len(calls)
+    assert before > 950  # the packets from which it is known where frames are
+    assert next(frames).index == 950 and len(calls) - before > 900  # those that are jumped over
+
+    for count in (10, before + 10):
+        calls.clear()
+        with pytest.raises(video.Stopped):
+            list(
+                decode(path, wanted=[(0, 1), (950, 952)], go_on=lambda: calls.append(1) or len(calls) < count)
+            )
+        assert len(calls) == count
+
+
 def test_a_short_gap_is_not_worth_an_index(numbered_video, monkeypatch):
     monkeypatch.setattr(video, "index_frames", None)
     given = [frame.index for frame in decode(numbered_video, wanted=[(10, 20), (40, 50)])]
@@ -169,7 +189,7 @@ def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch):
         calls.append(decoder)
         for count, picture in enumerate(read(decoder)):
             if decoder is calls[0] and count == 60:
-                raise video._Damage("made up")
+                raise Damage("made up")
             yield picture
 
     monkeypatch.setattr(video._Decoder, "pictures", failing)
@@ -193,8 +213,8 @@ def test_frames_given_out_under_a_wrong_number_are_an_error(tmp_path, monkeypatc
     path = write_numbered_video(tmp_path / "hidden.mp4", 200, g="50")
     honest = video.index_frames
 
-    def shifted(container, stream, end=None):
-        index = honest(container, stream, end)
+    def shifted(packets, stream, end=None):
+        index = honest(packets, stream, end)
         return FrameIndex(
             [index.times[0], index.times[0] + 1, *index.times[1:]],
             [Keyframe(one.number + (one.number > 0), one.packet) for one in index.keyframes],

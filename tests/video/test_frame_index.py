@@ -1,27 +1,29 @@
+import itertools
 from types import SimpleNamespace
 
 import pytest
 from numbered_video import write_numbered_video
 
 from aqa_cache.video import decoding as video
+from aqa_cache.video.fields import FieldReader
 from aqa_cache.video.frame_index import Doubtful, FrameIndex, Keyframe, _index, index_frames
+from aqa_cache.video.packets import Damage, read_packets
 
 
-def packet(time, key=False, discard=False, corrupt=False, side_data=()):
+def packet(time, key=False, discard=False, side_data=()):
     return SimpleNamespace(
         pts=time,
         size=1,
         is_keyframe=key,
         is_discard=discard,
-        is_corrupt=corrupt,
         has_sidedata=side_data.__contains__,
     )
 
 
-def indexed(*packets, codec="h264", end=None):
-    stream = SimpleNamespace(codec_context=SimpleNamespace(codec=SimpleNamespace(canonical_name=codec)))
+def indexed(*packets, codec="vp9", end=None, more=()):
+    context = SimpleNamespace(codec=SimpleNamespace(canonical_name=codec), extradata=None)
     flush = SimpleNamespace(size=0)
-    return index_frames(SimpleNamespace(demux=lambda _: iter([*packets, flush])), stream, end)
+    return index_frames(itertools.chain(packets, more, [flush]), SimpleNamespace(codec_context=context), end)
 
 
 def test_numbers_worked_by_hand():
@@ -76,7 +78,6 @@ def test_ranges_are_cut_to_the_frames_there_are(ranges, inside):
     [
         ([packet(0, key=True), packet(None)], "has packets without a presentation time"),
         ([packet(0, key=True), packet(1), packet(1)], "has packets with the same presentation time"),
-        ([packet(0, key=True), packet(1, corrupt=True)], "has a damaged packet"),
         ([packet(0), packet(1, key=True)], "does not begin with a keyframe"),
         ([packet(2, key=True), packet(1)], "has times that run backwards"),
         ([packet(0, key=True), packet(5), packet(3, key=True)], "has times that run backwards"),
@@ -95,6 +96,15 @@ def test_packets_that_do_not_tell_are_doubted(packets, why):
         indexed(*packets)
 
 
+def test_damage_in_the_packets_is_doubted():
+    def packets():
+        yield packet(0, key=True)
+        raise Damage("made up")
+
+    with pytest.raises(Doubtful, match=r"is damaged somewhere \(made up\)"):
+        indexed(more=packets())
+
+
 def test_codecs_with_other_than_one_frame_per_packet_are_doubted():
     with pytest.raises(Doubtful, match="has packets of vp8, which may hold any number of frames"):
         indexed(packet(0, key=True), codec="vp8")
@@ -105,7 +115,7 @@ def test_it_is_what_decoding_gives(tmp_path):
         tmp_path / "variable.mkv", 90, g="30", times_ms=[40 * n + n % 7 for n in range(90)]
     )
     with video._opened(path, None) as (container, stream):
-        index = index_frames(container, stream)
+        index = index_frames(read_packets(path, container, stream), stream)
         seconds = [float(time * stream.time_base) for time in index.times]
     assert seconds == [frame.pts_seconds for frame in video.decode(path)]
     assert [one.number for one in index.keyframes] == [0, 30, 60]
@@ -126,5 +136,5 @@ def test_packets_that_are_thrown_away_are_no_frames():
         for place in range(300)
     ]
     for end in range(1, 280):
-        index = _index(iter(packets), end)
+        index = _index(iter(packets), FieldReader("vp9", None), end)
         assert len(index.times) >= end and index.times[:end] == list(range(20, 20 + end))
