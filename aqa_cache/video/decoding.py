@@ -386,7 +386,7 @@ class _Decoder:
                     yield from self._one_by_one(waiting[:ready])
                     del waiting[:ready]
         except Damage:
-            if whole and not self._spoiled and not self._held:
+            if whole and not self._spoiled and not self._held and self._ticks is None:
                 yield from self._one_by_one(waiting)
             raise
         yield from self._one_by_one(waiting)
@@ -424,6 +424,8 @@ class _Decoder:
             latest: time of the picture before.
             before: time from which on one may be missing.
         """
+        if self._ticks is not None:  # without times, nothing tells whether one is missing
+            return
         try:
             pictures = _decode(self._context, None)
         except Damage:
@@ -519,7 +521,9 @@ def _opened(path: Path, stream: int | None):
         # anything but a file.
         # Where streams of MP4 are interleaved by their times, the first packet beyond the end of a cut file
         # ends all of them; by their places, it comes last.
-        container = av.open(f"file:{path}", metadata_errors="replace", options={"interleaved_read": "0"})
+        container = av.open(
+            f"file:{path}", metadata_errors="replace", container_options={"interleaved_read": "0"}
+        )
     except av.FFmpegError as error:
         raise VideoError(path.name, why_unopened(path, error.strerror)) from None
     with container:

@@ -61,9 +61,11 @@ def read_packets(path: Path, container, video) -> Iterator:
     try:
         for packet in packets:
             if packet.size == 0 and packet.pts is None and packet.dts is None:
-                if structure.breaks() or count < _indexed(container, video):
-                    if structure.broken_at is not None and not structure.cut:
-                        raise Damage("the file has lost bytes")
+                short = count < _indexed(container, video)
+                if structure.breaks() and not structure.cut:
+                    raise Damage("the file has lost bytes")
+                # Where all frames came that are listed, only sound or an index is missing.
+                if short or (structure.cut and not 0 < video.frames <= count):
                     raise _early(container, video)
                 yield packet
                 return

@@ -8,6 +8,7 @@ Source: RFC 9559 (Matroska), Microsoft's AVI RIFF and ASF specifications, Adobe'
 (MP4), ISO/IEC 13818-1 (MPEG-TS).
 """
 
+import re
 import struct
 from collections.abc import Generator
 from pathlib import Path
@@ -102,7 +103,9 @@ _CLUSTER, _BLOCKS = 0x1F43B675, {0xA3, 0xA0, 0xAF}
 _IN_SEGMENT = {0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367}
 _IN_CLUSTER = {*_BLOCKS, 0xE7, 0xAB, 0xA7, 0x5854}
 _ANYWHERE = {0xEC, 0xBF}  # void, checksum
-_SEGMENT = 0x18538067
+_SEGMENT, _TRACKS, _BLOCK_GROUP = 0x18538067, 0x1654AE6B, 0xA0
+_TRACK_NUMBER = re.compile(rb"\xd7\x81(.)", re.S)
+_IN_BLOCK_GROUP = (b"\xa1", b"\x9b", b"\xfb", b"\x75", b"\xfd", b"\xa2", b"\xa4", b"\xec", b"\xbf")
 
 
 def _ebml(file: _Bytes, place: int) -> tuple[int, int | None, int] | None:
@@ -132,7 +135,7 @@ def _matroska(file: _Bytes) -> Generator[int, None, None]:
         return
     place += element[2]
     segment_end = None if element[1] is None else place + element[1]
-    began_at = -1
+    began_at, tracks = -1, set()
     previous, cluster_end, in_cluster, began, frames_follow = place, None, False, False, True
     while place < file.size and (segment_end is None or place < segment_end):
         if in_cluster and place == cluster_end:
@@ -146,7 +149,11 @@ def _matroska(file: _Bytes) -> Generator[int, None, None]:
         known = name in (_IN_CLUSTER if in_cluster else _IN_SEGMENT) or name in _ANYWHERE
         limit = cluster_end if in_cluster else segment_end
         end = None if size is None else place + header + size
-        certain = name in _BLOCKS or (known and not in_cluster)
+        if name == _TRACKS:
+            tracks.update(
+                found[0] | 0x80 for found in _TRACK_NUMBER.findall(file.at(place, header + (size or 0)))
+            )
+        certain = known and (not in_cluster or _is_block(file, place + header, name, tracks))
         if (
             not certain
             and not (known and began_at == place)
@@ -175,6 +182,14 @@ def _matroska(file: _Bytes) -> Generator[int, None, None]:
         segment_end is not None and segment_end > file.size and began and frames_follow
     ):
         raise _Broken(file.size, cut=True)
+
+
+def _is_block(file: _Bytes, place: int, name: int, tracks: set[int]) -> bool:
+    """Whether what is named a block begins as one."""
+    first = file.at(place, 1)
+    if name == _BLOCK_GROUP:
+        return first in _IN_BLOCK_GROUP
+    return name in _BLOCKS and bool(first) and (not tracks or first[0] in tracks)
 
 
 def _is_foreign(file: _Bytes, end: int | None, limit: int | None, in_cluster: bool) -> bool:
@@ -213,29 +228,36 @@ def _avi(file: _Bytes) -> Generator[int, None, None]:
         if end > file.size:
             if _is_avi_stream(name):
                 raise _Broken(place, cut=True)
-            return
+            break
         # Some writers leave out the byte that makes sizes even.
         follows = [file.at(one, 4) for one in ([end + 1, end] if size % 2 else [end])]
         good = [_is_avi_chunk(one) or len(one) < 4 for one in follows]
         if not any(good):
-            if in_frames and not indexed:
-                raise _Broken(place)
-            return
+            found = -1 if in_frames else file.at(place, 1 << 20).find(b"movi")
+            if found < 8:
+                if not indexed:
+                    raise _Broken(place)
+                return
+            place += found - 8  # only the header is out of order
+            continue
         place = end + (size % 2 if good[0] else 0)
-    if in_frames and not indexed and 0 < promised - 8 < 0xFFFFFFFF and promised > file.size + 1:
+    if in_frames and 8 < promised < 0xFFFFFFFF and promised > file.size + 1:
         raise _Broken(file.size, cut=True)
 
 
 def _flv(file: _Bytes) -> Generator[int, None, None]:
-    place = int.from_bytes(file.at(5, 4), "big") + 4
+    place, sized = int.from_bytes(file.at(5, 4), "big") + 4, None
     while place + 11 <= file.size:
         head = file.at(place, 11)
         yield place
         end = place + 11 + int.from_bytes(head[1:4], "big")
         if end > file.size:
             raise _Broken(place, cut=True)
-        following = file.at(end + 4, 11)
-        if len(following) == 11 and (following[0] & 0x1F not in (8, 9, 18) or any(following[8:11])):
+        size, following = file.at(end, 4), file.at(end + 4, 11)
+        fits = int.from_bytes(size, "big") == end - place
+        sized = fits if sized is None else sized  # some writers leave these sizes out
+        unknown = len(following) == 11 and (following[0] & 0x1F not in (8, 9, 18) or any(following[8:11]))
+        if unknown or (sized and not fits and len(size) == 4):
             raise _Broken(place)
         place = end + 4
     start = file.at(0, 4096)
