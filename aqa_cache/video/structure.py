@@ -215,11 +215,15 @@ def _is_avi_chunk(name: bytes) -> bool:
 def _avi(file: _Bytes) -> Generator[int, None, None]:
     place, in_frames, indexed = 12, False, False
     promised = 8 + int.from_bytes(file.at(4, 4), "little")
+    short = 8 < promised < 0xFFFFFFFF and promised > file.size + 1
+    listed_to = _avi_listed_to(file) if short else None
     while place + 8 <= file.size:
         head = file.at(place, 12)
         name, size = head[:4], int.from_bytes(head[4:8], "little")
         in_frames = in_frames or (name == b"LIST" and head[8:12] == b"movi")
         indexed = indexed or name == b"idx1"
+        if listed_to is not None and place >= listed_to:
+            raise _Broken(place)
         yield place
         if name in (b"LIST", b"RIFF") and head[8:12] in (b"movi", b"rec ", b"AVIX", b"AVI "):
             place += 12
@@ -233,7 +237,7 @@ def _avi(file: _Bytes) -> Generator[int, None, None]:
         follows = [file.at(one, 4) for one in ([end + 1, end] if size % 2 else [end])]
         good = [_is_avi_chunk(one) or len(one) < 4 for one in follows]
         if not any(good):
-            found = -1 if in_frames else file.at(place, 1 << 20).find(b"movi")
+            found = -1 if in_frames or short else file.at(place, 1 << 20).find(b"movi")
             if found < 8:
                 if not indexed:
                     raise _Broken(place)
@@ -241,8 +245,30 @@ def _avi(file: _Bytes) -> Generator[int, None, None]:
             place += found - 8  # only the header is out of order
             continue
         place = end + (size % 2 if good[0] else 0)
-    if in_frames and 8 < promised < 0xFFFFFFFF and promised > file.size + 1:
+    if in_frames and short:
         raise _Broken(file.size, cut=True)
+
+
+def _avi_listed_to(file: _Bytes) -> int | None:
+    """Byte offset of the last chunk before one that is not where the file's index has it; None if there is no
+    such chunk, or no index.
+
+    Chunks of much the same size may fit together again where bytes are lost.
+    """
+    tail = file.at(max(0, file.size - (1 << 22)), 1 << 22)
+    found = tail.rfind(b"idx1")
+    end = found + 8 + int.from_bytes(tail[found + 4 : found + 8], "little")
+    if found < 0 or end > len(tail):
+        return None
+    frames = file.at(0, 1 << 20).find(b"movi")
+    previous, base = 12, None
+    for name, _, offset, size in struct.iter_unpack("<4s3I", tail[found + 8 : end - (end - found - 8) % 16]):
+        if base is None:  # offsets count from the list of frames, or from the beginning of the file
+            base = 0 if offset > frames >= 0 and file.at(offset, 4) == name else frames
+        if frames < 0 or file.at(base + offset, 8) != name + size.to_bytes(4, "little"):
+            return previous
+        previous = base + offset
+    return None
 
 
 def _flv(file: _Bytes) -> Generator[int, None, None]:
@@ -333,7 +359,10 @@ def _transport_stream(file: _Bytes) -> Generator[int, None, None]:
         good = len(marks) - len(marks.lstrip(b"G"))
         if good < len(marks):
             place += good * length
-            if any(_alignment(part[start:])[0] for start in range(good * length, len(part), 1024)):
+            at_end = file.at(max(place, file.size - 2 * length), 1), file.at(file.size - length, 1)
+            if at_end == (b"G", b"G") or any(
+                _alignment(part[start:])[0] for start in range(good * length, len(part), 1024)
+            ):
                 raise _Broken(place)
             return  # no packets follow: what is left is something else
         yield place
