@@ -406,7 +406,7 @@ def fine_tune_cached(monkeypatch):
     """Trains on the cached features where the backbone was to be trained, which takes videos."""
     from aqa_heads.training.run import train
 
-    def fine_tune_planned(plan, cache, listener, finished):
+    def fine_tune_planned(plan, cache, listener):
         config = replace(plan.config.asked, fine_tuning=None)
         return train(config, say=listener.say, on_epoch=listener.on_epoch)
 
