@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +125,7 @@ def extract(
                 parts.claim(config.shard, meaning, views, numerics, source.samples, config.allow_mixed)
         _say_what_comes(samples, todo, model, config, say)
         loaded = time.monotonic()
-        clips, failures, stopped = 0, [], False
+        done_now = _Done()
         if todo:
             pipeline = Pipeline(
                 model,
@@ -141,23 +141,8 @@ def extract(
                 say=say,
             )
             writer = PartWriter(parts.folder, meaning, numerics, views)
-
-            def on_batch(state: Progress) -> None:
-                writer.tick()
-                progress(state)
-
-            try:
-                for record in pipeline.records(on_batch, stop):
-                    writer.add(record)
-                    clips += sum(len(view.features) for view in record.views if view)
-                    if not record.ok:
-                        failures.append((record.sample.sample_id, record.reason))
-                        if config.on_error == "stop":
-                            stopped = True
-                            break
-            finally:
-                writer.close()
-        stopped = stopped or (stop.is_set() and bool(todo))
+            done_now = _write_parts(pipeline, writer, config.on_error, progress, stop)
+        stopped = done_now.stopped or (stop.is_set() and bool(todo))
         if published is None:
             with parts.exclusively():
                 parts.release()
@@ -180,9 +165,9 @@ def extract(
         meaning=meaning,
         samples=len(samples),
         reused=len(samples) - len(todo),
-        clips=clips,
+        clips=done_now.clips,
         anew=list(current.mended),
-        failures=published.failures if published else failures,
+        failures=published.failures if published else done_now.failures,
         missing=len(published.missing) if published else 0,
         dtype=published.dtype if published else None,
         loading_seconds=loaded - started,
@@ -191,6 +176,43 @@ def extract(
     )
     _log(result, config, say)
     return result
+
+
+@dataclass
+class _Done:
+    """What the pipeline has done: clips, what failed and why, and whether it was stopped by a failure."""
+
+    clips: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    stopped: bool = False
+
+
+def _write_parts(
+    pipeline: Pipeline,
+    writer: PartWriter,
+    on_error: str,
+    progress: Callable[[Progress], None],
+    stop: threading.Event,
+) -> _Done:
+    """Run the pipeline to its end, or to the first failure if asked to, and save what it makes."""
+    done = _Done()
+
+    def on_batch(state: Progress) -> None:
+        writer.tick()
+        progress(state)
+
+    try:
+        for record in pipeline.records(on_batch, stop):
+            writer.add(record)
+            done.clips += sum(len(view.features) for view in record.views if view)
+            if not record.ok:
+                done.failures.append((record.sample.sample_id, record.reason))
+                if on_error == "stop":
+                    done.stopped = True
+                    break
+    finally:
+        writer.close()
+    return done
 
 
 def _say_what_comes(
