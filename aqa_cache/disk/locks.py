@@ -8,12 +8,17 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from ..errors import AqaError
+from .links import open_unlinked
+
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
 _HELD = (errno.EAGAIN, errno.EACCES)
+# What every lock file of ours begins with, but for one whose owner was killed as it took it, which is empty.
+_OURS = b'{"host": '
 
 
 class FileLock:
@@ -36,17 +41,19 @@ class FileLock:
             owner: what others are to know of this process, beside its host and number.
 
         Raises:
+            AqaError: what lies there is a link, or no lock file: it is left as it is.
             OSError: the file cannot be made.
         """
         while True:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            handle = open_unlinked(self.path, os.O_RDWR, "a lock file")
             try:
                 if not self._lock(handle, wait):
                     os.close(handle)
                     return False
                 # Who had it before may have removed the file meanwhile, and others then lock another one.
                 with contextlib.suppress(FileNotFoundError):
-                    if os.stat(self.path).st_ino == os.fstat(handle).st_ino:
+                    if os.lstat(self.path).st_ino == os.fstat(handle).st_ino:
+                        self._check(handle)
                         break
             except BaseException:
                 os.close(handle)
@@ -70,7 +77,7 @@ class FileLock:
         if self._handle is not None or fcntl is None:
             return None
         try:
-            handle = os.open(self.path, os.O_RDWR)
+            handle = os.open(self.path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         except OSError:
             return None
         try:
@@ -85,6 +92,16 @@ class FileLock:
                 return {"host": "?", "pid": "?"}
         finally:
             os.close(handle)
+
+    def _check(self, handle: int) -> None:
+        """What is not ours, or has another name too, is not written over."""
+        status = os.fstat(handle)
+        start = os.pread(handle, len(_OURS), 0)
+        if start not in (b"", _OURS) or status.st_nlink > 1:
+            raise AqaError(
+                f"{self.path}: a lock file is to be there, but this is another file; move it away, or choose"
+                " another name"
+            )
 
     def _lock(self, handle: int, wait: bool) -> bool:
         if fcntl is None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -16,8 +17,9 @@ from ..backbones.inference import Model
 from ..cache_file.meaning import Meaning
 from ..cache_file.reader import check_cache
 from ..disk.atomic import check_target
+from ..disk.links import open_unlinked
 from ..disk.tensor_file import sha256_of
-from ..errors import CacheBusy, CacheError, some
+from ..errors import AqaError, CacheBusy, CacheError, some
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
@@ -97,10 +99,10 @@ def extract(
     if extra := extra_columns(source.samples):
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
     _check_output(output)
+    parts = Parts(output, say)
     samples = config.shard.of(source)
     hashes = _hashes(source, samples, say, stop) if config.verify == "sha256" else None
     views = [view.name for view in config.views]
-    parts = Parts(output, say)
     try:
         with parts.exclusively():
             model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
@@ -340,7 +342,9 @@ def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None
     }
     path = result.path.with_name(result.path.name + ".log")
     try:
-        with open(path, "a") as file:
+        with open(open_unlinked(path, os.O_WRONLY | os.O_APPEND, "the log"), "a") as file:
             file.write(json.dumps(line) + "\n")
+    except AqaError as error:
+        say(f"{error}. The features are not touched by that.")
     except OSError as error:
         say(f"{path}: cannot be written ({error.strerror}); the features are not touched by that.")

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from aqa_cache.disk.locks import FileLock
+from aqa_cache.errors import AqaError
 
 HOLD = """
 import sys, time
@@ -81,3 +82,53 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
     said = []
     assert FileLock(tmp_path / "a.lock", said.append).acquire()
     assert "knows no locks (No locks available); see to it that no other extraction writes there" in said[0]
+
+
+def linked(place, other):
+    place.symlink_to(other)
+
+
+def hard_linked(place, other):
+    place.hardlink_to(other)
+
+
+def copied(place, other):
+    place.write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize("content", ["my own notes", ""])
+@pytest.mark.parametrize("put", [linked, hard_linked, copied])
+def test_a_file_that_is_no_lock_of_ours_is_left_as_it_is(tmp_path, put, content):
+    if put is copied and not content:
+        return  # that is a lock whose owner was killed as it took it
+    (tmp_path / "notes").write_text(content)
+    put(tmp_path / "a.lock", tmp_path / "notes")
+    lock = FileLock(tmp_path / "a.lock")
+    for wait in (False, True):
+        with pytest.raises(AqaError, match=r"a\.lock: .*a lock file is to be there"):
+            lock.acquire(wait)
+    lock.release()
+    assert lock.owner() is None
+    assert (tmp_path / "notes").read_text() == (tmp_path / "a.lock").read_text() == content
+
+
+def test_a_link_to_nowhere_makes_no_file_there(tmp_path):
+    (tmp_path / "a.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AqaError, match=r"a\.lock: is a symbolic link to .*elsewhere"):
+        FileLock(tmp_path / "a.lock").acquire()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.lock")
+    with pytest.raises(AqaError, match="is no plain file"):
+        FileLock(tmp_path / "a.lock").acquire()
+
+
+def test_what_a_killed_owner_left_is_taken_whole_or_empty(tmp_path):
+    for left in ("", json.dumps({"host": "h", "pid": 1})):
+        (tmp_path / "a.lock").write_text(left)
+        lock = FileLock(tmp_path / "a.lock")
+        assert lock.acquire()
+        lock.release()
+        assert not (tmp_path / "a.lock").exists()

@@ -400,3 +400,13 @@ def test_mistakes_have_one_message_and_exit_code_2(tmp_path, monkeypatch, prepar
     )
     for path, content in before.items():
         assert path.read_bytes() == content
+
+
+def test_no_log_is_written_through_a_link(videos, output, tmp_path):
+    (tmp_path / "notes").write_text("mine\n")
+    log = output.with_name("feats.h5.log")
+    log.symlink_to(tmp_path / "notes")
+    said = []
+    assert extract(videos, output, CONFIG, say=said.append).dtype
+    assert (tmp_path / "notes").read_text() == "mine\n"
+    assert any(line.startswith(f"{log}: is a symbolic link") and "not touched" in line for line in said)
