@@ -10,6 +10,7 @@ feats.h5.parts/
 
 import contextlib
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,12 +18,16 @@ from pathlib import Path
 from ..annotations import FILE_NAME, Sample, read_annotations, write_annotations
 from ..cache_file.meaning import Meaning
 from ..disk.atomic import replacing
+from ..disk.links import refuse_link
 from ..disk.locks import FileLock
-from ..errors import AqaError, CacheError
+from ..errors import AqaError, CacheError, some
 from .numerics import mixed
 from .shards import Shard
 
 _STARTING = "starting.lock"
+_PART = re.compile(r"\d{20}-.*-\d+\.h5", re.DOTALL)
+_LOCK = re.compile(r"shard-\d+-of-\d+\.lock")
+_TEMPORARY = re.compile(r"\.(.*)\.[\w-]+\.tmp", re.DOTALL)
 
 
 class Parts:
@@ -31,24 +36,37 @@ class Parts:
     Args:
         output: the cache they belong to.
         say: told in one line what a person should know.
+
+    Raises:
+        AqaError: the folder is a link, or lies on another disk, so that nothing can be published from it.
     """
 
     def __init__(self, output: Path, say: Callable[[str], None] = lambda line: None):
         self.output, self.folder = output, folder_of(output)
         self._say, self._locks_said = say, False
         self._lock: FileLock | None = None
+        self._check()
+
+    def _check(self) -> None:
+        refuse_link(self.folder, "the folder of its parts")
+        if self.folder.is_dir() and self.folder.stat().st_dev != self.folder.parent.stat().st_dev:
+            raise AqaError(
+                f"{self.folder}: lies on another disk than {self.output.name}, which could not be published"
+                " from there; remove the folder, or give another output name"
+            )
 
     def paths(self) -> list[Path]:
         """The parts there are, oldest first."""
-        return sorted(self.folder.glob("*.h5"))
+        return sorted(path for path in self.folder.glob("*.h5") if _PART.fullmatch(path.name))
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
         """Only one process at a time is in here, of all that work for this output.
 
         Raises:
-            AqaError: the folder cannot be made or written to.
+            AqaError: the folder cannot be made or written to, or is a link.
         """
+        self._check()
         lock = FileLock(self.folder / _STARTING, self._say_of_locks)
         while True:
             try:
@@ -144,18 +162,38 @@ class Parts:
             self._lock = None
 
     def close(self) -> None:
-        """Give the shard back, and take the folder away if it holds no parts and nobody works in it."""
-        if not self.folder.is_dir():
+        """Give the shard back, and take the folder away if it holds no parts and nobody works in it.
+
+        Files that this program did not make stay, and the folder with them.
+        """
+        if not self.folder.is_dir() or self.folder.is_symlink():
             return
         with self.exclusively():
             self.release()
             if self.paths() or self.others_at_work():
                 return
-            for path in self.folder.iterdir():
-                if path.name != _STARTING:  # what is left of dead processes, too
+            others = []
+            for path in sorted(self.folder.iterdir()):
+                if not self._is_ours(path):
+                    others.append(path.name)
+                elif path.name != _STARTING:  # what is left of dead processes, too
                     path.unlink(missing_ok=True)
+        if others:
+            self._say(f"{self.folder} stays: it holds what this program did not make ({some(others, 3)}).")
+            return
         with contextlib.suppress(OSError):  # another process has come in meanwhile
             self.folder.rmdir()
+
+    def _is_ours(self, path: Path) -> bool:
+        if path.is_dir() and not path.is_symlink():
+            return False
+        temporary = _TEMPORARY.fullmatch(path.name)
+        name = temporary[1] if temporary else path.name
+        return (
+            name in (FILE_NAME, _STARTING)
+            or bool(_PART.fullmatch(name) or _LOCK.fullmatch(name))
+            or (temporary is not None and name == self.output.name)
+        )
 
     def samples(self) -> list[Sample]:
         """The samples that the last `claim` noted.

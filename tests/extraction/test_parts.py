@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -326,6 +327,60 @@ def test_what_a_killed_process_left_is_taken_away(videos, output):
     (folder_of(output) / "shard-2-of-3.lock").write_text("{}")
     extract(videos, output, CONFIG)
     assert not folder_of(output).exists()
+
+
+def test_a_users_own_files_in_the_folder_of_parts_stay(videos, output):
+    folder = folder_of(output)
+    (folder / "sub" / "deeper").mkdir(parents=True)
+    mine = ["notes.txt", "mine.h5", ".notes.tmp", ".feats.h5", "sub/annotations.csv", "shard-1.lock"]
+    for name in mine:
+        (folder / name).write_text(name)
+    said = []
+    assert extract(videos, output, CONFIG, say=said.append).dtype
+    assert [(folder / name).read_text() for name in mine] == mine
+    assert sorted(path.name for path in folder.iterdir()) == sorted({name.split("/")[0] for name in mine})
+    assert any(line.startswith(f"{folder} stays: it holds what this program did not make (") for line in said)
+
+
+@pytest.mark.parametrize(
+    "work", [lambda videos, output: extract(videos, output, CONFIG), lambda _, o: merge(o)]
+)
+def test_a_folder_of_parts_that_is_a_link_is_refused(videos, output, tmp_path, work):
+    (tmp_path / "thesis").mkdir()
+    for name in ("chapter.tex", "annotations.csv", "shard-1-of-1.lock"):
+        (tmp_path / "thesis" / name).write_text("mine")
+    folder_of(output).symlink_to(tmp_path / "thesis")
+    with pytest.raises(
+        AqaError, match=r"feats\.h5\.parts: is a symbolic link to .*thesis, but the folder of"
+    ):
+        work(videos, output)
+    assert {path.read_text() for path in (tmp_path / "thesis").iterdir()} == {"mine"}
+    assert len(list((tmp_path / "thesis").iterdir())) == 3 and not output.exists()
+
+
+def test_a_folder_of_parts_on_another_disk_is_refused_at_the_start(videos, output, monkeypatch):
+    folder, really = folder_of(output), Path.stat
+    folder.mkdir()
+
+    def stat(self, **options):
+        found = really(self, **options)
+        if self != folder:
+            return found
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:10]))
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(AqaError, match=r"feats\.h5\.parts: lies on another disk than feats\.h5"):
+        extract(videos, output, CONFIG)
+
+
+@pytest.mark.parametrize("name", ["starting.lock", "shard-1-of-1.lock"])
+def test_a_lock_that_is_a_link_is_refused_before_the_first_video(videos, output, tmp_path, name):
+    (tmp_path / "notes").write_text("mine")
+    folder_of(output).mkdir()
+    (folder_of(output) / name).symlink_to(tmp_path / "notes")
+    with pytest.raises(AqaError, match=rf"{name}: is a symbolic link"):
+        extract(videos, output, CONFIG, progress=pytest.fail)
+    assert (tmp_path / "notes").read_text() == "mine"
 
 
 def test_ctrl_c_while_publishing_leaves_a_whole_file(videos, output, monkeypatch):
