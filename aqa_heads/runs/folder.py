@@ -1,5 +1,6 @@
 """Where a run is written: hidden until it is finished, with what is needed to go on after an interruption."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aqa_cache.disk.atomic import replacing
+from aqa_cache.disk.links import refuse_link
 from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import first_line
 
@@ -24,9 +26,12 @@ def check_run_folder(folder: Path, overwrite: bool, resume: bool = False) -> Non
     """Whether a run may be written to `folder`.
 
     Raises:
+        AqaError: it, or the hidden folder beside it, is a link.
         RunError: it exists and `overwrite` was not asked for, or it is something else than a run; or a run
             that is to be written there was interrupted, and neither `overwrite` nor `resume` was asked for.
     """
+    refuse_link(folder, "a run folder")
+    refuse_link(hidden_folder(folder), "the folder of an unfinished run")
     if was_interrupted(folder) and not overwrite and not resume:
         raise RunError(
             f"{folder}: a run of this name was interrupted; give --resume to go on with it, or --overwrite to"
@@ -41,6 +46,11 @@ def _check_target(folder: Path, replaces: bool) -> None:
     if not folder.is_dir():
         raise RunError(
             f"{folder}: is a file, but a run folder is to be written there; remove it or choose another --out"
+        )
+    if os.path.ismount(folder):
+        raise RunError(
+            f"{folder}: is where a disk is mounted, which a finished run cannot replace; give an --out inside"
+            " it"
         )
     if not any(folder.iterdir()):
         return
@@ -123,11 +133,13 @@ def new_run_folder(
     """A hidden folder beside `folder` that takes its place when the block ends well.
 
     When it does not, the hidden folder stays if it holds a checkpoint, and vanishes if it does not or if
-    training diverged, which it would do again.
+    training diverged, which it would do again. It also stays if the run is finished and cannot take its
+    place.
 
     Raises:
         RunError: as `check_run_folder`; another process is training this run; or nothing can be written
             there.
+        AqaError: a link lies where the run, its hidden folder or its lock is to be.
     """
     check_run_folder(folder, overwrite, resume)
     hidden = hidden_folder(folder)
@@ -143,6 +155,7 @@ def new_run_folder(
             f"{folder}: another process is training this run (process {owner.get('pid', '?')} on"
             f" {owner.get('host', '?')}); wait for it, or choose another --out"
         )
+    finished = False
     try:
         if not resume or not was_interrupted(folder):
             shutil.rmtree(hidden, ignore_errors=True)
@@ -150,7 +163,7 @@ def new_run_folder(
         _remove(hidden, ".*.tmp")  # of a process that was killed while it wrote
         yield Work(hidden, seconds)
         _check_target(folder, overwrite or resume)
-        _remove(hidden, _CHECKPOINT, BEST.format("*"))
+        finished = True
         _publish(hidden, folder)
     except DivergedError:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -158,7 +171,7 @@ def new_run_folder(
     except OSError as error:
         raise RunError(f"{folder}: the run cannot be finished: {error}") from None
     finally:
-        if not was_interrupted(folder):
+        if not finished and not was_interrupted(folder):
             shutil.rmtree(hidden, ignore_errors=True)
         lock.release()
 
@@ -175,10 +188,24 @@ def hidden_folder(folder: Path) -> Path:
 
 
 def _publish(hidden: Path, folder: Path) -> None:
-    if folder.exists():
-        replaced = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
-        os.rename(folder, replaced)
-        os.rename(hidden, folder)
-        shutil.rmtree(replaced)
-    else:
-        os.rename(hidden, folder)
+    """Nothing is removed before what replaces it is in place."""
+    replaced = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+    there = folder.exists()
+    try:
+        if there:
+            os.rename(folder, replaced)
+        try:
+            os.rename(hidden, folder)
+        except OSError:
+            if there:
+                os.rename(replaced, folder)
+            raise
+    except OSError as error:
+        raise RunError(
+            f"{folder}: the finished run cannot be put there ({error.strerror}); it lies in {hidden}: move it"
+            " to where you want it"
+        ) from None
+    # The run is there: what cannot be removed does no harm.
+    shutil.rmtree(replaced, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _remove(folder, _CHECKPOINT, BEST.format("*"))

@@ -1,5 +1,8 @@
+import os
+
 import pytest
 
+from aqa_cache.errors import AqaError
 from aqa_heads.errors import DivergedError, RunError
 from aqa_heads.runs.folder import check_run_folder, new_run_folder, was_interrupted
 
@@ -91,3 +94,84 @@ def test_a_full_disk_is_one_message(tmp_path):
     ):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [".exp1.unfinished", "exp1", ".exp1.lock"])
+@pytest.mark.parametrize(
+    "options", [{"overwrite": False}, {"overwrite": True}, {"overwrite": True, "resume": True}]
+)
+def test_what_a_link_leads_to_is_left_as_it_is(tmp_path, name, options):
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    for file in ("summary.json", "config.json", ".mine.tmp", "checkpoint.pt", "best_mine.safetensors"):
+        (thesis / file).write_text("mine")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / name).symlink_to(thesis / "summary.json" if name.endswith("lock") else thesis)
+    with (
+        pytest.raises(AqaError, match="is a symbolic link to .*thesis"),
+        new_run_folder(tmp_path / "runs" / "exp1", **options),
+    ):
+        pytest.fail("begun")
+    assert [path.read_text() for path in thesis.iterdir()] == ["mine"] * 5
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [name]
+
+
+def refusing(monkeypatch, taking):
+    """The system refuses to rename to what `taking` says."""
+    really = os.rename
+
+    def rename(source, target):
+        if taking(source, target):
+            raise OSError(16, "Device or resource busy")
+        return really(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+
+
+@pytest.mark.parametrize("step", ["old away", "new in place"])
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_finished_run_that_cannot_take_its_place_is_kept(tmp_path, monkeypatch, step, checkpoint):
+    folder = tmp_path / "exp1"
+    write_some(folder, text="old")
+    refusing(
+        monkeypatch,
+        lambda source, _: source == folder if step == "old away" else source.name.endswith(".unfinished"),
+    )
+    with (
+        pytest.raises(
+            RunError, match=r"cannot be put there \(Device or resource busy\); it lies in .*unfinished"
+        ),
+        new_run_folder(folder, True, seconds=0) as work,
+    ):
+        if checkpoint:
+            work.save(lambda: {"epochs": [1, 2]})
+        (work.path / "summary.json").write_text("new")
+    assert (folder / "summary.json").read_text() == "old"
+    assert (tmp_path / ".exp1.unfinished" / "summary.json").read_text() == "new"
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.undo()
+    if checkpoint:
+        with new_run_folder(folder, False, resume=True) as work:
+            assert work.load() == {"epochs": [1, 2]}
+        assert (folder / "summary.json").read_text() == "new"
+        assert [path.name for path in folder.iterdir()] == ["summary.json"]
+
+
+def test_where_a_disk_is_mounted_no_run_is_begun(tmp_path, monkeypatch):
+    (tmp_path / "exp1").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: path.name == "exp1")
+    with pytest.raises(RunError, match="is where a disk is mounted"):
+        check_run_folder(tmp_path / "exp1", True)
+
+
+def test_an_old_run_that_cannot_be_removed_is_no_error(tmp_path, monkeypatch):
+    write_some(tmp_path / "exp1", text="old")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(
+        "aqa_heads.runs.folder._remove", lambda folder, *_: folder.name == "exp1" and refuse()
+    )
+    write_some(tmp_path / "exp1", overwrite=True)
+    assert (tmp_path / "exp1" / "summary.json").read_text() == "new"
