@@ -2,11 +2,14 @@
 PNG and CSV.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from aqa_cache.disk.atomic import replacing
+from aqa_cache.disk.links import refuse_link
+from aqa_cache.errors import some
 
 from ..errors import RunError
 from .attachments import Attachments
@@ -33,7 +36,8 @@ def write_report(
 
     Args:
         runs: run folders as training writes them, or folders that hold run folders.
-        output: the page. An earlier report is replaced, any other file only with `force`.
+        output: the page. An earlier report is replaced, with the files that it names; any other file only
+            with `force`.
         title: of the page; made from the number of runs if None.
         preface: paragraphs of plain text to stand on top.
 
@@ -52,7 +56,7 @@ def write_report(
     attachments = Attachments(files_folder(output).name)
     sections = all_sections(Report.of(read_families(found)), title, preface or (), attachments)
     try:
-        _write(output, document(title, sorted(attachments.files), *sections), attachments.files)
+        _write(output, document(title, sorted(attachments.files), *sections), attachments.files, force)
     except OSError as error:
         raise RunError(
             f"{output}: the report cannot be written ({error}); choose another place for it"
@@ -71,6 +75,7 @@ def _check_output(output: Path, force: bool) -> None:
         raise RunError(
             f"{output}: is a folder, expected the name of a file, such as {output / 'report.html'}"
         )
+    refuse_link(folder, "the folder of the report's files")
     if folder.exists() and not folder.is_dir():
         raise RunError(
             f"{folder}: is a file, but a folder of this name is to hold the report's files; name the report"
@@ -109,12 +114,30 @@ def _files_of(page: Path) -> list[str] | None:
     ]
 
 
-def _write(output: Path, page: str, files: dict[str, bytes]) -> None:
+def _write(output: Path, page: str, files: dict[str, bytes], force: bool) -> None:
     folder = files_folder(output)
-    folder.mkdir(parents=True, exist_ok=True)
     before = (_files_of(output) if output.exists() else None) or []
-    for path, content in (*((folder / name, file) for name, file in files.items()), (output, page.encode())):
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+    others = sorted(name for name in files.keys() - set(before) if os.path.lexists(folder / name))
+    if others and not force:
+        raise RunError(
+            f"{folder}: holds files of the names that the report's are to have ({some(others, 3)}), and no"
+            " report beside it says that they are its own; name the report otherwise, or give --force to"
+            " replace them"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name, content in files.items():
+            _replace(folder / name, content)
+        _replace(output, page.encode())
+    except BaseException:
+        # No page names them, and the next report would take them for another's.
+        for name in files.keys() - set(before) - set(others):
+            (folder / name).unlink(missing_ok=True)
+        raise
     for name in set(before) - files.keys():
         (folder / name).unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -26,6 +26,7 @@ from made_runs import (
 from aqa_cache.errors import MissingDependency
 from aqa_cli.report import main
 from aqa_heads.evaluation.bootstrap import MIN_SAMPLES, spearman_interval
+from aqa_heads.report import writing
 from aqa_heads.report.drawing import COLOURS
 from aqa_heads.report.writing import write_report
 
@@ -399,6 +400,63 @@ def test_a_report_replaces_an_earlier_one_and_its_files(tmp_path, undrawn):
     assert not left & {"scatter_exp_1.png", "captions.csv", "caption_loss.png"}
     assert all(name in page.source for name in left - {"mine.png", "mine.csv"})
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_a_file_that_no_report_names_is_replaced_only_when_asked(tmp_path, undrawn):
+    run, page, folder = (
+        make_run(tmp_path / "baseline", n=12),
+        tmp_path / "report.html",
+        tmp_path / "report_files",
+    )
+    folder.mkdir()
+    (folder / "results.csv").write_text("mine")
+    said = refused(run, "-o", page)
+    assert (
+        "report_files: holds files of the names that" in said and "results.csv" in said and "--force" in said
+    )
+    assert [file.name for file in folder.iterdir()] == ["results.csv"] and not page.exists()
+    assert (folder / "results.csv").read_text() == "mine"
+    write_report([run], page, force=True)
+    assert (folder / "results.csv").read_text() != "mine"
+    (folder / "captions.csv").unlink(missing_ok=True)
+    write_report([make_run(tmp_path / "exp3", "3", n=12, captions=False)], page)
+    (folder / "captions.csv").write_text("mine")  # of a name that this report has not
+    assert "(captions.csv)" in refused(run, "-o", page)
+
+
+def test_no_file_of_a_report_is_written_through_a_link(tmp_path, undrawn):
+    run, page, folder = (
+        make_run(tmp_path / "baseline", n=12),
+        tmp_path / "report.html",
+        tmp_path / "report_files",
+    )
+    (tmp_path / "thesis").mkdir()
+    folder.symlink_to(tmp_path / "thesis")
+    for force in ([], ["--force"]):
+        assert "report_files: is a symbolic link to" in refused(run, "-o", page, *force)
+    assert list((tmp_path / "thesis").iterdir()) == [] and not page.exists()
+    folder.unlink()
+    folder.mkdir()
+    (tmp_path / "thesis" / "mine.csv").write_text("mine")
+    (folder / "results.csv").symlink_to(tmp_path / "thesis" / "mine.csv")
+    assert "(results.csv)" in refused(run, "-o", page)
+    write_report([run], page, force=True)
+    assert (tmp_path / "thesis" / "mine.csv").read_text() == "mine"
+
+
+def test_a_report_that_cannot_be_finished_leaves_no_file_that_no_page_names(tmp_path, undrawn, monkeypatch):
+    run, page = make_run(tmp_path / "baseline", n=12), tmp_path / "report.html"
+    really = writing.replacing
+
+    def replacing(path):
+        if path == page:
+            raise KeyboardInterrupt
+        return really(path)
+
+    monkeypatch.setattr(writing, "replacing", replacing)
+    with pytest.raises(KeyboardInterrupt):
+        write_report([run], page)
+    assert list((tmp_path / "report_files").iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [ImportError("No module"), RuntimeError("broken build")])
