@@ -3,7 +3,7 @@
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..annotations import FILE_NAME, write_annotations
 from ..cache_file.contents import provenance
 from ..cache_file.reader import FeatureCache
 from ..disk.atomic import replacing
+from ..disk.links import refuse_link
 from ..errors import AqaError, first_line, some
 from .feature_files import array_names
 
@@ -41,7 +42,8 @@ def export_features(path: str | Path, folder: str | Path, *, force: bool = False
         force: write into a folder that is not empty; files of the same names are replaced, others stay.
 
     Raises:
-        AqaError: the folder is not empty, a sample_id cannot be a file name, or writing fails.
+        AqaError: the folder is not empty, a sample_id cannot be a file name, a folder in it is a link, or
+            writing fails.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -62,6 +64,9 @@ def export_features(path: str | Path, folder: str | Path, *, force: bool = False
                     f"{folder}: is not empty ({some(inside, 3)}); choose another folder, or --force writes"
                     " into it, replacing files of the same names and leaving others"
                 )
+            for inner in sorted({parent for name in names.values() for parent in PurePath(name).parents}):
+                if inner.name:  # the folder itself may be reached as its user likes
+                    refuse_link(folder / inner, "a folder of the export")
             folder.mkdir(parents=True, exist_ok=True)
             files = 0
             for index, sample in enumerate(cache.samples):

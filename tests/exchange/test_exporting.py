@@ -115,6 +115,25 @@ def test_a_folder_that_is_not_empty(path, tmp_path):
         export_features(path, folder / "mine.txt")
 
 
+def test_nothing_is_exported_through_a_link_in_the_folder(tmp_path):
+    write_cache(tmp_path / "f.h5", [record("a"), record("sub/deeper/b")], MEANING)
+    (tmp_path / "thesis" / "deeper").mkdir(parents=True)
+    for place in ("sub", "sub/deeper"):
+        folder = tmp_path / place.replace("/", "-")
+        (folder / place).parent.mkdir(parents=True)
+        (folder / place).symlink_to(tmp_path / "thesis")
+        with pytest.raises(AqaError, match=f"{place}: is a symbolic link to .*thesis"):
+            export_features(tmp_path / "f.h5", folder, force=True)
+        assert not (folder / "a.npy").exists()
+    assert [path.name for path in (tmp_path / "thesis").rglob("*")] == ["deeper"]
+    (tmp_path / "mine.npy").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.npy").symlink_to(tmp_path / "mine.npy")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    assert export_features(tmp_path / "f.h5", tmp_path / "link", force=True).files == 2
+    assert (tmp_path / "mine.npy").read_text() == "mine" and np.load(tmp_path / "out" / "a.npy").size
+
+
 def test_command(path, tmp_path):
     done = CliRunner().invoke(data, ["export", str(path), str(tmp_path / "out")])
     assert (
