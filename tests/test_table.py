@@ -173,17 +173,21 @@ def test_parts_of_another_version_are_others(path, tmp_path, monkeypatch):
     assert "taken_over" not in runs[1].summary
 
 
-def test_two_runs_for_one_folder_are_refused_before_anything_is_trained(tmp_path):
+def test_folds_whose_names_fall_together_keep_their_runs_apart(tmp_path):
     names = {"f0": "一", "f1": "二"}
     path = write_synthetic_cache(
         tmp_path / "feats.h5", change=lambda index, sample: replace(sample, fold=names[f"f{index % 2}"])
     )
-    with pytest.raises(
-        TrainingError, match="two runs of this call would be written there .folds '一' and '二'"
-    ):
-        train_table(path, "ridge", protocol="paper", folds="official", out=tmp_path / "runs", overwrite=True)
-    with Table([TrainingConfig(path, "ridge", out=tmp_path / "runs")]) as table:
-        assert len(table.plans) == 1
+    settings = {"protocol": "paper", "folds": "official", "out": tmp_path / "runs", "overwrite": True}
+    runs = train_table(path, "ridge", **settings)
+    assert [run.config["fold"] for run in runs] == ["一", "二"]
+    assert len({run.folder for run in runs}) == 2 == len(list((tmp_path / "runs").iterdir()))
+    for run in runs:  # one fold by itself has the folder that it has among all
+        alone = train(TrainingConfig(path, "ridge", fold=run.config["fold"], **settings))
+        assert alone.folder == run.folder and alone.config["fold"] == run.config["fold"]
+
+
+def test_two_runs_for_one_folder_are_refused_before_anything_is_trained(path, tmp_path):
     with (
         pytest.raises(TrainingError, match="two runs of this call"),
         Table([TrainingConfig(path, tasks=("score",), lr=lr, out=tmp_path / "runs") for lr in (1e-3, 1e-4)]),

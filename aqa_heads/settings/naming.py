@@ -1,5 +1,8 @@
 """The name of a run's folder and its label: whatever makes its numbers another row's shows in them."""
 
+import hashlib
+from collections.abc import Sequence
+
 from .fine_tuning import folder_name, name_of_run
 from .resolved import (
     COLUMNS,
@@ -16,7 +19,9 @@ from .training import ALL_VIEWS, PROTOCOLS
 _WITH_WORDS = ("residual", "standardise", "ridge_start")
 
 
-def run_name(config: ResolvedConfig, backbone: str, tuned_in: str | None = None) -> str:
+def run_name(
+    config: ResolvedConfig, backbone: str, tuned_in: str | None = None, folds: Sequence[str] = ()
+) -> str:
     """The run folder's name: whatever makes its numbers another row's shows in it, and the seed.
 
     How it is trained (epochs, lr, batch_size, score_scale, …) does not: such runs need another `out`. `tasks`
@@ -25,6 +30,7 @@ def run_name(config: ResolvedConfig, backbone: str, tuned_in: str | None = None)
     Args:
         backbone, tuned_in: of the features: the network, and the run that fine-tuned it
             (`Meaning.tuned_in`); None: none did.
+        folds: the names of all folds, which must stay apart.
 
     >>> from aqa_heads import TrainingConfig
     >>> run_name(TrainingConfig("feats.h5", "7", encoder="average", seed=2).resolve(), "s3d")
@@ -37,10 +43,23 @@ def run_name(config: ResolvedConfig, backbone: str, tuned_in: str | None = None)
     elif config.on_other_features(backbone):
         parts.append("on-" + folder_name(backbone))
     if config.fold is not None:
-        parts.append("fold-" + folder_name(config.fold))
+        parts.append("fold-" + fold_folder(config.fold, folds))
     if config.seed:
         parts.append(f"seed{config.seed}")
     return "-".join(parts)
+
+
+def fold_folder(fold: str, folds: Sequence[str]) -> str:
+    """A fold as a part of a folder's name; where another of `folds` would have the same, with the start of
+    its SHA-256 behind it.
+
+    >>> [fold_folder(fold, ["a b", "a-b", "c"]) for fold in ("a b", "a-b", "c")]
+    ['a-b-c8687a08', 'a-b-d44362d6', 'c']
+    """
+    name = folder_name(fold)
+    if all(folder_name(other) != name for other in folds if other != fold):
+        return name
+    return f"{name}-{hashlib.sha256(fold.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def run_label(config: ResolvedConfig, backbone: str, tuned_in: str | None = None) -> str:

@@ -9,6 +9,7 @@ from aqa_cache.cache_file.reader import FeatureCache
 
 from ..data.division import Division, divide
 from ..data.leaks import OF_BACKBONE, Frames, frames_of_features
+from ..data.splits import fold_names
 from ..errors import TrainingError
 from ..evaluation.audit import Audit, audit
 from ..settings.naming import full_label, run_label, run_name
@@ -76,7 +77,7 @@ class Planner:
         if audited.leaks and not resolved.allow_leak:
             raise TrainingError(f"{self.cache.path}: {_leaks(audited)}")
         features = self.cache.meaning.backbone, self.cache.meaning.tuned_in
-        name = run_name(resolved, *features)
+        name = run_name(resolved, *features, self._folds(resolved))
         return Plan(
             resolved,
             division,
@@ -103,6 +104,14 @@ class Planner:
     @cached_property
     def features_sha256(self) -> str:
         return features_sha256(self.cache)
+
+    def _folds(self, config: ResolvedConfig) -> list[str]:
+        """The names of all folds of the division, whichever of them is asked for."""
+        if config.folds is None:
+            return []
+        cache = self.cache
+        having = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+        return fold_names(having, config.folds)
 
     def _divide(self, config: ResolvedConfig) -> Division:
         key = (

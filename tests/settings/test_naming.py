@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from aqa_heads.settings.fine_tuning import FineTuning
-from aqa_heads.settings.naming import full_label, run_label, run_name
+from aqa_heads.settings.naming import fold_folder, full_label, run_label, run_name
 from aqa_heads.settings.training import TrainingConfig
 
 
@@ -134,3 +136,25 @@ def test_seed_and_fold_of_the_fine_tuning_are_not_taken_for_those_of_the_heads()
 def test_the_full_label_names_fold_and_seed():
     config = TrainingConfig("feats.h5", "1", folds=2, fold="1/2", seed=3).resolve()
     assert full_label(config, "c3d") == "Exp 1, fold 1/2, seed 3"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["北京", "上海", "广州"],
+        ["é", "ê", "e\u0301", "e"],
+        ["Fold", "fold", "FOLD"],
+        ["a b", "a-b", "a/b", " a b "],
+        ["", "unnamed", "-", "."],
+        ["\udc80", "\udc81"],
+    ],
+)
+def test_folds_whose_names_fall_together_have_folders_of_their_own(names):
+    folders = [fold_folder(name, [*names, "Fold 1", "2/5"]) for name in names]
+    assert len(set(folders)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9._-]+", folder) for folder in folders)
+    # Whatever their order, and however many times they are named.
+    assert folders == [fold_folder(name, ["2/5", *names[::-1], *names, "Fold 1"]) for name in names]
+    # Of those that do not, nothing changes.
+    assert fold_folder("Fold 1", [*names, "Fold 1"]) == "fold-1"
+    assert [fold_folder(name, []) for name in ("2/5", "Fold 1", "北京")] == ["2-5", "fold-1", "unnamed"]
