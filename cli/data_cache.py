@@ -13,6 +13,8 @@ from aqa_cli.errors import handle_errors
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from aqa_cache.annotations import Sample
+
 _SHOWN = 20
 _WIDTH_WITHOUT_TERMINAL = 160
 
@@ -80,17 +82,29 @@ def verify(features, videos):
 
     from aqa_cache.cache_file.verification import verify_cache
 
+    wrong, unseen = [], []
+
+    def look_at_videos(cache) -> None:
+        nonlocal wrong, unseen
+        if videos is not None:
+            from aqa_cache.extraction.finished import wrongly_made
+
+            wrong, unseen = wrongly_made(cache, videos)
+
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
-        found = verify_cache(features, lambda done, total: bar.update(task, completed=done, total=total))
+        found = verify_cache(
+            features, lambda done, total: bar.update(task, completed=done, total=total), look_at_videos
+        )
     size = f"{found.samples:,} samples, {found.clips:,} clips of {found.dim:,} values"
     if not found.problems:
         click.echo(
             f"{features} is whole: {size}; checksums, fingerprint, index, annotations and finiteness are"
             " right."
         )
-        if videos is not None and _list_wrongly_made(features, videos):
+        _list_wrongly_made(features, videos, wrong, unseen)
+        if wrong:
             sys.exit(1)
         return
     for problem in found.problems:
@@ -100,14 +114,12 @@ def verify(features, videos):
     sys.exit(1)
 
 
-def _list_wrongly_made(features: Path, videos: Path) -> int:
-    """List the samples that an earlier version may have given wrong frames; how many there are."""
-    from aqa_cache.cache_file.reader import FeatureCache
+def _list_wrongly_made(
+    features: Path, videos: Path, found: "list[tuple[Sample, str]]", unseen: "list[Sample]"
+) -> None:
+    """List the samples that an earlier version may have given wrong frames, and those not looked at."""
     from aqa_cache.errors import some
-    from aqa_cache.extraction.finished import wrongly_made
 
-    with FeatureCache(features) as cache:
-        found, unseen = wrongly_made(cache, videos)
     for sample, why in found:
         click.echo(f"{sample.sample_id}: {sample.video} {why}")
     if found:
@@ -123,7 +135,6 @@ def _list_wrongly_made(features: Path, videos: Path) -> int:
             f" {videos}: {names}",
             err=True,
         )
-    return len(found)
 
 
 def _show_provenance(console: "Console", inside: dict) -> None:

@@ -41,7 +41,7 @@ def contents(cache: FeatureCache) -> dict:
         classes[name] = dict(sorted(tally.items()))
     return {
         "file": cache.path.name,
-        "bytes": cache.path.stat().st_size,
+        "bytes": cache.file.id.get_filesize(),
         "provenance": provenance(cache),
         "samples": len(cache),
         "failed": sum(bool(reason) for reason in cache.reasons),

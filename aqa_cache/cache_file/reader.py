@@ -145,6 +145,13 @@ class FeatureCache:
         return len(self.samples)
 
     @property
+    def file(self) -> h5py.File:
+        """The file itself: whatever else is to be read of this cache is read here, since another may have
+        been published at its path meanwhile.
+        """
+        return self._file
+
+    @property
     def fingerprint(self) -> str:
         return self.meaning.fingerprint
 

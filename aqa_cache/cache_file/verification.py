@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 
 from ..annotations import from_columns, to_columns
-from ..disk.hdf5 import open_hdf5
 from ..errors import CacheBusy, CacheError, first_line
 from .reader import FeatureCache
 from .schema import DATASETS, FEATURES, FIRST_FRAME, PLAIN_VIEW, PTS_SECONDS, TEXT
@@ -37,13 +36,16 @@ class Verification:
 
 
 def verify_cache(
-    path: str | Path, progress: Callable[[int, int], None] = lambda done, total: None
+    path: str | Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    whole: Callable[[FeatureCache], None] = lambda cache: None,
 ) -> Verification:
     """Read all of a cache, a chunk at a time, and check checksums, index, annotations, fingerprint, and that
     values are finite.
 
     Args:
         progress: called with the feature rows that were read and all there are.
+        whole: called with the cache if it has no problems, so that more can be read of the same file.
 
     Raises:
         CacheError: there is no such file, or another program has it open for writing. Any damage is a
@@ -60,17 +62,20 @@ def verify_cache(
         return Verification(path, [_structure_problem(path, error)])
     with cache:
         try:
-            with open_hdf5(path) as file:
-                problems = [
-                    *_dataset_problems(cache, file),
-                    *_sample_problems(cache, file),
-                    *_index_problems(cache, len(file[FEATURES])),
-                    *_feature_problems(cache, file[FEATURES], progress),
-                    *_time_problems(cache, file),
-                ]
-                return Verification(path, problems, len(cache), len(file[FEATURES]), cache.dim)
+            file, features = cache.file, cache.file[FEATURES]
+            problems = [
+                *_dataset_problems(cache, file),
+                *_sample_problems(cache, file),
+                *_index_problems(cache, len(features)),
+                *_feature_problems(cache, features, progress),
+                *_time_problems(cache, file),
+            ]
+            found = Verification(path, problems, len(cache), len(features), cache.dim)
         except _DAMAGE as error:
             return Verification(path, [_structure_problem(path, error)], len(cache))
+        if not problems:
+            whole(cache)
+        return found
 
 
 def _structure_problem(path: Path, error: Exception) -> str:

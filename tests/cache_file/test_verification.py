@@ -9,8 +9,9 @@ from make_feature_cache_v1 import MEANING, VIEWS, records
 from places import DATA
 
 from aqa_cache.annotations import Sample
+from aqa_cache.cache_file.contents import contents
 from aqa_cache.cache_file.meaning import Meaning
-from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.cache_file.verification import verify_cache
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import CacheError
@@ -264,3 +265,29 @@ def test_command_on_a_whole_cache(path):
         f"{path} is whole: 3 samples, 6 clips of 4 values; checksums, fingerprint, index, annotations and"
         " finiteness are right."
     ]
+
+
+def test_a_cache_that_is_published_anew_meanwhile_is_read_from_one_file(path, long_path, monkeypatch):
+    before, opened = verify_cache(path), []
+    really = FeatureCache.__init__
+
+    def publishing_anew(self, source):
+        really(self, source)
+        opened.append(source)
+        shutil.copy(long_path, path.with_name("new"))
+        path.with_name("new").replace(path)
+
+    monkeypatch.setattr(FeatureCache, "__init__", publishing_anew)
+    looked_at = []
+    found = verify_cache(path, whole=lambda cache: looked_at.append(cache.record(0).sample.sample_id))
+    assert found == before and not found.problems and opened == [path]
+    assert looked_at == [records()[0].sample.sample_id]
+    monkeypatch.undo()
+    assert verify_cache(path).samples == 3
+
+
+def test_what_is_shown_of_a_cache_is_of_the_file_that_was_opened(path, long_path):
+    size = path.stat().st_size
+    with FeatureCache(path) as cache:
+        long_path.replace(path)
+        assert contents(cache)["bytes"] == size != path.stat().st_size
