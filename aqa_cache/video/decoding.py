@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import VideoError, missing
+from .demuxers import OPTIONS
 from .frame_folder import list_images, read_image
 from .frame_index import Doubtful, index_frames
 from .orientation import of_picture
@@ -522,7 +523,7 @@ def _opened(path: Path, stream: int | None):
         # Where streams of MP4 are interleaved by their times, the first packet beyond the end of a cut file
         # ends all of them; by their places, it comes last.
         container = av.open(
-            f"file:{path}", metadata_errors="replace", container_options={"interleaved_read": "0"}
+            f"file:{path}", metadata_errors="replace", container_options={"interleaved_read": "0", **OPTIONS}
         )
     except av.FFmpegError as error:
         raise VideoError(path.name, why_unopened(path, error.strerror)) from None

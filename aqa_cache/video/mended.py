@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import VideoError
 from .containers import promised_bytes, video_tracks
+from .demuxers import OPTIONS
 from .frame_folder import list_images
 
 DECODING = 2  # of this program's frames; caches that do not say have those of 1
@@ -60,7 +61,7 @@ def _look_at_file(path: Path) -> str | None:
     import av
 
     try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
+        with av.open(f"file:{path}", metadata_errors="replace", container_options=OPTIONS) as container:
             if container.format.name == "avi":
                 return _AVI
             contexts = [video.codec_context for video in container.streams.video]

@@ -23,6 +23,9 @@ _OTHER_FILES = {
     b"\x80\x02": ("a Python pickle", "name the video"),
     b"\x93NUMPY": ("a NumPy array", "name the video"),
 }
+_PLAYLIST = re.compile(
+    r"\s*(ffconcat |#EXTM3U|\[playlist\]|v=0\s|<asx|<smil|(<\?xml[^>]*>\s*)?<MPD)", re.IGNORECASE
+)
 _NO_DECODER = re.compile("not implemented|not found|patches welcome", re.IGNORECASE)
 
 
@@ -102,6 +105,8 @@ def _by_first_bytes(head: bytes) -> str:
             "is an HTML page, not a video: what a site sends in place of a file that is gone or needs a"
             " login; open its address in a browser, and download the video itself"
         )
+    if _PLAYLIST.match(text):
+        return "is a list of other files, and only what lies in a file itself is read; name the videos in it"
     first = " ".join(text.split())[:_SHOWN]
     return f"is text, not a video (it begins {first!r}); read it, it may say why, then {_AGAIN}"
 

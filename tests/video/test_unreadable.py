@@ -4,13 +4,17 @@ import io
 import re
 import zipfile
 
+import av
 import pytest
 from containers import CONTAINERS
 from numbered_video import image_number, write_numbered_video
+from PIL import Image
 
 from aqa_cache.errors import VideoError
 from aqa_cache.video.containers import boxes, promised_bytes, video_tracks
 from aqa_cache.video.decoding import decode, probe
+from aqa_cache.video.demuxers import OPTIONS
+from aqa_cache.video.mended import why_mended
 from aqa_cache.video.unreadable import what_to_do
 
 NEXT_STEP = re.compile(
@@ -62,12 +66,92 @@ def outcome(path) -> str:
         (b"%PDF-1.7 \xff", "is a PDF document, not a video"),
         (bytes(range(1, 256)) * 30, "its first bytes do not tell why; if a player shows it, re-encode it"),
         (b"\x01", "its first bytes do not tell why"),
+        (b"ffconcat version 1.0\nfile whole.mp4\n", "is a list of other files, and only what lies in a file"),
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nwhole.ts\n", "is a list of other files"),
+        (b'<?xml version="1.0"?>\n<MPD type="static">', "is a list of other files"),
+        (b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n", "is a list of other files"),
     ],
 )
 def test_what_is_no_video_is_named(tmp_path, content, message):
     (tmp_path / "v.mp4").write_bytes(content)
     said = outcome(tmp_path / "v.mp4")
     assert message in said and NEXT_STEP.search(said)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ffconcat version 1.0\nfile whole.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nv.ts\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_no_neighbour_is_read_through_a_list_of_files(tmp_path, whole, script):
+    (tmp_path / "whole.mp4").write_bytes(whole["v.mp4"])
+    (tmp_path / "v.ts").write_bytes(whole["v.ts"])
+    for name in ("list.mp4", "list.m3u8"):
+        (tmp_path / name).write_text(script)
+        with pytest.raises(VideoError, match="is a list of other files"):
+            next(decode(tmp_path / name))
+        with pytest.raises(VideoError, match="is a list of other files"):
+            probe(tmp_path / name)
+        assert why_mended(tmp_path / name) is None
+
+
+def test_no_numbered_neighbours_are_read_by_a_pattern(tmp_path):
+    for name in ("1.png", "2.png", "%d.png"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name)
+    with pytest.raises(VideoError, match="cannot be opened as a video"):
+        next(decode(tmp_path / "%d.png"))
+
+
+@pytest.mark.parametrize(
+    ("written", "codec"),
+    [
+        ("asf", "wmv2"),
+        ("avi", "mpeg4"),
+        ("dv", "dvvideo"),
+        ("flv", "flv1"),
+        ("gif", "gif"),
+        ("apng", "apng"),
+        ("gxf", "mpeg2video"),
+        ("h263", "h263"),
+        ("h264", "libx264"),
+        ("hevc", "libx265"),
+        ("ivf", "libvpx"),
+        ("m4v", "mpeg4"),
+        ("matroska", "ffv1"),
+        ("mjpeg", "mjpeg"),
+        ("mov", "mjpeg"),
+        ("mp4", "libx264"),
+        ("mpeg", "mpeg1video"),
+        ("mpeg2video", "mpeg2video"),
+        ("mpegts", "mpeg2video"),
+        ("mxf", "mpeg2video"),
+        ("nut", "mpeg4"),
+        ("ogg", "libvpx"),
+        ("rm", "rv10"),
+        ("vob", "mpeg2video"),
+        ("webm", "libvpx"),
+        ("wtv", "mpeg2video"),
+        ("yuv4mpegpipe", "wrapped_avframe"),
+    ],
+)
+def test_every_kind_of_file_that_holds_its_own_pictures_is_read(tmp_path, written, codec):
+    with av.open(str(tmp_path / "v"), "w", format=written) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = (720, 576) if written in ("dv", "gxf", "mxf") else (176, 144)
+        names = [one.name for one in stream.codec.video_formats or ()]
+        stream.pix_fmt = {"mjpeg": "yuvj420p"}.get(codec) or (
+            names[0] if names and "yuv420p" not in names else "yuv420p"
+        )
+        for number in range(8):
+            picture = av.VideoFrame(stream.width, stream.height, "rgb24").reformat(format=stream.pix_fmt)
+            picture.pts = number
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    with av.open(str(tmp_path / "v"), container_options=OPTIONS) as container:
+        assert next(container.decode(video=0)).width == stream.width
+    assert sum(1 for _ in decode(tmp_path / "v"))
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
