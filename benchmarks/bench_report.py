@@ -1,7 +1,7 @@
 """How long a report takes over the number of its rows, and how large its page is, into RESULTS.md.
 
     python benchmarks/bench_report.py
-    python benchmarks/bench_report.py --rows 9,20 --keep /tmp/runs
+    python benchmarks/bench_report.py --rows 9,20 --keep runs
 
 Runs are made up (tests/made_runs.py), 100 epochs and 50 test samples each, every one a row of its own: the
 paper's Table 1, ridge, and their variants. Each report is made in a process of its own, so that the imports

@@ -11,8 +11,8 @@ from ..annotations import Sample
 from ..cache_file.meaning import Meaning
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import CacheError
-from ..video.decoding import video_stamp
 from ..video.mended import DECODING, why_mended
+from ..video.opening import video_stamp
 from .numerics import decoding_of, of_computing
 from .sources import Source
 

@@ -22,7 +22,8 @@ from ..cache_file.reader import ClipFeatures, Record
 from ..clips.assembler import Clip
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
-from ..video.decoding import DECODE_TIMEOUT, video_stamp
+from ..video.decoding import DECODE_TIMEOUT
+from ..video.opening import video_stamp
 from ..video.reader import Outcome, VideoReader
 from ..video.threads import Decoders, default_workers
 from .collected import Collected

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..annotations import Sample
 from ..errors import AqaError
-from ..video.decoding import video_stamp
+from ..video.opening import video_stamp
 from .sources import Source
 
 

@@ -20,8 +20,9 @@ from ..clips.views import PLAIN, View
 from ..disk.atomic import check_target, replacing
 from ..disk.locks import FileLock
 from ..errors import AqaError, CacheError, VideoError, some
-from ..video.decoding import DECODE_TIMEOUT, video_stamp
+from ..video.decoding import DECODE_TIMEOUT
 from ..video.mended import DECODING, why_mended
+from ..video.opening import video_stamp
 from ..video.reader import VideoReader
 from ..video.recognition import is_video
 from ..video.threads import Decoders, default_workers

@@ -5,9 +5,7 @@ believed.
 """
 
 import collections
-import contextlib
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import VideoError, missing
-from .demuxers import OPTIONS
+from ..errors import VideoError
 from .frame_folder import list_images, read_image
 from .frame_index import Doubtful, index_frames
+from .opening import opened
 from .orientation import of_picture
 from .packets import Damage, EndsEarly, promised_frames, read_packets
-from .unreadable import what_to_do, why_no_decoder, why_no_stream, why_unopened
+from .unreadable import what_to_do
 
 DECODE_TIMEOUT = 600.0  # seconds without a new frame after which a video is given up
 _RECENT = 64  # packets from whose times the distance of frames is taken
@@ -90,7 +88,7 @@ def probe(path: str | Path, stream: int | None = None) -> VideoInfo:
         images = list_images(path)
         height, width = read_image(images[0]).shape[:2]
         return VideoInfo(len(images), None, width, height)
-    with _opened(path, stream) as (container, video):
+    with opened(path, stream) as (container, video):
         rate = float(video.average_rate) if video.average_rate else None
         width, height = video.codec_context.width, video.codec_context.height
         try:
@@ -108,7 +106,7 @@ def expected_frames(path: str | Path, stream: int | None = None) -> int:
     try:
         if path.is_dir():
             return len(list_images(path))
-        with _opened(path, stream) as (container, video):
+        with opened(path, stream) as (container, video):
             return promised_frames(container, video)[0] or 0
     except VideoError:
         return 0
@@ -205,7 +203,7 @@ def _in_order(
     Raises:
         Doubtful: an error on more than one thread, where errors are reported later than they are.
     """
-    with _opened(path, stream) as (container, video):
+    with opened(path, stream) as (container, video):
         decoder = _Decoder(path, container, video, threads, go_on)
         index = 0
         _say_if_hdr(path, video, say)
@@ -255,10 +253,10 @@ def _jumping(
     Raises:
         Doubtful: an error, or anything other than what the packets promise.
     """
-    with _opened(path, stream) as (container, video):
+    with opened(path, stream) as (container, video):
         packets = _not_hanging(read_packets(path, container, video), go_on)
         index = index_frames(packets, video, ranges[-1][1])
-    with _opened(path, stream) as (container, video):
+    with opened(path, stream) as (container, video):
         decoder = _Decoder(path, container, video, threads, go_on)
         pictures, number = decoder.pictures(), 0
         _say_if_hdr(path, video, say)
@@ -504,68 +502,3 @@ def _to_rgb(name: str, reformatter, picture) -> np.ndarray:
         return of_picture(picture).upright(rgb)
     except ValueError as error:
         raise VideoError(name, f"{error}; re-encode it upright") from None
-
-
-@contextlib.contextmanager
-def _opened(path: Path, stream: int | None):
-    """An open container and its video stream."""
-    if not path.exists():
-        raise VideoError(str(path), "no such video")
-    try:
-        import av
-    except Exception as error:  # a broken binary wheel fails with more than ImportError
-        raise missing("av", "decoding video", error) from None
-    if path.stat().st_size == 0:
-        raise VideoError(path.name, "has zero bytes; copy or download it again")
-    try:
-        # The protocol prefix keeps names that start with a dash or look like an address from being read as
-        # anything but a file.
-        # Where streams of MP4 are interleaved by their times, the first packet beyond the end of a cut file
-        # ends all of them; by their places, it comes last.
-        container = av.open(
-            f"file:{path}", metadata_errors="replace", container_options={"interleaved_read": "0", **OPTIONS}
-        )
-    except av.FFmpegError as error:
-        raise VideoError(path.name, why_unopened(path, error.strerror)) from None
-    with container:
-        videos = [video for video in container.streams.video if not _is_cover_art(video)]
-        if not videos:
-            kinds = sorted({"cover art" if one.type == "video" else one.type for one in container.streams})
-            kinds = ", ".join(kinds) or "none"
-            raise VideoError(path.name, why_no_stream(path, kinds))
-        if stream is None:
-            best = container.streams.best("video")
-            video = best if best in videos else videos[0]
-        else:
-            chosen = [one for one in videos if one.index == stream]
-            if not chosen:
-                raise VideoError(
-                    path.name, f"has no video stream {stream}; choose one of {[one.index for one in videos]}"
-                )
-            video = chosen[0]
-        if video.codec_context is None:
-            raise VideoError(path.name, why_no_decoder(path))
-        yield container, video
-
-
-def _is_cover_art(video) -> bool:
-    import av
-
-    return bool(video.disposition & av.stream.Disposition.attached_pic)
-
-
-def video_stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of modification in nanoseconds, by which a changed video is known; zeros if it
-    is not there.
-
-    Of a folder of frames: the sum of the sizes of its files, and the latest time.
-    """
-    try:
-        stat = path.stat()
-        if not path.is_dir():
-            return stat.st_size, stat.st_mtime_ns
-        with os.scandir(path) as entries:
-            stats = [entry.stat() for entry in entries]
-        return sum(one.st_size for one in stats), max([stat.st_mtime_ns, *(one.st_mtime_ns for one in stats)])
-    except OSError:
-        return 0, 0

@@ -7,6 +7,7 @@ from numbered_video import write_numbered_video
 from aqa_cache.video import decoding as video
 from aqa_cache.video.fields import FieldReader
 from aqa_cache.video.frame_index import Doubtful, FrameIndex, Keyframe, _index, index_frames
+from aqa_cache.video.opening import opened
 from aqa_cache.video.packets import Damage, read_packets
 
 
@@ -114,7 +115,7 @@ def test_it_is_what_decoding_gives(tmp_path):
     path = write_numbered_video(
         tmp_path / "variable.mkv", 90, g="30", times_ms=[40 * n + n % 7 for n in range(90)]
     )
-    with video._opened(path, None) as (container, stream):
+    with opened(path, None) as (container, stream):
         index = index_frames(read_packets(path, container, stream), stream)
         seconds = [float(time * stream.time_base) for time in index.times]
     assert seconds == [frame.pts_seconds for frame in video.decode(path)]
