@@ -202,15 +202,9 @@ class Table:
         return self._planners[path]
 
     def _folded(self, config: TrainingConfig, stack: ExitStack) -> list[TrainingConfig]:
-        from .data.splits import fold_names
-
         if config.folds is None or config.fold is not None:
             return [config]
-        cache = self._planner(config, stack).cache
-        samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
-        folds = config.resolve().folds
-        assert folds is not None  # as it was asked for
-        names = fold_names(samples, folds)
+        names = self._planner(config, stack).fold_names(config.resolve().folds)
         return [replace(config, fold=name) for name in names]
 
     def _plan(self, config: TrainingConfig, stack: ExitStack) -> "Plan":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from aqa_cache.annotations import FILE_NAME
+from aqa_cli.annotations_table import check_table, table_options
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 
@@ -14,15 +14,7 @@ from aqa_cli.errors import handle_errors
 )
 @click.argument("importer", metavar="NAME|MODULE:ATTRIBUTE")
 @click.argument("source", metavar="SRC", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    default=FILE_NAME,
-    show_default=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The table to write.",
-)
-@click.option("--force", is_flag=True, help="Overwrite the table if it exists.")
+@table_options
 @handle_errors
 def import_command(importer, source, output, force):
     """Write the annotations table of a dataset that a function of yours reads from SRC.
@@ -34,10 +26,8 @@ def import_command(importer, source, output, force):
     from aqa_cache.annotations import read_annotations, write_annotations
     from aqa_cache.datasets.importers import import_samples
     from aqa_cache.disk.atomic import replacing
-    from aqa_cache.errors import AqaError
 
-    if output.exists() and not force:
-        raise AqaError(f"{output} exists already; give another name with -o, or --force to overwrite it")
+    check_table(output, force)
     samples = import_samples(importer, source)
     with replacing(output) as temporary:
         write_annotations(temporary, samples)

@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from aqa_cache.annotations import FILE_NAME, Sample, class_names, write_annotations
+from aqa_cache.annotations import Sample, class_names, write_annotations
 from aqa_cache.datasets import mtl_aqa
 from aqa_cache.datasets.video_check import VideoCheck, check_videos
 from aqa_cache.disk.atomic import replacing
-from aqa_cache.errors import AqaError
+from aqa_cli.annotations_table import check_table, table_options
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 
@@ -22,15 +22,7 @@ from aqa_cli.errors import handle_errors
     "mtl-aqa", epilog="\b\nExample:\n  aqa-data mtl-aqa MTL-AQA --videos videos -o videos/annotations.csv"
 )
 @click.argument("release", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    default=FILE_NAME,
-    show_default=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The table to write.",
-)
-@click.option("--force", is_flag=True, help="Overwrite the table if it exists.")
+@table_options
 @click.option(
     "--subset",
     metavar="NAME",
@@ -83,12 +75,7 @@ def mtl_aqa_command(release, output, force, subset, paper_test, video_pattern, v
         raise click.UsageError(
             "--paper-test needs --subset: with the full training set, no test dive is trained on."
         )
-    if output.exists() and not force:
-        raise AqaError(f"{output} exists already; give another name with -o, or --force to overwrite it")
-    if not output.parent.is_dir():
-        raise AqaError(
-            f"{output}: there is no folder {output.parent}; create it, or give another name with -o"
-        )
+    check_table(output, force)
 
     console = Console(highlight=False, soft_wrap=True)
     found = mtl_aqa.find_release(release)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import VideoError
+from .demuxers import BEGIN_ANYWHERE
 from .frame_folder import list_images, read_image
 from .frame_index import Doubtful, index_frames
 from .opening import opened
@@ -24,7 +25,6 @@ from .unreadable import what_to_do
 DECODE_TIMEOUT = 600.0  # seconds without a new frame after which a video is given up
 _RECENT = 64  # packets from whose times the distance of frames is taken
 _HDR_CURVES = {16: "PQ", 18: "HLG"}  # by number in ITU-T H.273
-_STREAMS = ("mpegts", "mpeg")  # formats that may begin anywhere
 _B_PICTURE = 3  # av.video.frame.PictureType.B
 SIGN_OF_LIFE = 0.25  # seconds of reading without decoding between two calls of `go_on`
 MIN_JUMP = 32  # frames; where fewer are left out, finding them costs about as much as decoding them
@@ -339,7 +339,7 @@ class _Decoder:
         self._go_on, self._spoiled = go_on, False
         # Several threads may give a damaged picture without a mark, and the error for it later.
         self._held = threads + 1 if threads > 1 else 0
-        self._in_stream = container.format.name in _STREAMS
+        self._in_stream = container.format.name in BEGIN_ANYWHERE
         self._before_first: list[int] | None = None  # times of packets, where the first is no keyframe
         self._name, self._context = path.name, video.codec_context
         self._read = self._counted(read_packets(path, container, video))

@@ -12,5 +12,8 @@ DEMUXERS = """
     aac ac3 aiff flac mp3 wav
 """.split()
 
+# Transport and program streams, which may begin anywhere.
+BEGIN_ANYWHERE = ("mpegts", "mpeg")
+
 # For `container_options` of `av.open`.
 OPTIONS = {"format_whitelist": ",".join(DEMUXERS)}

@@ -6,6 +6,7 @@ frame for both.
 Source: ITU-T H.264, 7.3.2.1.1, 7.3.2.2 and 7.3.3; ISO/IEC 13818-2, 6.2.3.1.
 """
 
+import re
 from collections.abc import Iterator
 
 _HEADERS = 4096  # bytes of a packet in which those of its first picture lie
@@ -54,12 +55,13 @@ class FieldReader:
         # sequence's identifier and whether it is known.
         self._sequences: dict[int, tuple[int, bool, bool]] = {}
         self._pictures: dict[int, int] = {}
+        self._unread = False  # whether parameters of the stream could not be read
         if codec == "h264" and extradata:
             if extradata[0] == 1 and len(extradata) > 6:
                 self._length = (extradata[4] & 3) + 1
-                self._units(_listed(extradata))
+                self._unread = self._units(_listed(extradata))
             else:
-                self._units(_between_start_codes(extradata))
+                self._unread = self._units(_between_start_codes(extradata))
 
     def holds_field(self, packet, keyframe: bool) -> bool:
         """Whether a packet holds a field; also True where that cannot be told."""
@@ -70,6 +72,14 @@ class FieldReader:
         data = bytes(memoryview(packet)[:_HEADERS])
         units = _with_lengths(data, self._length) if self._length else _between_start_codes(data)
         return self._units(units)
+
+    @property
+    def admits_fields(self) -> bool:
+        """Whether the parameters of the stream admit fields; also True where they cannot be read.
+
+        They do not say whether there are any, in which only the packets agree.
+        """
+        return self._unread or self._may_be_fields
 
     @property
     def _may_be_fields(self) -> bool:
@@ -122,6 +132,19 @@ class FieldReader:
         number_bits, apart, may_be_field = self._sequences[self._pictures[bits.unsigned()]]
         bits.take(2 * apart + number_bits)
         return may_be_field and bool(bits.take(1))
+
+
+def admits_fields(codec: str, extradata: bytes | None) -> bool:
+    """Whether the parameters of an H.264 or MPEG-2 stream admit pictures that are fields.
+
+    Args:
+        codec, extradata: as `FieldReader` takes them.
+    """
+    if codec == "mpeg2video":
+        # The extension with number 1: four bits of number, eight of profile, one that says progressive.
+        extensions = re.finditer(rb"\x00\x00\x01\xb5([\x10-\x1f])(.)", extradata or b"", re.DOTALL)
+        return any(not extension[2][0] & 0x08 for extension in extensions)
+    return FieldReader(codec, extradata).admits_fields
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:

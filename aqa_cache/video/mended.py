@@ -6,12 +6,12 @@ found by a look and which only by decoding.
 
 import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import VideoError
 from .containers import promised_bytes, video_tracks
-from .demuxers import OPTIONS
+from .demuxers import BEGIN_ANYWHERE, OPTIONS
+from .fields import admits_fields
 from .frame_folder import list_images
 
 DECODING = 2  # of this program's frames; caches that do not say have those of 1
@@ -26,10 +26,6 @@ _ORDER = "has numbers in the middle of its images' names, which were not their o
 _DEEP = "has images of 16 bits or floating point, which came out white or black"
 _EXIF = "has images with an EXIF orientation, which was not applied"
 
-# Transport and program streams may begin anywhere.
-_BEGIN_ANYWHERE = frozenset(["mpegts", "mpeg"])
-# Profiles of H.264 whose sequence parameters say more of colour.
-_HIGH_PROFILES = frozenset([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135])
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -65,94 +61,13 @@ def _look_at_file(path: Path) -> str | None:
             if container.format.name == "avi":
                 return _AVI
             contexts = [video.codec_context for video in container.streams.video]
-            if any(_is_interlaced(one.name, bytes(one.extradata or b"")) for one in contexts if one):
+            if any(admits_fields(one.name, one.extradata) for one in contexts if one):
                 return _FIELDS
             first = next((packet for packet in container.demux(video=0) if packet.size), None)
-            begins_anywhere = container.format.name in _BEGIN_ANYWHERE
+            begins_anywhere = container.format.name in BEGIN_ANYWHERE
             return _NO_KEYFRAME if first and not (first.is_keyframe or begins_anywhere) else None
     except (av.FFmpegError, IndexError):
         return None  # it cannot be decoded either
-
-
-def _is_interlaced(codec: str, extradata: bytes) -> bool:
-    """Whether a stream's parameters admit pictures that are fields.
-
-    They do not say whether there are any, in which only its packets agree.
-    """
-    if codec == "h264":
-        return any(not _only_frames(parameters) for parameters in _sequence_parameters(extradata))
-    if codec == "mpeg2video":
-        # The extension with number 1: four bits of number, eight of profile, one that says progressive.
-        extensions = re.finditer(rb"\x00\x00\x01\xb5([\x10-\x1f])(.)", extradata, re.DOTALL)
-        return any(not extension[2][0] & 0x08 for extension in extensions)
-    return False
-
-
-def _sequence_parameters(extradata: bytes) -> Iterator[bytes]:
-    """Sequence parameter sets of H.264, from MP4's form of them or between start codes."""
-    if extradata[:1] == b"\x01":
-        place = 6
-        for _ in range(extradata[5] & 31 if len(extradata) > 5 else 0):
-            length = int.from_bytes(extradata[place : place + 2], "big")
-            yield extradata[place + 2 : place + 2 + length]
-            place += 2 + length
-    else:
-        yield from (unit for unit in extradata.split(b"\0\0\1") if unit and unit[0] & 31 == 7)
-
-
-class _Bits:
-    """Reads the bits of a parameter set; zeros behind its end."""
-
-    def __init__(self, content: bytes):
-        content = content.replace(b"\0\0\3", b"\0\0")  # bytes that keep start codes out
-        self._value, self._left = int.from_bytes(content, "big"), 8 * len(content)
-
-    def bits(self, count: int) -> int:
-        self._left -= count
-        return (self._value >> self._left if self._left >= 0 else 0) & ((1 << count) - 1)
-
-    def number(self) -> int:
-        """An Exp-Golomb code."""
-        zeros = 0
-        while not self.bits(1) and self._left > 0:
-            zeros += 1
-        return (1 << zeros) - 1 + self.bits(zeros)
-
-
-def _only_frames(parameters: bytes) -> bool:
-    """`frame_mbs_only_flag` of a sequence parameter set (ITU-T H.264, 7.3.2.1.1)."""
-    read = _Bits(parameters[1:])
-    profile = read.bits(8)
-    read.bits(16)
-    read.number()
-    if profile in _HIGH_PROFILES:
-        chroma = read.number()
-        if chroma == 3:
-            read.bits(1)
-        read.number(), read.number(), read.bits(1)
-        if read.bits(1):
-            for place in range(8 if chroma != 3 else 12):
-                if read.bits(1):
-                    _skip_scaling_list(read, 16 if place < 6 else 64)
-    read.number()
-    order = read.number()
-    if order == 0:
-        read.number()
-    elif order == 1:
-        read.bits(1), read.number(), read.number()
-        for _ in range(min(read.number(), 255)):
-            read.number()
-    read.number(), read.bits(1), read.number(), read.number()
-    return bool(read.bits(1))
-
-
-def _skip_scaling_list(read: _Bits, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            code = read.number()
-            following = (last + (-1 if code % 2 == 0 else 1) * ((code + 1) // 2)) % 256
-        last = following or last
 
 
 def _look_at_folder(folder: Path) -> str | None:

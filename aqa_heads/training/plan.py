@@ -56,6 +56,7 @@ class Planner:
         self.cache = cache
         self._divisions: dict[tuple, Division] = {}
         self._audits: dict[tuple, Audit] = {}
+        self._fold_names: dict[int | str, list[str]] = {}
 
     def plan(self, config: TrainingConfig, learned: Mapping | None = None) -> Plan:
         """Decide everything that is decided before features are read.
@@ -77,7 +78,7 @@ class Planner:
         if audited.leaks and not resolved.allow_leak:
             raise TrainingError(f"{self.cache.path}: {_leaks(audited)}")
         features = self.cache.meaning.backbone, self.cache.meaning.tuned_in
-        name = run_name(resolved, *features, self._folds(resolved))
+        name = run_name(resolved, *features, self.fold_names(resolved.folds))
         return Plan(
             resolved,
             division,
@@ -105,13 +106,15 @@ class Planner:
     def features_sha256(self) -> str:
         return features_sha256(self.cache)
 
-    def _folds(self, config: ResolvedConfig) -> list[str]:
-        """The names of all folds of the division, whichever of them is asked for."""
-        if config.folds is None:
+    def fold_names(self, folds: int | str | None) -> list[str]:
+        """The names of all folds that samples with features are divided into (`splits.fold_names`)."""
+        if folds is None:
             return []
-        cache = self.cache
-        having = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
-        return fold_names(having, config.folds)
+        if folds not in self._fold_names:
+            cache = self.cache
+            having = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+            self._fold_names[folds] = fold_names(having, folds)
+        return self._fold_names[folds]
 
     def _divide(self, config: ResolvedConfig) -> Division:
         key = (
