@@ -2,7 +2,6 @@
 
 import heapq
 import re
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -12,15 +11,15 @@ from aqa_cache.errors import some
 
 from ..errors import TrainingError
 from ..settings.training import OFFICIAL_FOLDS
-from .leaks import TEST_COPY, Frames, frames_of
-
-FEWEST_GROUPS = 4  # of training samples, for whole ones to be held out
-FEWEST_VALIDATED = 3  # no rank correlation of two samples says anything
-
-_PARTS = "part(s) that share no frames of a video, and each stays whole"
-_TELL_THEM_APART = (
-    "fill in start_frame and end_frame where samples have none (each is then its whole video), and extract"
-    " again"
+from .leaks import Frames, frames_of
+from .units import GROUP, PARTS, along_scores, few_groups, has_score, told_together, units_of
+from .validation import (
+    TELL_THEM_APART,
+    Mirror,
+    check_sizes,
+    hold_out,
+    hold_out_mirrored,
+    mirror_of,
 )
 
 
@@ -31,6 +30,8 @@ class SplitChoice:
     Args:
         whole_groups: whether there are groups, and none of them both validates and trains.
         notes: what a person should know of the choice, one line each.
+        mirror: how validation samples are to stand to training samples; None: they are held out as Table 1's
+            rows have it, or nobody validates.
     """
 
     train: list[int]
@@ -38,10 +39,7 @@ class SplitChoice:
     test: list[int]
     whole_groups: bool
     notes: list[str]
-
-
-def has_score(sample: Sample) -> bool:
-    return sample.final_score is not None
+    mirror: Mirror | None = None
 
 
 def choose_split(
@@ -53,6 +51,7 @@ def choose_split(
     folds: int | str | None = None,
     scored: Callable[[Sample], bool] = has_score,
     frames: Mapping[str, tuple[int, int]] | None = None,
+    validate_on: str | None = None,
 ) -> SplitChoice:
     """Decide who trains, validates and is tested. The order of the samples has no influence.
 
@@ -61,7 +60,8 @@ def choose_split(
     that comes nearer to it, or if they are fewer than `FEWEST_VALIDATED` without it. Single samples instead,
     spread evenly over the scores, if there are fewer than `FEWEST_GROUPS` groups, or if whole ones come to
     less than half or more than twice the share, or to fewer than `FEWEST_VALIDATED`. A sample without group
-    is a group of its own beside others that have one.
+    is a group of its own beside others that have one. With `validate_on` the validation samples stand to the
+    training samples as the test samples do (`validation.mirror_of`).
 
     What is drawn here never leaks: samples that share frames of a video, be it through others, and copies
     (`TEST_COPY`) stay together, and so do the groups they are of. Sides that the annotations name are left as
@@ -80,6 +80,7 @@ def choose_split(
         fold: the one to be tested, one of `fold_names(samples, folds)`.
         folds: how many to make, `official` for those of the column fold, or None for the annotations' split.
         scored: whether a sample has a final score that can be trained on.
+        validate_on: see `validation.mirror_of`; None: whole groups, where there are enough.
         frames: `[start, end)` in the video that the features were made of, by sample_id, where that is known
             (`leaks.frames_of_features`); else what is annotated. A sample without frames is its whole video.
 
@@ -103,19 +104,21 @@ def choose_split(
                 f"{len(val)} samples of split val are left out: the paper's protocol has no validation"
             )
         return SplitChoice(train, [], test, False, notes)
+    mirror = None if validate_on is None else mirror_of(samples, [*train, *val], test, validate_on, notes)
     if val:
         notes.append(f"the {len(val)} samples of split val validate")
-        _check_sizes(samples, train, val, scored)
+        check_sizes(samples, train, val, scored)
     else:
-        random = Random(f"validation {seed}")
-        train, val = _hold_out(samples, spans, train, scored, validation_share, random, notes)
+        held = samples, spans, train, scored, validation_share, Random(f"validation {seed}")
+        train, val = hold_out(*held, notes) if mirror is None else hold_out_mirrored(*held, mirror, notes)
     validating, training = ({samples[index].group for index in part} - {None} for part in (val, train))
-    if shared := sorted(validating & training):
+    shared = sorted(validating & training)
+    if shared and (mirror is None or not mirror.known):
         notes.append(
             f"{len(shared)} of {len(validating)} groups in validation train too ({some(shared)}): "
             "what is measured there is easier than a new group"
         )
-    return SplitChoice(train, val, test, bool(validating | training) and not shared, notes)
+    return SplitChoice(train, val, test, bool(validating | training) and not shared, notes, mirror)
 
 
 def fold_names(samples: Sequence[Sample], folds: int | str) -> list[str]:
@@ -206,21 +209,21 @@ def _make_folds(
     among groups of equal size; single samples follow the scores, and chance decides among neighbours.
     """
     order = sorted(range(len(samples)), key=lambda index: samples[index].sample_id)
-    units = _units(samples, spans, order, whole_groups=True)
-    few = _few_groups(samples, units, order, folds)
+    units = units_of(samples, spans, order, (GROUP,))
+    few = few_groups(samples, units, order, folds)
     if few:
-        singles = _units(samples, spans, order, whole_groups=False)
+        singles = units_of(samples, spans, order)
         if len(singles) < folds:
             fewer = f"give --folds {len(singles)} or fewer, or " if len(singles) > 1 else ""
             raise TrainingError(
-                f"folds is {folds}, but the {len(samples)} samples are only {len(singles)} {_PARTS}; "
-                f"{fewer}{_TELL_THEM_APART}"
+                f"folds is {folds}, but the {len(samples)} samples are only {len(singles)} {PARTS}; "
+                f"{fewer}{TELL_THEM_APART}"
             )
-        singles = _along_scores(samples, singles, has_score)
+        singles = along_scores(samples, singles, has_score)
         units = []
         for first in range(0, len(singles), folds):
             units += random.sample(singles[first : first + folds], len(singles[first : first + folds]))
-        few = f"{few}, and {folds} folds of whole groups need {folds}{_together(order, singles)}"
+        few = f"{few}, and {folds} folds of whole groups need {folds}{told_together(order, singles)}"
     else:
         random.shuffle(units)
     units.sort(key=len, reverse=True)
@@ -232,172 +235,6 @@ def _make_folds(
         for index in unit:
             numbers[index] = number
     return numbers, few
-
-
-def _hold_out(
-    samples: Sequence[Sample],
-    spans: Mapping[str, Frames],
-    train: list[int],
-    scored: Callable[[Sample], bool],
-    share: float,
-    random: Random,
-    notes: list[str],
-) -> tuple[list[int], list[int]]:
-    """Those who stay to train, and those who validate."""
-    order = sorted(train, key=lambda index: samples[index].sample_id)
-    of_label, kind = _labelled(samples, order, scored)
-    labelled = set(of_label)
-    wanted = share * len(labelled)
-    units = [unit for unit in _units(samples, spans, order, whole_groups=True) if labelled.intersection(unit)]
-    few = _few_groups(samples, units, of_label, FEWEST_GROUPS)
-    random.shuffle(units)
-    held = _draw(units, labelled, wanted)
-    enough = len(held & labelled)
-    if few:
-        why_single = f"{few}, and holding out whole ones needs {FEWEST_GROUPS}"
-    elif not max(wanted / 2, FEWEST_VALIDATED) <= enough <= wanted * 2:
-        why_single = f"whole groups would come to {enough} where {wanted:.0f} are wanted"
-    else:
-        why_single = None
-    together = ""
-    if why_single:
-        units = [
-            unit for unit in _units(samples, spans, order, whole_groups=False) if labelled.intersection(unit)
-        ]
-        together = _together([index for unit in units for index in unit], units)
-        wanted = round(wanted)
-        count = round(wanted * len(units) / max(len(labelled), 1))
-        held = _draw(_spread(_along_scores(samples, units, scored), count, random), labelled, wanted)
-    groups = sorted({samples[index].group for index in held} - {None})
-    chosen = (
-        f"single samples spread over the scores ({why_single}{together})"
-        if why_single
-        else f"whole groups ({some(groups)})"
-    )
-    notes.append(f"{len(held & labelled)} of {len(labelled)} training samples with {kind} validate: {chosen}")
-    train, val = [index for index in train if index not in held], sorted(held)
-    _check_sizes(samples, train, val, scored, together)
-    return train, val
-
-
-def _draw(units: list[list[int]], labelled: set[int], wanted: float) -> set[int]:
-    """Of the units in their order those whose labelled samples come close to the number wanted."""
-    held, count, left = set(), 0, []
-    for unit in units:
-        size = len(labelled.intersection(unit))
-        if count + size <= wanted:
-            held.update(unit)
-            count += size
-        else:
-            left.append((size, unit))
-    size, unit = min(left, key=lambda item: item[0], default=(0, []))
-    nearer = count + size - wanted < wanted - count
-    if (nearer or count < FEWEST_VALIDATED <= wanted) and count + size < len(labelled):  # somebody must train
-        held.update(unit)
-    return held
-
-
-def _spread(units: list[list[int]], count: int, random: Random) -> list[list[int]]:
-    """The units in random order, but before all others one of each of `count` stretches of equal length."""
-    bounds = [number * len(units) // count for number in range(count + 1)] if count else []
-    drawn = [random.randrange(first, last) for first, last in zip(bounds, bounds[1:])]
-    others = sorted(set(range(len(units))) - set(drawn))
-    return [units[place] for part in (drawn, others) for place in random.sample(part, len(part))]
-
-
-def _check_sizes(
-    samples: Sequence[Sample],
-    train: list[int],
-    val: list[int],
-    scored: Callable[[Sample], bool],
-    together: str = "",
-) -> None:
-    # Where nobody trains with a score, those of validation samples are of no use either.
-    use_scores = any(scored(samples[index]) for index in train)
-    labelled, kind = _labelled(samples, [*train, *val], scored if use_scores else lambda sample: False)
-    validated = len(set(labelled).intersection(val))
-    if validated < FEWEST_VALIDATED or len(labelled) - validated < 2:
-        raise TrainingError(
-            f"of {len(labelled)} samples with {kind} {validated} would validate and"
-            f" {len(labelled) - validated} train, expected at least {FEWEST_VALIDATED} and 2{together}; give"
-            " more training samples, a greater --validation share, more samples of split val, or --protocol"
-            " paper, which has no validation" + (f"; or {_TELL_THEM_APART}" if together else "")
-        )
-
-
-def _labelled(
-    samples: Sequence[Sample], indices: Sequence[int], scored: Callable[[Sample], bool]
-) -> tuple[list[int], str]:
-    """Those with a score, or where there is none, with any label; and what it is that they have."""
-    if having := [index for index in indices if scored(samples[index])]:
-        return having, "a score"
-    return [index for index in indices if samples[index].classes or samples[index].caption], "a label"
-
-
-def _units(
-    samples: Sequence[Sample], spans: Mapping[str, Frames], order: Sequence[int], whole_groups: bool
-) -> list[list[int]]:
-    """The samples that must stay together: copies, those that share frames, perhaps those of a group; most
-    are alone.
-    """
-    parent = {index: index for index in order}
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    by_id = {samples[index].sample_id: index for index in order}
-    first_of_group: dict[str, int] = {}
-    for index in order:
-        original = by_id.get(samples[index].sample_id.removesuffix(TEST_COPY), index)
-        parent[root(index)] = root(original)
-        if whole_groups and samples[index].group is not None:
-            parent[root(index)] = root(first_of_group.setdefault(samples[index].group, index))
-    reach: dict[str, tuple[float, int]] = {}  # by video, the furthest end so far, and whose it is
-    for index in sorted(order, key=lambda index: spans[samples[index].sample_id]):
-        video = samples[index].video
-        start, end = spans[samples[index].sample_id]
-        if video in reach and start < reach[video][0]:
-            parent[root(index)] = root(reach[video][1])
-        reach[video] = max(reach.get(video, (end, index)), (end, index))
-    units: dict[int, list[int]] = {}
-    for index in order:
-        units.setdefault(root(index), []).append(index)
-    return list(units.values())
-
-
-def _along_scores(
-    samples: Sequence[Sample], units: Sequence[list[int]], scored: Callable[[Sample], bool]
-) -> list[list[int]]:
-    """By mean score, equal ones in the order given, those without at the end."""
-
-    def place(unit: list[int]) -> tuple[bool, float]:
-        scores = [samples[index].final_score for index in unit if scored(samples[index])]
-        return not scores, statistics.fmean(scores) if scores else 0.0
-
-    return sorted(units, key=place)
-
-
-def _few_groups(
-    samples: Sequence[Sample], units: Sequence[list[int]], counted: Sequence[int], needed: int
-) -> str | None:
-    """Why there are too few groups among the samples counted; None where there are enough."""
-    counted = {index for index in counted if samples[index].group is not None}
-    groups = len({samples[index].group for index in counted})
-    apart = sum(not counted.isdisjoint(unit) for unit in units)
-    if apart >= needed:
-        return None
-    if groups == 0:
-        return "no sample names its group"
-    if apart < groups:
-        return f"of {groups} groups only {apart} share no frames of a video"
-    return "there is only 1 group" if groups == 1 else f"there are only {groups} groups"
-
-
-def _together(indices: Sequence[int], units: Sequence[list[int]]) -> str:
-    return f"; the {len(indices)} samples are {len(units)} {_PARTS}" if len(units) < len(indices) else ""
 
 
 def _natural_order(name: str) -> list[str | int]:

@@ -18,6 +18,7 @@ _FOLDS = 5
 _FEWEST_TO_CHOOSE = 10
 # Weights, intercept, penalty, how it was chosen.
 _Fit = tuple[np.ndarray, float, float, str]
+_Held = Sequence[Sequence[int]] | None
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,12 @@ class LinearReference:
 
 
 def fit_reference(
-    name: str, features: np.ndarray, scores: np.ndarray, groups: Sequence[str | None], seed: int
+    name: str,
+    features: np.ndarray,
+    scores: np.ndarray,
+    groups: Sequence[str | None],
+    seed: int,
+    folds: Sequence[Sequence[int]] | None = None,
 ) -> LinearReference:
     """Fit a linear reference on training samples; the same input gives the same bits.
 
@@ -60,6 +66,8 @@ def fit_reference(
         scores: `(samples,)`, in points.
         groups: of each sample, None where it has none.
         seed: of the random folds; without effect on `ridge`.
+        folds: the places of the samples that are held out together, to choose the penalty by these and not by
+            `groups`: `data.validation.penalty_folds`.
 
     Raises:
         TrainingError: fewer than two samples.
@@ -87,7 +95,7 @@ def fit_reference(
     if len(inputs) < inputs.shape[1]:
         basis, triangle = np.linalg.qr(inputs.T)
         inputs = triangle.T
-    weights, intercept, chosen, note = _FITS[name](inputs, (scores - mean) / spread, groups, seed)
+    weights, intercept, chosen, note = _FITS[name](inputs, (scores - mean) / spread, groups, seed, folds)
     weights = (weights if basis is None else basis @ weights) * spread / length
     bias = mean + spread * intercept - centre @ weights
     # A penalty in the units that it has without our scaling.
@@ -95,20 +103,22 @@ def fit_reference(
     return LinearReference(weights, float(bias), {key: float(value) for key, value in chosen.items()}, note)
 
 
-def _ridge(inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int) -> _Fit:
+def _ridge(
+    inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int, held: _Held
+) -> _Fit:
     from sklearn.linear_model import Ridge, RidgeCV
 
     if len(inputs) < _FEWEST_TO_CHOOSE:
         model, alpha = Ridge(alpha=1.0).fit(inputs, targets), 1.0
         return model.coef_, model.intercept_, alpha, _too_few("alpha", inputs)
-    folds, note = _folds(inputs, groups, None)
+    folds, note = _folds(inputs, groups, None, held)
     model = RidgeCV(_ALPHAS, cv=folds, scoring=None if folds is None else "neg_mean_squared_error")
     model.fit(inputs, targets)
     return model.coef_, model.intercept_, model.alpha_, f"alpha by {note}"
 
 
 def _support_vectors(
-    inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int
+    inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int, held: _Held
 ) -> _Fit:
     from sklearn.model_selection import GridSearchCV
     from sklearn.svm import SVR
@@ -117,7 +127,7 @@ def _support_vectors(
     if len(inputs) < _FEWEST_TO_CHOOSE:
         cost, note = 1.0, _too_few("C", inputs)
     else:
-        folds, how = _folds(inputs, groups, seed)
+        folds, how = _folds(inputs, groups, seed, held)
         search = GridSearchCV(model, {"C": _COSTS}, cv=folds, scoring="neg_mean_squared_error", refit=False)
         search.fit(inputs, targets)
         cost, note = search.best_params_["C"], f"C by {how}"
@@ -125,10 +135,14 @@ def _support_vectors(
     return model.coef_[0], model.intercept_[0], cost, note
 
 
-def _folds(inputs: np.ndarray, groups: Sequence[str | None], seed: int | None):
+def _folds(inputs: np.ndarray, groups: Sequence[str | None], seed: int | None, held: _Held):
     """Folds for cross-validation and what they are; None: leave one out. Random folds only with a `seed`."""
     from sklearn.model_selection import GroupKFold, KFold
 
+    if held is not None:
+        everyone = np.arange(len(inputs))
+        folds = [(np.setdiff1d(everyone, fold), np.asarray(fold)) for fold in held]
+        return folds, f"squared error on training samples held out as test samples are, {len(folds)} folds"
     known = None not in groups
     number = min(_FOLDS, len(set(groups)))
     if known and number > 1:

@@ -7,7 +7,8 @@ import pytest
 from aqa_cache.annotations import Sample
 from aqa_cache.datasets.mtl_aqa import convert, find_release
 from aqa_heads.data.leaks import TEST_COPY, find_leaks, frames_of
-from aqa_heads.data.splits import FEWEST_GROUPS, choose_split, fold_names
+from aqa_heads.data.splits import choose_split, fold_names
+from aqa_heads.data.validation import FEWEST_GROUPS
 from aqa_heads.errors import TrainingError
 from aqa_heads.settings.training import OFFICIAL_FOLDS
 
