@@ -38,6 +38,16 @@ def numbers_in(text: str) -> set[float]:
     return found
 
 
+def without_numbers(text: str) -> str:
+    """The text in small letters without any number, in digits or in words, and without words that hold a
+    digit.
+
+    >>> without_numbers("An eighty-seven point four five for him and 8 for the 107b")
+    'an for him and for the'
+    """
+    return " ".join(re.sub(r"\S*\d\S*", " ", _RUN.sub(" ", text.lower())).split())
+
+
 def _readings(words: list[str]) -> set[float]:
     """Numbers that a run of whole numbers and points may mean."""
     found = set()
