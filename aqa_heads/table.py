@@ -1,15 +1,16 @@
 """Table 1, or any set of runs: rows, seeds and folds planned together, then trained one after the other."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import TrainingError
 from .settings.experiments import EXPERIMENTS, REFERENCES
-from .settings.resolved import NETWORK_ONLY
-from .settings.training import TrainingConfig
+from .settings.resolved import NETWORK_ONLY, row_of
+from .settings.training import SWEPT, TrainingConfig
 
 if TYPE_CHECKING:
     from .runs.format import Run
@@ -38,7 +39,8 @@ def train_table(
         experiments: rows, references, `all` or `references`; a list, or a text with commas.
         seeds: runs of each, with `seed`, `seed` + 1, …
         settings: of `TrainingConfig`, for all of them. `folds` makes a run per fold. What a reference has
-            not, such as `rnn`, is left out for it, if other rows are trained too.
+            not, such as `rnn`, is left out for it, if other rows are trained too. Those in `SWEPT` may have a
+            list of values: every combination of them is a run.
         shown: who is told of each run; None: nobody.
 
     Returns:
@@ -67,7 +69,8 @@ def table_configs(
     seed: int = 0,
     **settings,
 ) -> list[TrainingConfig]:
-    """The configs of the rows and seeds that `train_table` trains; with `folds`, each stands for all folds.
+    """The configs of the rows, values and seeds that `train_table` trains; with `folds`, each stands for all
+    folds.
 
     Raises:
         TrainingError: an unknown name, or a value out of its range.
@@ -76,8 +79,9 @@ def table_configs(
         raise TrainingError(f"seeds is {seeds}, expected a whole number from 1 on")
     names = _names(experiments)
     return [
-        TrainingConfig(features, name, seed=seed + number, **_applicable(name, settings, len(names) == 1))
+        TrainingConfig(features, name, seed=seed + number, **chosen)
         for name in names
+        for chosen in _swept(name, _applicable(name, settings, len(names) == 1))
         for number in range(seeds)
     ]
 
@@ -92,6 +96,26 @@ def not_applicable(experiments: str | Sequence[str], settings: dict) -> dict[str
         and name in REFERENCES
         and (given := [setting for setting in NETWORK_ONLY if settings.get(setting) is not None])
     }
+
+
+def _swept(name: str, settings: dict) -> Iterator[dict]:
+    """The settings with one of their values each, in every combination."""
+    lists = {key: list(value) for key, value in settings.items() if _is_list(value) and key in SWEPT}
+    for key, values in lists.items():
+        if not values or len(set(values)) < len(values):
+            raise TrainingError(
+                f"{key}: expected different values, got {', '.join(map(str, values)) or 'none'}"
+            )
+    fixed = {key: value for key, value in settings.items() if key not in lists}
+    if row_of(name).closed_form:  # it has no steps: one run stands for all of them
+        lists = {}
+    varied = tuple(key for key, values in lists.items() if len(values) > 1)
+    for values in product(*lists.values()):
+        yield {**fixed, **dict(zip(lists, values, strict=True)), "varied": varied}
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _applicable(name: str, settings: dict, alone: bool) -> dict:

@@ -32,6 +32,7 @@ from aqa_heads.settings.training import (
 from .command import command
 from .end_to_end_options import EndToEndCommand, end_to_end_options, fine_tuning_of
 from .errors import handle_errors
+from .options import Several
 from .torchrun import process_count, rank, said_by_the_first
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def _positive(kind: type):
     Example:
       aqa-train --features feats.h5 --exp 7
       aqa-train --features feats.h5 --exp all,ridge --seeds 3
+      aqa-train --features feats.h5 --lr 1e-4,3e-4 --encoder average,attention
       aqa-train --features feats.h5 --exp all --literal --protocol paper
       aqa-train --features feats.h5 --exp baseline --end-to-end --videos videos/""",
 )
@@ -82,7 +84,8 @@ def _positive(kind: type):
 )
 @click.option(
     "--encoder",
-    metavar="NAME|MODULE:ATTRIBUTE",
+    type=Several(str),
+    metavar="NAME|MODULE:ATTRIBUTE[,…]",
     help=f"From clips to one feature: {', '.join(ENCODERS)}, or one of your own.  [default: the row's]",
 )
 @click.option(
@@ -95,7 +98,8 @@ def _positive(kind: type):
 )
 @click.option(
     "--score-head",
-    metavar="NAME|MODULE:ATTRIBUTE",
+    type=Several(str),
+    metavar="NAME|MODULE:ATTRIBUTE[,…]",
     help=f"How the score is learned: {', '.join(SCORE_HEADS)}, or a head of your own.  [default: regression]",
 )
 @click.option(
@@ -173,7 +177,11 @@ def _positive(kind: type):
     help="Of weights, dropout, order and held-out groups.",
 )
 @click.option(
-    "--epochs", type=_positive(int), default=_DEFAULT.epochs, show_default=True, help="Epochs at most."
+    "--epochs",
+    type=Several(_positive(int)),
+    default=_DEFAULT.epochs,
+    show_default=True,
+    help="Epochs at most.",
 )
 @click.option(
     "--patience",
@@ -182,8 +190,10 @@ def _positive(kind: type):
     show_default=True,
     help="Epochs without improvement on the held-out samples before training ends.",
 )
-@click.option("--batch-size", type=_positive(int), help="Samples per step.  [default: 16; literal: 3]")
-@click.option("--lr", type=_positive(float), help=f"Learning rate.  [default: {DEFAULTS['lr']:g}]")
+@click.option(
+    "--batch-size", type=Several(_positive(int)), help="Samples per step.  [default: 16; literal: 3]"
+)
+@click.option("--lr", type=Several(_positive(float)), help=f"Learning rate.  [default: {DEFAULTS['lr']:g}]")
 @click.option(
     "--caption-lr",
     type=_positive(float),
@@ -191,12 +201,12 @@ def _positive(kind: type):
 )
 @click.option(
     "--weight-decay",
-    type=click.FloatRange(0),
+    type=Several(click.FloatRange(0)),
     help=f"Of AdamW.  [default: {DEFAULTS['weight_decay']:g}; literal: 0]",
 )
 @click.option(
     "--dropout",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Several(click.FloatRange(0, 1, max_open=True)),
     help=f"Before and after fc6.  [default: {DEFAULTS['dropout']:g}; literal: 0]",
 )
 @click.option(
@@ -263,6 +273,7 @@ def _positive(kind: type):
     show_default=True,
     help="Folder of run folders.",
 )
+@click.option("--name", metavar="TEXT", help="Of the run, in place of its row's and what differs from it.")
 @click.option("--overwrite", is_flag=True, help="Replace runs of the same name.")
 @click.option(
     "--resume", is_flag=True, help="Go on with interrupted runs of the same name; finished ones stay."

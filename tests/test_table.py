@@ -227,3 +227,21 @@ def test_references_lose_what_they_have_not_beside_other_rows(path, tmp_path):
 def test_a_run_of_a_table_can_be_read_alone(path, tmp_path):
     run = train_table(path, "1,ridge", tasks=("score",), out=tmp_path, **SETTINGS)[0]
     assert read_run(run.folder).load_model().heads is not None
+
+
+def test_every_combination_of_swept_values_is_a_config_and_a_closed_form_is_one():
+    configs = table_configs(
+        "feats.h5", "baseline,ridge", lr=(1e-4, 3e-4), encoder=["average", "lstm"], seeds=2
+    )
+    assert [(c.experiment, c.lr, c.encoder, c.seed) for c in configs] == [
+        *(
+            ("baseline", lr, encoder, seed)
+            for lr in (1e-4, 3e-4)
+            for encoder in ("average", "lstm")
+            for seed in (0, 1)
+        ),
+        *(("ridge", None, None, seed) for seed in (0, 1)),
+    ]
+    assert {c.varied for c in configs} == {("lr", "encoder"), ()}
+    with pytest.raises(TrainingError, match="lr: expected different values, got 0.1, 0.1"):
+        table_configs("feats.h5", lr=[0.1, 0.1])

@@ -13,7 +13,7 @@ from .resolved import (
     usual_encoder_size,
     usual_residual,
 )
-from .training import ALL_VIEWS, PROTOCOLS
+from .training import ALL_VIEWS, PROTOCOLS, TrainingConfig
 
 # Of what `literal` changes, what has words of its own in a name.
 _WITH_WORDS = ("residual", "standardise", "ridge_start")
@@ -24,8 +24,9 @@ def run_name(
 ) -> str:
     """The run folder's name: whatever makes its numbers another row's shows in it, and the seed.
 
-    How it is trained (epochs, lr, batch_size, score_scale, …) does not: such runs need another `out`. `tasks`
-    are those that are trained: a plan leaves out what the cache has no labels for.
+    How it is trained (epochs, lr, batch_size, score_scale, …) does not, but for what the runs of a sweep
+    differ in (`varied`): other such runs need another `out`, or a `name`. `tasks` are those that are trained:
+    a plan leaves out what the cache has no labels for.
 
     Args:
         backbone, tuned_in: of the features: the network, and the run that fine-tuned it
@@ -37,7 +38,9 @@ def run_name(
     'exp7-encoder-average-on-s3d-seed2'
     """
     parts = [config.row.folder, *(name for name, _ in _variant(config))]
-    if _starts_tuned(config, tuned_in):
+    if config.name is not None:
+        parts = [folder_name(config.name)]
+    elif _starts_tuned(config, tuned_in):
         # So that its seed or fold is not taken for that of this run.
         parts.append("on-" + name_of_run(tuned_in))
     elif config.on_other_features(backbone):
@@ -69,6 +72,8 @@ def run_label(config: ResolvedConfig, backbone: str, tuned_in: str | None = None
     >>> run_label(TrainingConfig("feats.h5", "7").resolve(), "s3d")
     'Exp 7 (encoder 1024 wide, on S3D features)'
     """
+    if config.name is not None:
+        return config.name
     differences = []
     if config.residual and usual_residual(config.asked) and config.row.layers == config.layers:
         differences.append("residual")
@@ -124,6 +129,13 @@ def _variant(config: ResolvedConfig) -> list[tuple[str, str]]:
     parts += [_named(name, value) for name, value in _encoder_size(config).items()]
     parts += [
         _named(name, value) for name in ONLY_WHERE_ASKED if (value := getattr(config.asked, name)) is not None
+    ]
+    # Columns and heads show above.
+    parts += [
+        _named(name, value)
+        for name in config.varied
+        if name not in (*COLUMNS, *ONLY_WHERE_ASKED) and not (config.literal and name in LITERAL)
+        if (value := getattr(config, name)) != behind.get(name, getattr(TrainingConfig, name))
     ]
     if config.pretrain_epochs:
         parts.append(("pretrained", "encoder pre-trained"))

@@ -51,6 +51,8 @@ ONLY_WHERE_ASKED = ("score_head", "loss", "loss_weight")
 _BESIDE_THE_RESULT = (
     "asked",
     "out",
+    "name",
+    "varied",
     "overwrite",
     "resume",
     "checkpoint_seconds",
@@ -114,6 +116,8 @@ class ResolvedConfig:
     meteor: bool
     allow_leak: bool
     out: str | Path
+    name: str | None
+    varied: tuple[str, ...]
     overwrite: bool
     resume: bool
     checkpoint_seconds: float

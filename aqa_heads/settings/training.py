@@ -23,6 +23,8 @@ VIEWS = (ALL_VIEWS, "plain")
 PROTOCOLS = ("honest", "paper")
 DIFFICULTIES = ("ignore", "multiply")
 OFFICIAL_FOLDS = "official"
+# What several values can be given of at once.
+SWEPT = ("encoder", "score_head", "lr", "weight_decay", "dropout", "batch_size", "epochs")
 
 _MAX_COUNT, _MAX_THREADS = 2**31 - 1, 1024
 # What a value may be: one of several, a whole number from 1 on, above 0, from 0 on.
@@ -114,6 +116,10 @@ class TrainingConfig:
         meteor: compute METEOR where Java is there, which takes about 10 s.
         allow_leak: train although a test sample is, in part, a training sample too; every number is marked.
         out: folder of run folders.
+        name: of the run's folder and label, in place of the row and what differs from it; fold and seed
+            are added.
+        varied: settings that runs of one sweep differ in, of `SWEPT`: they show in the run's name where they
+            are not the default.
         overwrite: replace an existing run folder of the same name.
         resume: go on with a run of this name that was interrupted.
         checkpoint_seconds: how often, at most, it is made sure that little is lost.
@@ -164,6 +170,8 @@ class TrainingConfig:
     meteor: bool = True
     allow_leak: bool = False
     out: str | Path = "runs"
+    name: str | None = None
+    varied: tuple[str, ...] = ()
     overwrite: bool = False
     resume: bool = False
     checkpoint_seconds: float = 60.0
@@ -211,6 +219,10 @@ class TrainingConfig:
         if self.folds not in (None, OFFICIAL_FOLDS) and not _is_count_of_folds(self.folds):
             folds = int(self.folds) if str(self.folds).isdecimal() else self.folds
             raise TrainingError(f"folds is {folds!r}, expected a whole number from 2 on, or {OFFICIAL_FOLDS}")
+        if self.name is not None and not self.name.strip():
+            raise TrainingError("name is empty; give one, or leave it out")
+        if strange := [name for name in self.varied if name not in SWEPT]:
+            raise TrainingError(f"varied: {strange[0]!r} is unknown, expected any of {', '.join(SWEPT)}")
         unknown = [task for task in self.tasks if task not in TASKS]
         if unknown or not self.tasks:
             got = f"unknown task {unknown[0]!r}" if unknown else "no task was asked for"

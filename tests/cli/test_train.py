@@ -218,7 +218,7 @@ def test_help_ends_in_an_example_and_needs_no_torch():
     _, _, examples = result.output.partition("Example:")
     assert [line.split()[:3] for line in examples.strip().splitlines()] == [
         ["aqa-train", "--features", "feats.h5"]
-    ] * 4
+    ] * 5
 
 
 def folders(tmp_path):

@@ -158,3 +158,25 @@ def test_folds_whose_names_fall_together_have_folders_of_their_own(names):
     # Of those that do not, nothing changes.
     assert fold_folder("Fold 1", [*names, "Fold 1"]) == "fold-1"
     assert [fold_folder(name, []) for name in ("2/5", "Fold 1", "北京")] == ["2-5", "fold-1", "unnamed"]
+
+
+def test_what_a_sweep_varies_shows_where_it_is_not_the_default():
+    def named(**options):
+        config = TrainingConfig("feats.h5", varied=("lr", "epochs", "encoder"), **options).resolve()
+        return run_name(config, "c3d"), run_label(config, "c3d")
+
+    assert named(lr=1e-4) == ("baseline", "Baseline")
+    assert named(lr=3e-4, epochs=30, encoder="attention") == (
+        "baseline-encoder-attention-lr-0.0003-epochs-30",
+        "Baseline (encoder attention, lr 0.0003, epochs 30)",
+    )
+    plain = TrainingConfig("feats.h5", lr=3e-4, epochs=30).resolve()
+    assert run_name(plain, "c3d") == "baseline"
+
+
+def test_a_name_of_ones_own_takes_the_place_of_all_but_fold_and_seed():
+    config = TrainingConfig(
+        "feats.h5", "7", name="My run", literal=True, seed=2, folds=3, fold="1/3"
+    ).resolve()
+    assert run_name(config, "s3d") == "my-run-fold-1-3-seed2"
+    assert full_label(config, "s3d") == "My run, fold 1/3, seed 2"

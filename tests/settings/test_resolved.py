@@ -79,6 +79,8 @@ VALUES = {
     "meteor": False,
     "allow_leak": True,
     "out": "elsewhere",
+    "name": "mine",
+    "varied": ("lr",),
     "overwrite": True,
     "resume": False,
     "checkpoint_seconds": 1.0,
@@ -117,7 +119,7 @@ def test_both_kinds_of_config_have_the_same_fields():
 
 def test_a_resolved_config_has_every_value():
     resolved = TrainingConfig("feats.h5", "7").resolve()
-    may_be_none = {"folds", "fold", "threads", "score_scale", "vocabulary", "fine_tuning"} | {
+    may_be_none = {"folds", "fold", "threads", "score_scale", "vocabulary", "fine_tuning", "name"} | {
         "loss",
         "loss_weight",
     }
