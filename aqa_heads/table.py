@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import TrainingError
-from .settings.experiments import EXPERIMENTS, REFERENCES
+from .settings.experiments import EXPERIMENTS, REFERENCES, ROWS
 from .settings.resolved import NETWORK_ONLY, row_of
 from .settings.training import SWEPT, TrainingConfig
 
@@ -36,7 +36,7 @@ def train_table(
 
     Args:
         features: the feature cache.
-        experiments: rows, references, `all` or `references`; a list, or a text with commas.
+        experiments: rows, references, `default`, `all` or `references`; a list, or a text with commas.
         seeds: runs of each, with `seed`, `seed` + 1, …
         settings: of `TrainingConfig`, for all of them. `folds` makes a run per fold. What a reference has
             not, such as `rnn`, is left out for it, if other rows are trained too. Those in `SWEPT` may have a
@@ -127,7 +127,7 @@ def _applicable(name: str, settings: dict, alone: bool) -> dict:
 def _names(experiments: str | Sequence[str]) -> list[str]:
     listed = experiments.split(",") if isinstance(experiments, str) else experiments
     names = [part.strip() for part in listed if part.strip()]
-    known = (*EXPERIMENTS, *REFERENCES, *GROUPS)
+    known = (*ROWS, *GROUPS)
     for name in names:
         if name not in known:
             raise TrainingError(

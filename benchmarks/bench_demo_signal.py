@@ -43,6 +43,7 @@ def run(seed: int, work: Path, backbone: str) -> dict:
     extract(folder / "videos", folder / f"feats-{backbone}.h5", config)
     training = TrainingConfig(
         folder / f"feats-{backbone}.h5",
+        experiment="baseline",
         tasks=("score", "classes"),
         epochs=FULL.epochs,
         batch_size=FULL.batch_size,

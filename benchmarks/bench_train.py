@@ -164,7 +164,15 @@ def main(
 def notes_on_assessment_alone(features: Path, epochs: int, epochs_in_full: int, **options) -> list[str]:
     """Scores and classes alone: all epochs, then an epoch with features in memory and read from the file."""
     options |= {"tasks": ("score", "classes"), "batch_size": 16}
-    run = train(TrainingConfig(features, protocol="paper", epochs=epochs_in_full, overwrite=True, **options))
+    run = train(
+        TrainingConfig(
+            features,
+            protocol="paper",
+            epochs=epochs_in_full,
+            overwrite=True,
+            **{"experiment": "baseline", **options},
+        )
+    )
     share, targets.MEMORY_SHARE = targets.MEMORY_SHARE, 0.0
     streamed, _ = seconds_per_epoch(features, "baseline", epochs, **options)
     targets.MEMORY_SHARE = share

@@ -13,6 +13,7 @@ import click
 from aqa_heads.errors import TrainingError
 from aqa_heads.settings.experiments import (
     ATTENTIONS,
+    DEFAULT,
     ENCODERS,
     EXPERIMENTS,
     REFERENCES,
@@ -25,6 +26,8 @@ from aqa_heads.settings.training import (
     DIFFICULTIES,
     OFFICIAL_FOLDS,
     PROTOCOLS,
+    SMALL_DATA,
+    SMALL_DATA_FOLDS,
     VIEWS,
     TrainingConfig,
 )
@@ -51,6 +54,7 @@ def _positive(kind: type):
     cls=EndToEndCommand,
     epilog="""\b
     Example:
+      aqa-train --features feats.h5
       aqa-train --features feats.h5 --exp 7
       aqa-train --features feats.h5 --exp all,ridge --seeds 3
       aqa-train --features feats.h5 --lr 1e-4,3e-4 --encoder average,attention
@@ -70,8 +74,8 @@ def _positive(kind: type):
     show_default=True,
     metavar="NAME[,NAME…]",
     help=(
-        f"Rows of the paper's Table 1 ({', '.join(EXPERIMENTS)}), or all of them; references:"
-        f" {', '.join(REFERENCES)}."
+        f"The model for data of your own ({DEFAULT.name}); rows of the paper's Table 1"
+        f" ({', '.join(EXPERIMENTS)}), or all of them; references: {', '.join(REFERENCES)}."
     ),
 )
 @click.option(
@@ -155,6 +159,30 @@ def _positive(kind: type):
     default=_DEFAULT.validation,
     show_default=True,
     help="Share of the training samples held out.",
+)
+@click.option(
+    "--validate-on",
+    metavar="auto|new-groups|known-groups[:NAME]",
+    help=(
+        "Whom validation asks about: whole groups, or single samples of groups that train; auto: as the test"
+        " does. NAME: groups of column group_NAME.  [default: auto; Table 1: whole groups]"
+    ),
+)
+@click.option(
+    "--refit/--no-refit",
+    default=None,
+    help=(
+        "Train once more on training and validation samples, for the steps that were chosen.  [default: yes;"
+        " Table 1, end to end: no]"
+    ),
+)
+@click.option(
+    "--validation-folds",
+    type=click.IntRange(0),
+    help=(
+        "Choose the epoch by models that each leave out one of so many parts; 0: one part is held out."
+        f"  [default: {SMALL_DATA_FOLDS} below {SMALL_DATA} samples; Table 1: 0]"
+    ),
 )
 @click.option(
     "--folds",

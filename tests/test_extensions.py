@@ -126,14 +126,20 @@ def test_entry_points_of_installed_packages_are_names_and_are_read_when_they_are
 
 def test_the_options_of_training_follow_the_grammar(own_code):
     own_code("mine", "import math\nencoder = loss = print\nnumber = 3")
-    config = TrainingConfig("", encoder="mine:encoder", loss="mine:loss", loss_weight=0.5)
+    config = TrainingConfig(
+        "", experiment="baseline", encoder="mine:encoder", loss="mine:loss", loss_weight=0.5
+    )
     assert run_name(config.resolve(), "c3d") == "baseline-encoder-mine-encoder-loss-mine-loss-loss-weight-0.5"
     assert (
         run_label(config.resolve(), "c3d")
         == "Baseline (encoder mine:encoder, loss mine:loss, loss weight 0.5)"
     )
-    assert {"score_head": None, "loss": None}.items() <= vars(TrainingConfig("")).items()
-    assert {"score_head", "loss", "loss_weight"}.isdisjoint(TrainingConfig("").resolve().deciding())
+    assert {"score_head": None, "loss": None}.items() <= vars(
+        TrainingConfig("", experiment="baseline")
+    ).items()
+    assert {"score_head", "loss", "loss_weight"}.isdisjoint(
+        TrainingConfig("", experiment="baseline").resolve().deciding()
+    )
     for options, message in (
         ({"encoder": "mine:number"}, "encoder mine:number: is a int, expected a class, or a function"),
         (
@@ -152,5 +158,5 @@ def test_the_options_of_training_follow_the_grammar(own_code):
         ({"experiment": "ridge", "score_head": "regression"}, "has no score_head; leave them out"),
     ):
         with pytest.raises(TrainingError, match=message):
-            TrainingConfig("", **options)
+            TrainingConfig("", **{"experiment": "baseline", **options})
     assert replace(config, encoder=None).resolve().encoder == "average"

@@ -130,7 +130,7 @@ def test_an_interrupted_call_goes_on_with_what_it_had_finished(path, tmp_path):
 
 def test_no_part_comes_from_a_folder_of_another_call(path, tmp_path):
     settings = SETTINGS | {"out": tmp_path, "checkpoint_seconds": 0}
-    train(TrainingConfig(path, **settings))
+    train(TrainingConfig(path, **{"experiment": "baseline", **settings}))
     runs = train_table(path, "baseline,1", resume=True, **settings)
     assert not any("taken_over" in run.summary for run in runs)
     # An interrupted run that had taken its assessment over begins again where it cannot be had.
@@ -190,7 +190,12 @@ def test_folds_whose_names_fall_together_keep_their_runs_apart(tmp_path):
 def test_two_runs_for_one_folder_are_refused_before_anything_is_trained(path, tmp_path):
     with (
         pytest.raises(TrainingError, match="two runs of this call"),
-        Table([TrainingConfig(path, tasks=("score",), lr=lr, out=tmp_path / "runs") for lr in (1e-3, 1e-4)]),
+        Table(
+            [
+                TrainingConfig(path, experiment="baseline", tasks=("score",), lr=lr, out=tmp_path / "runs")
+                for lr in (1e-3, 1e-4)
+            ]
+        ),
     ):
         pass
     assert not (tmp_path / "runs").exists()

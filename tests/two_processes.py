@@ -38,6 +38,7 @@ def main(folder: str, out: str) -> None:
         run = fine_tune(
             TrainingConfig(
                 Path(folder) / "feats.h5",
+                experiment="baseline",
                 epochs=1,
                 batch_size=3,
                 out=out,

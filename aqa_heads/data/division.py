@@ -1,7 +1,7 @@
 """The samples of a cache as a run uses them: who trains, validates and is tested, for which tasks."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aqa_cache.annotations import Sample
@@ -10,8 +10,12 @@ from aqa_cache.cache_file.reader import FeatureCache
 from ..errors import TrainingError
 from ..settings.experiments import TASKS
 from ..settings.resolved import ResolvedConfig
+from ..settings.training import AUTO, SMALL_DATA, SMALL_DATA_FOLDS
 from .leaks import Frames
 from .splits import SplitChoice, choose_split
+from .validation import TELL_THEM_APART, Mirror, mirror_of, validation_folds
+
+FEWEST_CHOOSING = 4  # labelled training samples, for folds of them to choose an epoch
 
 _LABELS = {"score": "final_score", "classes": "class column", "caption": "caption"}
 
@@ -25,12 +29,17 @@ class Division:
         asked: the tasks that were asked for.
         tasks: those of them that some training sample has a label for.
         notes: what a person should know of it, one line each.
+        folds: parts of the training samples, by sample_id, each of which is held out of a model of its own;
+            `choice` has no validation samples then. None: one part is held out, or none.
+        frames: `[start, end)` in the video that the features were made of, by sample_id.
     """
 
     choice: SplitChoice
     asked: tuple[str, ...]
     tasks: tuple[str, ...]
     notes: tuple[str, ...]
+    folds: tuple[frozenset[str], ...] | None = None
+    frames: Mapping[str, Frames] | None = None
 
     def split_of(self, samples: Sequence[Sample]) -> dict[str, str]:
         """`train`, `val` or `test` by sample_id, of the cache's samples that are used."""
@@ -72,18 +81,7 @@ def divide(cache: FeatureCache, config: ResolvedConfig, frames: Mapping[str, Fra
     _labelled_tasks(
         cache, config.tasks, [sample for sample in candidates if config.folds or sample.split == "train"]
     )
-    choice = choose_split(
-        candidates,
-        config.protocol,
-        config.seed,
-        config.validation,
-        fold=config.fold,
-        folds=config.folds,
-        scored=lambda sample: (
-            sample.final_score is not None and (config.difficulty == "ignore" or bool(sample.difficulty))
-        ),
-        frames=frames,
-    )
+    choice, folds = _choose(candidates, config, frames)
     notes += choice.notes
     if not choice.test:
         notes.append("no sample has split test: trained without test metrics")
@@ -95,7 +93,79 @@ def divide(cache: FeatureCache, config: ResolvedConfig, frames: Mapping[str, Fra
         for task in config.tasks
         if task not in tasks
     ]
-    return Division(choice, config.tasks, tasks, tuple(notes))
+    held_out = None if folds is None else tuple(_ids(candidates, fold) for fold in folds)
+    return Division(choice, config.tasks, tasks, tuple(notes), held_out, frames)
+
+
+def _choose(
+    candidates: Sequence[Sample], config: ResolvedConfig, frames: Mapping[str, Frames]
+) -> tuple[SplitChoice, list[list[int]] | None]:
+    """Who trains, validates and is tested; the parts that are held out one after the other, if one alone is
+    not to choose.
+    """
+
+    def scored(sample: Sample) -> bool:
+        return sample.final_score is not None and (config.difficulty == "ignore" or bool(sample.difficulty))
+
+    def choose(samples: Sequence[Sample], protocol: str) -> SplitChoice:
+        return choose_split(
+            samples,
+            protocol,
+            config.seed,
+            config.validation,
+            fold=config.fold,
+            folds=config.folds,
+            scored=scored,
+            frames=frames,
+            validate_on=config.validate_on,
+        )
+
+    if not config.refit or config.validation_folds == 0 and not config.row.closed_form:
+        return choose(candidates, config.protocol), None
+    # Nobody validates beside them: samples that the annotations name for it train too.
+    named = config.folds is None and any(sample.split == "val" for sample in candidates)
+    everyone = [replace(sample, split="train") if sample.split == "val" else sample for sample in candidates]
+    choice = choose(everyone, "paper")
+    labelled = _labelled([candidates[index] for index in choice.train], scored)
+    count = config.validation_folds or SMALL_DATA_FOLDS
+    if config.validation_folds is None and not config.row.closed_form and (named or labelled >= SMALL_DATA):
+        return choose(candidates, config.protocol), None
+    if labelled < FEWEST_CHOOSING and not config.row.closed_form:
+        raise TrainingError(
+            f"{labelled} labelled training samples are too few to choose an epoch by, expected at least"
+            f" {FEWEST_CHOOSING}; give more training samples, or --protocol paper, which chooses none"
+        )
+    asked = config.validate_on or AUTO
+    mirror = mirror_of(candidates, choice.train, choice.test, asked, choice.notes)
+    folds = validation_folds(candidates, choice.train, mirror, count, config.seed, scored, frames)
+    if config.row.closed_form:
+        return replace(choice, mirror=config.validate_on and mirror), folds
+    if not folds:
+        raise TrainingError(
+            f"the {labelled} labelled training samples share frames of a video, so that none can be held out"
+            f" of the others; {TELL_THEM_APART}; or give --protocol paper, which chooses no epoch"
+        )
+    choice.notes.append(
+        f"{len(folds)} models, each without one of {len(folds)} parts of the {labelled} labelled training"
+        f" samples{_of_whole(candidates, folds, mirror)}, choose the epoch on those parts together"
+    )
+    return replace(choice, mirror=mirror), folds
+
+
+def _of_whole(samples: Sequence[Sample], folds: Sequence[Sequence[int]], mirror: Mirror) -> str:
+    """What the parts are of."""
+    if mirror.known == 0:
+        return f" (whole groups of the column {mirror.role})"
+    return "" if mirror.known == 1 else " (in part whole groups)"
+
+
+def _labelled(samples: Sequence[Sample], scored: Callable[[Sample], bool]) -> int:
+    """How many have a score, or where there is none, any label."""
+    return sum(map(scored, samples)) or sum(bool(sample.classes or sample.words) for sample in samples)
+
+
+def _ids(samples: Sequence[Sample], indices: Sequence[int]) -> frozenset[str]:
+    return frozenset(samples[index].sample_id for index in indices)
 
 
 def _labelled_tasks(cache: FeatureCache, tasks: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -7,6 +7,38 @@ import torch
 from aqa_cache.cache_file.reader import FeatureCache
 
 
+class SomeViews(Sequence):
+    """Clip features of some samples of others, which are held once.
+
+    Args:
+        places: per sample whose features, and at which index there.
+    """
+
+    def __init__(self, places: "Sequence[tuple[Views | SomeViews, int]]"):
+        self._places = list(places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.read(index)
+
+    @property
+    def counts(self) -> list[int]:
+        """How many views each sample has."""
+        return [views.view_count(index) for views, index in self._places]
+
+    def view_count(self, index: int) -> int:
+        """How many views sample `index` has."""
+        views, place = self._places[index]
+        return views.view_count(place)
+
+    def read(self, index: int, view: int = 0) -> torch.Tensor:
+        """Features of the `view`-th view that sample `index` has; see `Views.read`."""
+        views, place = self._places[index]
+        return views.read(place, view)
+
+
 class Views(Sequence):
     """Clip features by sample and view; as a sequence, those of every sample's first view, the plain one.
 
@@ -42,6 +74,10 @@ class Views(Sequence):
     def counts(self) -> list[int]:
         """How many views each sample has."""
         return [len(views) for views in self._numbers]
+
+    def view_count(self, index: int) -> int:
+        """How many views sample `index` has."""
+        return len(self._numbers[index])
 
     def read(self, index: int, view: int = 0) -> torch.Tensor:
         """Features of the `view`-th view that sample `index` has.

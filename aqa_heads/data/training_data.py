@@ -3,7 +3,7 @@ of its views.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,7 +20,8 @@ from ..errors import TrainingError
 from ..settings.resolved import ResolvedConfig
 from ..settings.training import ALL_VIEWS
 from .division import Division
-from .feature_views import Views
+from .feature_views import SomeViews, Views
+from .leaks import Frames
 from .splits import SplitChoice
 
 NO_CLASS = -1
@@ -73,7 +74,7 @@ class Split:
     """
 
     samples: list[Sample]
-    views: Views
+    views: Views | SomeViews
     score: torch.Tensor
     factor: np.ndarray
     classes: dict[str, torch.Tensor]
@@ -100,6 +101,29 @@ class Split:
     def to(self, device: torch.device) -> "Split":
         """The same with the features on `device`; labels stay on the CPU until a batch is made."""
         return replace(self, views=self.views.to(device))
+
+    def take(self, indices: Sequence[int]) -> "Split":
+        """The samples at `indices`, in this order; features are shared."""
+        chosen = list(indices)
+        return Split(
+            [self.samples[index] for index in chosen],
+            SomeViews([(self.views, index) for index in chosen]),
+            self.score[chosen],
+            self.factor[chosen],
+            {name: column[chosen] for name, column in self.classes.items()},
+            [self.captions[index] for index in chosen],
+        )
+
+    def with_all_of(self, other: "Split") -> "Split":
+        """These samples and behind them those of `other`; features are shared."""
+        return Split(
+            [*self.samples, *other.samples],
+            SomeViews([(split.views, index) for split in (self, other) for index in range(len(split))]),
+            torch.cat([self.score, other.score]),
+            np.concatenate([self.factor, other.factor]),
+            {name: torch.cat([column, other.classes[name]]) for name, column in self.classes.items()},
+            [*self.captions, *other.captions],
+        )
 
     def draw_views(self, generator: torch.Generator) -> list[int]:
         """For every sample the number of one of its views, all equally likely."""
@@ -158,6 +182,7 @@ class TrainingData:
         class_names: per class column that has a training label its classes, of all splits, sorted.
         vocabulary: of the training captions, or the one asked for; None if there is no caption task.
         notes: what a person should know of the choice, one line each.
+        folds, frames: as `Division` has them.
     """
 
     train: Split
@@ -168,10 +193,46 @@ class TrainingData:
     class_names: dict[str, list[str]]
     vocabulary: Vocabulary | None
     notes: list[str]
+    folds: tuple[frozenset[str], ...] | None = None
+    frames: Mapping[str, Frames] | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def joined(self) -> "TrainingData":
+        """With training and validation samples as training samples, in the cache's order."""
+        if not len(self.val):
+            return self
+        choice, both = self.choice, self.train.with_all_of(self.val)
+        places = [*choice.train, *choice.val]
+        order = sorted(range(len(places)), key=places.__getitem__)
+        choice = replace(choice, train=[places[index] for index in order], val=[])
+        return replace(self, train=both.take(order), val=self.val.take([]), choice=choice)
+
+    def holding_out(self, fold: frozenset[str]) -> "TrainingData":
+        """With the training samples that are in `fold` as validation samples, and nobody to be tested."""
+        inside = [sample.sample_id in fold for sample in self.train.samples]
+        train, val = (
+            [index for index, held in enumerate(inside) if held == validates] for validates in (False, True)
+        )
+        choice = replace(
+            self.choice,
+            train=[self.choice.train[index] for index in train],
+            val=[self.choice.train[index] for index in val],
+            test=[],
+        )
+        return replace(
+            self,
+            train=self.train.take(train),
+            val=self.train.take(val),
+            test=self.test.take([]),
+            choice=choice,
+        )
+
+    def untested(self) -> "TrainingData":
+        """With nobody to be tested."""
+        return replace(self, test=self.test.take([]), choice=replace(self.choice, test=[]))
 
     def to(self, device: torch.device) -> "TrainingData":
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
@@ -196,8 +257,12 @@ def read_training_data(cache: FeatureCache, config: ResolvedConfig, division: Di
     choice, tasks = division.choice, division.tasks
     chosen = {name: getattr(choice, name) for name in ("train", "val", "test")}
     samples = {name: [cache.samples[index] for index in indices] for name, indices in chosen.items()}
-    names = _class_names(samples, notes) if "classes" in division.asked else {}
-    vocabulary = _vocabulary(cache, config, samples["train"], notes) if "caption" in tasks else None
+    learned = samples
+    if config.refit:  # in the end all of them are trained on
+        both = [cache.samples[index] for index in sorted([*choice.train, *choice.val])]
+        learned = {"train": both, "val": [], "test": samples["test"]}
+    names = _class_names(learned, notes) if "classes" in division.asked else {}
+    vocabulary = _vocabulary(cache, config, learned["train"], notes) if "caption" in tasks else None
     stored = _Stored(cache, config, chosen, notes)
 
     def split(name: str) -> Split:
@@ -223,7 +288,18 @@ def read_training_data(cache: FeatureCache, config: ResolvedConfig, division: Di
             ],
         )
 
-    data = TrainingData(split("train"), split("val"), split("test"), choice, tasks, names, vocabulary, notes)
+    data = TrainingData(
+        split("train"),
+        split("val"),
+        split("test"),
+        choice,
+        tasks,
+        names,
+        vocabulary,
+        notes,
+        division.folds,
+        division.frames,
+    )
     without = len(data.train) - len(data.train.labelled)
     if without:
         notes.append(

@@ -9,6 +9,7 @@ from aqa_cache.annotations import Sample
 from aqa_cache.errors import some
 
 from ..errors import TrainingError
+from ..settings.training import AUTO, NEW_GROUPS, VALIDATE_ON
 from .leaks import Frames, frames_of
 from .units import (
     FURTHER,
@@ -26,9 +27,6 @@ from .units import (
 FEWEST_GROUPS = 4  # of training samples, for whole ones to be held out
 FEWEST_VALIDATED = 3  # no rank correlation of two samples says anything
 PENALTY_FOLDS = 5
-
-AUTO, NEW_GROUPS, KNOWN_GROUPS = "auto", "new-groups", "known-groups"
-VALIDATE_ON = (AUTO, NEW_GROUPS, KNOWN_GROUPS)
 
 TELL_THEM_APART = (
     "fill in start_frame and end_frame where samples have none (each is then its whole video), and extract"

@@ -12,11 +12,10 @@ import numpy as np
 
 from ..evaluation.metrics import fisher_z_average
 from ..runs.format import LEAKED
-from ..settings.experiments import EXPERIMENTS, REFERENCES
+from ..settings.experiments import ROWS
 from .records import Asked, Features, FineTuning, FloorMetrics
 from .results import Result, natural, read_result
 
-ROWS = EXPERIMENTS | REFERENCES
 END_TO_END = "end to end"  # in labels and names of rows whose backbone was trained too
 
 

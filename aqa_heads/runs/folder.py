@@ -18,6 +18,7 @@ from ..errors import DivergedError, RunError
 
 _CHECKPOINT = "checkpoint.pt"
 BEST = "best_{}.safetensors"
+FOLD = "fold_{}.pt"
 # So that saving takes no more than a twentieth of the time.
 _SAVING_SHARE = 20
 
@@ -88,9 +89,17 @@ class Work:
         Raises:
             RunError: it is damaged.
         """
+        return self.fetch(_CHECKPOINT)
+
+    def fetch(self, name: str) -> dict | None:
+        """What was stored under `name`; None if nothing was.
+
+        Raises:
+            RunError: it is damaged.
+        """
         import torch
 
-        path = self.path / _CHECKPOINT
+        path = self.path / name
         if not path.exists():
             return None
         try:
@@ -104,12 +113,21 @@ class Work:
 
     def save(self, state: Callable[[], Mapping], now: bool = False) -> bool:
         """Keep `state()` as the checkpoint, if it is time or has to be `now`; whether that was so."""
+        if not (now or self.due):
+            return False
+        self.store(_CHECKPOINT, state)
+        return True
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() >= self._next
+
+    def store(self, name: str, state: Callable[[], Mapping]) -> None:
+        """Keep `state()` under `name`, for `fetch`."""
         import torch
 
-        started = time.monotonic()
-        if started < self._next and not now:
-            return False
-        path = self.path / _CHECKPOINT
+        started, path = time.monotonic(), self.path / name
         with replacing(path) as temporary:
             try:
                 torch.save(dict(state()), temporary)
@@ -119,7 +137,6 @@ class Work:
                 ) from None
         ended = time.monotonic()
         self._next = ended + max(self._seconds, _SAVING_SHARE * (ended - started) if self._seconds else 0)
-        return True
 
 
 @contextmanager
@@ -208,4 +225,4 @@ def _publish(hidden: Path, folder: Path) -> None:
     # The run is there: what cannot be removed does no harm.
     shutil.rmtree(replaced, ignore_errors=True)
     with contextlib.suppress(OSError):
-        _remove(folder, _CHECKPOINT, BEST.format("*"))
+        _remove(folder, _CHECKPOINT, BEST.format("*"), FOLD.format("*"))

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 from .fine_tuning import folder_name, name_of_run
 from .resolved import (
+    CHOOSING,
     COLUMNS,
     DEFAULTS,
     LITERAL,
     ONLY_WHERE_ASKED,
     ResolvedConfig,
+    usual_choosing,
     usual_encoder_size,
     usual_residual,
 )
@@ -137,6 +139,7 @@ def _variant(config: ResolvedConfig) -> list[tuple[str, str]]:
         if name not in (*COLUMNS, *ONLY_WHERE_ASKED) and not (config.literal and name in LITERAL)
         if (value := getattr(config, name)) != behind.get(name, getattr(TrainingConfig, name))
     ]
+    parts += _choosing(config)
     if config.pretrain_epochs:
         parts.append(("pretrained", "encoder pre-trained"))
     if config.standardise != behind["standardise"]:
@@ -157,6 +160,20 @@ def _variant(config: ResolvedConfig) -> list[tuple[str, str]]:
         parts.append(("difficulty-multiply", "execution × difficulty"))
     if config.protocol != PROTOCOLS[0]:
         parts.append((f"protocol-{config.protocol}", f"{config.protocol} protocol"))
+    return parts
+
+
+def _choosing(config: ResolvedConfig) -> list[tuple[str, str]]:
+    """What was asked of how epoch and penalty are chosen and differs from what is usual."""
+    usual, parts = usual_choosing(config.asked), []
+    for name in CHOOSING:
+        value = getattr(config.asked, name)
+        if value is None or value == usual[name]:
+            continue
+        if name == "refit":
+            parts.append(("refit", "refitted") if value else ("no-refit", "not refitted"))
+        else:
+            parts.append(_named(name, value))
     return parts
 
 

@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrainingError
-from .experiments import ENCODER_SIZES, EXPERIMENTS, REFERENCES, REGRESSION, Experiment
+from .experiments import (
+    ENCODER_SIZES,
+    ENCODERS,
+    EXPERIMENTS,
+    REGRESSION,
+    ROWS,
+    SCORE_HEADS,
+    TABLE_1_ENCODERS,
+    Experiment,
+)
 from .fine_tuning import BACKBONE_LR, LITERAL_BACKBONE_LR, FineTuning
 
 if TYPE_CHECKING:
@@ -47,6 +56,8 @@ NETWORK_ONLY = (
 _SIZES = ("encoder_hidden", "encoder_layers")
 # So that a run without them is the run that it was before they were there.
 ONLY_WHERE_ASKED = ("score_head", "loss", "loss_weight")
+# Likewise; where one of them was asked for, or `chooses_anew`, all stand in the record, filled in.
+CHOOSING = ("validate_on", "refit", "validation_folds")
 # Of the settings, what does not decide the result.
 _BESIDE_THE_RESULT = (
     "asked",
@@ -72,6 +83,8 @@ class ResolvedConfig:
         asked: the config that this was made from; the names of runs tell what differs from the row.
         tasks: those asked for that the row can be trained for, in the order of `TASKS`; a plan leaves out
             those that the cache has no labels for.
+        validate_on: None: as Table 1's rows were validated.
+        validation_folds: None: by the number of training samples, which only the data tell; a plan has it.
         score_scale: None: the standard deviation of the training scores, which only the data tell.
     """
 
@@ -94,6 +107,9 @@ class ResolvedConfig:
     difficulty: str
     protocol: str
     validation: float
+    validate_on: str | None
+    refit: bool
+    validation_folds: int | None
     patience: int
     folds: int | str | None
     fold: str | None
@@ -146,10 +162,12 @@ class ResolvedConfig:
         record = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name not in (*_BESIDE_THE_RESULT, *ONLY_WHERE_ASKED)
+            if field.name not in (*_BESIDE_THE_RESULT, *ONLY_WHERE_ASKED, *CHOOSING)
         }
         asked = {name: getattr(self.asked, name) for name in ONLY_WHERE_ASKED}
         record |= {name: value for name, value in asked.items() if value is not None}
+        if chooses_anew(self.asked) or any(getattr(self.asked, name) is not None for name in CHOOSING):
+            record |= {name: getattr(self, name) for name in CHOOSING}
         return record | {
             **{name: getattr(self.asked, name) for name in COLUMNS},
             "tasks": list(self.tasks),
@@ -159,8 +177,21 @@ class ResolvedConfig:
 
 
 def row_of(experiment: str) -> Experiment:
-    """The row of Table 1, or the reference, of this name."""
-    return EXPERIMENTS.get(experiment) or REFERENCES[experiment]
+    """The row of Table 1, the reference, or the default model, of this name."""
+    return ROWS[experiment]
+
+
+def chooses_anew(asked: "TrainingConfig") -> bool:
+    """Whether, unless asked otherwise, validation mirrors the test and the model is refitted.
+
+    That is not so for rows of Table 1, which keep their numbers, unless they are given an encoder or a score
+    head that they could not be given when these were made; nor without validation.
+    """
+    if asked.protocol == "paper":
+        return False
+    later = asked.encoder in ENCODERS and asked.encoder not in TABLE_1_ENCODERS
+    later |= asked.score_head in SCORE_HEADS and asked.score_head != REGRESSION
+    return later or asked.experiment not in EXPERIMENTS
 
 
 def resolve(asked: "TrainingConfig") -> ResolvedConfig:
@@ -183,7 +214,8 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
     hidden, layers = usual_encoder_size(asked)
     filled["encoder_hidden"] = asked.encoder_hidden or hidden
     filled["encoder_layers"] = asked.encoder_layers or layers
-    filled["score_head"] = asked.score_head or REGRESSION
+    filled["score_head"] = asked.score_head or row.score_head
+    filled |= _choosing(asked)
     if asked.loss is not None and asked.loss_weight is None:
         filled["loss_weight"] = 1.0
     if isinstance(asked.folds, str) and asked.folds.isdecimal():
@@ -202,6 +234,37 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
             " and gru can be trained as an autoencoder"
         )
     return ResolvedConfig(asked=asked, **filled)
+
+
+def _choosing(asked: "TrainingConfig") -> dict:
+    """What `CHOOSING` names, filled in as far as settings tell."""
+    anew, cached = chooses_anew(asked), asked.fine_tuning is None
+    refit = anew and cached if asked.refit is None else asked.refit
+    folds = asked.validation_folds
+    if folds is None and not (anew and refit):
+        folds = 0
+    if asked.protocol == "paper" and (given := [name for name in CHOOSING if getattr(asked, name)]):
+        raise TrainingError(
+            f"{', '.join(given)}: given, but the paper's protocol has no validation; leave out, or take"
+            " --protocol honest"
+        )
+    if not cached and (refit or folds):
+        raise TrainingError(
+            "end-to-end training holds out one part and reports the epoch that was chosen on it; leave out"
+            " --refit and --validation-folds"
+        )
+    if folds and not refit:
+        raise TrainingError(
+            f"validation_folds is {folds}: the models of folds only choose the epoch, and the one that is"
+            " reported is trained on all samples after them; give --refit too, or --validation-folds 0"
+        )
+    validate_on = asked.validate_on or ("auto" if anew or folds else None)
+    return {"validate_on": validate_on, "refit": refit, "validation_folds": folds}
+
+
+def usual_choosing(asked: "TrainingConfig") -> dict:
+    """How `CHOOSING` is filled in where nothing is said of it."""
+    return _choosing(replace(asked, **dict.fromkeys(CHOOSING)))
 
 
 def _check_row(asked: "TrainingConfig", row: Experiment) -> None:
@@ -224,9 +287,10 @@ def _check_row(asked: "TrainingConfig", row: Experiment) -> None:
 
 def usual_encoder_size(asked: "TrainingConfig") -> tuple[int | None, int | None]:
     """Width and depth of the encoder where none are given."""
-    if asked.experiment == "c3d-lstm" and asked.encoder in (None, "lstm"):
-        return 256, 1
-    encoder = asked.encoder or row_of(asked.experiment).encoder
+    row = row_of(asked.experiment)
+    encoder = asked.encoder or row.encoder
+    if row.encoder_size is not None and encoder == row.encoder:
+        return row.encoder_size
     if asked.literal and encoder == "lstm":
         return LITERAL_HIDDEN, 2
     return ENCODER_SIZES.get(encoder, (None, None))

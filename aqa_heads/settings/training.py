@@ -7,12 +7,12 @@ from pathlib import Path
 from ..errors import TrainingError
 from .experiments import (
     ATTENTIONS,
-    EXPERIMENTS,
+    DEFAULT,
     KNOWN_ENCODERS,
     KNOWN_LOSSES,
     KNOWN_SCORE_HEADS,
-    REFERENCES,
     RNNS,
+    ROWS,
     TASKS,
 )
 from .fine_tuning import FineTuning
@@ -25,11 +25,14 @@ DIFFICULTIES = ("ignore", "multiply")
 OFFICIAL_FOLDS = "official"
 # What several values can be given of at once.
 SWEPT = ("encoder", "score_head", "lr", "weight_decay", "dropout", "batch_size", "epochs")
+VALIDATE_ON = AUTO, NEW_GROUPS, KNOWN_GROUPS = "auto", "new-groups", "known-groups"
+# With fewer labelled training samples one held-out part says too little, so that many models choose together.
+SMALL_DATA, SMALL_DATA_FOLDS = 100, 5
 
 _MAX_COUNT, _MAX_THREADS = 2**31 - 1, 1024
 # What a value may be: one of several, a whole number from 1 on, above 0, from 0 on.
 _CHOICES = {
-    "experiment": (*EXPERIMENTS, *REFERENCES),
+    "experiment": tuple(ROWS),
     "rnn": RNNS,
     "attention": ATTENTIONS,
     "difficulty": DIFFICULTIES,
@@ -46,6 +49,7 @@ _COUNTS = (
     "patience",
     "beam",
 )
+_FOLDS = (0, *range(2, 101))
 _POSITIVE = ("lr", "caption_lr", "score_scale", "loss_weight")
 _EXTENSIONS = {"encoder": KNOWN_ENCODERS, "score_head": KNOWN_SCORE_HEADS, "loss": KNOWN_LOSSES}
 _FROM_ZERO = ("weight_decay", "pretrain_epochs", "checkpoint_seconds")
@@ -60,7 +64,8 @@ class TrainingConfig:
 
     Args:
         features: the feature cache, written by `aqa-extract`.
-        experiment: a row of Table 1, a key of `EXPERIMENTS`, or one of `REFERENCES`.
+        experiment: `default`, the model for data of one's own; or a row of Table 1, a key of `EXPERIMENTS`;
+            or one of `REFERENCES`.
         literal: the row exactly as the original: its widths and projections, plain stacks of cells, raw
             features, score / 17, Adam with lr 1e-4 in steps of 3. What it changes is in `LITERAL`; each value
             can still be given.
@@ -84,6 +89,16 @@ class TrainingConfig:
             the last one is reported.
         validation: share of the training samples held out; without effect where the annotations name a split
             `val`.
+        validate_on: whom validation asks about: `new-groups` holds out whole groups, `known-groups` single
+            samples of groups that train, `auto` as many of each as the test has; behind a colon the role
+            whose groups count, `new-groups:NAME` of the column group_NAME. None: `auto`, but for rows of
+            Table 1 whole groups where there are enough.
+        refit: train once more on training and validation samples, for the steps that were chosen, and report
+            that model; a closed form is fitted to all of them. None: yes, but not for rows of Table 1 and end
+            to end.
+        validation_folds: into how many parts the training samples are divided to choose the epoch, each held
+            out of a model of its own; 0: one part is held out. None: `SMALL_DATA_FOLDS` where fewer than
+            `SMALL_DATA` labelled samples train, of models that are refitted.
         patience: epochs without improvement on the validation samples after which a part is no longer
             trained.
         folds: None: train and test as the annotations say. A number, or `official`: see
@@ -131,7 +146,7 @@ class TrainingConfig:
     """
 
     features: str | Path
-    experiment: str = "baseline"
+    experiment: str = DEFAULT.name
     literal: bool = False
     rnn: str | None = None
     layers: int | None = None
@@ -148,6 +163,9 @@ class TrainingConfig:
     difficulty: str = "ignore"
     protocol: str = "honest"
     validation: float = 0.2
+    validate_on: str | None = None
+    refit: bool | None = None
+    validation_folds: int | None = None
     patience: int = 10
     folds: int | str | None = None
     fold: str | None = None
@@ -210,6 +228,15 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise TrainingError(f"{name} is {value}, expected 0 or a finite number greater than 0")
+        if self.validate_on is not None and not _is_validation(self.validate_on):
+            raise TrainingError(
+                f"validate_on is {self.validate_on!r}, expected one of {', '.join(VALIDATE_ON)}; behind a colon"
+                " one may name the role whose groups count, as new-groups:NAME of the column group_NAME"
+            )
+        if (folds := self.validation_folds) is not None and not (type(folds) is int and folds in _FOLDS):
+            raise TrainingError(
+                f"validation_folds is {folds}, expected 0 or a whole number from {_FOLDS[1]} to {_FOLDS[-1]}"
+            )
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise TrainingError(f"dropout is {self.dropout}, expected a number from 0 to below 1")
         if not 0 < self.validation < 1:
@@ -249,6 +276,11 @@ class TrainingConfig:
                 "pretrain_epochs and warm_start are both asked for, but the encoder of a warm start is"
                 " trained already; leave one out"
             )
+
+
+def _is_validation(said: str) -> bool:
+    kind, colon, role = said.partition(":")
+    return kind in VALIDATE_ON and bool(role.strip()) == bool(colon)
 
 
 def _is_count_of_folds(folds: object) -> bool:

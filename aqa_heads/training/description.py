@@ -26,7 +26,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
     """
     config, row = plan.config, plan.config.row
     backbone, tuned = cache.meaning.backbone, cache.meaning.tuned
-    scale, centre = _score_range(config, data)
+    scale, centre = _checked_score_range(config, data.joined() if config.refit else data)
     leaked = len({leak.sample_id for leak in plan.audit.leaks if leak.split == "test"})
     return {
         "experiment": row.name,
@@ -45,12 +45,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         "score_scale": scale,
         "score_centre": centre,
         "leaked": leaked,
-        "validation": {
-            "share": config.validation,
-            "whole_groups": data.choice.whole_groups,
-            "groups": sorted({sample.group for sample in data.val.samples if sample.group is not None}),
-            "samples": len(data.val),
-        },
+        "validation": _validation(config, data),
         "features": {
             "path": str(config.features),
             "backbone": backbone,
@@ -76,8 +71,42 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
     }
 
 
-def _score_range(config: ResolvedConfig, data: TrainingData) -> tuple[float, float]:
-    """Scale and centre of the score head, in points."""
+def _validation(config: ResolvedConfig, data: TrainingData) -> dict:
+    """Who chose."""
+    if not config.validation_folds:
+        held, whole = data.val.samples, data.choice.whole_groups
+    else:
+        folds = [[s.group for s in data.train.samples if s.sample_id in fold] for fold in data.folds or ()]
+        held = [s for s in data.train.samples if any(s.sample_id in fold for fold in data.folds or ())]
+        apart = [set(groups) - {None} for groups in folds]
+        whole = any(apart) and sum(map(len, apart)) == len(set().union(*apart))
+    record = {
+        "share": config.validation,
+        "whole_groups": whole,
+        "groups": sorted({sample.group for sample in held if sample.group is not None}),
+        "samples": len(held),
+    }
+    return record | ({"folds": config.validation_folds} if config.validation_folds else {})
+
+
+def _checked_score_range(config: ResolvedConfig, data: TrainingData) -> tuple[float, float]:
+    """As `score_range`.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    found = score_range(config, data)
+    if found is None:
+        scores = data.train.score[~data.train.score.isnan()]
+        raise TrainingError(
+            f"{config.features}: the {len(scores)} training score(s) are all {float(scores[0]):g}, so their"
+            " standard deviation is 0; give --score-scale, or leave the task score out"
+        )
+    return found
+
+
+def score_range(config: ResolvedConfig, data: TrainingData) -> tuple[float, float] | None:
+    """Scale and centre of the score head, in points; None where the training scores are all equal."""
     if "score" not in data.tasks or config.row.closed_form:
         return 1.0, 0.0
     scores = data.train.score[~data.train.score.isnan()].double().numpy()
@@ -85,12 +114,7 @@ def _score_range(config: ResolvedConfig, data: TrainingData) -> tuple[float, flo
     if config.score_scale is not None:
         return config.score_scale, centre
     scale = float(np.std(scores))
-    if scale == 0:
-        raise TrainingError(
-            f"{config.features}: the {len(scores)} training score(s) are all {scores[0]:g}, so their standard"
-            " deviation is 0; give --score-scale, or leave the task score out"
-        )
-    return scale, centre
+    return (scale, centre) if scale else None
 
 
 def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
@@ -108,7 +132,7 @@ def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
             " projection of it to 8192 (Conv3d(1024, 8192, 1)), so the numbers of parameters differ;"
             " --literal has it"
         )
-    if row.closed_form and config.protocol == "honest":
+    if row.closed_form and config.protocol == "honest" and not config.refit:
         notes.append(
             f"{row.title} has no epochs to choose among; it is fitted to the samples that the other rows"
             " train on, so that they compare"

@@ -1,5 +1,6 @@
 """The epochs of a run: every part trained, validated, stopped in time, and kept at its best."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
@@ -17,6 +18,7 @@ from .epoch_results import evaluate, losses_of, value_of
 from .listener import Listener, Step
 from .loss_sums import LossSums
 from .part import Part
+from .part_columns import columns_of
 from .steps import Steps, steps_of
 
 
@@ -31,12 +33,28 @@ class Fitting:
         data: as training starts, on the model's device.
         work: where checkpoints are written, by the first process.
         kept: what else a checkpoint holds, plain JSON.
+        until: by part the number of steps after which it ends; nothing is evaluated then. None: validation,
+            or the number of epochs, says when.
     """
 
-    def __init__(self, steps: Steps, data: TrainingData, config: ResolvedConfig, work: Work, kept: Mapping):
+    def __init__(
+        self,
+        steps: Steps,
+        data: TrainingData,
+        config: ResolvedConfig,
+        work: Work,
+        kept: Mapping,
+        until: Mapping[str, int] | None = None,
+    ):
         self._steps, self._data, self._config, self._work, self._kept = steps, data, config, work, kept
         self._processes, self.parts = steps.processes, steps.parts
         self.epochs: list[Epoch] = []
+        self._until, self._last_epoch = until, config.epochs
+        if until is not None:
+            an_epoch = self._an_epoch = math.ceil(len(steps.train.labelled) / config.batch_size)
+            self._last_epoch = math.ceil(max(until.values()) / an_epoch)
+            for part in self.parts:
+                part.stopped = until[part.name] == 0
         # Of the epoch that is under way: steps that are done, their losses, seconds.
         self._done, self._sums, self._seconds = 0, LossSums(), 0.0
         self._resumed, self._saved = False, None
@@ -72,7 +90,7 @@ class Fitting:
         if not self._resumed and self._start_may_be_best() and self.parts[0].taken is None:
             self._judge(0, self._data, self.parts[:1])
         made = 0
-        for number in range(len(self.epochs) + 1, self._config.epochs + 1):
+        for number in range(len(self.epochs) + 1, self._last_epoch + 1):
             if all(part.stopped for part in self.parts):
                 break
             listener.on_stage("training")
@@ -89,7 +107,7 @@ class Fitting:
             seconds = before + time.perf_counter() - began
             self.epochs.append(Epoch(epoch=number, **row, seconds=seconds))
             self._done, self._seconds = 0, 0.0
-            if trained:
+            if trained and self._until is None:
                 listener.on_epoch(self.epochs[-1])
             self._save(now=self._best_is_newer(number))
         if self._steps.one_by_one:
@@ -116,6 +134,8 @@ class Fitting:
         """The steps of an epoch that are not done yet; returns on how many clips this command has trained."""
         train, one_by_one = self._steps.train, self._steps.one_by_one
         steps, views = steps_of(train, self._config, number)
+        if self._until is not None:
+            steps = steps[: self._until[part.name] - (number - 1) * len(steps)]
         clips = [sum(map(train.views.clip_count, chosen)) for chosen in steps] if one_by_one else []
         self._steps.begin_epoch(part, number)
         for place in range(self._done, len(steps)):
@@ -136,6 +156,10 @@ class Fitting:
             losses = losses_of(self.parts)
         except FloatingPointError as error:
             raise diverged(number, error, self._config) from None
+        if self._until is not None:
+            for part in self.parts:
+                part.stopped = number * self._an_epoch >= self._until[part.name]
+            return losses | dict.fromkeys(columns_of("model", trained=False))
         live = self._live()
         trained = [part for part in live if part.taken is None]
         names = ["val"] if len(self._data.val) else ["test"]

@@ -1,8 +1,9 @@
 """One training run from its plan to its folder, on cached features and end to end."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,18 +15,21 @@ from ..data.training_data import TrainingData, read_training_data
 from ..evaluation.predictions import Predictions, caption_loss_per_token, predict
 from ..networks.model import AqaModel
 from ..runs.folder import Work, hidden_folder, new_run_folder
-from ..runs.format import Epoch, Run, read_run, write_run
+from ..runs.format import Run, read_run, write_run
+from .choosing.choice import Choice, chosen_parts, refit_note, refit_record
+from .choosing.folds import Folds
+from .choosing.out_of_fold import held_out_of, held_out_rows, held_out_table
 from .computing import Clock, out_of_memory_explained, peak_memory
-from .description import describe
+from .description import describe, score_range
+from .epoch_results import scored
 from .finished_parts import FinishedParts, part_identities
 from .fitting import Fitting
 from .listener import Listener
-from .part import Part
 from .plan import Plan
 from .processes import Processes
 from .result_tables import result_tables
 from .resuming import Checkpoint, finished_run, identity_of, last_checkpoint
-from .starting_point import fit_closed_form, fit_standardiser, make_model, prepare_start
+from .starting_point import STARTED, fit_closed_form, fit_standardiser, make_model, prepare_start
 from .steps import Steps
 from .summary import summarise
 from .taken_part import TakenPart
@@ -150,52 +154,142 @@ class Job(ABC):
             yield
 
     def _train(self, work: Work, identity: dict, checkpoint: Checkpoint, stack: ExitStack) -> None:
-        """Train, evaluate, and write all files."""
+        """Read, choose, refit, evaluate, and write all files."""
         clock, config, processes, listener = Clock(), self.config, self.processes, self.listener
         with processes.agree():
-            data = read_training_data(self.cache, config, self.plan.division)
-            record = describe(self.plan, self.cache, data, self.device) | {"identity": identity}
-            self.add_to_record(record, data, checkpoint.content)
-            for line in [*record["notes"], *self._warnings(data)]:
-                listener.say(line)
-            torch.manual_seed(config.seed)
-            model = make_model(config, record, data).to(self.device)
+            data, record = self._read(identity, checkpoint.content)
             data = data.to(self.device)
-        data = self.starting_data(model, data, record, checkpoint.content, stack)
-        with processes.agree():
-            kept = {"identity": identity, **self.bring_to_start(model, data, record, checkpoint.content)}
-        clock.lap("preparing")
-        steps, epochs = None, []
-        if config.row.closed_form:
-            record["notes"].append(fit_closed_form(model, data, config))
+        if config.refit:
+            model, steps, choice = self._choose_and_refit(data, record, identity, work, checkpoint)
+            data = data.joined()
         else:
-            steps = self.steps(model, data, work)
-            epochs = self._fit(steps, data, record, work, kept, checkpoint)
-        parts = steps.parts if steps else []
+            model, steps, choice, data = self._choose(data, record, identity, work, checkpoint, stack, clock)
         clock.lap("training")
         listener.on_stage("evaluating")
         if steps:
             data = steps.evaluated(data, tuple(data.splits))
         with processes.agree():
             if processes.main:
-                self._write(work.path, model, steps, data, record, epochs, parts, clock)
+                self._write(work.path, model, steps, data, record, choice, clock)
 
-    def _fit(
+    def _read(self, identity: dict, checkpoint: Mapping | None) -> tuple[TrainingData, dict]:
+        """The data and the content of `config.json`, and say what is to be known of them."""
+        data = read_training_data(self.cache, self.config, self.plan.division)
+        record = describe(self.plan, self.cache, data, self.device) | {"identity": identity}
+        self.add_to_record(record, data, checkpoint)
+        for line in [*record["notes"], *self._warnings(data)]:
+            self.listener.say(line)
+        return data, record
+
+    def _choose(
         self,
-        steps: Steps,
         data: TrainingData,
         record: dict,
+        identity: dict,
         work: Work,
-        kept: dict,
         checkpoint: Checkpoint,
-    ) -> list[Epoch]:
-        if self.finished is not None:
+        stack: ExitStack,
+        clock: Clock | None = None,
+    ) -> tuple[AqaModel, Steps | None, Choice, TrainingData]:
+        """Train until the validation samples have chosen; the model is left at what they chose."""
+        with self.processes.agree():
+            model = self._new_model(data, record)
+        data = self.starting_data(model, data, record, checkpoint.content, stack)
+        with self.processes.agree():
+            kept = {"identity": identity, **self.bring_to_start(model, data, record, checkpoint.content)}
+        if clock is not None:
+            clock.lap("preparing")
+        if self.config.row.closed_form:
+            record["notes"].append(fit_closed_form(model, data, self.config).note)
+            return model, None, Choice(validated=len(data.val)), data
+        steps = self.steps(model, data, work)
+        if self.finished is not None and not self.config.refit:
             kept["part_identities"] = self._take_over(steps, record, checkpoint.content)
         fitting = Fitting(steps, data, self.config, work, kept)
         if checkpoint.content is not None:
             fitting.restore(checkpoint.content)
         checkpoint.release()
-        return fitting.fit(self.listener)
+        epochs = fitting.fit(self.listener)
+        parts = chosen_parts(steps.parts, epochs, data, self.config)
+        return model, steps, Choice(epochs, parts, len(data.val)), data
+
+    def _choose_and_refit(
+        self, data: TrainingData, record: dict, identity: dict, work: Work, checkpoint: Checkpoint
+    ) -> tuple[AqaModel, Steps | None, Choice]:
+        """Choose on models that see no more than they must, then train the one that is reported on all
+        samples.
+        """
+        config, everyone = self.config, data.joined()
+        if config.row.closed_form:
+            return self._fit_closed_form(everyone, record)
+        content = checkpoint.content
+        if content is not None and "choice" in content:
+            choice = Choice.of_state(content["choice"])
+        else:
+            choice = self._choice_of(data, record, identity, work, checkpoint)
+            content = None
+        model = self._new_model(everyone, record)
+        started = self.bring_to_start(model, everyone, record, content)
+        kept = {"identity": identity, "choice": choice.state(), **started}
+        steps = self.steps(model, everyone, work)
+        until = {part.name: part.steps for part in choice.parts}
+        fitting = Fitting(steps, everyone.untested(), config, work, kept, until)
+        if content is not None:
+            fitting.restore(content)
+        checkpoint.release()
+        line = refit_note(choice, everyone, config)
+        self.listener.say(line)
+        record["notes"].append(line)
+        self.listener.on_stage("training on all samples")
+        refitted = fitting.fit(self.listener)
+        return model, steps, replace(choice, refit=refit_record(choice, everyone, config, refitted))
+
+    def _choice_of(
+        self, data: TrainingData, record: dict, identity: dict, work: Work, checkpoint: Checkpoint
+    ) -> Choice:
+        """What validation chooses, without its models."""
+        config = self.config
+        if config.validation_folds:
+
+            def begin(without: TrainingData, restored: bool) -> Steps:
+                own = self._record_of(without, record)
+                model = self._new_model(without, own)
+                self.bring_to_start(model, without, own, dict.fromkeys(STARTED) if restored else None)
+                return self.steps(model, without, work)
+
+            kept = {"identity": identity, "epochs": [], "folds": config.validation_folds}
+            checkpoint.release()
+            return Folds(data, begin, config, work, kept).choose(self.listener)
+        with ExitStack() as stack:
+            own = self._record_of(data, record)
+            model, _, choice, _ = self._choose(data.untested(), own, identity, work, checkpoint, stack)
+            said = predict(model, data.val.clips, factor=data.val.factor, samples=data.val.samples)
+        return replace(choice, held_out=held_out_of(choice, said, data))
+
+    def _fit_closed_form(self, data: TrainingData, record: dict) -> tuple[AqaModel, None, Choice]:
+        """Fit the reference to all samples, and once without each fold, at the penalty that was chosen."""
+        model = self._new_model(data, record)
+        self.bring_to_start(model, data, record, None)
+        reference = fit_closed_form(model, data, self.config)
+        record["notes"].append(reference.note)
+        rows = []
+        for number, fold in enumerate(data.folds or (), 1):
+            without = data.holding_out(fold)
+            other = self._new_model(without, record)
+            self.bring_to_start(other, without, record, None)
+            fit_closed_form(other, without, self.config, reference.chosen)
+            said = predict(other, without.val.clips, factor=without.val.factor, samples=without.val.samples)
+            rows += held_out_rows(without.val, scored(said, without.val)[0], number, True)
+        return model, None, Choice(validated=len(rows), held_out=rows)
+
+    def _new_model(self, data: TrainingData, record: dict) -> AqaModel:
+        torch.manual_seed(self.config.seed)
+        return make_model(self.config, record, data).to(self.device)
+
+    def _record_of(self, data: TrainingData, record: dict) -> dict:
+        """The record as it is for a model that only chooses, on its own samples."""
+        scale, centre = score_range(self.config, data) or (1.0, 0.0)
+        return {**record, "notes": [], "score_scale": scale, "score_centre": centre}
 
     def _take_over(self, steps: Steps, record: dict, checkpoint: Mapping | None) -> dict[str, str]:
         """Have parts that a run of this call has trained follow it, and say so; what each part is."""
@@ -224,26 +318,29 @@ class Job(ABC):
         steps: Steps | None,
         data: TrainingData,
         record: dict,
-        epochs: Sequence[Epoch],
-        parts: Sequence[Part],
+        choice: Choice,
         clock: Clock,
     ) -> None:
         config, audited = self.config, self.plan.audit
         predictions = predict_splits(model, data, config.beam)
         caption_loss = caption_loss_per_token(model, data.test)
-        summary = summarise(data, predictions, epochs, parts, audited, caption_loss, config.meteor)
+        summary = summarise(data, predictions, choice, audited, caption_loss, config.meteor)
         clock.lap("evaluating")
         summary |= {
             "parameters": model.parameter_count,
             "seconds": clock.record(),
             "peak_memory_bytes": peak_memory(self.device),
         }
+        parts = steps.parts if steps else []
         if taken := {part.name: part.taken.run for part in parts if part.taken is not None}:
             summary["taken_over"] = taken
         if steps is not None:
             self.finish(folder, steps, data, summary, record)
         tables = result_tables(data, predictions)
-        write_run(folder, record, epochs, tables, summary, data.vocabulary, model)
+        held_out = choice.held_out if config.refit else held_out_of(choice, predictions["val"], data)
+        if held_out:
+            tables["out_of_fold.csv"] = held_out_table(held_out)
+        write_run(folder, record, choice.epochs, tables, summary, data.vocabulary, model)
 
     def _warnings(self, data: TrainingData) -> list[str]:
         lines, audited = [], self.plan.audit

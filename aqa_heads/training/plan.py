@@ -23,7 +23,8 @@ class Plan:
     """One run, planned.
 
     Args:
-        config: the settings, every value filled in; `tasks` are those that the cache has labels for.
+        config: the settings, every value filled in; `tasks` are those that the cache has labels for,
+            `validation_folds` as the number of samples says.
         division: who trains, validates and is tested.
         frames: `[start, end)` in the video that the features were made of, by sample_id.
         audit: of the division. No leaks, unless they were allowed.
@@ -73,7 +74,7 @@ class Planner:
         """
         resolved = config.resolve()
         division = self._divide(resolved)
-        resolved = replace(resolved, tasks=division.tasks)
+        resolved = replace(resolved, tasks=division.tasks, validation_folds=len(division.folds or ()))
         audited = self._audit(division, self.cache.meaning.tuned if learned is None else learned)
         if audited.leaks and not resolved.allow_leak:
             raise TrainingError(f"{self.cache.path}: {_leaks(audited)}")
@@ -120,6 +121,10 @@ class Planner:
         key = (
             config.tasks,
             config.protocol,
+            config.row.closed_form,
+            config.validate_on,
+            config.refit,
+            config.validation_folds,
             config.seed,
             config.validation,
             config.fold,

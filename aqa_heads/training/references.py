@@ -2,7 +2,7 @@
 trained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +101,30 @@ def fit_reference(
     # A penalty in the units that it has without our scaling.
     chosen = {"alpha": chosen * length**2} if name == "ridge" else {"C": chosen * spread / length**2}
     return LinearReference(weights, float(bias), {key: float(value) for key, value in chosen.items()}, note)
+
+
+def fit_at(
+    name: str, features: np.ndarray, scores: np.ndarray, chosen: Mapping[str, float]
+) -> LinearReference:
+    """Fit a linear reference at a penalty that was chosen before.
+
+    Args:
+        name, features, scores: as `fit_reference`.
+        chosen: as `LinearReference.chosen` has it.
+    """
+    from sklearn.linear_model import Ridge
+    from sklearn.svm import SVR
+
+    features, scores = features.astype(np.float64), scores.astype(np.float64)
+    if not chosen or np.ptp(features, axis=0).max() == 0 or np.ptp(scores) == 0:
+        return LinearReference(np.zeros(features.shape[1]), float(scores.mean()), {}, "constant")
+    if name == "ridge":
+        model = Ridge(alpha=chosen["alpha"]).fit(features, scores)
+        weights, bias = model.coef_, model.intercept_
+    else:
+        model = SVR(kernel="linear", C=chosen["C"], epsilon=_EPSILON * scores.std()).fit(features, scores)
+        weights, bias = model.coef_[0], model.intercept_[0]
+    return LinearReference(np.array(weights), float(bias), dict(chosen), "the penalty was chosen before")
 
 
 def _ridge(

@@ -10,6 +10,7 @@ import torch
 from aqa_cache.annotations import Sample
 
 from ..data.training_data import Split, TrainingData, pad_clips
+from ..data.validation import penalty_folds
 from ..errors import TrainingError
 from ..networks.architecture import Architecture
 from ..networks.encoders import Encoder
@@ -21,9 +22,11 @@ from ..networks.score_heads.seam import Encoded, Known, ScoreHead
 from ..settings.experiments import KNOWN_LOSSES
 from ..settings.resolved import ResolvedConfig
 from .pretraining import pretrain
-from .references import LinearReference, fit_reference
+from .references import LinearReference, fit_at, fit_reference
 
 _BATCH_SIZE = 64
+# What a checkpoint keeps of how training was begun, beside the weights.
+STARTED = ("pretraining_losses", "ridge_start")
 
 
 def make_model(config: ResolvedConfig, record: dict, data: TrainingData) -> AqaModel:
@@ -152,11 +155,17 @@ def _check_needs(head: ScoreHead, encoder: Encoder, config: ResolvedConfig, data
         )
 
 
-def fit_closed_form(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> str:
-    """Put the reference's weights into the linear score head; returns how they were chosen."""
-    reference = _linear(config.experiment, model, data, config.seed)
+def fit_closed_form(
+    model: AqaModel, data: TrainingData, config: ResolvedConfig, penalty: Mapping | None = None
+) -> LinearReference:
+    """Put the reference's weights into the linear score head.
+
+    Args:
+        penalty: `chosen` of another fit; None: it is chosen.
+    """
+    reference = _linear(config.experiment, model, data, config.seed, penalty)
     _set(model.heads.score, reference.weights, reference.bias)
-    return reference.note
+    return reference
 
 
 def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> str:
@@ -171,7 +180,9 @@ def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfi
 
 
 @torch.no_grad()
-def _linear(name: str, model: AqaModel, data: TrainingData, seed: int) -> LinearReference:
+def _linear(
+    name: str, model: AqaModel, data: TrainingData, seed: int, penalty: Mapping | None = None
+) -> LinearReference:
     """The closed form `name`, fitted to the mean of the clips, as the model sees them, of all training
     samples with a score.
     """
@@ -180,10 +191,14 @@ def _linear(name: str, model: AqaModel, data: TrainingData, seed: int) -> Linear
     for index in scored:
         clips = data.train.clips[index].unsqueeze(0)
         means.append(model.seen(clips, torch.tensor([clips.shape[1]], device=clips.device))[0].mean(0).cpu())
-    groups = [data.train.samples[index].group for index in scored]
-    return fit_reference(
-        name, torch.stack(means).numpy(), data.train.score[scored].double().numpy(), groups, seed
-    )
+    features, scores = torch.stack(means).numpy(), data.train.score[scored].double().numpy()
+    if penalty is not None:
+        return fit_at(name, features, scores, penalty)
+    samples = [data.train.samples[index] for index in scored]
+    if data.choice.mirror is None:
+        return fit_reference(name, features, scores, [sample.group for sample in samples], seed)
+    folds = penalty_folds(samples, data.choice.mirror, seed, data.frames)
+    return fit_reference(name, features, scores, [None] * len(samples), seed, folds)
 
 
 @torch.no_grad()

@@ -22,8 +22,8 @@ from ..evaluation.metrics import (
 )
 from ..evaluation.predictions import Predictions
 from ..runs.format import Epoch
+from .choosing.choice import Choice, ChosenPart
 from .epoch_results import scored
-from .part import Part
 
 METRICS = {
     "spearman": spearman,
@@ -37,8 +37,7 @@ METRICS = {
 def summarise(
     data: TrainingData,
     predictions: Mapping[str, Predictions],
-    epochs: Sequence[Epoch],
-    parts: Sequence[Part],
+    choice: Choice,
     audit: Audit,
     caption_loss: float | None,
     meteor: bool = True,
@@ -65,7 +64,8 @@ def summarise(
         for name, (said, *_) in columns.items()
         if not said
     ]
-    notes += [_choice_note(part, data) for part in parts if len(data.val) and part.best_epoch in (None, 0)]
+    notes += [_choice_note(part) for part in choice.parts if choice.validated and part.epoch in (None, 0)]
+    epochs, refit = choice.epochs, choice.refit
     groups = [sample.group for sample in scored_test if sample.final_score is not None]
     return {
         **{name: metric(predicted, true) for name, metric in METRICS.items()},
@@ -78,20 +78,17 @@ def summarise(
         "captions": captions,
         "caption_loss_per_token": caption_loss,
         "unigram_loss": _unigram_loss(data),
-        "train_loss": epochs[-1].train_loss if epochs else None,
+        "train_loss": refit["train_loss"] if refit else epochs[-1].train_loss if epochs else None,
         "chosen": {
-            part.name: {
-                "epoch": part.best_epoch,
-                "metric": _metric_name(part, data),
-                "value": part.best_value,
-            }
-            for part in parts
-            if part.best_epoch is not None
+            part.name: {"epoch": part.epoch, "metric": part.metric, "value": part.value}
+            for part in choice.parts
+            if part.epoch is not None
         },
         "epochs": len(epochs),
+        **({} if refit is None else {"refit": {name: refit[name] for name in ("steps", "epochs")}}),
         "best_test_spearman": _best_on_test(epochs),
         "n_train": len(data.train.labelled),
-        "n_val": len(data.val),
+        "n_val": choice.validated,
         "n_test": len(data.test),
         "floors": audit.floors if all_scored else score_floors(known, scored_test),
         "ceiling": audit.ceiling if len(data.test) else judge_ceiling([]),
@@ -100,19 +97,13 @@ def summarise(
     }
 
 
-def _choice_note(part: Part, data: TrainingData) -> str:
-    if part.best_epoch == 0:
+def _choice_note(part: ChosenPart) -> str:
+    if part.epoch == 0:
         return f"the best on the validation samples is the state before the first step: {part.why_start}"
     return (
         f"nothing could be chosen for the {part.name}: on the validation samples its metric is not defined;"
         " its last epoch is reported"
     )
-
-
-def _metric_name(part: Part, data: TrainingData) -> str:
-    if part.name == "captioner":
-        return "negative validation caption loss per token"
-    return "validation Spearman" if "score" in data.tasks else "validation class accuracy"
 
 
 def _score_notes(data: TrainingData, predicted: np.ndarray, true: np.ndarray) -> list[str]:

@@ -29,6 +29,8 @@ def aqa_train(path, tmp_path):
         options = [
             "--features",
             path,
+            "--exp",
+            "baseline",
             "--out",
             tmp_path / "runs",
             "--device",

@@ -14,7 +14,7 @@ from aqa_cli.train_progress import Bar, Lines, showing
 from aqa_heads import FineTuning, TrainingConfig
 
 LABEL = "[3/8] Exp 7 (end to end, warm start, trained from features.9 on, encoder 1024 wide, on S3D features)"
-END_TO_END = TrainingConfig("feats.h5", epochs=20, fine_tuning=FineTuning("videos"))
+END_TO_END = TrainingConfig("feats.h5", experiment="baseline", epochs=20, fine_tuning=FineTuning("videos"))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_what_remains_is_how_far_it_came_and_how_long_it_took(clock):
         clock.seconds = 3725.0
         bar.epoch(epoch(12, train_loss=0.5, val_caption_loss_per_token=10.05))
 
-    text = written(happens, TrainingConfig("feats.h5"), interrupted=False)
+    text = written(happens, TrainingConfig("feats.h5", experiment="baseline"), interrupted=False)
     last = lines_of(text)[-1]
     assert last.startswith("epoch 12/100") and last.endswith("loss 0.500  val loss 10.050  took 1:02:05")
     assert "\x1b[2K" not in text.rpartition("took")[2]

@@ -20,7 +20,10 @@ from aqa_heads.training.plan import Planner
 def read(path, tasks=TASKS, protocol="paper", **options):
     with FeatureCache(path) as cache:
         return planned_data(
-            cache, TrainingConfig(path, tasks=tasks, protocol=protocol, device="cpu", **options)
+            cache,
+            TrainingConfig(
+                path, tasks=tasks, protocol=protocol, device="cpu", **{"experiment": "baseline", **options}
+            ),
         )
 
 
@@ -284,7 +287,7 @@ def test_tasks_that_a_run_is_named_after_are_those_it_trains(path):
     write_synthetic_cache(path, change=without("caption"))
     with FeatureCache(path) as cache:
         for protocol in ("honest", "paper"):
-            config = TrainingConfig(path, protocol=protocol, device="cpu")
+            config = TrainingConfig(path, experiment="baseline", protocol=protocol, device="cpu")
             plan = Planner(cache).plan(config)
             assert plan.config.tasks == planned_data(cache, config).tasks == ("score", "classes")
             assert plan.name.endswith(

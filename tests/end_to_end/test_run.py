@@ -59,6 +59,7 @@ def folder(tmp_path_factory):
 def config(folder, tmp_path):
     return TrainingConfig(
         folder / "feats.h5",
+        experiment="baseline",
         epochs=3,
         batch_size=4,
         lr=1e-3,
@@ -186,7 +187,9 @@ def test_what_the_backbone_learned_from_is_known_ever_after(config, folder, tmp_
             set(cache.meaning.tuned["trained_on"]) == ids["train"]
             and set(cache.meaning.tuned["chosen_on"]) == ids["val"]
         )
-    heads = TrainingConfig(features, tasks=("score",), epochs=1, out=config.out, device="cpu")
+    heads = TrainingConfig(
+        features, experiment="baseline", tasks=("score",), epochs=1, out=config.out, device="cpu"
+    )
     again = train(heads)
     assert again.config["features"]["weights"] == run.folder.name and not again.summary["audit"]["leaks"]
     folds = {"folds": 3, "fold": "1/3", "protocol": "paper"}
@@ -217,7 +220,13 @@ def test_augmentation_does_not_reach_frames_that_are_held_out(folder, tmp_path):
     shutil.copy(folder / "tiny.pth", tmp_path / "tiny.pth")
     features = extract_tiny(tmp_path, videos, clip_rule=ClipRule(window=32))
     config = TrainingConfig(
-        features, tasks=("score",), protocol="paper", epochs=1, out=tmp_path / "runs", device="cpu"
+        features,
+        experiment="baseline",
+        tasks=("score",),
+        protocol="paper",
+        epochs=1,
+        out=tmp_path / "runs",
+        device="cpu",
     )
     run = fine_tune(replace(config, fine_tuning=FineTuning(videos)))
     # s1 follows a test dive and s2 precedes one: 8 of 14 views each are plain in time or go the other way; so
@@ -334,7 +343,13 @@ def test_other_weights_to_start_from_and_what_is_fitted_to_their_features(config
     )
     cached = train(
         TrainingConfig(
-            tmp_path / "other.h5", tasks=("score",), lr=NOTHING, epochs=1, out=tmp_path / "c", device="cpu"
+            tmp_path / "other.h5",
+            experiment="baseline",
+            tasks=("score",),
+            lr=NOTHING,
+            epochs=1,
+            out=tmp_path / "c",
+            device="cpu",
         )
     )
     mine, theirs = scores_of(run), scores_of(cached)

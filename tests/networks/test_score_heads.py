@@ -90,6 +90,7 @@ def config(tmp_path_factory):
     with small_models():
         yield TrainingConfig(
             path,
+            experiment="baseline",
             epochs=3,
             lr=1e-3,
             tasks=("score", "classes"),
@@ -258,7 +259,7 @@ def test_the_encoders_own_loss_is_trained_for(own_code):
                 return Encoded(pooled, parts=parts, loss=self.layer.weight.sum())
         """,
     )
-    config = TrainingConfig("", encoder="restless:Restless", encoder_hidden=5)
+    config = TrainingConfig("", experiment="baseline", encoder="restless:Restless", encoder_hidden=5)
     assert run_name(config.resolve(), "c3d") == "baseline-encoder-restless-restless-encoder-hidden-5"
     made_of = Architecture(DIM, ("score",), encoder=config.encoder, encoder_hidden=5, encoder_layers=None)
     assert json.loads(json.dumps(made_of.record()))["encoder"] == "restless:Restless"

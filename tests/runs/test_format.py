@@ -49,6 +49,7 @@ def test_the_folder_holds_every_file_and_nothing_else(trained):
         "contributions.csv",
         "metrics.csv",
         "model.safetensors",
+        "out_of_fold.csv",
         "predictions.csv",
         "summary.json",
         "vocabulary.json",

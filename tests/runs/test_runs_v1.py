@@ -12,6 +12,7 @@ from places import DATA
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.captions.captioner import Captioner
+from aqa_heads.errors import RunError
 from aqa_heads.evaluation.predictions import predict
 from aqa_heads.runs.format import read_run
 from aqa_heads.settings.training import TrainingConfig
@@ -20,6 +21,7 @@ from aqa_heads.training.run import train
 # As they were made; see tests/data/README.md.
 COMMON = {
     "features": "tiny.h5",
+    "experiment": "baseline",
     "epochs": 8,
     "batch_size": 4,
     "validation": 0.4,
@@ -99,8 +101,19 @@ def test_a_finished_run_predicts_what_it_predicted(here, name):
     np.testing.assert_allclose(predict(model, clips).score, expected, rtol=1e-5)
 
 
+@pytest.fixture
+def as_then(monkeypatch):
+    """References were not yet refitted, and validated as rows of Table 1 are."""
+    monkeypatch.setattr("aqa_heads.settings.resolved.chooses_anew", lambda asked: False)
+
+
+def test_a_reference_of_then_is_not_taken_for_one_of_now(here):
+    with pytest.raises(RunError, match=r"refit was None, is True.*give --overwrite"):
+        train(TrainingConfig(**COMMON | FINISHED["ridge-seed2"], out="runs", resume=True))
+
+
 @pytest.mark.parametrize("name", FINISHED)
-def test_a_finished_run_is_taken_for_finished(here, name):
+def test_a_finished_run_is_taken_for_finished(here, as_then, name):
     before = {path.name: path.read_bytes() for path in (here / "runs" / name).iterdir()}
     lines = []
     train(TrainingConfig(**COMMON | FINISHED[name], out="runs", resume=True), say=lines.append)
@@ -109,7 +122,7 @@ def test_a_finished_run_is_taken_for_finished(here, name):
 
 
 @pytest.mark.parametrize("name", KILLED)
-def test_an_interrupted_run_ends_as_if_it_had_not_been(here, name):
+def test_an_interrupted_run_ends_as_if_it_had_not_been(here, as_then, name):
     small = "-small" if name == SMALL else ""
     lines, epochs = [], []
     with narrow_layers() if small else nullcontext():

@@ -86,7 +86,7 @@ from aqa_heads.settings.training import TrainingConfig
     ],
 )
 def test_everything_that_differs_from_the_row_shows_in_the_name(options, backbone, name, label):
-    config = TrainingConfig("feats.h5", **options).resolve()
+    config = TrainingConfig("feats.h5", **{"experiment": "baseline", **options}).resolve()
     assert (run_name(config, backbone), run_label(config, backbone)) == (name, label)
 
 
@@ -115,7 +115,7 @@ def test_everything_that_differs_from_the_row_shows_in_the_name(options, backbon
     ],
 )
 def test_the_run_that_fine_tuned_the_features_shows_in_the_name(options, tuned_in, name, label):
-    config = TrainingConfig("tuned.h5", **options).resolve()
+    config = TrainingConfig("tuned.h5", **{"experiment": "baseline", **options}).resolve()
     assert (run_name(config, "s3d", tuned_in), run_label(config, "s3d", tuned_in)) == (name, label)
 
 

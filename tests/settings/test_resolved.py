@@ -57,6 +57,9 @@ VALUES = {
     "difficulty": "multiply",
     "protocol": "paper",
     "validation": 0.3,
+    "validate_on": "known-groups",
+    "refit": False,
+    "validation_folds": 0,
     "patience": 3,
     "folds": "5",
     "fold": None,
@@ -122,6 +125,7 @@ def test_a_resolved_config_has_every_value():
     may_be_none = {"folds", "fold", "threads", "score_scale", "vocabulary", "fine_tuning", "name"} | {
         "loss",
         "loss_weight",
+        "validate_on",
     }
     lacking = {field.name for field in fields(resolved) if getattr(resolved, field.name) is None}
     assert lacking <= may_be_none
@@ -133,7 +137,7 @@ def test_what_decides_is_plain_json():
         {"experiment": "7", "literal": True},
         {"vocabulary": Path("vocab.json"), "folds": "3", "fold": "1/3"},
     ):
-        asked = TrainingConfig("feats.h5", **options).resolve().deciding()
+        asked = TrainingConfig("feats.h5", **{"experiment": "baseline", **options}).resolve().deciding()
         assert json.loads(json.dumps(asked)) == asked and asked["experiment"] == options.get(
             "experiment", "baseline"
         )

@@ -28,7 +28,7 @@ def run_on(path, **options):
         "device": "cpu",
         "meteor": False,
     } | options
-    return train(TrainingConfig(path, **options))
+    return train(TrainingConfig(path, **{"experiment": "baseline", **options}))
 
 
 def hash_of(path):

@@ -271,10 +271,11 @@ def test_named_validation_samples_validate(config, tmp_path):
     assert any("groups in validation train too" in note for note in run.config["notes"])
     paper = train(replace(config, features=path, epochs=1, tasks=("score",), protocol="paper", out=tmp_path))
     assert not ids(paper, "val") and paper.summary["n_train"] == 17
-    # What has no epochs to choose among leaves them alone too: rows compare that learned from the same
-    # samples.
-    ridge = train(replace(config, features=path, experiment="ridge", out=tmp_path))
-    assert ids(ridge, "val") == {"s01", "s04", "s09"} and ridge.summary["n_train"] == 17
+    # What has no epochs to choose among learns from them too, unless it is to compare.
+    ridge = replace(config, features=path, experiment="ridge", out=tmp_path)
+    assert not ids(train(ridge), "val") and read_run(tmp_path / "ridge").summary["n_train"] == 20
+    same = train(replace(ridge, refit=False))
+    assert ids(same, "val") == {"s01", "s04", "s09"} and same.summary["n_train"] == 17
 
 
 def test_another_seed_holds_out_others(config):

@@ -57,6 +57,7 @@ def path(tmp_path_factory):
 def config(path, tmp_path):
     return TrainingConfig(
         path,
+        experiment="baseline",
         epochs=8,
         lr=3e-3,
         batch_size=4,
@@ -162,7 +163,9 @@ def test_interrupted_anywhere_it_goes_on_with_the_same_bits(config, monkeypatch,
         )
     names = ("features", "epochs", "lr", "dropout", "tasks", "out", "device", "meteor")
     given = {name: getattr(config, name) for name in names}
-    config = TrainingConfig(**given | options, batch_size=4, checkpoint_seconds=0)
+    config = TrainingConfig(
+        **{"experiment": "baseline"} | given | options, batch_size=4, checkpoint_seconds=0
+    )
     whole = train(replace(config, out=config.out / "whole"))
     for first, second in ((1, 3), (2, 1)):
         run = replace(config, out=config.out / f"{first}-{second}")
@@ -205,6 +208,7 @@ def test_what_a_killed_process_left_half_written_is_not_published(config):
         "config.json",
         "metrics.csv",
         "model.safetensors",
+        "out_of_fold.csv",
         "predictions.csv",
         "summary.json",
     ]

@@ -36,7 +36,13 @@ def path(tmp_path):
 @pytest.fixture
 def config(path, tmp_path):
     return TrainingConfig(
-        path, epochs=2, tasks=("score", "classes"), out=tmp_path / "runs", device="cpu", meteor=False
+        path,
+        experiment="baseline",
+        epochs=2,
+        tasks=("score", "classes"),
+        out=tmp_path / "runs",
+        device="cpu",
+        meteor=False,
     )
 
 
@@ -258,7 +264,14 @@ def test_partly_missing_labels_train_and_are_not_tested(tmp_path):
     for protocol in ("honest", "paper"):
         run = train(
             TrainingConfig(
-                path, epochs=2, out=tmp_path, batch_size=1, device="cpu", meteor=False, protocol=protocol
+                path,
+                experiment="baseline",
+                epochs=2,
+                out=tmp_path,
+                batch_size=1,
+                device="cpu",
+                meteor=False,
+                protocol=protocol,
             )
         )
         assert run.config["tasks"] == list(TASKS)
@@ -275,7 +288,7 @@ def test_any_label_may_be_missing_in_any_split(tmp_path, split, label):
         return without(label, splits=(split,))(index, sample)
 
     path = write_synthetic_cache(tmp_path / "feats.h5", 12, 4, change=change)
-    config = TrainingConfig(path, epochs=1, out=tmp_path, device="cpu", meteor=False)
+    config = TrainingConfig(path, experiment="baseline", epochs=1, out=tmp_path, device="cpu", meteor=False)
     if (split, label) == ("val", "final_score"):
         # There is nothing to choose an epoch by, as there are scores to choose it for.
         with pytest.raises(TrainingError, match="of 8 samples with a score 0 would validate"):
@@ -319,7 +332,9 @@ def test_class_columns_of_any_name(tmp_path):
         return replace(sample, classes={name: str(index % 2) for name in odd})
 
     path = write_synthetic_cache(tmp_path / "feats.h5", change=change)
-    run = train(TrainingConfig(path, tasks=("classes",), epochs=1, out=tmp_path, device="cpu"))
+    run = train(
+        TrainingConfig(path, experiment="baseline", tasks=("classes",), epochs=1, out=tmp_path, device="cpu")
+    )
     assert set(run.summary["class_accuracy"]) == set(odd) == set(run.config["classes"])
     assert all(row[f"predicted_class_{name}"] in ("0", "1") for row in run.predictions for name in odd)
     run.load_model()
@@ -327,7 +342,9 @@ def test_class_columns_of_any_name(tmp_path):
 
 def test_without_groups_single_samples_validate(tmp_path):
     path = write_synthetic_cache(tmp_path / "feats.h5", 20, change=without("group"))
-    run = train(TrainingConfig(path, epochs=1, tasks=("score",), out=tmp_path, device="cpu"))
+    run = train(
+        TrainingConfig(path, experiment="baseline", epochs=1, tasks=("score",), out=tmp_path, device="cpu")
+    )
     assert (run.summary["n_train"], run.summary["n_val"]) == (16, 4) and not run.config["validation"][
         "whole_groups"
     ]
@@ -339,7 +356,11 @@ def test_without_groups_single_samples_validate(tmp_path):
 @pytest.mark.parametrize("protocol", ["honest", "paper"])
 def test_without_test_samples_it_trains_and_reports_no_test_metrics(tmp_path, protocol):
     path = write_synthetic_cache(tmp_path / "feats.h5", test=0)
-    run = train(TrainingConfig(path, epochs=1, out=tmp_path, device="cpu", meteor=False, protocol=protocol))
+    run = train(
+        TrainingConfig(
+            path, experiment="baseline", epochs=1, out=tmp_path, device="cpu", meteor=False, protocol=protocol
+        )
+    )
     assert run.summary["spearman"] is run.summary["relative_l2"] is run.summary["best_test_spearman"] is None
     assert run.summary["class_accuracy"] == {"position": None, "twists": None} and len(run.predictions) == 12
     assert set(run.summary["floors"].values()) == {None}
@@ -420,6 +441,7 @@ def test_pretraining_is_on_training_samples_only_and_recorded(config, monkeypatc
     run = train(
         TrainingConfig(
             config.features,
+            experiment="baseline",
             encoder=encoder,
             pretrain_epochs=2,
             epochs=1,
@@ -757,6 +779,7 @@ def test_a_ridge_start_is_the_ridge_regression_until_something_better_is_found(c
     for encoder in ("average", "attention"):
         still = TrainingConfig(
             config.features,
+            experiment="baseline",
             encoder=encoder,
             tasks=("score",),
             epochs=1,
