@@ -230,8 +230,8 @@ class TrainingConfig:
                 raise TrainingError(f"{name} is {value}, expected 0 or a finite number greater than 0")
         if self.validate_on is not None and not _is_validation(self.validate_on):
             raise TrainingError(
-                f"validate_on is {self.validate_on!r}, expected one of {', '.join(VALIDATE_ON)}; behind a colon"
-                " one may name the role whose groups count, as new-groups:NAME of the column group_NAME"
+                f"validate_on is {self.validate_on!r}, expected one of {', '.join(VALIDATE_ON)}; behind a"
+                " colon one may name the role whose groups count, as new-groups:NAME of the column group_NAME"
             )
         if (folds := self.validation_folds) is not None and not (type(folds) is int and folds in _FOLDS):
             raise TrainingError(

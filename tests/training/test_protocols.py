@@ -273,7 +273,8 @@ def test_named_validation_samples_validate(config, tmp_path):
     assert not ids(paper, "val") and paper.summary["n_train"] == 17
     # What has no epochs to choose among learns from them too, unless it is to compare.
     ridge = replace(config, features=path, experiment="ridge", out=tmp_path)
-    assert not ids(train(ridge), "val") and read_run(tmp_path / "ridge").summary["n_train"] == 20
+    whole = train(ridge)
+    assert not ids(whole, "val") and whole.summary["n_train"] == 20
     same = train(replace(ridge, refit=False))
     assert ids(same, "val") == {"s01", "s04", "s09"} and same.summary["n_train"] == 17
 
