@@ -81,6 +81,10 @@ def _caption(families: "Sequence[Family]") -> str:
         lines.append(
             "Not literal: end to end from heads as on cached features (docs/training.md, docs/end_to_end.md)."
         )
+    refitted = [family.refitted for family in families]
+    if any(refitted) and not all(refitted):
+        names = ", ".join(family.short for family in families if family.refitted)
+        lines.append(f"Trained on the validation samples too, unlike the other rows: {names}.")
     if any(family.floors != families[0].floors for family in families):
         lines.append(
             f"Floors are those of {families[0].short}; other rows were tested or trained on other samples."

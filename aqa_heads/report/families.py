@@ -56,6 +56,11 @@ class Family:
         return self.first.fine_tuning
 
     @property
+    def refitted(self) -> bool:
+        """Whether what is reported was trained on the validation samples too."""
+        return bool(self.asked.refit)
+
+    @property
     def end_to_end(self) -> bool:
         return self.fine_tuning is not None
 

@@ -32,6 +32,7 @@ class Asked:
         direct: whether the score starts from a ridge regression.
         literal: whether model and settings are the paper's.
         table1: the settings of its row in the paper's Table 1, by name; empty for another row.
+        refit: whether it was trained once more, on the validation samples too; None of runs of before.
         identity: what makes two runs the same; None in runs of other programs.
     """
 
@@ -43,6 +44,7 @@ class Asked:
     difficulty: str | None = None
     direct: object = None
     literal: object = None
+    refit: object = None
     leaked: float | None = None
     device: str | None = None
     threads: object = None

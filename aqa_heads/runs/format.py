@@ -5,6 +5,7 @@
 - `predictions.csv`: one row per training, validation and test sample, scores in points.
 - `summary.json`: the results, beside the floors and the audit. `peak_memory_bytes` is on a GPU that of the
   run's tensors, on the CPU that of the whole process so far, earlier runs in it included.
+- `out_of_fold.csv`: scores that models predicted which did not learn from the sample, where there are any.
 - `contributions.csv`: the encoder's weight of every clip, where it has such weights; `caption_attention.csv`:
   the captioner's weight of every clip at every word of the test captions, likewise.
 - `vocabulary.json`: the words by number, where captions were trained.
@@ -27,6 +28,7 @@ from aqa_cache.disk.atomic import replacing
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError, TrainingError
+from .tables import number_in, read_table
 
 if TYPE_CHECKING:
     from ..networks.model import AqaModel
@@ -116,6 +118,23 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """One row of `out_of_fold.csv`.
+
+    Args:
+        fold: number of the part that was held out, from 1 on.
+        true, predicted: scores in points; predicted by a model that did not learn from the sample.
+        chose_epoch: whether the sample took part in the choice of that model's epoch or penalty.
+    """
+
+    sample_id: str
+    fold: int
+    true: float
+    predicted: float
+    chose_epoch: bool
+
+
+@dataclass(frozen=True)
 class Run:
     """A finished run, read back.
 
@@ -124,6 +143,8 @@ class Run:
         config, summary: as written; undefined numbers are None.
         predictions: per sample the cells of `predictions.csv` as text; '' where there is nothing.
         vocabulary: None if no captions were trained.
+        out_of_fold: scores of held-out samples; empty where there are none, as in runs of before they were
+            written.
     """
 
     folder: Path
@@ -132,6 +153,7 @@ class Run:
     predictions: list[dict[str, str]]
     summary: dict
     vocabulary: Vocabulary | None
+    out_of_fold: Sequence[HeldOut] = ()
 
     def load_model(self) -> "AqaModel":
         """The trained model, on the CPU, in evaluation mode.
@@ -189,6 +211,7 @@ def read_run(folder: str | Path) -> Run:
     vocabulary = None
     if (folder / "vocabulary.json").exists():
         vocabulary = _read(folder / "vocabulary.json", lambda path: Vocabulary(_read_json(path, [str])))
+    held_out = folder / "out_of_fold.csv"
     return Run(
         folder,
         _read(folder / "config.json", lambda path: _read_json(path, _CONFIG)),
@@ -196,6 +219,7 @@ def read_run(folder: str | Path) -> Run:
         _read(folder / "predictions.csv", _read_predictions),
         _read(folder / "summary.json", lambda path: _read_json(path, _SUMMARY)),
         vocabulary,
+        _read(held_out, _read_held_out) if held_out.exists() else (),
     )
 
 
@@ -359,46 +383,38 @@ def _is_number(value) -> bool:
 
 
 def _read_epochs(path: Path) -> list[Epoch]:
-    rows = _read_table(path, [field.name for field in fields(Epoch)], others=False)
+    rows = read_table(path, [field.name for field in fields(Epoch)], others=False)
     epochs = []
     for number, row in enumerate(rows, 1):
         if not row["epoch"].isdecimal() or int(row["epoch"]) > 2**31:
             raise ValueError(f"row {number}: epoch is {reprlib.repr(row['epoch'])}, expected a whole number")
-        cells: dict[str, Any] = {name: _number_in(row, name, number) for name in row if name != "epoch"}
+        cells: dict[str, Any] = {name: number_in(row, name, number) for name in row if name != "epoch"}
         epochs.append(Epoch(int(row["epoch"]), **cells))
     return epochs
 
 
 def _read_predictions(path: Path) -> list[dict[str, str]]:
-    rows = _read_table(path, _PREDICTIONS)
+    rows = read_table(path, _PREDICTIONS)
     for number, row in enumerate(rows, 1):
         for name in ("final_score", "predicted_score"):
-            _number_in(row, name, number)
+            number_in(row, name, number)
     return rows
 
 
-def _number_in(row: Mapping[str, str], name: str, number: int) -> float | None:
-    try:
-        return float(row[name]) if row[name] else None
-    except ValueError:
-        raise ValueError(
-            f"row {number}: {name} is {reprlib.repr(row[name])}, expected a number or an empty cell"
-        ) from None
-
-
-def _read_table(path: Path, columns: Sequence[str], others: bool = True) -> list[dict[str, str]]:
-    """The rows of a table that has these columns, and where `others` may have more."""
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, strict=True)
-        found = reader.fieldnames or ()
-        if absent := [name for name in columns if name not in found]:
+def _read_held_out(path: Path) -> list[HeldOut]:
+    found: dict[str, HeldOut] = {}
+    for number, row in enumerate(read_table(path, [field.name for field in fields(HeldOut)]), 1):
+        true, predicted = (number_in(row, name, number) for name in ("true", "predicted"))
+        if true is None or predicted is None or not math.isfinite(true + predicted):
+            raise ValueError(f"row {number}: true or predicted is no finite number")
+        if not (
+            row["fold"].isdecimal() and 0 < int(row["fold"]) < 2**31 and row["chose_epoch"] in ("0", "1")
+        ):
             raise ValueError(
-                f"it has no column {', '.join(absent)}; its header is {', '.join(found) or 'empty'}"
+                f"row {number}: fold is {reprlib.repr(row['fold'])} and chose_epoch"
+                f" {reprlib.repr(row['chose_epoch'])}, expected a whole number from 1 on, and 0 or 1"
             )
-        if len(set(found)) < len(found) or (not others and len(found) > len(columns)):
-            raise ValueError(f"its columns are {', '.join(found)}, expected {', '.join(columns)}, each once")
-        rows = list(reader)
-    for number, row in enumerate(rows, 1):
-        if None in row or None in row.values():
-            raise ValueError(f"row {number} has not {len(found)} cells, one per column")
-    return rows
+        said = HeldOut(row["sample_id"], int(row["fold"]), true, predicted, row["chose_epoch"] == "1")
+        if found.setdefault(said.sample_id, said) is not said:
+            raise ValueError(f"row {number}: {reprlib.repr(said.sample_id)} is there twice")
+    return list(found.values())

@@ -280,7 +280,7 @@ class Job(ABC):
             fit_closed_form(other, without, self.config, reference.chosen)
             said = predict(other, without.val.clips, factor=without.val.factor, samples=without.val.samples)
             rows += held_out_rows(without.val, scored(said, without.val)[0], number, True)
-        return model, None, Choice(validated=len(rows), held_out=rows)
+        return model, None, Choice(validated=len(rows), held_out=rows, penalty=reference.chosen)
 
     def _new_model(self, data: TrainingData, record: dict) -> AqaModel:
         torch.manual_seed(self.config.seed)

@@ -85,6 +85,7 @@ def summarise(
             if part.epoch is not None
         },
         "epochs": len(epochs),
+        **({"penalty": dict(choice.penalty)} if choice.penalty else {}),
         **({} if refit is None else {"refit": {name: refit[name] for name in ("steps", "epochs")}}),
         "best_test_spearman": _best_on_test(epochs),
         "n_train": len(data.train.labelled),

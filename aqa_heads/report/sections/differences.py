@@ -58,7 +58,7 @@ def differences_section(report: Report, attachments: Attachments) -> list[Markup
     several = len(used) > 1
     rows = [
         [
-            row_name(family),
+            row_name(family, *_refit_aside(family, references[family.order])),
             *([references[family.order].short] if several else []),
             *_cells(compared[family.order]),
         ]
@@ -66,7 +66,7 @@ def differences_section(report: Report, attachments: Attachments) -> list[Markup
     ]
     beside = "the row it is held against" if several else next(iter(used))
     left_out = [family for family in others if compared[family.order] is None]
-    aside = _aside(used, left_out) + _backbones_differ(shown, references)
+    aside = _aside(used, left_out) + _backbones_differ(shown, references) + _refits_differ(shown, references)
     return [
         element("h2", "Which differences are more than noise"),
         element(
@@ -128,6 +128,27 @@ def _backbones_differ(shown: Sequence[Family], references: dict[int, Family]) ->
         why.setdefault(said, []).append(f"{family.short} and {reference.short}")
     return "".join(
         f" In {'; in '.join(pairs)} the backbones differ too: {said}." for said, pairs in why.items()
+    )
+
+
+def _refit_aside(family: Family, reference: Family) -> list[str]:
+    """What is to be said beside a difference where one row alone was refitted."""
+    if family.refitted == reference.refitted:
+        return []
+    return [f"refitted, {reference.short} not" if family.refitted else f"not refitted, {reference.short} is"]
+
+
+def _refits_differ(shown: Sequence[Family], references: dict[int, Family]) -> str:
+    pairs = [
+        f"{family.short} and {references[family.order].short}"
+        for family in shown
+        if family.refitted != references[family.order].refitted
+    ]
+    if not pairs:
+        return ""
+    return (
+        f" Of {', of '.join(pairs)} only one was trained once more, on the validation samples too: what"
+        " differs is in part the number of samples."
     )
 
 

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 
 from ...data.training_data import TrainingData
-from ...runs.format import Epoch
+from ...runs.format import Epoch, HeldOut
 from ...settings.resolved import ResolvedConfig
 from ..part import Part
-from .out_of_fold import HeldOut
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Choice:
         validated: how many samples chose.
         held_out: predictions by models that did not learn from the samples.
         refit: of the training after the choice, for `summary.json`; None where there was none.
+        penalty: of a closed form, as `LinearReference.chosen` has it; empty of others.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
@@ -49,6 +49,7 @@ class Choice:
     validated: int = 0
     held_out: list[HeldOut] = field(default_factory=list)
     refit: dict | None = None
+    penalty: Mapping[str, float] = field(default_factory=dict)
 
     def state(self) -> dict:
         """For a checkpoint, plain JSON."""

@@ -1,34 +1,18 @@
 """Scores that models predicted which did not learn from the sample: the table `out_of_fold.csv`."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...data.training_data import Split, TrainingData
 from ...evaluation.predictions import Predictions
+from ...runs.format import HeldOut
 from ..epoch_results import scored
 
 if TYPE_CHECKING:
     from .choice import Choice
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """A row of `out_of_fold.csv`.
-
-    Args:
-        fold: number of the part that was held out, from 1 on.
-        true, predicted: scores in points.
-        chose_epoch: whether the sample took part in the choice of that model's epoch or penalty.
-    """
-
-    sample_id: str
-    fold: int
-    true: float
-    predicted: float
-    chose_epoch: bool
 
 
 def held_out_rows(split: Split, predicted: Sequence[float], fold: int, chose: bool) -> list[HeldOut]:

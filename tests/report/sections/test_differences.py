@@ -49,6 +49,20 @@ def test_rows_that_predict_the_same_are_said_to_and_others_are_named_as_not_comp
     assert "Not compared, since they were tested on other samples or other scores: Exp 2" in page.text
 
 
+def test_a_row_that_was_refitted_beside_one_that_was_not_is_said_to_be(tmp_path):
+    runs = (
+        make_run(tmp_path / "baseline", n=12),
+        make_run(tmp_path / "d", "default", config={"refit": True}, n=12),
+    )
+    page = report(tmp_path, *runs)
+    assert "refitted, Baseline not" in page.text
+    assert "Of Default model and Baseline only one was trained once more" in page.text
+    runs = [
+        make_run(tmp_path / "both" / name, name, config={"refit": True}, n=12) for name in ("1", "default")
+    ]
+    assert "refitted" not in report(tmp_path, *runs).text
+
+
 def test_without_a_second_row_there_is_nothing_to_compare(tmp_path):
     page = report(tmp_path, make_run(tmp_path / "baseline", n=12), make_run(tmp_path / "seed1", seed=1, n=12))
     assert "Which differences" not in page.text and page.table("differences") == []
