@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from .end_to_end.run import fine_tune
     from .evaluation.predictions import predict
     from .networks.architecture import Architecture
-    from .networks.encoders import Encoder
+    from .networks.encoders.seam import Encoder
     from .networks.model import AqaModel
     from .networks.score_heads.seam import Distribution, Encoded, Known, ScoreHead, ScorePrediction
     from .report.writing import write_report
@@ -42,7 +42,7 @@ _EXPORTS = {
     "read_model": "runs.format",
     "AqaModel": "networks.model",
     "Architecture": "networks.architecture",
-    "Encoder": "networks.encoders",
+    "Encoder": "networks.encoders.seam",
     "Encoded": "networks.score_heads.seam",
     "Known": "networks.score_heads.seam",
     "ScoreHead": "networks.score_heads.seam",

@@ -134,7 +134,7 @@ def measure(dim: int, hidden: int, batch: int, steps: int, device: str, scratch:
     import torch
 
     from aqa_heads.captions.captioner import Captioner
-    from aqa_heads.networks.encoders import LstmEncoder
+    from aqa_heads.networks.encoders.recurrent import LstmEncoder
     from aqa_heads.networks.frugal_lstm import FrugalLstmEncoder, ordinary_parameters
     from aqa_heads.networks.heads import Heads
     from aqa_heads.networks.score_heads.regression import RegressionHead
@@ -303,7 +303,7 @@ def train(exact: bool | None, steps: int, device: str) -> dict:
     import torch
     from scipy.stats import spearmanr
 
-    from aqa_heads.networks.encoders import LstmEncoder
+    from aqa_heads.networks.encoders.recurrent import LstmEncoder
     from aqa_heads.networks.frugal_lstm import FrugalLstmEncoder
 
     features, scores = (values.to(device) for values in generated_dives())

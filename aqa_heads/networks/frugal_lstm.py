@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from aqa_cache.disk.tensor_file import write_tensors
 
 from ..errors import TrainingError
-from .encoders import Encoder
+from .encoders.seam import Encoder
 from .frugal_adam import FrugalAdam, described
 from .orthogonal import orthogonal_
 

@@ -13,7 +13,8 @@ from torch import nn
 from ..captions.captioner import Captioner
 from ..settings.experiments import REGRESSION
 from .architecture import Architecture
-from .encoders import make_encoder
+from .encoders.by_name import make_encoder
+from .encoders.seam import mean_of
 from .frugal_lstm import FrugalLstmEncoder
 from .heads import Heads
 from .score_heads.by_name import score_head_class
@@ -97,7 +98,7 @@ class AqaModel(nn.Module):
             frugal = is_frugal(made_of.encoder, made_of.encoder_hidden)
             make = FrugalLstmEncoder if frugal else partial(make_encoder, made_of.encoder)
             self.encoder = make(width, made_of.encoder_hidden, made_of.encoder_layers)
-            self.heads = _heads(made_of, Sizes(self.encoder.out_dim, width, self.encoder.parts))
+            self.heads = _heads(made_of, self._sizes(width))
         if "caption" in tasks:
             self.captioner = Captioner(
                 width,
@@ -160,8 +161,16 @@ class AqaModel(nn.Module):
             encoded = Encoded(encoded)
         # A weighted mean of the clips takes the place of their mean, so that its weights are all that the
         # score depends on.
-        mean = encoded.pooled if self.encoder.weighs_clips else seen.sum(1) / count.unsqueeze(1)
+        mean = encoded.pooled if self._replaces_mean else mean_of(seen, count)
         return self.heads.share(replace(encoded, mean=mean))
+
+    @property
+    def _replaces_mean(self) -> bool:
+        return self.encoder.weighs_clips or self.encoder.replaces_mean
+
+    def _sizes(self, width: int) -> Sizes:
+        pooled = self.encoder.out_dim
+        return Sizes(pooled, pooled if self._replaces_mean else width, self.encoder.parts)
 
     def forward(self, features: torch.Tensor, count: torch.Tensor, known: Known | None = None) -> Output:
         """What it says; `known` is what its score head needs to know of the samples (`known_of`)."""

@@ -20,13 +20,18 @@ from ..errors import TrainingError
 
 RNNS = ("gru", "lstm")
 ATTENTIONS = ("none", "linear", "additive", "dot")
-# (hidden, layers) by encoder, where it has them; Exp 7's own is 8192 wide.
+# (hidden, layers) by encoder, where it has them; Exp 7's own is 8192 wide. Where only the layers are said,
+# the width follows from the data (`encoder_sizes.suited_width`).
 ENCODER_SIZES = {
     "average": (None, None),
     "lstm": (1024, 2),
     "gru": (1024, 2),
     "attention": (256, 1),
     "transformer": (512, 2),
+    "statistics": (None, None),
+    "conv": (None, 3),
+    "gdlt": (None, 2),
+    "tpt": (None, 2),
 }
 ENCODERS = tuple(ENCODER_SIZES)
 # What rows of Table 1 can be given and be trained as they always were.

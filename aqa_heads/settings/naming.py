@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
+from .encoder_sizes import follows_data
 from .fine_tuning import folder_name, name_of_run
 from .resolved import (
     CHOOSING,
@@ -104,9 +106,11 @@ def _starts_tuned(config: ResolvedConfig, tuned_in: str | None) -> bool:
 
 
 def _encoder_size(config: ResolvedConfig) -> dict[str, int | None]:
-    """What differs from the usual size of the encoder."""
-    if config.encoder == "average":  # it has none
+    """What differs from the usual size of the encoder; one that follows from the data is usual."""
+    if config.encoder in ("average", "statistics"):  # they have none
         return {}
+    if follows_data(config.experiment, config.encoder) and config.asked.encoder_hidden is None:
+        config = replace(config, encoder_hidden=None)
     usual = dict(zip(("encoder_hidden", "encoder_layers"), usual_encoder_size(config.asked), strict=True))
     return {name: getattr(config, name) for name, value in usual.items() if getattr(config, name) != value}
 
@@ -129,6 +133,8 @@ def _variant(config: ResolvedConfig) -> list[tuple[str, str]]:
     if config.residual is not None and config.residual != usual_residual(config.asked):
         parts.append(("residual", "residual") if config.residual else ("no-residual", "no residual"))
     parts += [_named(name, value) for name, value in _encoder_size(config).items()]
+    if config.asked.max_clips is not None:
+        parts.append(_named("max_clips", config.asked.max_clips))
     parts += [
         _named(name, value) for name in ONLY_WHERE_ASKED if (value := getattr(config.asked, name)) is not None
     ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrainingError
+from .encoder_sizes import follows_data
 from .experiments import (
     ENCODER_SIZES,
     ENCODERS,
@@ -51,7 +52,7 @@ LITERAL_S3D_DIM = 8192
 COLUMNS = ("rnn", "layers", "attention", "encoder")
 NETWORK_ONLY = (
     *("score_head", "loss", "loss_weight"),
-    *("rnn", "layers", "attention", "residual", "encoder", "encoder_hidden", "encoder_layers"),
+    *("rnn", "layers", "attention", "residual", "encoder", "encoder_hidden", "encoder_layers", "max_clips"),
 )
 _SIZES = ("encoder_hidden", "encoder_layers")
 # So that a run without them is the run that it was before they were there.
@@ -77,7 +78,9 @@ _BESIDE_THE_RESULT = (
 class ResolvedConfig:
     """The settings of one run, every value filled in; made by `TrainingConfig.resolve`, which documents them.
 
-    None stands only where there is no such thing: a closed form has no captioner, an average no size.
+    None stands only where there is no such thing: a closed form has no captioner, an average no size, most
+    rows no largest number of clips; and where the data decide, until a run is planned
+    (`encoder_sizes.fitted_to_data`).
 
     Args:
         asked: the config that this was made from; the names of runs tell what differs from the row.
@@ -99,6 +102,7 @@ class ResolvedConfig:
     encoder: str
     encoder_hidden: int | None
     encoder_layers: int | None
+    max_clips: int | None
     score_head: str
     loss: str | None
     loss_weight: float | None
@@ -228,6 +232,11 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
     filled["tasks"] = tuple(task for task in row.tasks if task in asked.tasks)
     if not filled["tasks"]:
         raise TrainingError(f"{row.title} can only be trained for {', '.join(row.tasks)}; name it in tasks")
+    if asked.max_clips is not None and filled["encoder"] == "statistics":
+        raise TrainingError(
+            "max_clips is given, but the encoder is statistics, which sees how many clips a sample has; leave"
+            " one out"
+        )
     if asked.pretrain_epochs and filled["encoder"] not in ("lstm", "gru"):
         raise TrainingError(
             f"pretrain_epochs is {asked.pretrain_epochs}, but the encoder is {filled['encoder']}; only lstm"
@@ -286,14 +295,15 @@ def _check_row(asked: "TrainingConfig", row: Experiment) -> None:
 
 
 def usual_encoder_size(asked: "TrainingConfig") -> tuple[int | None, int | None]:
-    """Width and depth of the encoder where none are given."""
+    """Width and depth of the encoder where none are given; a width of None follows from the data."""
     row = row_of(asked.experiment)
     encoder = asked.encoder or row.encoder
     if row.encoder_size is not None and encoder == row.encoder:
         return row.encoder_size
     if asked.literal and encoder == "lstm":
         return LITERAL_HIDDEN, 2
-    return ENCODER_SIZES.get(encoder, (None, None))
+    hidden, layers = ENCODER_SIZES.get(encoder, (None, None))
+    return None if follows_data(asked.experiment, encoder) else hidden, layers
 
 
 def usual_residual(asked: "TrainingConfig") -> bool:

@@ -43,6 +43,7 @@ _COUNTS = (
     "layers",
     "encoder_hidden",
     "encoder_layers",
+    "max_clips",
     "epochs",
     "batch_size",
     "threads",
@@ -74,7 +75,11 @@ class TrainingConfig:
         residual: connections around the captioner's cells. None: where there are more than two, as such
             stacks do not learn without.
         encoder_hidden, encoder_layers: size and depth of the encoder; None: those of `ENCODER_SIZES`. Without
-            effect on `average`.
+            effect on `average` and `statistics`. Where `ENCODER_SIZES` has no width, and without a row, it
+            follows from the data (`encoder_sizes.suited_width`).
+        max_clips: in training, the encoder sees at most so many clips of a sample: a window drawn anew in
+            every epoch. Everything is evaluated on all clips. None: the 95th percentile of the training
+            samples' numbers of clips, at least 64, where the width follows from the data too; else no limit.
         score_head: how the score is learned; None: `regression`.
         loss: added to the score head's own loss, a function of predicted and true scores in units of the
             score scale; None: nothing is. loss_weight: of it; None: 1.
@@ -155,6 +160,7 @@ class TrainingConfig:
     encoder: str | None = None
     encoder_hidden: int | None = None
     encoder_layers: int | None = None
+    max_clips: int | None = None
     score_head: str | None = None
     loss: str | None = None
     loss_weight: float | None = None
@@ -270,6 +276,11 @@ class TrainingConfig:
             raise TrainingError(
                 f"views is {self.views!r}, which is of cached features; end to end, frames are augmented as"
                 " augment says"
+            )
+        if self.max_clips is not None and self.fine_tuning is not None:
+            raise TrainingError(
+                f"max_clips is {self.max_clips}, which is of cached features; end to end, all clips of a"
+                " sample are trained on. Leave it out"
             )
         if self.pretrain_epochs and self.fine_tuning is not None and self.fine_tuning.warm_start is not None:
             raise TrainingError(

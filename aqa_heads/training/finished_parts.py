@@ -17,7 +17,10 @@ from .steps import Steps
 
 # Of the settings, what belongs to one part alone; a column of Table 1 is None there where the row's is kept.
 _CAPTIONER = ("rnn", "layers", "attention", "residual", "caption_lr", "beam", "meteor", "vocabulary")
-_ENCODER = ("encoder", "encoder_hidden", "encoder_layers", "pretrain_epochs", "ridge_start")
+_ENCODER = (
+    *("encoder", "encoder_hidden", "encoder_layers", "max_clips"),
+    *("pretrain_epochs", "ridge_start"),
+)
 _SCORE = ("score_head", "loss", "loss_weight")
 _OF_OTHERS = {"assessment": _CAPTIONER, "captioner": (*_ENCODER, *_SCORE, "lr", "dropout"), "model": ()}
 _OF_RECORD = ("device", "threads", "head", "direct", "score_scale", "score_centre", "classes")

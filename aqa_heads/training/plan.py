@@ -12,6 +12,7 @@ from ..data.leaks import OF_BACKBONE, Frames, frames_of_features
 from ..data.splits import fold_names
 from ..errors import TrainingError
 from ..evaluation.audit import Audit, audit
+from ..settings.encoder_sizes import fitted_to_data
 from ..settings.naming import full_label, run_label, run_name
 from ..settings.resolved import ResolvedConfig
 from ..settings.training import TrainingConfig
@@ -75,6 +76,7 @@ class Planner:
         resolved = config.resolve()
         division = self._divide(resolved)
         resolved = replace(resolved, tasks=division.tasks, validation_folds=len(division.folds or ()))
+        resolved = self._fitted(resolved, division)
         audited = self._audit(division, self.cache.meaning.tuned if learned is None else learned)
         if audited.leaks and not resolved.allow_leak:
             raise TrainingError(f"{self.cache.path}: {_leaks(audited)}")
@@ -116,6 +118,14 @@ class Planner:
             having = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
             self._fold_names[folds] = fold_names(having, folds)
         return self._fold_names[folds]
+
+    def _fitted(self, config: ResolvedConfig, division: Division) -> ResolvedConfig:
+        """With sizes that follow from the data; on validation samples too, so that they do not depend on who
+        is held out.
+        """
+        known = [*division.choice.train, *division.choice.val]
+        dim = config.projection(self.cache.meaning.backbone) or self.cache.dim
+        return fitted_to_data(config, len(known), dim, self.cache.count[known, 0].tolist())
 
     def _divide(self, config: ResolvedConfig) -> Division:
         key = (

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from ..errors import TrainingError
-from ..networks.encoders import RecurrentEncoder, padding_of
+from ..networks.encoders.recurrent import RecurrentEncoder
+from ..networks.encoders.seam import padding_of
 
 
 class Reconstruction(nn.Module):

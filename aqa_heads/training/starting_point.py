@@ -13,7 +13,7 @@ from ..data.training_data import Split, TrainingData, pad_clips
 from ..data.validation import penalty_folds
 from ..errors import TrainingError
 from ..networks.architecture import Architecture
-from ..networks.encoders import Encoder
+from ..networks.encoders.seam import Encoder
 from ..networks.frugal_lstm import FrugalLstmEncoder
 from ..networks.model import FRUGAL_HIDDEN, AddedLoss, AqaModel
 from ..networks.score_heads.by_name import score_head_class
@@ -173,9 +173,11 @@ def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfi
     reference = _linear("ridge", model, data, config.seed)
     scale = model.score_scale
     _set(model.heads.direct, reference.weights / scale, (reference.bias - model.score_centre) / scale)
+    replaced = model.encoder.replaces_mean
+    seen = f"what the encoder {config.encoder} gives" if replaced else "the mean clip features"
     return (
-        "the score starts from a ridge regression of the mean clip features (--no-ridge-start: from"
-        f" nothing). {reference.note}"
+        f"the score starts from a ridge regression of {seen} (--no-ridge-start: from nothing)."
+        f" {reference.note}"
     )
 
 
@@ -183,14 +185,18 @@ def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfi
 def _linear(
     name: str, model: AqaModel, data: TrainingData, seed: int, penalty: Mapping | None = None
 ) -> LinearReference:
-    """The closed form `name`, fitted to the mean of the clips, as the model sees them, of all training
-    samples with a score.
+    """The closed form `name`, fitted to the mean of the clips, as the model sees them, or to what its encoder
+    puts in its place, of all training samples with a score.
     """
     scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
     means = []
     for index in scored:
         clips = data.train.clips[index].unsqueeze(0)
-        means.append(model.seen(clips, torch.tensor([clips.shape[1]], device=clips.device))[0].mean(0).cpu())
+        count = torch.tensor([clips.shape[1]], device=clips.device)
+        if model.encoder.replaces_mean:
+            means.append(model.encode(clips, count).mean[0].cpu())
+        else:  # weights of clips are equal at the start
+            means.append(model.seen(clips, count)[0].mean(0).cpu())
     features, scores = torch.stack(means).numpy(), data.train.score[scored].double().numpy()
     if penalty is not None:
         return fit_at(name, features, scores, penalty)

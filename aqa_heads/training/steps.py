@@ -1,5 +1,6 @@
 """What a step of training does: on cached features, every part of the model by itself."""
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
@@ -18,8 +19,9 @@ from .part import Part
 from .processes import Processes
 
 _LOSSES = {"assessment": assessment_loss, "captioner": captioner_loss, "model": multitask_loss}
-# Numbers that dropout is seeded with; end to end has another (`end_to_end.steps`).
+# Numbers that dropout is seeded with; end to end has another, 3 (`end_to_end.steps`).
 _SEED_OF = {"assessment": 0, "captioner": 1, "model": 2}
+_WINDOW = 4
 
 
 class Steps(ABC):
@@ -75,7 +77,8 @@ class Steps(ABC):
 class CachedSteps(Steps):
     """Steps on cached features: parts share no weight, so each is trained by itself.
 
-    What is random in an epoch (order, views, dropout) follows from seed, epoch and part alone.
+    What is random in an epoch (order, views, dropout) follows from seed, epoch and part alone; which clips of
+    a sample are seen from seed, epoch and sample.
 
     Args:
         data: on the model's device.
@@ -95,6 +98,7 @@ class CachedSteps(Steps):
         self.model = self.modules = model
         self.shared = [model]
         self.train, self.processes, self._seed = data.train, processes, config.seed
+        self._max_clips = config.max_clips
         self.parts = [_part(name, modules, config, work) for name, modules in model.parts.items()]
 
     def begin_epoch(self, part: Part, epoch: int) -> None:
@@ -104,11 +108,20 @@ class CachedSteps(Steps):
     def take(
         self, part: Part, chosen: Sequence[int], views: Sequence[int], epoch: int, step: int
     ) -> tuple[Loss, Batch]:
-        batch = self.train.batch(chosen, views)
+        # The captioner sees every clip that the caption may speak of.
+        most = None if part.name == "captioner" else self._max_clips
+        batch = self.train.batch(chosen, views) if most is None else self._windows(chosen, views, epoch, most)
         loss = _LOSSES[part.name](self.model, batch)
         if (total := loss.total) is not None:  # else no sample of it has a label of this part's tasks
             part.step(total)
         return loss, batch
+
+    def _windows(self, chosen: Sequence[int], views: Sequence[int], epoch: int, most: int) -> Batch:
+        seen = []
+        for index in chosen:
+            clips, name = self.train.views.read(index, views[index]), self.train.samples[index].sample_id
+            seen.append(clips[window_of(len(clips), most, self._seed, epoch, name)])
+        return self.train.batch_of(chosen, seen)
 
 
 def steps_of(split: Split, config: ResolvedConfig, epoch: int) -> tuple[list[list[int]], list[int]]:
@@ -123,6 +136,18 @@ def steps_of(split: Split, config: ResolvedConfig, epoch: int) -> tuple[list[lis
         [split.labelled[index] for index in chosen.tolist()] for chosen in order.split(config.batch_size)
     ]
     return steps, views
+
+
+def window_of(clips: int, most: int, seed: int, epoch: int, sample_id: str) -> slice:
+    """Which of a sample's clips it is trained on in an epoch: `most` in a row, every start equally likely;
+    all of them where there are no more.
+    """
+    if clips <= most:
+        return slice(0, clips)
+    sample = zlib.crc32(sample_id.encode("utf-8", "surrogatepass"))
+    generator = np.random.default_rng(seed_of(seed, epoch, _WINDOW, sample))
+    start = int(generator.integers(clips - most + 1))
+    return slice(start, start + most)
 
 
 def seed_of(*numbers: int) -> int:

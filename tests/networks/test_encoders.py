@@ -3,15 +3,12 @@ import torch
 from torch.nn import functional as F
 
 from aqa_heads.errors import TrainingError
-from aqa_heads.networks.encoders import (
-    ENCODER_CLASSES,
-    AttentionEncoder,
-    AverageEncoder,
-    GruEncoder,
-    LstmEncoder,
-    TransformerEncoder,
-    make_encoder,
-)
+from aqa_heads.networks.encoders.attention import AttentionEncoder
+from aqa_heads.networks.encoders.average import AverageEncoder
+from aqa_heads.networks.encoders.by_name import ENCODER_CLASSES, make_encoder
+from aqa_heads.networks.encoders.recurrent import GruEncoder, LstmEncoder
+from aqa_heads.networks.encoders.transformer import TransformerEncoder
+from aqa_heads.networks.score_heads.seam import Encoded
 from aqa_heads.settings.experiments import ENCODER_SIZES, ENCODERS, KNOWN_ENCODERS
 
 DIM = 5
@@ -20,6 +17,8 @@ DIM = 5
 def test_every_name_has_its_class_and_its_sizes():
     assert list(ENCODER_CLASSES) == list(ENCODER_SIZES) == list(ENCODERS)
     assert [name for name in ENCODERS if ready(name).weighs_clips] == ["attention"]
+    assert [name for name in ENCODERS if ready(name).replaces_mean] == ["statistics"]
+    assert {name: ready(name).parts for name in ENCODERS if ready(name).parts} == {"gdlt": 4, "tpt": 5}
 
 
 def test_an_encoder_of_ones_own_has_to_be_one(monkeypatch):
@@ -33,7 +32,17 @@ def ready(name):
     encoder = make_encoder(name, DIM, 8, 2)
     if name == "attention":
         torch.nn.init.normal_(encoder.weight.weight)
+    for values in encoder.buffers():
+        if values.is_floating_point():  # running statistics that are not as they were made
+            values.mul_(1.2).add_(0.1)
     return encoder.eval()
+
+
+def all_of(encoded):
+    """All that an encoder says of each sample in one row."""
+    if not isinstance(encoded, Encoded):
+        return encoded
+    return torch.cat((encoded.pooled, encoded.parts.flatten(1)), 1)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -42,11 +51,37 @@ def test_padding_and_the_rest_of_the_batch_change_nothing(name):
     samples = [torch.randn(number, DIM) for number in counts]
     for longest in (6, 9):
         batch = torch.stack([F.pad(sample, (0, 0, 0, longest - len(sample))) for sample in samples])
-        encoded = encoder(batch, torch.tensor(counts))
-        assert encoded.shape == (3, encoder.out_dim)
+        encoded = all_of(encoder(batch, torch.tensor(counts)))
+        assert encoded.shape == (3, encoder.out_dim * (1 + (encoder.parts or 0)))
         for sample, row in zip(samples, encoded, strict=True):
-            alone = encoder(sample[None], torch.tensor([len(sample)]))
+            alone = all_of(encoder(sample[None], torch.tensor([len(sample)])))
             torch.testing.assert_close(row, alone[0])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_padding_changes_no_gradient_and_no_statistics_of_training(name):
+    found = []
+    for longest in (6, 9):
+        torch.manual_seed(0)
+        encoder = ready(name).train()
+        for module in encoder.modules():
+            for dropout in ("p", "dropout"):  # which is drawn for padding too
+                if isinstance(getattr(module, dropout, None), float):
+                    setattr(module, dropout, 0.0)
+        batch = torch.randn(3, 6, DIM)
+        count = torch.tensor([6, 1, 3])
+        for row, number in zip(batch, count, strict=True):
+            row[number:] = 0
+        batch = F.pad(batch, (0, 0, 0, longest - 6)).requires_grad_()
+        encoded = encoder(batch, count)
+        loss = all_of(encoded).square().sum()
+        if isinstance(encoded, Encoded):
+            assert encoded.loss > 0
+            loss = loss + encoded.loss
+        loss.backward()
+        gradients = [parameter.grad for parameter in encoder.parameters()]
+        found.append([loss.detach(), batch.grad[:, :6], *gradients, *encoder.buffers()])
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -57,19 +92,33 @@ def test_one_clip_and_several_hundred_in_one_batch_give_finite_gradients(name):
     features[0, 1:] = 0
     features.requires_grad_()
     encoded = encoder(features, count)
-    encoded.square().sum().backward()
+    loss = all_of(encoded).square().sum()
+    if isinstance(encoded, Encoded):
+        loss = loss + encoded.loss
+    loss.backward()
     # An RNN has forgotten the first of several hundred clips, so only the last ones are sure to matter.
-    assert encoded.isfinite().all() and features.grad.isfinite().all() and (features.grad[1, -1] != 0).any()
+    assert loss.isfinite() and features.grad.isfinite().all() and (features.grad[1, -1] != 0).any()
     for key, parameter in encoder.named_parameters():
         assert parameter.grad.isfinite().all() and (parameter.grad != 0).any(), key
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "transformer"])
-def test_the_order_of_clips_matters(name):
-    encoder, features = ready(name), torch.randn(1, 4, DIM)
-    assert (
-        encoder(features, torch.tensor([4])) - encoder(features.flip(1), torch.tensor([4]))
-    ).abs().max() > 1e-3
+@pytest.mark.parametrize("name", ENCODERS)
+def test_one_sample_of_one_clip_trains(name):
+    encoder = ready(name).train()
+    before = [values.clone() for values in encoder.buffers()]
+    encoded = encoder(torch.randn(1, 1, DIM), torch.tensor([1]))
+    assert all_of(encoded).isfinite().all()
+    if isinstance(encoded, Encoded) and encoded.loss is not None:
+        assert encoded.loss == 0, "there is nothing to put in order"
+    torch.testing.assert_close(before, list(encoder.buffers()))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_order_of_clips_matters_to_those_that_know_it(name):
+    encoder, features, count = ready(name), torch.randn(1, 4, DIM), torch.tensor([4])
+    change = all_of(encoder(features, count)) - all_of(encoder(features[:, [2, 0, 3, 1]], count))
+    knows = name in ("lstm", "gru", "transformer", "conv")
+    assert change.abs().max() > 1e-3 if knows else change.abs().max() < 1e-5
 
 
 def test_average_is_over_the_real_clips():
@@ -102,12 +151,12 @@ def test_first_layer_starts_orthogonal_with_gain_sqrt_2(encoder):
     torch.testing.assert_close(weight.T @ weight, 2 * torch.eye(6))
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "transformer"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "transformer", "conv", "gdlt", "tpt"])
 def test_dropout_ends_with_training(name):
     encoder, features, count = ready(name), torch.randn(2, 3, DIM), torch.tensor([3, 3])
-    assert torch.equal(encoder(features, count), encoder(features, count))
+    assert torch.equal(all_of(encoder(features, count)), all_of(encoder(features, count)))
     encoder.train()
-    assert not torch.equal(encoder(features, count), encoder(features, count))
+    assert not torch.equal(all_of(encoder(features, count)), all_of(encoder(features, count)))
 
 
 def test_attention_starts_as_the_average():

@@ -49,6 +49,7 @@ VALUES = {
     "encoder": "attention",
     "encoder_hidden": 64,
     "encoder_layers": 3,
+    "max_clips": 100,
     "score_head": "regression",
     "loss": "torch.nn.functional:l1_loss",
     "loss_weight": None,
@@ -126,6 +127,7 @@ def test_a_resolved_config_has_every_value():
         "loss",
         "loss_weight",
         "validate_on",
+        "max_clips",
     }
     lacking = {field.name for field in fields(resolved) if getattr(resolved, field.name) is None}
     assert lacking <= may_be_none

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from aqa_heads.errors import TrainingError
-from aqa_heads.networks.encoders import GruEncoder, LstmEncoder
+from aqa_heads.networks.encoders.recurrent import GruEncoder, LstmEncoder
 from aqa_heads.training.pretraining import Reconstruction, pretrain, reverse
 
 ENCODERS = [LstmEncoder, GruEncoder]

@@ -18,7 +18,7 @@ class Encoded:
     Shape:
         - pooled: `(batch, width)`, the encoder's output.
         - mean: `(batch, dim)`, the mean of the clips as the encoder sees them; of an encoder that weighs the
-          clips its weighted mean.
+          clips, or that says `replaces_mean`, its output.
         - parts: `(batch, parts, width)`, an encoder's queries, grades or phases one by one, or None.
         - loss: a scalar, what the encoder itself wants to be small in training, or None.
         - shared: `(batch, shared)`, of the layer that class heads and `regression` share, or None.
