@@ -53,9 +53,9 @@ def run(words, *further):
 @pytest.mark.parametrize(
     ("title", "name"),
     [
-        ("A score head", "baseline-score-head-my_head-gaussianhead-tasks-score"),
-        ("An encoder", "baseline-encoder-my_encoder-maxencoder-encoder-hidden-16-tasks-score"),
-        ("A loss", "baseline-loss-my_loss-order-loss-weight-0.5-tasks-score"),
+        ("A score head", "default-score-head-my_head-gaussianhead-tasks-score"),
+        ("An encoder", "default-encoder-my_encoder-maxencoder-encoder-hidden-16-tasks-score"),
+        ("A loss", "default-loss-my_loss-order-loss-weight-0.5-tasks-score"),
     ],
 )
 def test_what_is_trained_with(section, tmp_path, title, name):
@@ -113,7 +113,7 @@ def test_whoever_reads_what_an_own_backbone_made_gives_the_option_again(section,
     further = "aqa-extract --weights tuned videos/ again.h5".split()
     train_on = [
         "aqa-train",
-        *"--features own.h5 --end-to-end --videos videos/ --protocol paper".split(),
+        *"--features own.h5 --exp baseline --end-to-end --videos videos/ --protocol paper".split(),
         *QUICK,
     ]
     for known in (KNOWN_BACKBONES.registered, BACKBONES, LAYOUTS):
@@ -161,5 +161,5 @@ def test_names_in_a_program_of_ones_own(section, tmp_path, monkeypatch):
     names = {}
     with small_models():
         exec(example, names)
-        assert names["run"].folder.name == "baseline-score-head-gaussian"
+        assert names["run"].folder.name == "default-score-head-gaussian"
         assert type(names["run"].load_model().heads.score).__name__ == "GaussianHead"

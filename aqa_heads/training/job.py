@@ -160,6 +160,7 @@ class Job(ABC):
             data, record = self._read(identity, checkpoint.content)
             data = data.to(self.device)
         if config.refit:
+            clock.lap("preparing")
             model, steps, choice = self._choose_and_refit(data, record, identity, work, checkpoint)
             data = data.joined()
         else:

@@ -60,6 +60,16 @@ def test_one_experiment_leaves_a_run_and_prints_a_table(aqa_train, tmp_path):
         assert text in result.output
 
 
+def test_without_a_row_it_is_the_default_model_and_refitted_rows_are_told_apart(aqa_train, tmp_path):
+    result = aqa_train("--tasks", "score", "--exp", "default,baseline", "--validation-folds", 0)
+    assert result.exit_code == 0, result.output
+    assert folders(tmp_path) == ["baseline-tasks-score", "default-validation-folds-0-tasks-score"]
+    assert "Trained on the validation samples too, unlike the other rows: Default model" in result.output
+    assert "the reported model is trained once more, on all 12 labelled training samples" in result.output
+    run = CliRunner().invoke(main, ["--help"])
+    assert "--validate-on" in run.output and "--no-refit" in run.output
+
+
 def test_all_runs_the_eight_rows(aqa_train, tmp_path):
     result = aqa_train("--exp", "all", "--tasks", "score", "--encoder-hidden", 8)
     assert result.exit_code == 0, result.output
@@ -220,7 +230,7 @@ def test_help_ends_in_an_example_and_needs_no_torch():
     _, _, examples = result.output.partition("Example:")
     assert [line.split()[:3] for line in examples.strip().splitlines()] == [
         ["aqa-train", "--features", "feats.h5"]
-    ] * 5
+    ] * 6
 
 
 def folders(tmp_path):

@@ -162,7 +162,9 @@ def test_folds_whose_names_fall_together_have_folders_of_their_own(names):
 
 def test_what_a_sweep_varies_shows_where_it_is_not_the_default():
     def named(**options):
-        config = TrainingConfig("feats.h5", varied=("lr", "epochs", "encoder"), **options).resolve()
+        config = TrainingConfig(
+            "feats.h5", "baseline", varied=("lr", "epochs", "encoder"), **options
+        ).resolve()
         return run_name(config, "c3d"), run_label(config, "c3d")
 
     assert named(lr=1e-4) == ("baseline", "Baseline")
@@ -170,7 +172,7 @@ def test_what_a_sweep_varies_shows_where_it_is_not_the_default():
         "baseline-encoder-attention-lr-0.0003-epochs-30",
         "Baseline (encoder attention, lr 0.0003, epochs 30)",
     )
-    plain = TrainingConfig("feats.h5", lr=3e-4, epochs=30).resolve()
+    plain = TrainingConfig("feats.h5", "baseline", lr=3e-4, epochs=30).resolve()
     assert run_name(plain, "c3d") == "baseline"
 
 

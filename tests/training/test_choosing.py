@@ -134,7 +134,7 @@ def little(config, tmp_path):
     return replace(config, features=path, epochs=4, batch_size=4, ridge_start=False)
 
 
-@pytest.mark.parametrize("options", [{**parts(3), "tasks": TASKS}, parts(0)], ids=str)
+@pytest.mark.parametrize("options", [parts(3), parts(0)], ids=str)
 def test_killed_at_any_stage_it_ends_with_the_same_bits(little, options, monkeypatch):
     monkeypatch.setattr(choosing, "_TURN", 2)
     config = replace(little, **options)

@@ -79,7 +79,9 @@ def _aside(kinds: Sequence[_Kind], trained: Sequence[Family]) -> str:
     shown = " and ".join(kind.what.lower() for kind in kinds)
     text = f"{shown[0].upper()}{shown[1:]} side by side (the paper’s Figures 2 to 7); grey: the other rows."
     if _VALIDATION in kinds:
-        text += " A ring marks the epoch that is reported, chosen on the validation samples."
+        text += " A ring marks the epoch that was chosen on the validation samples."
+        if any(family.refitted for family in trained):
+            text += " Where a row was refitted, the curves are of the training before that."
     if any(len(family.results) > 1 for family in trained):
         text += " Thin lines: single runs; thick: their mean, as long as all of them were trained."
     return text

@@ -60,7 +60,7 @@ def test_a_row_that_was_refitted_beside_one_that_was_not_is_said_to_be(tmp_path)
     runs = [
         make_run(tmp_path / "both" / name, name, config={"refit": True}, n=12) for name in ("1", "default")
     ]
-    assert "refitted" not in report(tmp_path, *runs).text
+    assert "trained once more" not in report(tmp_path, *runs).text
 
 
 def test_without_a_second_row_there_is_nothing_to_compare(tmp_path):
