@@ -39,6 +39,8 @@ from .options import Several
 from .torchrun import process_count, rank, said_by_the_first
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from aqa_heads.runs.format import Run
     from aqa_heads.table import Table
     from aqa_heads.training.plan import Plan
@@ -57,7 +59,7 @@ def _positive(kind: type):
       aqa-train --features feats.h5
       aqa-train --features feats.h5 --exp 7
       aqa-train --features feats.h5 --exp all,ridge --seeds 3
-      aqa-train --features feats.h5 --lr 1e-4,3e-4 --encoder average,attention
+      aqa-train --features feats.h5 --lr 1e-4,3e-4 --encoder average,attention --choose
       aqa-train --features feats.h5 --exp all --literal --protocol paper
       aqa-train --features feats.h5 --exp baseline --end-to-end --videos videos/""",
 )
@@ -313,6 +315,11 @@ def _positive(kind: type):
     help="Folder of run folders.",
 )
 @click.option("--name", metavar="TEXT", help="Of the run, in place of its row's and what differs from it.")
+@click.option(
+    "--choose",
+    is_flag=True,
+    help="Of all configurations asked for, test the one alone that validation likes best.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace runs of the same name.")
 @click.option(
     "--resume", is_flag=True, help="Go on with interrupted runs of the same name; finished ones stay."
@@ -326,7 +333,7 @@ def _positive(kind: type):
 )
 @end_to_end_options
 @handle_errors
-def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
+def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool, **options):
     """Train score, class and caption heads on cached features; with --end-to-end the backbone too, on the
     videos.
 
@@ -349,6 +356,8 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
     table = Table(configs)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
+        if choose:
+            table = Table(_choose(configs))
         runs = train_and_print(table)
     except KeyboardInterrupt as interrupt:
         if not rank():
@@ -368,6 +377,22 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, **options):
             "tuned.h5",
         ]
         click.echo(f"Features of the trained backbone: {shlex.join(command)}")
+
+
+def _choose(configs: "list[TrainingConfig]") -> "list[TrainingConfig]":
+    """The configs of what validation likes best, with all seeds and folds; shows what it says of each."""
+    from aqa_heads.candidates import chosen_configs, compare
+
+    from .train_progress import showing
+    from .train_table import validation_table
+
+    if process_count() > 1:
+        raise TrainingError("--choose compares in one process; leave torchrun out")
+    console = _console()
+    contests = compare(configs, showing(console))
+    for contest in contests:
+        console.print(validation_table(contest))
+    return chosen_configs(configs, contests)
 
 
 class _Terminated(KeyboardInterrupt):
@@ -412,14 +437,10 @@ def train_and_print(table: "Table") -> "list[Run]":
     Raises:
         AqaError: before anything is trained if a run folder is in the way or a cache cannot be used.
     """
-    from rich.console import Console
-
     from .train_progress import showing
     from .train_table import results_table
 
-    console = Console(quiet=rank() > 0)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=160, quiet=rank() > 0)
+    console = _console()
     with ExitStack() as stack:
         with said_by_the_first():
             stack.enter_context(table)
@@ -430,6 +451,15 @@ def train_and_print(table: "Table") -> "list[Run]":
     ):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     return runs
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    console = Console(quiet=rank() > 0)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=160, quiet=rank() > 0)
+    return console
 
 
 if __name__ == "__main__":

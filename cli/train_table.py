@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from aqa_heads.candidates import Contest
     from aqa_heads.report.families import Family
     from aqa_heads.runs.format import Run
 
@@ -53,6 +54,38 @@ def results_table(runs: "Sequence[Run]") -> "Table":
         shares = [mean_known(family.table("majority_accuracy").values()) for family in families]
         known = next((share for share in shares if share is not None), None)
         table.add_row("Majority class", "", "", _number(_percent(known), 1), style="dim")
+    return table
+
+
+def validation_table(contest: "Contest") -> "Table":
+    """What validation says of every candidate, the chosen one marked."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from aqa_heads.candidates import MANY
+
+    count, scored = len(contest.candidates), contest.best.accuracy is None
+    fold = "" if contest.fold is None else f", fold {escape(contest.fold)} not looked at"
+    on = f"Validation, {contest.samples} held-out samples" if scored else "Validation, classes"
+    caption = None
+    if count >= MANY:
+        caption = (
+            f"The best of {count} looks better on validation than it is: each result has its share of luck."
+            " Its test result has not."
+        )
+    table = Table(title=f"{on}{fold or '; the test samples are not looked at'}", caption=caption)
+    table.add_column("candidate", overflow="fold")
+    for name in ("relative L2", "Spearman") if scored else ("class accuracy in %",):
+        table.add_column(name, justify="right")
+    for candidate in contest.candidates:
+        numbers = (
+            (_number(candidate.relative_l2, 2), _number(candidate.spearman, 3))
+            if scored
+            else (_number(_percent(candidate.accuracy), 1),)
+        )
+        chosen = candidate is contest.best
+        label = escape(candidate.label) + (" ← chosen" if chosen else "")
+        table.add_row(label, *numbers, style="bold" if chosen else None)
     return table
 
 

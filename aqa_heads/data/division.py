@@ -83,7 +83,9 @@ def divide(cache: FeatureCache, config: ResolvedConfig, frames: Mapping[str, Fra
     )
     choice, folds = _choose(candidates, config, frames)
     notes += choice.notes
-    if not choice.test:
+    if config.withhold_test:
+        choice = replace(choice, test=[])
+    elif not choice.test:
         notes.append("no sample has split test: trained without test metrics")
     places = {name: [having[index] for index in getattr(choice, name)] for name in ("train", "val", "test")}
     choice = replace(choice, **places)

@@ -168,6 +168,9 @@ class Result:
         """Equal among runs that differ in nothing but seed and fold; its folder where that is not
         recorded.
         """
+        if isinstance(choice := self.config.get("choice"), dict):  # each fold may have chosen another
+            labels = [each.get("label") for each in choice.get("candidates") or () if isinstance(each, dict)]
+            return json.dumps([labels, self.label.removesuffix(LEAKED), self.features.fingerprint])
         identity = self.asked.identity
         if not isinstance(identity, dict) or not identity:
             return str(self.path.resolve())

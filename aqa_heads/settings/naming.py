@@ -76,6 +76,8 @@ def run_label(config: ResolvedConfig, backbone: str, tuned_in: str | None = None
     >>> run_label(TrainingConfig("feats.h5", "7").resolve(), "s3d")
     'Exp 7 (encoder 1024 wide, on S3D features)'
     """
+    if config.choice is not None:
+        return f"{config.name}, best of {len(config.choice['candidates'])} by validation"
     if config.name is not None:
         return config.name
     differences = []

@@ -1,5 +1,6 @@
 """A training run's settings with every value filled in, and the values that stand behind those not given."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ NETWORK_ONLY = (
 )
 _SIZES = ("encoder_hidden", "encoder_layers")
 # So that a run without them is the run that it was before they were there.
+_ONLY_WHERE_TRUE = ("withhold_test",)
 ONLY_WHERE_ASKED = ("score_head", "loss", "loss_weight")
 # Likewise; where one of them was asked for, or `chooses_anew`, all stand in the record, filled in.
 CHOOSING = ("validate_on", "refit", "validation_folds")
@@ -65,6 +67,7 @@ _BESIDE_THE_RESULT = (
     "out",
     "name",
     "varied",
+    "choice",
     "overwrite",
     "resume",
     "checkpoint_seconds",
@@ -134,6 +137,8 @@ class ResolvedConfig:
     vocabulary: str | Path | None
     beam: int
     meteor: bool
+    withhold_test: bool
+    choice: Mapping | None
     allow_leak: bool
     out: str | Path
     name: str | None
@@ -166,8 +171,9 @@ class ResolvedConfig:
         record = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name not in (*_BESIDE_THE_RESULT, *ONLY_WHERE_ASKED, *CHOOSING)
+            if field.name not in (*_BESIDE_THE_RESULT, *ONLY_WHERE_ASKED, *_ONLY_WHERE_TRUE, *CHOOSING)
         }
+        record |= {name: True for name in _ONLY_WHERE_TRUE if getattr(self, name)}
         asked = {name: getattr(self.asked, name) for name in ONLY_WHERE_ASKED}
         record |= {name: value for name, value in asked.items() if value is not None}
         if chooses_anew(self.asked) or any(getattr(self.asked, name) is not None for name in CHOOSING):

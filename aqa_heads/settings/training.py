@@ -1,6 +1,8 @@
 """What a training run is asked to do."""
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -134,6 +136,9 @@ class TrainingConfig:
         vocabulary: None: the words of the training captions. A path: MTL-AQA's vocab.json, as in the paper.
         beam: captions kept at every word when captions are made; 1 is greedy.
         meteor: compute METEOR where Java is there, which takes about 10 s.
+        withhold_test: the test samples are left out, so that the run is compared with others on validation
+            alone.
+        choice: what the run was chosen from, for its record (`candidates.Contest`).
         allow_leak: train although a test sample is, in part, a training sample too; every number is marked.
         out: folder of run folders.
         name: of the run's folder and label, in place of the row and what differs from it; fold and seed
@@ -192,6 +197,8 @@ class TrainingConfig:
     vocabulary: str | Path | None = None
     beam: int = 1
     meteor: bool = True
+    withhold_test: bool = False
+    choice: Mapping | None = dataclasses.field(default=None, hash=False)
     allow_leak: bool = False
     out: str | Path = "runs"
     name: str | None = None

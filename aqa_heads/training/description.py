@@ -45,6 +45,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         "score_scale": scale,
         "score_centre": centre,
         "leaked": leaked,
+        **({} if config.choice is None else {"choice": dict(config.choice)}),
         "validation": _validation(config, data),
         "features": {
             "path": str(config.features),

@@ -140,6 +140,7 @@ class Planner:
             config.fold,
             config.folds,
             config.difficulty,
+            config.withhold_test,
         )
         if key not in self._divisions:
             self._divisions[key] = divide(self.cache, config, self.frames)

@@ -81,6 +81,8 @@ VALUES = {
     "vocabulary": "vocab.json",
     "beam": 2,
     "meteor": False,
+    "withhold_test": True,
+    "choice": {"candidates": []},
     "allow_leak": True,
     "out": "elsewhere",
     "name": "mine",
@@ -128,6 +130,7 @@ def test_a_resolved_config_has_every_value():
         "loss_weight",
         "validate_on",
         "max_clips",
+        "choice",
     }
     lacking = {field.name for field in fields(resolved) if getattr(resolved, field.name) is None}
     assert lacking <= may_be_none
