@@ -1,5 +1,5 @@
 """Video networks of torchvision, without their classifiers. torchvision is imported when one is built: C3D
-works without it.
+and S3D work without it.
 """
 
 from torch import nn
