@@ -5,7 +5,7 @@ Also how far one judge gets, which has seen everything.
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -110,7 +110,8 @@ def _group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None
         scores[sample.group].append(sample.final_score)
     if any(sample.group is None or sample.group not in scores for sample in test):
         return None
-    return _metrics([np.mean(scores[sample.group]) for sample in test], test)
+    means = _means(scores)
+    return _metrics([means[sample.group] for sample in test], test)
 
 
 def _difficulty_group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None:
@@ -121,7 +122,8 @@ def _difficulty_group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> 
     test = [sample for sample in test if sample.difficulty is not None]
     if not test or any(sample.group is None or sample.group not in execution for sample in test):
         return None
-    return _metrics([sample.difficulty * np.mean(execution[sample.group]) for sample in test], test)
+    means = _means(execution)
+    return _metrics([sample.difficulty * means[sample.group] for sample in test], test)
 
 
 def _class_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None:
@@ -130,12 +132,16 @@ def _class_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None
     scores = defaultdict(list)
     for sample in train:
         scores[_combination(sample)].append(sample.final_score)
-    mean = np.mean([sample.final_score for sample in train])
-    unseen = sum(_combination(sample) not in scores for sample in test)
-    predicted = [
-        np.mean(scores[_combination(sample)]) if _combination(sample) in scores else mean for sample in test
-    ]
+    mean, means = np.mean([sample.final_score for sample in train]), _means(scores)
+    combinations = [_combination(sample) for sample in test]
+    unseen = sum(combination not in means for combination in combinations)
+    predicted = [means.get(combination, mean) for combination in combinations]
     return {**_metrics(predicted, test), "n_unseen": unseen}
+
+
+def _means(values: Mapping[Hashable, Sequence[float]]) -> dict[Hashable, float]:
+    """Of each entry, once: a test set may ask for the same thousands of times."""
+    return {key: np.mean(entry) for key, entry in values.items()}
 
 
 def _combination(sample: Sample) -> tuple[tuple[str, str], ...]:

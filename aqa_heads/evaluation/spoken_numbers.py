@@ -2,6 +2,7 @@
 2'.
 """
 
+import functools
 import re
 
 _BELOW_TWENTY = {
@@ -34,7 +35,7 @@ def numbers_in(text: str) -> set[float]:
     """
     found = set()
     for run in _RUN.findall(re.sub(r"(?<=\d)\.(?=\d)", f" {_POINT} ", text.lower())):
-        found |= _readings(_numerals(re.findall(r"[a-z0-9]+", run)))
+        found |= _meant(run)
     return found
 
 
@@ -46,6 +47,11 @@ def without_numbers(text: str) -> str:
     'an for him and for the'
     """
     return " ".join(re.sub(r"\S*\d\S*", " ", _RUN.sub(" ", text.lower())).split())
+
+
+@functools.lru_cache(maxsize=10_000)  # commentators say the same few things
+def _meant(run: str) -> frozenset[float]:
+    return frozenset(_readings(_numerals(re.findall(r"[a-z0-9]+", run))))
 
 
 def _readings(words: list[str]) -> set[float]:
