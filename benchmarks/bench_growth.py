@@ -5,8 +5,9 @@
 
 - videos: peak memory and seconds a video over the number of videos; memory must be flat, time linear.
 - hours: peak memory of one long video, as one sample and as 100 samples; one sample holds no more than 100.
-- start: seconds from the start of the process to the first features.
+- start: seconds from the start of the process to the first features, beside those of `import torch` alone.
 - resume: seconds until `extract` returns where all samples are finished.
+- audit: seconds of `aqa-data audit` over the number of samples, of a table and of a cache.
 
 Frames are small and weights random: neither changes what grows.
 """
@@ -15,6 +16,8 @@ import argparse
 import csv
 import dataclasses
 import json
+import os
+import random
 import statistics
 import subprocess
 import sys
@@ -35,10 +38,21 @@ FRAME_RATE, VIDEO_CLIPS, RESUME_CLIPS, RESUME_VIDEOS, LONG_SAMPLES, SHORTER, CLI
     60,
     16,
 )
+# Of made-up captions.
+WORDS = (
+    "a and half somersaults forward tuck pike entry lovely the score difficulty of dive oh that one just over"
+    " splash nice eighty five point two seven from nine forty"
+).split()
 
 
 def main() -> None:
-    rows = {"videos": bench_videos, "hours": bench_hours, "start": bench_start, "resume": bench_resume}
+    rows = {
+        "videos": bench_videos,
+        "hours": bench_hours,
+        "start": bench_start,
+        "resume": bench_resume,
+        "audit": bench_audit,
+    }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(rows), help="any of them, separated by commas")
     parser.add_argument("--backbone", default="s3d")
@@ -52,6 +66,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=3.0, help="length of the long video")
     parser.add_argument("--starts", type=int, default=5, help="times the start is measured")
     parser.add_argument("--finished", type=int, default=100_000, help="samples that are finished already")
+    parser.add_argument("--audited", default="1000,10000,100000", help="numbers of samples to audit")
     parser.add_argument("--scratch", help="folder for videos and caches; by default the system's")
     parser.add_argument("--process", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -126,30 +141,136 @@ def bench_start(folder: Path, options: argparse.Namespace) -> tuple[str, str, li
     videos = folder / "start"
     videos.mkdir()
     write_small_video(videos / "000.mp4", 8 * CLIP_LEN)
-    measured = []
+    measured, torch_alone = {8: [], 1: []}, []
     for number in range(options.starts):
-        output = folder / f"start-{number}.h5"
-        if measured:  # random weights are made once, as published ones are downloaded once
-            random_weights(output, options.backbone).hardlink_to(
-                random_weights(folder / "start-0.h5", options.backbone)
+        torch_alone.append(import_torch())
+        for batch_size, starts in measured.items():
+            output = folder / f"start-{number}-{batch_size}.h5"
+            if (
+                number or batch_size == 1
+            ):  # random weights are made once, as published ones are downloaded once
+                random_weights(output, options.backbone).hardlink_to(
+                    random_weights(folder / "start-0-8.h5", options.backbone)
+                )
+            row = in_process(videos, output, options, size=None, batch_size=batch_size)
+            starts.append((row["first_features_seconds"], row["first_features_cpu"]))
+            print(
+                f"start: batch {batch_size}, {starts[-1][0]:.2f} s; torch {torch_alone[-1][0]:.2f}",
+                flush=True,
             )
-        measured.append(in_process(videos, output, options, size=None)["first_features_seconds"])
-        print(f"start: {measured[-1]:.2f} s", flush=True)
-    again = measured[1:] or measured
     lines = [
         (
             "From the start of the process to the features of the first batch, on the CPU, Python and"
-            " libraries included."
+            " libraries included, beside a process that imports torch alone, in turn; medians. The first"
+            " start, which makes random weights, took"
+            f" {measured[8][0][0]:.1f} s and is left out. CPU seconds are of all threads until then; other"
+            " work on the machine lengthens them less."
         ),
         "",
-        "| first start, random weights made | later starts, median | fastest | slowest |",
-        "|---|---|---|---|",
-        (
-            f"| {measured[0]:.2f} s | {statistics.median(again):.2f} s | {min(again):.2f} s |"
-            f" {max(again):.2f} s |"
-        ),
+        "| | s | s more than torch, round by round | CPU s | CPU s more than torch |",
+        "|---|---|---|---|---|",
+        f"| `import torch` | {median(torch_alone, 0):.2f} | | {median(torch_alone, 1):.2f} | |",
     ]
+    for batch_size, starts in measured.items():
+        starts = starts[1:] or starts
+        both = list(zip(starts, torch_alone[-len(starts) :], strict=True))
+        more, more_cpu = (statistics.median(mine[k] - torch[k] for mine, torch in both) for k in (0, 1))
+        lines.append(
+            f"| first features, batch of {batch_size} | {median(starts, 0):.2f} |"
+            f" {more:.2f} | {median(starts, 1):.2f} | {more_cpu:.2f} |"
+        )
     return "Start", f"--starts {options.starts}", lines
+
+
+def median(pairs: list[tuple[float, float]], place: int) -> float:
+    return statistics.median(pair[place] for pair in pairs)
+
+
+def import_torch() -> tuple[float, float]:
+    """Seconds and CPU seconds of a process that imports torch and nothing else."""
+    return timed([sys.executable, "-c", "import torch"])
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """Seconds and CPU seconds of a process."""
+    before, began = os.times(), time.perf_counter()
+    status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
+    seconds, after = time.perf_counter() - began, os.times()
+    if status not in (0, 1):  # 1: an audit that found a leak
+        raise SystemExit(f"exit status {status}: {' '.join(command)}")
+    return seconds, sum(after[2:4]) - sum(before[2:4])
+
+
+def bench_audit(folder: Path, options: argparse.Namespace) -> tuple[str, str, list[str]]:
+    lines = [
+        (
+            "Samples with seven marks, a caption of 25 words, three classes, groups of 100 and 400 in a"
+            " video, drawn at random; from the start of the process. The cache has two clips a sample. CPU:"
+            " of the process, which other work on the machine lengthens less."
+        ),
+        "",
+        "| samples | table, s | CPU s | cache, s | CPU s |",
+        "|---|---|---|---|---|",
+    ]
+    for count in map(int, options.audited.split(",")):
+        cells = []
+        for source in write_audited(folder, count):
+            seconds, cpu = timed([str(Path(sys.executable).with_name("aqa-data")), "audit", str(source)])
+            cells += [f"{seconds:.1f}", f"{cpu:.1f}"]
+        lines.append(f"| {count:,} | {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    return "Audit over its samples", f"--audited {options.audited}", lines
+
+
+def write_audited(folder: Path, count: int) -> tuple[Path, Path]:
+    """A table of so many samples, and a cache of the same."""
+    import numpy as np
+
+    from aqa_cache.annotations import Sample
+    from aqa_cache.annotations import write_annotations as write_table
+    from aqa_cache.cache_file.meaning import Meaning
+    from aqa_cache.cache_file.reader import ClipFeatures, Record
+    from aqa_cache.cache_file.writer import write_cache
+
+    drawn = random.Random(0)
+    samples = []
+    for number in range(count):
+        marks, difficulty = [drawn.randrange(8, 21) / 2 for _ in range(7)], drawn.randrange(16, 39) / 10
+        start = number % 400 * 150
+        samples.append(
+            Sample(
+                f"s{number:06d}",
+                f"v{number // 400:04d}.mp4",
+                start,
+                start + drawn.randrange(100, 170),
+                drawn.choices(["train", "val", "test"], [7, 1, 2])[0],
+                f"g{number // 100:04d}",
+                final_score=round(difficulty * sum(sorted(marks)[2:5]), 2),
+                difficulty=difficulty,
+                judges=tuple(marks),
+                classes={name: str(drawn.randrange(4)) for name in ("position", "armstand", "rotation")},
+                caption=" ".join(drawn.choices(WORDS, k=25)),
+            )
+        )
+    table, cache = folder / f"audited-{count}.csv", folder / f"audited-{count}.h5"
+    write_table(table, samples)
+    generator = np.random.default_rng(0)
+    meaning = Meaning("made", "made", 8, "made", "", {}, {"clip_len": CLIP_LEN, "frame_step": 1})
+    records = [
+        Record(
+            sample,
+            [
+                ClipFeatures(
+                    generator.normal(size=(2, 8)).astype(np.float32),
+                    np.array([sample.start_frame, sample.start_frame + CLIP_LEN]),
+                    np.array([0.0, CLIP_LEN / FRAME_RATE]),
+                )
+            ],
+        )
+        for sample in samples
+    ]
+    write_cache(cache, records, meaning)
+    return table, cache
 
 
 def bench_resume(folder: Path, options: argparse.Namespace) -> tuple[str, str, list[str]]:
@@ -226,22 +347,29 @@ def in_process(videos: Path, output: Path, options: argparse.Namespace, **change
     )
 
 
-def measure(videos: str, output: str, backbone: str, size: int | None, started: float) -> dict:
+def measure(
+    videos: str, output: str, backbone: str, size: int | None, started: float, batch_size: int | None = None
+) -> dict:
     """One extraction on the CPU in this process.
 
     Returns:
         total_seconds of `extract`, loading_seconds of them until decoding began, seconds: the rest;
-        first_features_seconds from `started` to the end of the first batch; peak_memory in bytes;
+        first_features_seconds from `started` to the end of the first batch, first_features_cpu: of all
+        threads until then; peak_memory in bytes;
         model_seconds of loading the model once more.
     """
-    from aqa_cache.extraction.loading import load_model, random_weights_path
+    from aqa_cache.extraction.loading import load_model
     from aqa_cache.extraction.run import ExtractionConfig, extract
     from aqa_cache.machine.devices import process_peak_memory
+    from aqa_cache.weights.random_weights import random_weights_path
 
     first_features = []
-    config = ExtractionConfig(backbone, "random", size=size, device="cpu")
+    config = ExtractionConfig(backbone, "random", size=size, device="cpu", batch_size=batch_size)
     result = extract(
-        videos, output, config, progress=lambda state: first_features or first_features.append(time.time())
+        videos,
+        output,
+        config,
+        progress=lambda state: first_features or first_features.extend((time.time(), time.process_time())),
     )
     if result.failures:
         raise SystemExit(f"{len(result.failures)} samples failed, the first: {result.failures[0][1]}")
@@ -257,6 +385,7 @@ def measure(videos: str, output: str, backbone: str, size: int | None, started: 
         "seconds": result.seconds - result.loading_seconds,
         "model_seconds": time.perf_counter() - again,
         "first_features_seconds": first_features[0] - started if first_features else None,
+        "first_features_cpu": first_features[1] if first_features else None,
         "peak_memory": peak_memory,
     }
 

@@ -376,4 +376,6 @@ def report(folder, *runs, **options):
 
 def leave_out_drawing(monkeypatch):
     """For laws of the text."""
-    monkeypatch.setattr("aqa_heads.report.drawing.render", lambda *_: Drawing(b"", "<svg></svg>"))
+    for name in ("drawing.render", "frames.Frame.render"):
+        monkeypatch.setattr(f"aqa_heads.report.{name}", lambda *_: Drawing(b"", "<svg></svg>"))
+    monkeypatch.setattr("aqa_heads.report.frames.Frame.__init__", lambda *_: None)

@@ -5,16 +5,21 @@ in.
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aqa_cache.errors import missing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # Name of the CSS variable: (on white, on dark). Told apart with any of the common colour vision deficiencies
 # (after Okabe & Ito); figures name each line directly as well.
@@ -34,9 +39,8 @@ COLOURS = {
 }
 SERIES = 8
 LETTER = 6.4  # mean width of one in the small text of figures, in pixels
-SHARED = "context"
-_PNG_DPI = 72 * 2.5
-_PNG_MARGIN = 0.12  # inches
+PNG_DPI = 72 * 2.5
+PNG_MARGIN = 0.12  # inches
 _PNG_LEVEL = 4  # of zlib: as small as 6 for flat colours, in half the time
 
 
@@ -56,7 +60,8 @@ class Drawing:
     """A figure as it is stored and shown: bytes of a PNG file, and markup to stand inside an HTML page.
 
     Args:
-        shared: what stands in figures of one page alike, by its id; the markup has a `<use>` in its place.
+        shared: what stands in figures of one page alike (`frames.Frame`), by its id; the markup has a `<use>`
+            in its place.
     """
 
     png: bytes
@@ -78,6 +83,21 @@ def render(
     Raises:
         MissingDependency: matplotlib is missing or broken.
     """
+    with drawing():
+        figure = draw(size)
+        svg = _svg(figure, size, description)
+        png = _png(figure, title, description)
+        narrow_svg = None if narrow is None else _svg(draw(narrow), narrow, description)
+        return Drawing(png, svg, narrow_svg)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """In the block, matplotlib draws as figures of a report are drawn.
+
+    Raises:
+        MissingDependency: matplotlib is missing or broken.
+    """
     try:
         import matplotlib
         import matplotlib.figure
@@ -90,11 +110,7 @@ def render(
         # Matplotlib's own font lacks some scripts: boxes in the PNG, while the page's text is the reader's
         # font.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
-        figure = draw(size)
-        svg, shared = _svg(figure, size, description)
-        png = _png(figure, title, description)
-        narrow_svg = None if narrow is None else _svg(draw(narrow), narrow, description)[0]
-        return Drawing(png, svg, narrow_svg, shared)
+        yield
 
 
 def _settings() -> dict:
@@ -128,67 +144,71 @@ def _png(figure: "Figure", title: str, description: str) -> bytes:
     """The figure on white, below its title, without margins."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    axes = figure.axes[0]
-    height = max(text.get_window_extent().y1 for text in (*axes.texts, axes.yaxis.label))
-    above = max(8.0, height - axes.bbox.y1 + 6)
-    axes.set_title(title, loc="left", pad=above, fontsize=13, parse_math=False)
+    canvas = FigureCanvasAgg(figure)
+    set_title(figure.axes[0], title)
     # "tight" would draw all once more, to the same end.
-    figure.set_dpi(_PNG_DPI)
-    box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer()).padded(_PNG_MARGIN)
-    png = io.BytesIO()
-    figure.savefig(
-        png,
-        format="png",
-        dpi=_PNG_DPI,
-        facecolor="white",
-        bbox_inches=box,
-        metadata={"Description": description},
-        pil_kwargs={"compress_level": _PNG_LEVEL},
-    )
-    return png.getvalue()
+    figure.set_dpi(PNG_DPI)
+    box = figure.get_tightbbox(canvas.get_renderer()).padded(PNG_MARGIN)
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="rgba", dpi=PNG_DPI, facecolor="white", bbox_inches=box)
+    width, height = (int(length * PNG_DPI) for length in (box.width, box.height))
+    return png_file(np.frombuffer(pixels.getvalue(), np.uint8).reshape(height, width, 4), description)
 
 
-def _svg(figure: "Figure", size: Size, description: str) -> tuple[str, dict[str, str]]:
+def set_title(axes: "Axes", title: str) -> "Text":
+    """Above the axes and what sticks out of them, of a figure whose canvas is Agg's."""
+    renderer = axes.figure.canvas.get_renderer()
+    height = max(text.get_window_extent(renderer).y1 for text in (*axes.texts, axes.yaxis.label))
+    above = max(8.0, height - axes.bbox.y1 + 6)
+    return axes.set_title(title, loc="left", pad=above, fontsize=13, parse_math=False)
+
+
+def png_file(pixels: np.ndarray, description: str) -> bytes:
+    """Shape: pixels: `(height, width, 4)` uint8, opaque."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    said = PngInfo()
+    said.add_text("Description", description)
+    file = io.BytesIO()
+    # Without the fourth channel a quarter of the time goes into finding that it is opaque.
+    picture = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+    picture.save(file, format="png", dpi=(PNG_DPI, PNG_DPI), pnginfo=said, compress_level=_PNG_LEVEL)
+    return file.getvalue()
+
+
+def _svg(figure: "Figure", size: Size, description: str) -> str:
     """The figure as an `<svg>` element whose colours are the page's variables, so that it follows light and
-    dark; and what it shares with others of the page, by its id: an artist whose gid is `SHARED`.
+    dark.
     """
+    return svg_element(size, description, svg_content(figure, description))
+
+
+def svg_element(size: Size, description: str, content: str) -> str:
+    return (
+        f'<svg width="{size.width}" viewBox="0 0 {size.width} {size.height}" style="max-width:{size.width}px"'
+        f' role="img" aria-label="{escape(description)}">{content}</svg>'
+    )
+
+
+def svg_content(figure: "Figure", description: str) -> str:
+    """What stands in the `<svg>` element of a figure, with ids of its own."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", facecolor="none", edgecolor="none", metadata={"Date": None})
     markup = stream.getvalue()
-    markup, apart = _taken_out(markup[markup.index("<svg") :])
+    markup = markup[markup.index(">", markup.index("<svg")) + 1 : markup.rindex("</svg>")]
     unused = r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*|<style.*?</style>\s*"
-    markup = re.sub(unused, "", markup, flags=re.DOTALL)
-    opening = (
-        f'<svg width="{size.width}" viewBox="0 0 {size.width} {size.height}" style="max-width:{size.width}px"'
-        f' role="img" aria-label="{escape(description)}">'
-    )
-    markup = _recoloured(opening + markup[markup.index(">") + 1 :])
+    markup = _recoloured(re.sub(unused, "", markup, flags=re.DOTALL))
     # One page holds many figures, and matplotlib counts the names of their parts from one in each.
-    prefix = _digest(markup)
+    prefix = digest(description + markup)
     markup = re.sub(r'\bid="', f'id="{prefix}-', markup)
     markup = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{prefix}-", markup)
-    markup = re.sub(r"font: (\d+px) [^;\"]*", r"font-size: \1", re.sub(r"\n\s*", "\n", markup)).strip()
-    shared = {}
-    if apart:
-        name = f"{SHARED}-{_digest(apart)}"
-        shared[name] = f'<g id="{name}">{_recoloured(apart)}</g>'
-        markup = markup.replace(f'<g id="{prefix}-{SHARED}"/>', use(name))
-    return markup, shared
+    return re.sub(r"font: (\d+px) [^;\"]*", r"font-size: \1", re.sub(r"\n\s*", "\n", markup)).strip()
 
 
 def use(name: str) -> str:
     """What stands for a shared part."""
     return f'<use href="#{name}"/>'
-
-
-def _taken_out(markup: str) -> tuple[str, str]:
-    """The markup with the shared part empty, and what was in it."""
-    opening = f'<g id="{SHARED}">'
-    if (start := markup.find(opening)) < 0:
-        return markup, ""
-    end = markup.index("</g>", start)
-    inside = re.sub(r"\s*\n\s*", " ", markup[start + len(opening) : end]).strip()
-    return f'{markup[:start]}<g id="{SHARED}"/>{markup[end + len("</g>") :]}', inside
 
 
 def _recoloured(markup: str) -> str:
@@ -197,7 +217,7 @@ def _recoloured(markup: str) -> str:
     return markup
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     return "f" + sha256(text.encode()).hexdigest()[:8]
 
 

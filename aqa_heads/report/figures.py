@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import drawing
-from .drawing import LETTER, SERIES, SHARED, Drawing, Size, cut, new_axes, on_white
+from .drawing import LETTER, SERIES, Drawing, Size, cut, new_axes, on_white
+from .frames import Frame
 
 _LINE_STYLES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 _MARKERS = "oDs^"
 _RASTER_POINTS = 1500
 _KEY_COLUMNS, _KEY_LINE = 4, 18
-# From so many rows on, a page with a figure for each, and all others behind each, would grow with the square.
+# From so many rows on, the figure of each has all rows behind it, itself among them: then it is one frame.
 MANY = 25
 LOSS_LABEL = "training loss"
 WORD_LOSS_LABEL = "caption loss per word (nats)"
@@ -72,6 +73,7 @@ def draw_curves(
     description: str,
     floors: Sequence[tuple[str, float]] = (),
     context: Sequence[Curve] = (),
+    frames: dict[tuple, Frame] | None = None,
 ) -> Drawing:
     """Lines over epochs, each named at its end; at least one.
 
@@ -81,39 +83,59 @@ def draw_curves(
             floors, `PLAIN` has none.
         floors: (name, value) of dashed horizontal lines.
         context: further curves, drawn thin and grey behind, without names; they decide the axes too, so that
-            the figures of several runs compare. `MANY` and more are one part of the page that figures with
-            the same context and axes share.
+            the figures of several runs compare.
+        frames: what figures of one page with the same label, size and context share, filled here; the time
+            and the page would grow with the square of the rows if each drew all others anew.
     """
 
     longest = max(len(name) for name in (*(curve.name for curve in curves), *(name for name, _ in floors)))
     members = () if size is WIDE else [member for curve in curves for member in curve.members]
+    limits = _limits([*context, *curves], members, [value for _, value in floors], label)
+
+    def behind(size: Size):
+        figure, axes = new_axes(size)
+        _scale(axes, limits, label)
+        for _, value in floors:
+            axes.axhline(value, color=on_white("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
+        for curve in context:
+            axes.plot(curve.epochs, curve.values, color=on_white("context"), linewidth=0.8, zorder=1)
+        return figure
+
+    def mark(axes, size: Size) -> None:
+        ends = [(value, name, on_white("muted"), None) for name, value in floors]
+        for curve in curves:
+            ends += _draw_curve(curve, bool(members), axes)
+        _name_ends(axes, ends, size)
 
     def draw(size: Size):
         if size in (WIDE, NARROW):  # the others stand side by side, with axes of one width
             size = replace(size, labels=min(size.labels, round(26 + longest * LETTER)))
-        figure, axes = new_axes(size)
-        _scale([*context, *curves], members, [value for _, value in floors], label, axes)
-        ends = []
-        for name, value in floors:
-            axes.axhline(value, color=on_white("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
-            ends.append((value, name, on_white("muted"), None))
-        _draw_context(context, axes)
-        for curve in curves:
-            ends += _draw_curve(curve, bool(members), axes)
-        _name_ends(axes, ends, size)
+        figure = behind(size)
+        mark(figure.axes[0], size)
         return figure
 
-    return drawing.render(draw, size, title, description, NARROW if size is WIDE else None)
+    if frames is None:
+        return drawing.render(draw, size, title, description, NARROW if size is WIDE else None)
+    key = (limits, *floors)
+    if key not in frames:
+        frames[key] = Frame(behind, size)
+    return frames[key].render(lambda axes: mark(axes, size), title, description)
 
 
-def _scale(
-    shown: Sequence[Curve], members: Sequence[tuple], marks: Sequence[float], label: str, axes
-) -> None:
-    """Axes that hold all of it, and say what they are of."""
+def _limits(
+    shown: Sequence[Curve], members: Sequence[tuple], marks: Sequence[float], label: str
+) -> tuple[float, float, float, float, bool]:
+    """First and last epoch, lowest and highest value of axes that hold all of it; whether they are
+    logarithmic.
+    """
     values = [*(curve.values for curve in shown), *(values for _, values in members)]
-    low, high, logarithmic = _value_range(values, marks, label)
     epochs = np.concatenate([*(curve.epochs for curve in shown), *(epochs for epochs, _ in members)])
-    first, last = float(epochs.min()), float(epochs.max())
+    return float(epochs.min()), float(epochs.max()), *_value_range(values, marks, label)
+
+
+def _scale(axes, limits: tuple[float, float, float, float, bool], label: str) -> None:
+    """Axes of `_limits` that say what they are of."""
+    first, last, low, high, logarithmic = limits
     axes.set_xlim(first - 0.5 if first == last else first, last + 0.5 if first == last else last)
     if logarithmic:
         axes.set_yscale("log")
@@ -121,19 +143,6 @@ def _scale(
     axes.set_xlabel("epoch")
     axes.set_ylabel(label + (" (log scale)" if logarithmic else ""))
     axes.xaxis.get_major_locator().set_params(integer=True)
-
-
-def _draw_context(context: Sequence[Curve], axes) -> None:
-    style = {"color": on_white("context"), "linewidth": 0.8, "zorder": 1}
-    if len(context) < MANY:
-        for curve in context:
-            axes.plot(curve.epochs, curve.values, **style)
-        return
-    # One line with gaps. It decides the axes, so nothing has to be cut off, at edges with names of their own.
-    gap = np.full(1, np.nan)
-    epochs = np.concatenate([part for curve in context for part in (curve.epochs, gap)])
-    values = np.concatenate([part for curve in context for part in (curve.values, gap)])
-    axes.plot(epochs, values, **style, gid=SHARED, clip_on=False)
 
 
 def _draw_curve(curve: Curve, with_members: bool, axes) -> list[tuple]:
@@ -226,10 +235,13 @@ def draw_dots(
         values = [value for row in rows for value, _ in row.dots] + [0.0]
         margin = 0.04 * (max(values) - min(values) or 1)
         axes.set_xlim(min(values) - margin, max(values) + margin)
+        of_run: dict[int, list[tuple[float, int]]] = {}
         for place, row in enumerate(rows):
             axes.axhline(place, color=on_white("grid"), linewidth=0.8, zorder=1)
-            for value, colour in reversed(row.dots):
-                axes.plot([value], [place], **_marker(colour), alpha=0.8)
+            for value, colour in row.dots:
+                of_run.setdefault(colour, []).append((value, place))
+        for colour in sorted(of_run, reverse=True):  # the first row of the results lies on top
+            axes.plot(*zip(*of_run[colour], strict=True), **_marker(colour), alpha=0.8)
         shown = [axes.plot([], [], **_marker(colour), label=cut(name, 14))[0] for name, colour in key]
         legend = figure.legend(
             handles=shown,
@@ -250,18 +262,8 @@ def draw_dots(
     return drawing.render(draw, size, title, description)
 
 
-def draw_scatter(
-    true: np.ndarray,
-    predicted: np.ndarray,
-    colour: int,
-    limits: tuple[float, float],
-    title: str,
-    description: str,
-) -> Drawing:
-    """Predicted over true score with the line where both are equal; points beyond the limits lie on the edge.
-
-    Shape: true, predicted: `(samples,)`, in score points, finite.
-    """
+def scatter_frame(limits: tuple[float, float]) -> Frame:
+    """Axes from one score to another, in points, with the line where true and predicted are equal."""
 
     def draw(size: Size):
         from matplotlib.ticker import MaxNLocator
@@ -275,9 +277,31 @@ def draw_scatter(
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
         axes.plot([low, high], [low, high], color=on_white("muted"), linewidth=1, zorder=1.5)
+        return figure
+
+    return Frame(draw, SQUARE)
+
+
+def draw_scatter(
+    frame: Frame,
+    true: np.ndarray,
+    predicted: np.ndarray,
+    colour: int,
+    title: str,
+    description: str,
+) -> Drawing:
+    """Predicted over true score; points beyond the limits of the frame lie on the edge.
+
+    Shape: true, predicted: `(samples,)`, in score points, finite.
+    """
+
+    def mark(axes) -> None:
+        low, high = axes.get_xlim()
         shown, beyond = np.clip(predicted, low, high), (predicted < low) | (predicted > high)
         raster = len(true) > _RASTER_POINTS
         for marker, chosen, size_points in (("o", ~beyond, 3.6), ("^", beyond, 6)):
+            if not chosen.any():
+                continue
             axes.plot(
                 true[chosen],
                 shown[chosen],
@@ -289,9 +313,8 @@ def draw_scatter(
                 clip_on=False,
                 rasterized=raster,
             )
-        return figure
 
-    return drawing.render(draw, SQUARE, title, description)
+    return frame.render(mark, title, description)
 
 
 def _marker(colour: int) -> dict:

@@ -1,14 +1,15 @@
 """Laws of the figures: names stay apart, colours are the page's, and everything is said in words too."""
 
+import io
 import re
 
 import numpy as np
+from PIL import Image
 
 from aqa_heads.report.attachments import Attachments
 from aqa_heads.report.drawing import new_axes, render
 from aqa_heads.report.figures import (
     LOSS_LABEL,
-    MANY,
     SMALL,
     TEST_LABEL,
     WORD_LOSS_LABEL,
@@ -18,6 +19,8 @@ from aqa_heads.report.figures import (
     _value_range,
     draw_curves,
     draw_dots,
+    draw_scatter,
+    scatter_frame,
 )
 from aqa_heads.report.matrix_figures import draw_matrix
 
@@ -85,24 +88,45 @@ def test_a_matrix_of_many_columns_stays_within_a_page():
     )
 
 
-def test_what_stands_behind_many_rows_is_written_once_a_page():
+def test_a_figure_in_a_frame_shows_what_it_shows_alone_and_the_frame_is_written_once_a_page():
     epochs = np.arange(1.0, 30.0)
-    curves = [Curve(f"{n}", n, epochs, np.sqrt(epochs + n)) for n in range(MANY)]
-    page = Attachments("files")
-    figures = [
-        page.figure(curve.name, draw_curves([curve], LOSS_LABEL, SMALL, "t", curve.name, (), curves))
-        for curve in curves[:3]
-    ]
-    (name,) = set(re.findall(r'id="(context-\w+)"', "".join(figures)))
+    curves = [Curve(f"{n}", n, epochs, np.sqrt(epochs + n), (), ((5.0, 3.0),)) for n in range(4)]
+    floors = [("floor", 2.0)]
+    page, frames, alone, framed = Attachments("files"), {}, [], []
+    for curve in curves[:3]:
+        shown = [curve], TEST_LABEL, SMALL, "t", curve.name, floors, curves
+        alone.append(draw_curves(*shown))
+        framed.append(draw_curves(*shown, frames))
+    figures = [page.figure(str(n), drawn) for n, drawn in enumerate(framed)]
+    (name,) = set(re.findall(r'id="(frame-\w+)"', "".join(figures)))
     assert [figure.count(f'id="{name}"') for figure in figures] == [1, 0, 0]
     assert [figure.count(f'<use href="#{name}"/>') for figure in figures] == [0, 1, 1]
-    assert "var(--context)" in figures[0] and len(figures[1]) < len(figures[0])
-    # Another axis, another drawing of it.
-    other = Curve("up", 1, epochs, 9 * epochs)
-    drawn = draw_curves([other], LOSS_LABEL, SMALL, "t", "d", (), [*curves, other])
-    assert drawn.shared and name not in drawn.shared
-    few = draw_curves([curves[0]], LOSS_LABEL, SMALL, "t", "d", (), curves[: MANY - 1])
-    assert not few.shared and few.svg.count("var(--context)") == MANY - 1
+    for plain, drawn in zip(alone, framed, strict=True):
+        whole = drawn.shared[name] + drawn.svg
+        for what in (r' d="[^"]*"', r">[^<>\n]+</text>"):
+            assert sorted(re.findall(what, whole)) == sorted(re.findall(what, plain.svg))
+        sizes = [Image.open(io.BytesIO(made.png)).size for made in (plain, drawn)]
+        assert np.abs(np.subtract(*sizes)).max() <= 2
+    ids = re.findall(r'\bid="([^"]+)"', "".join(figures))
+    assert len(ids) == len(set(ids))
+    # Other axes, another frame.
+    draw_curves([Curve("up", 1, epochs, 9 * epochs)], TEST_LABEL, SMALL, "t", "d", floors, curves, frames)
+    assert len(frames) == 2
+
+
+def test_a_figure_takes_nothing_from_the_one_before_it_in_its_frame():
+    scores = np.array([20.0, 30.0, 50.0])
+    frame = scatter_frame((10, 60))
+    first, _, again = (
+        draw_scatter(frame, scores, predicted, 1, title, "d")
+        for predicted, title in (
+            (scores, "a"),
+            (scores + 40, "a much longer title than before" * 2),
+            (scores, "a"),
+        )
+    )
+    assert first == again
+    assert first.svg.count("<use") == 1 + len(scores)
 
 
 def test_a_png_shows_what_sticks_out_of_its_figure():

@@ -65,10 +65,11 @@ def curves_section(report: Report, attachments: Attachments) -> list[Markup]:
     parts.append(element("h2", "Row by row"))
     parts.append(element("p", _aside(kinds, trained), class_="note"))
     size = figures.SMALL if _TEST in kinds else figures.PLAIN
+    frames: dict[str, dict] = {kind.name: {} for kind in kinds}
     for family in trained:
         parts.append(_heading(family))
         own = [kind for kind in kinds if family.order in made[kind.name]]
-        pair = [_apart(kind, family, made[kind.name], attachments, size) for kind in own]
+        pair = [_apart(kind, family, made[kind.name], attachments, size, frames[kind.name]) for kind in own]
         if len(own) < 2:
             pair.append(element("p", "Correlation: none recorded.", class_="note"))
         parts.append(element("div", *pair, class_="pair"))
@@ -121,17 +122,30 @@ def _together(
 
 
 def _apart(
-    kind: _Kind, family: Family, curves: dict[int, Curve], attachments: Attachments, size: figures.Size
+    kind: _Kind,
+    family: Family,
+    curves: dict[int, Curve],
+    attachments: Attachments,
+    size: figures.Size,
+    frames: dict[tuple, figures.Frame],
 ) -> Markup:
     mine = curves[family.order]
     others = [curve for order, curve in curves.items() if order != family.order]
-    if len(others) >= figures.MANY:  # then the same for all rows
+    many = len(others) >= figures.MANY
+    if many:  # then the same for all rows
         others = list(curves.values())
     title = f"{family.short}: {kind.what.lower()} by epoch"
     ended = signed(_last(mine))
     floors = floor_lines(distinct_floors([family])) if kind.floors else []
     drawing = figures.draw_curves(
-        [replace(mine, name=ended)], kind.label, size, title, f"{title}, {ended} at the end", floors, others
+        [replace(mine, name=ended)],
+        kind.label,
+        size,
+        title,
+        f"{title}, {ended} at the end",
+        floors,
+        others,
+        frames if many else None,
     )
     return attachments.figure(f"{kind.name}_{family.slug}", drawing)
 

@@ -33,18 +33,21 @@ def scatters_section(report: Report, attachments: Attachments) -> list[Markup]:
     )
     if any(len(family.seeds) > 1 for family in scored):
         aside += " Where a row has several seeds, every sample has a dot for each."
+    frame = figures.scatter_frame(limits)
     return [
         element("h2", "Predicted and true scores"),
         element("p", aside, class_="note"),
-        element("div", *(_scatter(family, limits, attachments) for family in scored), class_="many"),
+        element("div", *(_scatter(family, limits, frame, attachments) for family in scored), class_="many"),
     ]
 
 
-def _scatter(family: Family, limits: tuple[float, float], attachments: Attachments) -> Markup:
+def _scatter(
+    family: Family, limits: tuple[float, float], frame: figures.Frame, attachments: Attachments
+) -> Markup:
     true, predicted = family.scores
     beyond = int(((predicted < limits[0]) | (predicted > limits[1])).sum())
     described = f"Predicted over true score of {len(family.truth)} test samples, {family.short}"
-    drawing = figures.draw_scatter(true, predicted, family.order, limits, family.short, described)
+    drawing = figures.draw_scatter(frame, true, predicted, family.order, family.short, described)
     rho, runs = family.number("spearman"), runs_text(family)
     said = [colour_key(family), element("b", family.short), "" if rho is None else f" ρ {signed(rho)}"]
     said += [f", n {len(family.truth)}", f", {runs}" if runs else ""]
