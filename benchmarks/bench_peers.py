@@ -8,9 +8,12 @@ extraction in long-video mode): one video at a time, decoded as a whole into mem
 `frame.to_ndarray(format="rgb24")` for every frame, which sets up a new conversion each time, Pillow's resize,
 one clip a batch, the network as published (contiguous, batch norm not folded), and nothing side by side. Its
 features must be ours, or the comparison stops.
+
+--deterministic: ours once more with deterministic kernels, twice, whose features must be the same bits.
 """
 
 import argparse
+import dataclasses
 import statistics
 import tempfile
 import time
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument(
         "--precision", default="fp32", help="of extract, several separated by commas; peers use fp32"
     )
+    parser.add_argument("--deterministic", action="store_true")
     options = parser.parse_args()
     # mtl-aqa: resized by Pillow, so that both ways see the same pixels.
     configs = {
@@ -57,6 +61,7 @@ def main() -> None:
         )
         for precision in options.precision.split(",")
     }
+    price = []
     rates: dict[str, list[float]] = {name: [] for name in ("peers", *configs)}
     differences: dict[str, float] = {}
     used: dict[str, str] = {}  # fp32 where the precision asked for did not pass its check
@@ -77,6 +82,8 @@ def main() -> None:
             made.mkdir(exist_ok=True)
             rates["peers"].append(peers_rate(videos, made, config, weights))
             print(", ".join(f"{name} {each[-1]:.2f} clips/s" for name, each in rates.items()), flush=True)
+        for precision, config in configs.items() if options.deterministic else ():
+            price.append(price_of_determinism(folder, config, statistics.median(rates[precision])))
         for precision in configs:
             differences[precision], clips, used[precision] = compare(folder / f"feats-{precision}.h5", made)
     if differences.get("fp32", 0.0) > MAX_RELATIVE_DIFFERENCE:
@@ -102,14 +109,31 @@ def main() -> None:
             f" {medians[precision] / medians['peers']:.2f} | {difference:.1e} |"
             for precision, difference in differences.items()
         ),
+        *price,
     ]
     command = (
         f"python benchmarks/bench_peers.py --backbone {options.backbone} --videos {options.videos} --frames"
         f" {options.frames} --rounds {options.rounds} --device {options.device} --precision"
-        f" {options.precision}"
+        f" {options.precision}{' --deterministic' * options.deterministic}"
     )
     name = f"peers {options.backbone} {options.device} {options.precision}"
     write_section(name, f"Beside the peers' way, {options.backbone}", command, lines)
+
+
+def price_of_determinism(folder: Path, config: ExtractionConfig, usual: float) -> str:
+    """A line: whether two runs gave the same bits, and their clips a second beside the `usual` ones."""
+    config = dataclasses.replace(config, deterministic=True)
+    rates, features = [], []
+    for number in range(2):
+        output = folder / f"feats-deterministic-{config.precision}-{number}.h5"
+        rates.append(extraction_rate(folder / "videos", output, config)[0])
+        with FeatureCache(output) as cache:
+            features.append(np.concatenate([cache.features(index) for index in range(len(cache))]))
+    same = "the same bits twice" if np.array_equal(*features) else "TWO RUNS DIFFER"
+    return (
+        f"\n`--deterministic`, {config.precision}: {same}; {max(rates):.2f} clips/s,"
+        f" {max(rates) / usual:.2f} of the usual."
+    )
 
 
 def peers_rate(videos: Path, made: Path, config: ExtractionConfig, weights: Path) -> float:

@@ -2,19 +2,21 @@
 # All that has to be run on a GPU, for a machine that is there for minutes and has no network.
 #
 #   benchmarks/on_gpu.sh wheels              beforehand, where there is a network: what may be lacking there
-#   benchmarks/on_gpu.sh [PART…]             tests, extraction, training, end-to-end; by default all of them
+#   benchmarks/on_gpu.sh [PART…]             extraction, training, end-to-end, tests; by default all of them
 #   benchmarks/on_gpu.sh --dry-run [PART…]   every command at a tiny size on the CPU
 #   benchmarks/on_gpu.sh --list [PART…]      the commands alone; with --dry-run: those of the dry run
 #   python benchmarks/results.py merge benchmarks/gpu-results        afterwards: the figures into RESULTS.md
 #
-# A part is stopped after three minutes (LIMIT=seconds). In OUT (benchmarks/gpu-results; as seen from the root of the
+# Every command is stopped at its limit, and a part at its own (LIMIT=seconds, of each): under 14 minutes in all, in two
+# calls where none may take more than ten. In OUT (benchmarks/gpu-results; as seen from the root of the
 # repository) lie machine.txt, PART.log and figures.md, into which every row goes as it is made, in the order of their
 # worth. The exit status is 0 if every part was done, 1 if one failed or was stopped, 2 if nothing could be done.
 # PYTHON: another interpreter.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-all_parts=(tests extraction training end-to-end)
+all_parts=(extraction training end-to-end tests)
+declare -A part_limit=([extraction]=280 [training]=200 [end-to-end]=200 [tests]=120)
 python=${PYTHON:-python3}
 wheels=benchmarks/gpu-wheels
 wheels_limit=60000000 # bytes
@@ -26,57 +28,63 @@ expected=(torch torchvision numpy scipy pillow matplotlib)
 
 dry_run=${ON_GPU_DRY_RUN:-} listing='' inside='' failed=0 parts=()
 
-# run ARGUMENTS…: of Python. A failure is kept, and the next command comes nevertheless.
+# run SECONDS ARGUMENTS…: of Python. A failure is kept, and the next command comes nevertheless.
 run() {
-  local started=$SECONDS status=0
+  local started=$SECONDS status=0 limit
+  limit=$(size "$1" 600) && shift
   echo "+ python $*"
   [ -z "$listing" ] || return 0
-  "$python" "$@" || status=$?
-  echo "exit status $status after $((SECONDS - started)) s: python $*"
+  timeout --kill-after 5 "$limit" "$python" "$@" || status=$?
+  echo "exit status $status after $((SECONDS - started)) of $limit s: python $*"
   [ $status = 0 ] || failed=1
 }
 
 # size FULL TINY: the second in a dry run.
 size() { if [ -n "$dry_run" ]; then echo "$2"; else echo "$1"; fi; }
 
-part_tests() {
-  # Without plugins that happen to be installed there.
-  PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 run -m pytest -m gpu -v -p xdist -n "$(size auto 0)"
-  [ -z "$listing" ] || return 0
-  grep -aE '^(FAILED|ERROR) |^=+ .*(passed|failed|skipped|error)' "$out/tests.log" | sed -E 's/^=+ //; s/ =+$//; s/^/- /' |
-    "$python" benchmarks/results.py write "tests $device" "Tests that need a GPU" \
-      "FAIL_WITHOUT_CUDA=1 pytest -m gpu"
-}
-
 part_extraction() {
   local bench=(benchmarks/bench_extraction.py --device "$device" --rounds 1 --seconds "$(size 1 0.05)")
   local peers=(benchmarks/bench_peers.py --device "$device" --rounds 1 --videos "$(size 32 2)"
-    --frames "$(size 96 16)" --precision "fp16,$(size tf32 fp32)")
-  run "${bench[@]}" --precision fp16 --backbones "$(size c3d,s3d s3d)" --size "$(size 112 32)"
-  run "${peers[@]}" --backbone s3d
-  run "${bench[@]}" --precision "$(size tf32 fp32)" --backbones "$(size c3d,s3d s3d)" --size "$(size 112 32)"
-  run "${bench[@]}" --precision fp16 --backbones s3d --size "$(size 224 40)"
-  [ -n "$dry_run" ] || run "${peers[@]}" --backbone c3d
+    --frames "$(size 96 16)" --deterministic --precision "fp16,bf16,$(size tf32 fp32)")
+  # Compute beside GEMM and eager, end to end; S3D with its kernels.
+  run 70 "${bench[@]}" --precision fp16 --backbones "$(size c3d,s3d s3d)" --size "$(size 112 32)"
+  run 60 "${bench[@]}" --precision fp16 --backbones s3d --size "$(size 224 40)" --profile
+  # Features of each precision, the same bits twice.
+  run 45 "${peers[@]}" --backbone s3d
+  [ -n "$dry_run" ] || run 45 "${peers[@]}" --backbone c3d
+  # Beside torch.compile alone.
+  run 90 "${bench[@]}" --precision fp16 --backbones "$(size r2plus1d_18,mvit_v2_s,swin3d_t r2plus1d_18)" \
+    --size "$(size 224 32)" --compiled
 }
 
 part_training() {
   local train=(benchmarks/bench_train.py --device "$device" --epochs "$(size 3 2)" --dives "$(size 143 16)"
     --dim "$(size 8192 64)" --alone-epochs "$(size 100 2)")
-  run "${train[@]}" --batch-sizes 16 --experiments "$(size baseline,1,2,3,4,5,6,7 baseline)"
+  # Scores and classes alone in full; the eight experiments, an epoch of each.
+  run 110 "${train[@]}" --batch-sizes 16 --experiments "$(size baseline,1,2,3,4,5,6,7 baseline)"
   # Exp 7 literal on cached features.
-  run benchmarks/bench_encoder_memory.py --only memory --device "$device" --batches 16 --steps "$(size 3 2)" \
+  run 50 benchmarks/bench_encoder_memory.py --only memory --device "$device" --batches 16 --steps "$(size 3 2)" \
     --dim "$(size 8192 64)"
-  run "${train[@]}" --only experiments --batch-sizes 3 --experiments "$(size baseline,5,7 7)"
+  run 60 "${train[@]}" --only experiments --batch-sizes 3 --experiments "$(size baseline,5,7 7)"
 }
 
 part_end-to-end() {
-  run benchmarks/bench_end_to_end.py --only memory,equality --device "$device" --backbones "$(size c3d,s3d s3d)" \
+  run 80 benchmarks/bench_end_to_end.py --only memory,equality --device "$device" --backbones "$(size c3d,s3d s3d)" \
     --clips "$(size 6 2)" $(size "" "--size 32")
   # Exp 7 literal, end to end.
-  run benchmarks/bench_fine_tuning.py --only exp7 --device "$device" --runs "$(size literal,default literal)" \
+  run 70 benchmarks/bench_fine_tuning.py --only exp7 --device "$device" --runs "$(size literal,default literal)" \
     --dives "$(size 20 16)" $(size "" "--backbone s3d --size 32 --encoder-hidden 32")
-  run benchmarks/bench_end_to_end.py --only speed --device "$device" --backbones "$(size c3d,s3d s3d)" \
+  run 60 benchmarks/bench_end_to_end.py --only speed --device "$device" --backbones "$(size c3d,s3d s3d)" \
     --clips "$(size 6 2)" --repetitions "$(size 3 1)" $(size "" "--size 32")
+}
+
+part_tests() {
+  # Without plugins that happen to be installed there.
+  PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 run 110 -m pytest -m gpu -v -p xdist -n "$(size auto 0)"
+  [ -z "$listing" ] || return 0
+  grep -aE '^(FAILED|ERROR) |^=+ .*(passed|failed|skipped|error)' "$out/tests.log" | sed -E 's/^=+ //; s/ =+$//; s/^/- /' |
+    "$python" benchmarks/results.py write "tests $device" "Tests that need a GPU" \
+      "FAIL_WITHOUT_CUDA=1 pytest -m gpu"
 }
 
 fetch_wheels() {
@@ -180,7 +188,6 @@ done
 [ ${#parts[@]} -gt 0 ] || parts=("${all_parts[@]}")
 device=$(size cuda cpu)
 out=${OUT:-benchmarks/gpu-results}$(size "" /dry-run)
-limit=${LIMIT:-$(size 180 600)} # a dry run proves that the commands run, on however busy a machine
 
 if [ -n "$listing$inside" ]; then
   for part in "${parts[@]}"; do "part_$part"; done
@@ -207,6 +214,7 @@ echo "start-up: $((SECONDS - started)) s"
 
 for part in "${parts[@]}"; do
   started=$SECONDS status=0
+  limit=${LIMIT:-$(size "${part_limit[$part]}" 1800)} # a dry run proves that the commands run, on however busy a machine
   mkdir "$scratch/$part"
   # timeout ends the whole process group: what a benchmark has started too.
   TMPDIR=$scratch/$part OUT=${out%/dry-run} timeout --kill-after 5 "$limit" \
