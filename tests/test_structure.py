@@ -171,16 +171,16 @@ def test_optional_libraries_may_be_broken_until_they_are_needed():
         BREAK.format(broken={"torchvision", "torchcodec", "matplotlib", "av"})
         + "import aqa_cache.extraction.run, aqa_cache.cache_file.reader, aqa_cache.backbones.c3d,"
         " aqa_heads.training.run, aqa_cli.extract, aqa_cli.train\nfrom aqa_cache.backbones.c3d import C3D;"
-        " C3D()\nfrom aqa_cache.errors import AqaError\nfrom aqa_cache.backbones.s3d import S3D\nfrom"
-        " aqa_cache.video.decoding import decode\nfor use in (S3D, lambda:"
-        " next(decode(__import__('sys').executable))):\n    try:\n        use()\n    except AqaError as"
+        " C3D()\nfrom aqa_cache.errors import AqaError\nfrom aqa_cache.backbones.s3d import S3D\nS3D()\nfrom"
+        " aqa_cache.backbones.torchvision_networks import r2plus1d_18\nfrom aqa_cache.video.decoding import"
+        " decode\nfor use in (r2plus1d_18, lambda: next(decode(__import__('sys').executable))):\n    try:\n        use()\n    except AqaError as"
         " error:\n        print(error)\n"
     )
     result = python(code)
     assert result.returncode == 0, result.stderr
     first, second = result.stdout.splitlines()
     assert first.startswith(
-        "torchvision is needed for the S3D backbone, but importing it failed (RuntimeError: operator"
+        "torchvision is needed for the R(2+1)D-18 backbone, but importing it failed (RuntimeError: operator"
     )
     assert second.startswith("av is needed for decoding video") and second.endswith(
         "install it with: pip install av"
