@@ -173,8 +173,8 @@ def test_optional_libraries_may_be_broken_until_they_are_needed():
         " aqa_heads.training.run, aqa_cli.extract, aqa_cli.train\nfrom aqa_cache.backbones.c3d import C3D;"
         " C3D()\nfrom aqa_cache.errors import AqaError\nfrom aqa_cache.backbones.s3d import S3D\nS3D()\nfrom"
         " aqa_cache.backbones.torchvision_networks import r2plus1d_18\nfrom aqa_cache.video.decoding import"
-        " decode\nfor use in (r2plus1d_18, lambda: next(decode(__import__('sys').executable))):\n    try:\n        use()\n    except AqaError as"
-        " error:\n        print(error)\n"
+        " decode\nfor use in (r2plus1d_18, lambda: next(decode(__import__('sys').executable))):\n"
+        "    try:\n        use()\n    except AqaError as error:\n        print(error)\n"
     )
     result = python(code)
     assert result.returncode == 0, result.stderr

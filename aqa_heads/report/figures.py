@@ -184,17 +184,15 @@ def draw_intervals(
         values += [value for _, value in marks] + [0.0]
         margin = 0.04 * (max(values) - min(values) or 1)
         axes.set_xlim(min(values) - margin, max(values) + margin)
-        for row, interval in enumerate(intervals):
-            colour = on_white(f"series-{interval.colour % SERIES}")
-            if interval.low is not None:
-                axes.plot(
-                    [interval.low, interval.high],
-                    [row, row],
-                    color=colour,
-                    linewidth=2.4,
-                    solid_capstyle="butt",
-                )
-            axes.plot([interval.value], [row], "o", color=colour, markersize=7)
+        colours = [on_white(f"series-{interval.colour % SERIES}") for interval in intervals]
+        bars = [(row, i.low, i.high, colours[row]) for row, i in enumerate(intervals) if i.low is not None]
+        if bars:
+            rows, lows, highs, shades = zip(*bars, strict=True)
+            axes.hlines(rows, lows, highs, colors=shades, linewidth=2.4, zorder=2)
+        for colour in dict.fromkeys(colours):
+            rows = [row for row, other in enumerate(colours) if other == colour]
+            shown = [intervals[row].value for row in rows]
+            axes.plot(shown, rows, "o", color=colour, markersize=7, zorder=2.1)
         left, right = axes.get_xlim()
         for line, (name, value) in enumerate(sorted(marks, key=lambda mark: mark[1])):
             axes.axvline(value, color=on_white("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
