@@ -97,7 +97,7 @@ def _positive(kind: type):
 @click.option(
     "--encoder-hidden",
     type=_positive(int),
-    help="Width of the encoder.  [default: lstm, gru 1024; attention 256; …; conv, gdlt, tpt by the data]",
+    help="Width of the encoder.  [default: by the number of samples; in rows lstm 1024, attention 256, …]",
 )
 @click.option(
     "--encoder-layers",

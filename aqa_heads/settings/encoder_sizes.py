@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .experiments import DEFAULT
+
 if TYPE_CHECKING:
     from .resolved import ResolvedConfig
 
@@ -27,14 +29,13 @@ _NARROWEST = 16  # and all widths are powers of 2, so any number of attention he
 _YOUNGER = ("conv", "gdlt", "tpt")
 # Without their order or their number, a mean over few clips is as good as one over many.
 _OVER_TIME = ("lstm", "gru", "transformer", *_YOUNGER)
-OWN_DATA = "default"
 
 _FEWEST_CLIPS, _SHARE = 64, 0.95
 
 
 def follows_data(experiment: str, encoder: str) -> bool:
     """Whether sizes that are not given follow from the data."""
-    return encoder in _YOUNGER or (experiment == OWN_DATA and encoder in _WIDEST)
+    return encoder in _YOUNGER or (experiment == DEFAULT.name and encoder in _WIDEST)
 
 
 def fitted_to_data(

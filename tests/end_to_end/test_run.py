@@ -594,3 +594,10 @@ def test_a_resumed_run_must_start_from_the_same_weights(config, tmp_path):
     write_weights(tmp_path / "other.pth", seed=2)
     with pytest.raises(RunError, match=r"another run \(weights_sha256 was \w+, is \w+\)"):
         fine_tune(replace(other, resume=True))
+
+
+@pytest.mark.parametrize("encoder", ["conv", "tpt"])
+def test_encoders_for_long_sequences_train_on_all_clips(config, encoder):
+    run = fine_tune(replace(config, encoder=encoder, epochs=1, tasks=("score", "classes")))
+    assert run.config["max_clips"] is None and len(run.epochs) == 1
+    assert np.isfinite(list(scores_of(run).values())).all()

@@ -33,6 +33,16 @@ def test_younger_encoders_are_as_wide_as_the_data_allow(encoder):
     assert fitted(encoder, literal=True).encoder_hidden == 128
 
 
+def test_without_a_row_all_follow_the_data():
+    for encoder in ("lstm", "gru", "attention", "transformer"):
+        config = fitted(encoder, "default", lengths=(300,))
+        assert config.encoder_hidden == 128
+        assert config.max_clips == (None if encoder == "attention" else 300)
+    assert fitted("average", "default").max_clips is None
+    assert run_name(fitted("lstm", "default"), "c3d") == "default-encoder-lstm"
+    assert run_name(fitted("lstm", "default", encoder_hidden=8), "c3d").endswith("-encoder-hidden-8")
+
+
 def test_widths_grow_with_samples_up_to_the_usual_one_and_to_the_width_of_a_clip():
     for encoder, (usual, _) in ENCODER_SIZES.items():
         if usual:
