@@ -94,7 +94,12 @@ def last_checkpoint(
         say(f"begins again: it had taken over its {sources}, which this call has not trained")
         return None
     epochs, steps = len(checkpoint["epochs"]), checkpoint.get("done")
-    say(f"goes on in epoch {epochs + 1}, after {steps} steps" if steps else f"goes on after epoch {epochs}")
+    if "folds" in checkpoint:
+        say("goes on with the models of the folds")
+    elif "choice" in checkpoint:
+        say(f"goes on after epoch {epochs} of the training on all samples")
+    else:
+        say(f"goes on in epoch {epochs + 1}, after {steps} steps" if steps else f"goes on after epoch {epochs}")
     if different := _differences(theirs, identity):
         say(
             f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one that"
