@@ -99,7 +99,11 @@ def last_checkpoint(
     elif "choice" in checkpoint:
         say(f"goes on after epoch {epochs} of the training on all samples")
     else:
-        say(f"goes on in epoch {epochs + 1}, after {steps} steps" if steps else f"goes on after epoch {epochs}")
+        say(
+            f"goes on in epoch {epochs + 1}, after {steps} steps"
+            if steps
+            else f"goes on after epoch {epochs}"
+        )
     if different := _differences(theirs, identity):
         say(
             f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one that"
