@@ -211,8 +211,8 @@ class Table:
                     from .end_to_end.run import fine_tune_planned
 
                     runs.append(fine_tune_planned(plan, cache, listener))
-            if finished is not None:
-                finished.add(runs[-1])
+                if finished is not None:
+                    finished.add(runs[-1], listener.say)
         return runs
 
     def _planner(self, config: TrainingConfig, stack: ExitStack) -> "Planner":

@@ -15,6 +15,8 @@ from aqa_cache.annotations import CLASS_PREFIX
 
 from ..errors import RunError
 from ..runs.format import LEAKED, RUN_FILES, Run, read_run
+from ..runs.record import Whole, number_in, read_table, whole_in
+from ..runs.schema import SHARE
 from .records import (
     Asked,
     BestOnTest,
@@ -30,6 +32,7 @@ from .records import (
     finite,
 )
 
+_LARGEST_TABLE, _PLACE = 2**30, Whole(0, 9999)  # bytes; clips of a sample, words of a caption
 # What may differ among the runs of one family, and what only the last bits of a result depend on.
 _OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes", "clip_chunk")
 
@@ -273,25 +276,16 @@ class Result:
         there is none.
 
         Args:
-            others: columns that it has beside sample_id, clip and weight; they stay text.
+            others: columns that it has between sample_id and clip: a number, and text.
 
         Raises:
             RunError: it is damaged.
         """
         path = self.path / name
-        if not path.is_file():
-            return []
         try:
-            with open(path, newline="", encoding="utf-8") as file:
-                return [
-                    {"sample_id": row["sample_id"], "clip": int(row["clip"]), "weight": float(row["weight"])}
-                    | {other: row[other] for other in others}
-                    for row in csv.DictReader(file, strict=True)
-                ]
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise RunError(
-                f"{path}: cannot be read ({type(error).__name__}: {error}); train the run again"
-            ) from None
+            return _read_weights(path, others) if path.exists() else []
+        except (OSError, ValueError, csv.Error) as error:
+            raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
 
     @cached_property
     def groups(self) -> frozenset[str]:
@@ -303,6 +297,25 @@ class Result:
     @cached_property
     def tested_on(self) -> frozenset[str]:
         return frozenset(self.test.sample_ids)
+
+
+def _read_weights(path: Path, others: Sequence[str]) -> list[dict]:
+    """Raises ValueError where the clips of a sample, or of a word, are not 0, 1, 2, … in one place."""
+    rows, last, clips, seen = [], None, 0, set()
+    for number, row in read_table(path, ("sample_id", *others, "clip", "weight"), _LARGEST_TABLE):
+        weight, clip = number_in(row, "weight", number, SHARE), whole_in(row, "clip", number, _PLACE)
+        if weight is None:
+            raise ValueError(f"row {number}: weight is empty, expected a number")
+        words = {"word_number": whole_in(row, "word_number", number, _PLACE)} if others else {}
+        of = row["sample_id"], *words.values()
+        clips = clips + 1 if of == last else 0
+        if clip != clips or (of != last and of in seen):
+            raise ValueError(f"row {number}: clip is {clip}, expected the clips in order, each once")
+        seen.add(of)
+        last = of
+        texts = {other: row[other] for other in ("sample_id", *others)}
+        rows.append(texts | {"clip": clip, "weight": weight} | words)
+    return rows
 
 
 def find_runs(folders: Sequence[str | Path]) -> list[Path]:
@@ -362,4 +375,6 @@ def natural(text: str) -> list:
     >>> sorted(["seed10", "seed9"], key=natural)
     ['seed9', 'seed10']
     """
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text)]
+    parts = re.split(r"(\d+)", text)
+    # Python reads no number of thousands of digits.
+    return [(0, int(p), "") if p.isdecimal() and len(p) < 1000 else (1, 0, p) for p in parts]

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.links import refuse_link
 from aqa_cache.disk.locks import FileLock
-from aqa_cache.errors import first_line
 
 from ..errors import DivergedError, RunError
+from .checkpoint import read_checkpoint, write_checkpoint
 
 _CHECKPOINT = "checkpoint.pt"
 BEST = "best_{}.safetensors"
@@ -87,7 +86,7 @@ class Work:
         """The last checkpoint; None if there is none.
 
         Raises:
-            RunError: it is damaged.
+            RunError: it is damaged, or cannot be read.
         """
         return self.fetch(_CHECKPOINT)
 
@@ -95,21 +94,10 @@ class Work:
         """What was stored under `name`; None if nothing was.
 
         Raises:
-            RunError: it is damaged.
+            RunError: it is damaged, or cannot be read.
         """
-        import torch
-
         path = self.path / name
-        if not path.exists():
-            return None
-        try:
-            # Mapped, not read: what is as large as the model may not fit beside it.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:  # torch's reader raises what its parts raise
-            raise RunError(
-                f"{path}: the checkpoint cannot be read ({first_line(error)}); give --overwrite to begin"
-                " again"
-            ) from None
+        return read_checkpoint(path) if os.path.lexists(path) else None
 
     def save(self, state: Callable[[], Mapping], now: bool = False) -> bool:
         """Keep `state()` as the checkpoint, if it is time or has to be `now`; whether that was so."""
@@ -118,6 +106,10 @@ class Work:
         self.store(_CHECKPOINT, state)
         return True
 
+    def forget(self) -> None:
+        """Remove what was stored: the run begins again, and nothing of it may go into the new one."""
+        _remove(self.path, _CHECKPOINT, BEST.format("*"), FOLD.format("*"))
+
     @property
     def due(self) -> bool:
         """Whether it is time to save."""
@@ -125,16 +117,8 @@ class Work:
 
     def store(self, name: str, state: Callable[[], Mapping]) -> None:
         """Keep `state()` under `name`, for `fetch`."""
-        import torch
-
-        started, path = time.monotonic(), self.path / name
-        with replacing(path) as temporary:
-            try:
-                torch.save(dict(state()), temporary)
-            except RuntimeError as error:  # torch's own writer, on a full disk
-                raise RunError(
-                    f"{path}: cannot be written ({first_line(error)}); make room and give --resume"
-                ) from None
+        started = time.monotonic()
+        write_checkpoint(self.path / name, state())
         ended = time.monotonic()
         self._next = ended + max(self._seconds, _SAVING_SHARE * (ended - started) if self._seconds else 0)
 

@@ -24,13 +24,17 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from aqa_cache.annotations import SPLITS
 from aqa_cache.disk.atomic import replacing
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError, TrainingError
-from .tables import number_in, read_table
+from .record import FINITE, Whole, number_in, read_json, read_table, whole_in
+from .schema import CONFIG, EPOCH, MODEL, SUMMARY, VOCABULARY
+from .weights_file import read_weights, said_with, sizes_in, write_weights
 
 if TYPE_CHECKING:
+    from ..networks.architecture import Architecture
     from ..networks.model import AqaModel
 
 _T = TypeVar("_T")
@@ -40,49 +44,8 @@ LEAKED = ", LEAKED TEST"
 # Without these a run is not finished; the others depend on its tasks, or are read when they are needed.
 RUN_FILES = ("config.json", "metrics.csv", "predictions.csv", "summary.json")
 
-# What is read from the files: a type, [kind of the items], {name: kind}, or {...: kind} where any name may
-# stand.
-_NUMBERS = {...: float}
-_CONFIG = {
-    **dict.fromkeys(("experiment", "label", "protocol", "device", "views", "difficulty", "fold"), str),
-    "seed": int,
-    "tasks": [str],
-    "notes": [str],
-    "fine_tuning": {"started_from": str, "started_sha256": str, "frozen_layers": [str], ...: object},
-    "table1": {...: object},
-    "features": {"backbone": str, "path": str, "fingerprint": str, "views": [str]},
-}
-_SUMMARY = {
-    **dict.fromkeys(
-        (
-            "spearman",
-            "kendall",
-            "pearson",
-            "relative_l2",
-            "mae",
-            "train_loss",
-            "unigram_loss",
-            "caption_loss_per_token",
-            "parameters",
-            "peak_memory_bytes",
-        ),
-        float,
-    ),
-    "interval": [float],
-    "seconds": _NUMBERS,
-    "class_accuracy": _NUMBERS,
-    "majority_accuracy": _NUMBERS,
-    "floors": {...: _NUMBERS},
-    "per_group": {...: _NUMBERS},
-    "captions": {...: object},
-    "chosen": {...: {...: object}},
-    "ceiling": _NUMBERS,
-    "best_test_spearman": {...: object},
-    "audit": {...: object},
-    "notes": [str],
-}
 _PREDICTIONS = ("sample_id", "split", "group", "final_score", "predicted_score")
-_EXPECTED = {str: "text", int: "a whole number", float: "a number"}
+_LARGEST_TABLE = 2**28  # bytes of a table that is read whole
 
 
 @dataclass(frozen=True)
@@ -164,18 +127,16 @@ class Run:
                 names it.
         """
         from ..networks.architecture import Architecture
-        from ..networks.model import AqaModel
 
         if "caption" in (self.config.get("tasks") or ()) and self.vocabulary is None:
             raise RunError(
                 f"{self.folder}: vocabulary.json is missing, which its captions need; train the run again"
             )
         try:
-            model = AqaModel(Architecture.from_record(self.config, len(self.vocabulary or ())))
-        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            architecture = Architecture.from_record(self.config, len(self.vocabulary or ()))
+            return _model_of(architecture, self.folder / "model.safetensors").eval()
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(self._another_model(error)) from None
-        self.load_weights(model)
-        return model.eval()
 
     def load_weights(self, model: "AqaModel") -> None:
         """Put the trained weights into `model`, one by one: a second copy of all may not fit in memory.
@@ -183,17 +144,17 @@ class Run:
         Raises:
             RunError: they are damaged, or those of another model; some may have been put there.
         """
-        from safetensors import SafetensorError
-
+        path = self.folder / "model.safetensors"
         try:
-            _load_weights(model, self.folder / "model.safetensors")
-        except (OSError, SafetensorError, ValueError) as error:
+            _check_sizes(model, sizes_in(path))
+            read_weights(path, model.state_dict())
+        except ValueError as error:
             raise RunError(self._another_model(error)) from None
 
     def _another_model(self, error: Exception) -> str:
         return (
-            f"{self.folder / 'model.safetensors'}: is not the model of its config.json ({error}); train the"
-            " run again"
+            f"{self.folder / 'model.safetensors'}: is not the model of its config.json, or damaged ({error});"
+            " train the run again"
         )
 
 
@@ -210,14 +171,14 @@ def read_run(folder: str | Path) -> Run:
         )
     vocabulary = None
     if (folder / "vocabulary.json").exists():
-        vocabulary = _read(folder / "vocabulary.json", lambda path: Vocabulary(_read_json(path, [str])))
+        vocabulary = _read(folder / "vocabulary.json", _read_vocabulary)
     held_out = folder / "out_of_fold.csv"
     return Run(
         folder,
-        _read(folder / "config.json", lambda path: _read_json(path, _CONFIG)),
+        _read(folder / "config.json", lambda path: read_json(path, CONFIG)),
         _read(folder / "metrics.csv", _read_epochs),
         _read(folder / "predictions.csv", _read_predictions),
-        _read(folder / "summary.json", lambda path: _read_json(path, _SUMMARY)),
+        _read(folder / "summary.json", lambda path: read_json(path, SUMMARY)),
         vocabulary,
         _read(held_out, _read_held_out) if held_out.exists() else (),
     )
@@ -231,28 +192,22 @@ def read_model(path: str | Path) -> tuple["AqaModel", Vocabulary | None]:
         RunError: there is no such file, it is damaged, or no model of this program.
         TrainingError: its encoder or score head is not known here.
     """
-    from safetensors import SafetensorError, safe_open
-
     from ..networks.architecture import Architecture
-    from ..networks.model import AqaModel
 
     path = Path(path)
     try:
-        with safe_open(path, "pt") as file:
-            said = json.loads((file.metadata() or {})["run"])
+        said = said_with(path, MODEL)
         vocabulary = Vocabulary(said["vocabulary"]) if said.get("vocabulary") else None
         if said.get("architecture") is None:  # files of before it was saved with them
             architecture = Architecture.from_record(said["config"], len(vocabulary or ()))
         else:
             architecture = Architecture(**said["architecture"])
-        model = AqaModel(architecture)
-        _load_weights(model, path)
-    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        return _model_of(architecture, path).eval(), vocabulary
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path}: is not the model of a run, or damaged ({type(error).__name__}: {error}); name the"
             " model.safetensors of a run folder, or train the run again"
         ) from None
-    return model.eval(), vocabulary
 
 
 def write_run(
@@ -271,8 +226,6 @@ def write_run(
 
     Numbers that are None or not finite become empty cells, in JSON null.
     """
-    from aqa_cache.disk.tensor_file import write_tensors
-
     _write(folder / "config.json", _to_json(config))
     _write(folder / "summary.json", _to_json(summary))
     if vocabulary is not None:
@@ -291,32 +244,40 @@ def write_run(
         "vocabulary": vocabulary and vocabulary.words,
         "architecture": model.architecture.record(),
     }
-    metadata = {"run": _to_json(said)}
-    write_tensors(folder / "model.safetensors", weights, metadata)
+    write_weights(folder / "model.safetensors", weights, _defined(said))
 
 
-def _load_weights(model: "AqaModel", path: Path) -> None:
-    """Raises ValueError where the file's weights are not those of `model`."""
+def _model_of(architecture: "Architecture", path: Path) -> "AqaModel":
+    """The model with the weights of the file.
+
+    Raises:
+        ValueError, RuntimeError: these are not its weights. Whatever size it says it has, it is not made.
+    """
     import torch
-    from safetensors import safe_open
 
-    with safe_open(path, "pt") as file:
-        # What a score head keeps of training samples is as large as there are such samples.
-        sizes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    model.fit_buffers(sizes)
-    mine = model.state_dict()
+    from ..networks.model import AqaModel
+
+    sizes = sizes_in(path)
+    with torch.device("meta"):  # without memory
+        _check_sizes(AqaModel(architecture), sizes)
+    model = AqaModel(architecture)
+    _check_sizes(model, sizes)
+    read_weights(path, model.state_dict())
+    return model
+
+
+def _check_sizes(model: "AqaModel", sizes: Mapping[str, Sequence[int]]) -> None:
+    """Raise a ValueError where the weights of a file are not those of `model`."""
+    model.fit_buffers(
+        sizes
+    )  # what a score head keeps of training samples is as large as there are such samples
+    mine = {name: list(weight.shape) for name, weight in model.state_dict().items()}
     if sizes.keys() != mine.keys():
         different = sorted(sizes.keys() ^ mine.keys())
         raise ValueError(f"{len(different)} weights are in only one of them, such as {different[0]}")
-    with torch.no_grad():
-        for name, weight in mine.items():
-            # Opened anew for each: pages of the file that were touched count as this process's memory until
-            # then.
-            with safe_open(path, "pt") as file:
-                stored = file.get_tensor(name)
-            if stored.shape != weight.shape:
-                raise ValueError(f"{name} is {tuple(stored.shape)}, expected {tuple(weight.shape)}")
-            weight.copy_(stored)
+    for name, size in mine.items():
+        if list(sizes[name]) != size:
+            raise ValueError(f"{name} is {tuple(sizes[name])}, expected {tuple(size)}")
 
 
 def _to_json(record) -> str:
@@ -347,74 +308,61 @@ def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) ->
 def _read(path: Path, reader: Callable[[Path], _T]) -> _T:
     try:
         return reader(path)
-    except (OSError, ValueError, RecursionError, csv.Error, TrainingError) as error:
+    except (OSError, ValueError, csv.Error, TrainingError) as error:
         raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
 
 
-def _read_json(path: Path, kind):
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record is None:
-        raise ValueError("it holds nothing but null")
-    _check(record, kind, "its content")
-    return record
-
-
-def _check(value, kind, name: str) -> None:
-    """Raise a ValueError where `value` is not of `kind`; null always is."""
-    if value is None:
-        return
-    if isinstance(kind, dict):
-        if not isinstance(value, dict):
-            raise ValueError(f"{name} is {reprlib.repr(value)}, expected an object")
-        for key, item in value.items():
-            _check(item, kind.get(key, kind.get(..., object)), key)
-    elif isinstance(kind, list):
-        if not isinstance(value, list):
-            raise ValueError(f"{name} is {reprlib.repr(value)}, expected a list")
-        for item in value:
-            _check(item, kind[0], f"an item of {name}")
-    elif not (_is_number(value) if kind is float else isinstance(value, kind)):
-        raise ValueError(f"{name} is {reprlib.repr(value)}, expected {_EXPECTED[kind]}")
-
-
-def _is_number(value) -> bool:
-    """One that a float can hold: JSON's whole numbers have no end."""
-    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**1023)
+def _read_vocabulary(path: Path) -> Vocabulary:
+    return Vocabulary(read_json(path, VOCABULARY))
 
 
 def _read_epochs(path: Path) -> list[Epoch]:
-    rows = read_table(path, [field.name for field in fields(Epoch)], others=False)
     epochs = []
-    for number, row in enumerate(rows, 1):
-        if not row["epoch"].isdecimal() or int(row["epoch"]) > 2**31:
-            raise ValueError(f"row {number}: epoch is {reprlib.repr(row['epoch'])}, expected a whole number")
-        cells: dict[str, Any] = {name: number_in(row, name, number) for name in row if name != "epoch"}
-        epochs.append(Epoch(int(row["epoch"]), **cells))
+    for number, row in read_table(
+        path, [field.name for field in fields(Epoch)], _LARGEST_TABLE, others=False
+    ):
+        epoch = whole_in(row, "epoch", number, Whole(1, 2**31))
+        if epoch != number:
+            raise ValueError(f"row {number}: epoch is {epoch}, expected {number}: each once, in their order")
+        cells: dict[str, Any] = {
+            name: number_in(row, name, number, EPOCH.get(name, FINITE)) for name in row if name != "epoch"
+        }
+        epochs.append(Epoch(epoch, **cells))
     return epochs
 
 
 def _read_predictions(path: Path) -> list[dict[str, str]]:
-    rows = read_table(path, _PREDICTIONS)
-    for number, row in enumerate(rows, 1):
-        for name in ("final_score", "predicted_score"):
-            number_in(row, name, number)
+    rows, seen = [], set()
+    for number, row in read_table(path, _PREDICTIONS, _LARGEST_TABLE):
+        _check_once(row["sample_id"], number, seen)
+        if row["split"] not in SPLITS:
+            raise ValueError(
+                f"row {number}: split is {reprlib.repr(row['split'])}, expected one of {', '.join(SPLITS)}"
+            )
+        for column in ("final_score", "predicted_score"):
+            number_in(row, column, number)
+        rows.append(row)
     return rows
 
 
 def _read_held_out(path: Path) -> list[HeldOut]:
-    found: dict[str, HeldOut] = {}
-    for number, row in enumerate(read_table(path, [field.name for field in fields(HeldOut)]), 1):
+    rows, seen = [], set()
+    for number, row in read_table(path, [field.name for field in fields(HeldOut)], _LARGEST_TABLE):
+        _check_once(row["sample_id"], number, seen)
+        fold, chose = (
+            whole_in(row, "fold", number, Whole(1, 2**31)),
+            whole_in(row, "chose_epoch", number, Whole(0, 1)),
+        )
         true, predicted = (number_in(row, name, number) for name in ("true", "predicted"))
-        if true is None or predicted is None or not math.isfinite(true + predicted):
-            raise ValueError(f"row {number}: true or predicted is no finite number")
-        if not (
-            row["fold"].isdecimal() and 0 < int(row["fold"]) < 2**31 and row["chose_epoch"] in ("0", "1")
-        ):
-            raise ValueError(
-                f"row {number}: fold is {reprlib.repr(row['fold'])} and chose_epoch"
-                f" {reprlib.repr(row['chose_epoch'])}, expected a whole number from 1 on, and 0 or 1"
-            )
-        said = HeldOut(row["sample_id"], int(row["fold"]), true, predicted, row["chose_epoch"] == "1")
-        if found.setdefault(said.sample_id, said) is not said:
-            raise ValueError(f"row {number}: {reprlib.repr(said.sample_id)} is there twice")
-    return list(found.values())
+        if true is None or predicted is None:
+            raise ValueError(f"row {number}: true or predicted is empty, expected a number")
+        rows.append(HeldOut(row["sample_id"], fold, true, predicted, bool(chose)))
+    return rows
+
+
+def _check_once(name: str, number: int, seen: set[str]) -> None:
+    """Whether a sample_id is none of those that were `seen`; then it is one of them."""
+    if not name or name in seen:
+        what = "there twice" if name else "empty"
+        raise ValueError(f"row {number}: sample_id {reprlib.repr(name)} is {what}, expected each once")
+    seen.add(name)

@@ -65,15 +65,19 @@ def out_of_memory_explained(
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # On the CPU torch raises a plain RuntimeError.
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not known and not any(words in str(error) for words in _NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
         said = (str(error) or "out of memory").splitlines()[0]
         raise TrainingError(
             f"{device} has not enough memory ({said}); try {advice}"
             + ("" if device.type == "cpu" else ", or --device cpu")
         ) from None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    # On the CPU torch raises a plain RuntimeError.
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or any(words in str(error) for words in _NO_MEMORY)
 
 
 def peak_memory(device: torch.device) -> int | None:

@@ -1,7 +1,7 @@
 """The parts that the runs of one call have trained, so that none is trained twice."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from aqa_cache.cache_file.meaning import canonical_json
 
 from ..networks.frugal_lstm import FrugalLstmEncoder
 from ..runs.format import Run
+from ..runs.weights_file import read_weights
 from .part import Part
 from .plan import Plan
 from .steps import Steps
@@ -45,9 +46,17 @@ class FinishedParts:
         self.call = hashlib.sha256(canonical_json(runs).encode()).hexdigest()
         self.runs: dict[str, Run] = {}
 
-    def add(self, run: Run) -> None:
-        """Remember what a run has trained; a run of another call is ignored."""
+    def add(self, run: Run, say: Callable[[str], None]) -> None:
+        """Remember what a run has trained; a run of another call is ignored, and so is one whose weights are
+        damaged, which is said.
+        """
         if run.config.get("call") != self.call:
+            return
+        path = run.folder / "model.safetensors"
+        try:
+            read_weights(path, {})
+        except ValueError as error:
+            say(f"{path}: {error}: no other run takes over a part of it; train that run again")
             return
         taken = run.summary.get("taken_over") or {}
         parts = run.config.get("parts")

@@ -14,6 +14,7 @@ from ..captions.caption_metrics import why_no_caption_metrics
 from ..data.training_data import TrainingData, read_training_data
 from ..evaluation.predictions import Predictions, caption_loss_per_token, predict
 from ..networks.model import AqaModel
+from ..runs.checkpoint import DamagedCheckpoint
 from ..runs.folder import Work, hidden_folder, new_run_folder
 from ..runs.format import Run, read_run, write_run
 from .choosing.choice import Choice, chosen_parts, refit_note, refit_record
@@ -28,7 +29,7 @@ from .listener import Listener
 from .plan import Plan
 from .processes import Processes
 from .result_tables import result_tables
-from .resuming import Checkpoint, finished_run, identity_of, last_checkpoint
+from .resuming import Checkpoint, damage_said, finished_run, identity_of, last_checkpoint
 from .starting_point import STARTED, fit_closed_form, fit_standardiser, make_model, prepare_start
 from .steps import Steps
 from .summary import summarise
@@ -83,10 +84,24 @@ class Job(ABC):
                 checkpoint = Checkpoint(
                     last_checkpoint(work, plan.folder, identity, known, self.listener.say)
                 )
+            if not all(processes.gather(checkpoint.content is not None)):
+                self._begin_again(work, checkpoint)
             stack.enter_context(self._computing())
-            self._train(work, identity, checkpoint, stack)
+            try:
+                self._train(work, identity, checkpoint, stack)
+            except DamagedCheckpoint as error:
+                self.listener.say(f"{plan.folder}: {error}: the run begins again")
+                self._begin_again(work, checkpoint)
+                self._train(work, identity, checkpoint, stack)
         processes.gather(None)  # none reads the folder before the first has published it
         return read_run(plan.folder)
+
+    def _begin_again(self, work: Work, checkpoint: Checkpoint) -> None:
+        """Go on with nothing of what an interrupted run left."""
+        checkpoint.release()
+        with self.processes.agree():
+            if self.processes.main:
+                work.forget()
 
     def identity(self) -> dict:
         """What must agree for a run to be the same one."""
@@ -208,7 +223,8 @@ class Job(ABC):
             kept["part_identities"] = self._take_over(steps, record, checkpoint.content)
         fitting = Fitting(steps, data, self.config, work, kept)
         if checkpoint.content is not None:
-            fitting.restore(checkpoint.content)
+            with damage_said():
+                fitting.restore(checkpoint.content)
         checkpoint.release()
         epochs = fitting.fit(self.listener)
         parts = chosen_parts(steps.parts, epochs, data, self.config)
@@ -225,7 +241,8 @@ class Job(ABC):
             return self._fit_closed_form(everyone, record)
         content = checkpoint.content
         if content is not None and "choice" in content:
-            choice = Choice.of_state(content["choice"])
+            with damage_said():
+                choice = Choice.of_state(content["choice"])
         else:
             choice = self._choice_of(data, record, identity, work, checkpoint)
             content = None
@@ -236,7 +253,8 @@ class Job(ABC):
         until = {part.name: part.steps for part in choice.parts}
         fitting = Fitting(steps, everyone.untested(), config, work, kept, until)
         if content is not None:
-            fitting.restore(content)
+            with damage_said():
+                fitting.restore(content)
         checkpoint.release()
         line = refit_note(choice, everyone, config)
         self.listener.say(line)

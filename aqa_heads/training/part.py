@@ -85,6 +85,6 @@ class Part:
     def restore(self, state: Mapping) -> None:
         for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(stored)
-        self.best.restore(state["best"])
         self.best_value, self.best_epoch, self.stopped = state["numbers"]
+        self.best.restore(state["best"], kept=self.best_epoch is not None)
         self.losses = dict(state["losses"])

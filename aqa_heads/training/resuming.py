@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from aqa_cache import __version__
+from aqa_cache.errors import first_line
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError
+from ..runs.checkpoint import DamagedCheckpoint
 from ..runs.folder import Work, was_interrupted
-from ..runs.format import Run, read_run
+from ..runs.format import Epoch, Run, read_run
+from .computing import is_out_of_memory
 from .plan import Plan
 
 # What a resumed run may have otherwise, at the price of its last bits.
@@ -57,14 +61,36 @@ class Checkpoint:
     """What an interrupted run left, or nothing. As large as memory perhaps, so it is released after use.
 
     Attributes:
-        content (dict | None): as `last_checkpoint` gives it.
+        content (dict | None): as `last_checkpoint` gives it; a DamagedCheckpoint where a name is lacking.
     """
 
     def __init__(self, content: dict | None):
-        self.content = content
+        self.content = None if content is None else _Content(content)
 
     def release(self) -> None:
         self.content = None
+
+
+class _Content(dict):
+    def __missing__(self, name: str):
+        raise DamagedCheckpoint(f"the checkpoint is damaged (it has no {name})")
+
+
+@contextmanager
+def damage_said() -> Iterator[None]:
+    """In the block what a checkpoint holds is put where it belongs; where it does not fit, it is damaged.
+
+    Raises:
+        DamagedCheckpoint: one of before it had checksums was changed.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise DamagedCheckpoint(
+            f"the checkpoint is damaged ({type(error).__name__}: {first_line(error)})"
+        ) from None
 
 
 def last_checkpoint(
@@ -74,13 +100,19 @@ def last_checkpoint(
 
     Args:
         known: identities of the parts that can be taken over in this call (`finished_parts`). A run that had
-            taken over another begins again.
+            taken over another begins again, as one whose checkpoint is damaged.
 
     Raises:
-        RunError: it is another run's, or damaged.
+        RunError: it is another run's, or cannot be read.
     """
-    checkpoint = work.load()
-    if checkpoint is None:
+    try:
+        checkpoint = work.load()
+        if checkpoint is None:
+            return None
+        with damage_said():
+            _check(checkpoint)
+    except DamagedCheckpoint as error:
+        say(f"{error}: the run begins again")
         return None
     theirs = checkpoint["identity"]
     if different := _differences(theirs, identity, but=_LAST_BITS):
@@ -110,6 +142,19 @@ def last_checkpoint(
             " was never stopped"
         )
     return checkpoint
+
+
+def _check(checkpoint: Mapping) -> None:
+    """Raise what `damage_said` explains where what is read here is not there, or of another type."""
+    taken = checkpoint.get("taken") or {}
+    if not isinstance(checkpoint["identity"], Mapping):
+        raise TypeError("its identity is no object")
+    if not all(isinstance(checkpoint["part_identities"][name], str) for name in taken):
+        raise TypeError("the identity of a part is no text")
+    for row in checkpoint["epochs"]:
+        Epoch(*row)
+        if not all(cell is None or type(cell) in (int, float) for cell in row):
+            raise TypeError("an epoch has what is no number")
 
 
 def _differences(theirs: Mapping, mine: Mapping, but: tuple[str, ...] = ()) -> list[str]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
+from ..errors import RunError
 from ..runs.format import Epoch, Run
+from ..runs.weights_file import read_weights
 from .part_columns import columns_of
 
 
@@ -60,10 +61,13 @@ class TakenPart:
         return self.last_epoch <= epoch and self.last_epoch < of
 
     def load_weights(self, modules: nn.Module) -> None:
-        """Give the part's modules the weights that the run reports."""
-        from safetensors import safe_open
+        """Give the part's modules the weights that the run reports.
 
-        mine = modules.state_dict()
-        with torch.no_grad(), safe_open(self.folder / "model.safetensors", "pt") as file:
-            for name, weight in mine.items():
-                weight.copy_(file.get_tensor(name))
+        Raises:
+            RunError: they are damaged.
+        """
+        path = self.folder / "model.safetensors"
+        try:
+            read_weights(path, modules.state_dict())
+        except ValueError as error:
+            raise RunError(f"{path}: {error}; train that run again") from None

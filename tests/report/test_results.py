@@ -10,7 +10,7 @@ from aqa_heads.report.results import PredictionTable, read_result
 def test_predictions_are_columns_of_the_test_samples(tmp_path):
     run = make_run(tmp_path / "baseline", n=12)
     change_tests(run, "final_score", lambda number: "" if number == 0 else number)
-    change_tests(run, "predicted_score", lambda number: "inf" if number == 1 else 2 * number)
+    change_tests(run, "predicted_score", lambda number: "" if number == 1 else 2 * number)
     result = read_result(run)
     rows = [row for row in result.run.predictions if row["split"] == "test"]
     table = result.test

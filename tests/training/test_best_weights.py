@@ -60,7 +60,7 @@ def test_its_state_continues_in_another_process(best, tmp_path):
         torch.save(state, tmp_path / "state.pt")
         state = torch.load(tmp_path / "state.pt", weights_only=True, mmap=True)
     other = BestWeights(tmp_path / "best.safetensors")
-    other.restore(state)
+    other.restore(state, kept=True)
     found = module(1)
     other.put_back(found)
     assert same(bits(found), bits(module(0)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -305,18 +306,119 @@ def test_without_anything_to_go_on_with_it_begins(config):
     assert epochs == list(range(1, 9))
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * 5000]
-)
-def test_a_damaged_checkpoint_is_one_message(config, damage):
+def zeros(data, start, length=2**16):
+    return data[:start] + bytes(min(length, len(data) - start)) + data[start + length :]
+
+
+def flipped(data, place):
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def without(*names):
+    """A checkpoint that lacks a value, deep in it, written anew with checksums of its own."""
+
+    def change(data):
+        path = Path("changed.pt")
+        path.write_bytes(data)
+        within = content = torch.load(path, weights_only=True)
+        for name in names[:-1]:
+            within = within[name]
+        del within[names[-1]]
+        torch.save(content, path)
+        return path.read_bytes()
+
+    return change
+
+
+DAMAGE = {
+    "cut": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "another file": lambda data: b"x" * 5000,
+    "64 kB of zeros": lambda data: zeros(data, len(data) // 3),
+    "zeros at the end": lambda data: zeros(data, len(data) - 4096),
+    "noise": lambda data: data[:9000] + np.random.default_rng(0).bytes(4096) + data[9000 + 4096 :],
+    "a flipped bit": lambda data: flipped(data, len(data) // 2),
+    "without epochs": without("epochs"),
+    "without identity": without("identity"),
+    "without a moment": without("parts", "assessment", "optimisers", 0, "state", 0, "exp_avg"),
+    "without a weight": without("model", "standardiser.mean"),
+}
+
+
+@pytest.fixture(scope="module")
+def cut_short(path, tmp_path_factory):
+    """A run of three epochs, its config, and what is left of the same when it is interrupted in the last."""
+    folder = tmp_path_factory.mktemp("cut_short")
+    with small_models():
+        config = TrainingConfig(
+            path,
+            **{"epochs": 3, "lr": 3e-3, "dropout": 0.5, "tasks": ("score", "classes"), "meteor": False},
+            device="cpu",
+            checkpoint_seconds=0,
+        )
+        whole = train(replace(config, out=folder / "whole"))
+        interrupted(replace(config, out=folder / "cut"), 3)
+    return whole, replace(config, resume=True), folder / "cut"
+
+
+def resumed(cut_short, tmp_path, change):
+    """What is said when a run goes on of which `change(folder)` has changed what was left; it ends with the
+    bits of a whole one.
+    """
+    whole, config, cut = cut_short
+    shutil.copytree(cut, tmp_path / "cut")
+    change(tmp_path / "cut" / ".baseline-tasks-score-classes.unfinished")
+    lines = []
+    run = train(replace(config, out=tmp_path / "cut"), say=lines.append)
+    assert_equal_to_the_bit(run, whole)
+    return lines
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_said_and_the_run_begun_again(cut_short, tmp_path, damage, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def change(folder):
+        path = folder / "checkpoint.pt"
+        path.write_bytes(damage(path.read_bytes()))
+
+    first = resumed(cut_short, tmp_path, change)[0]
+    assert "checkpoint.pt: is damaged" in first and first.endswith("the run begins again")
+
+
+@pytest.mark.parametrize("lacking", [None, "epochs", "parts", "model", "ridge_start"])
+def test_a_checkpoint_of_before_it_had_a_checksum_is_read_unless_it_lacks_something(
+    cut_short, tmp_path, lacking
+):
+    """Only CRCs of the file tell of damage there, and what does not fit."""
+
+    def change(folder):
+        content = torch.load(folder / "checkpoint.pt", weights_only=True)
+        del content["form"]
+        content.pop(lacking, None)
+        torch.save(content, folder / "checkpoint.pt")
+
+    lines = resumed(cut_short, tmp_path, change)
+    assert (lines[0] == "goes on after epoch 2") == (lacking not in ("epochs",))
+    assert any("is damaged" in line and "begins again" in line for line in lines) == (lacking is not None)
+
+
+@pytest.mark.parametrize("damage", ["cut", "a flipped bit", "gone"])
+def test_where_best_weights_in_a_file_are_damaged_or_gone_the_run_begins_again(
+    config, tmp_path, damage, monkeypatch
+):
+    monkeypatch.setattr("aqa_heads.training.best_weights.MEMORY_LIMIT", 0)
+    config = replace(config, epochs=3)
     interrupted(config, 3)
-    path = config.out / ".baseline-tasks-score-classes.unfinished" / "checkpoint.pt"
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(
-        RunError, match="checkpoint.pt: the checkpoint cannot be read .*; give --overwrite to begin again"
-    ):
-        train(replace(config, resume=True))
-    assert len(train(replace(config, overwrite=True)).epochs) == 8
+    (path,) = (config.out / ".baseline-tasks-score-classes.unfinished").glob("best_*")
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    lines = []
+    run = train(replace(config, resume=True), say=lines.append)
+    assert any("is damaged" in line and "begins again" in line for line in lines)
+    assert_equal_to_the_bit(run, train(replace(config, out=tmp_path / "whole")))
 
 
 def test_a_checkpoint_is_no_program(config, tmp_path):

@@ -31,12 +31,13 @@ def audit_section(report: Report, attachments: Attachments) -> list[Markup]:
     audited.
     """
     results = [result for family in report.families for result in family.results]
-    found = [(result, audit) for result in results if (audit := _read(result)) is not None]
-    if not found:
+    read = [(result, *audited) for result in results if (audited := _read(result)) is not None]
+    if not read:
         return []
+    found = [(result, audit) for result, audit, _ in read]
     lines: dict[str, dict[str, list[Result]]] = {topic: {} for topic in _TOPICS}
-    for result, audit in found:
-        for topic, line in audit.findings():
+    for result, _, findings in read:
+        for topic, line in findings:
             lines.setdefault(topic, {}).setdefault(line, []).append(result)
     _keep(lines, found, attachments)
     audited = [result for result, _ in found]
@@ -83,13 +84,14 @@ def _keep(
         attachments.table("leaks", ["run", *header], leaks, "every sample that is on two sides of a split")
 
 
-def _read(result: Result) -> Audit | None:
+def _read(result: Result) -> tuple[Audit, list[tuple[str, str]]] | None:
+    """The audit of a run, and its findings by topic; None where it was not audited."""
     record = result.summary.get("audit")
     if not record:
         return None
     try:
         spoken = record["spoken_scores"]
-        return Audit(
+        audit = Audit(
             **record
             | {
                 "leaks": [Leak(**leak) for leak in record["leaks"]],
@@ -99,7 +101,9 @@ def _read(result: Result) -> Audit | None:
                 "floors": {name: floor and _numbers(floor) for name, floor in record["floors"].items()},
             }
         )
-    except (KeyError, TypeError, AttributeError) as error:
+        return audit, audit.findings()
+    # What may be null, but not together with what stands beside it.
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise RunError(
             f"{result.path}: the audit in summary.json cannot be read ({type(error).__name__}: {error});"
             " train the run again"

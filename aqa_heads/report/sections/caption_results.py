@@ -249,11 +249,9 @@ def _attention_figures(family: Family, weights: Sequence[dict], attachments: Att
     for place in places[:1] + places[1:][-1:]:
         name = tested.sample_ids[place]
         mine = [weight for weight in weights if weight["sample_id"] == name]
-        words = list(dict.fromkeys((int(weight["word_number"]), weight["word"]) for weight in mine))[
-            :_HEAT_WORDS
-        ]
+        words = list(dict.fromkeys((weight["word_number"], weight["word"]) for weight in mine))[:_HEAT_WORDS]
         clips = sorted({weight["clip"] for weight in mine})
-        at = {(int(weight["word_number"]), weight["clip"]): weight["weight"] for weight in mine}
+        at = {(weight["word_number"], weight["clip"]): weight["weight"] for weight in mine}
         matrix = np.array([[at.get((word, clip), np.nan) for clip in clips] for word, _ in words])
         title = f"{name}, {family.short}"
         strongest = [int(np.nanargmax(line)) for line in matrix]
@@ -261,7 +259,7 @@ def _attention_figures(family: Family, weights: Sequence[dict], attachments: Att
             f"{word} clip {clips[clip]}" for (_, word), clip in zip(words, strongest, strict=True)
         )
         drawing = draw_matrix(
-            matrix / np.nanmax(matrix),
+            matrix / (np.nanmax(matrix) or 1),
             [word for _, word in words],
             [str(clip) for clip in clips],
             ("word", "clip"),

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from ...errors import RunError
 from ..attachments import Attachments
 from ..families import Family
 from ..html import Markup, element, join
@@ -57,6 +58,12 @@ def _weights(family: Family) -> dict[str, np.ndarray]:
             of_run[row["sample_id"]][row["clip"]] = row["weight"]
         for sample in result.tested_on & of_run.keys():
             found[sample].append([weight for _, weight in sorted(of_run[sample].items())])
+    for sample, runs in found.items():
+        if len({len(weights) for weights in runs}) > 1:
+            raise RunError(
+                f"{family.first.path}: contributions.csv has another number of clips of {sample} than that of"
+                " another run of its row; train these runs again"
+            )
     return {sample: np.mean(runs, axis=0) for sample, runs in sorted(found.items())}
 
 
@@ -83,7 +90,7 @@ def _figure(family: Family, weights: dict[str, np.ndarray], attachments: Attachm
         f"clip {n} {100 * w:.0f} %" for n, w in enumerate(lines[0][1])
     )
     drawing = draw_matrix(
-        matrix / np.nanmax(matrix),
+        matrix / (np.nanmax(matrix) or 1),
         [name for name, _ in lines],
         [str(n) for n in range(clips)],
         ("sample (score)", "clip"),

@@ -1,0 +1,155 @@
+"""What the JSON files of a run hold, as `record.check` takes it; other names may stand beside these."""
+
+from .record import FINITE, Needed, Number, Text, Whole
+
+NAME, COUNT, RHO, SHARE, FROM_ZERO = Text(1000), Whole(), Number(-1, 1), Number(0, 1), Number(0)
+_NAMES, _NUMBERS = [Needed(NAME)], {...: FINITE}
+# No other name may stand there: what has it is unpacked, or looked up by it.
+_CLOSED = {...: None}
+
+
+def _all_of(record: dict) -> dict:
+    """A record in which every value is needed, and no other name may stand."""
+    return {name: Needed(kind) for name, kind in record.items()} | _CLOSED
+
+
+_WIDTH, _DEPTH = Whole(1, 2**31), Whole(1, 1000)
+_MADE_OF = {
+    "tasks": _NAMES,
+    "classes": {...: Needed(_NAMES)},
+    "score_scale": FINITE,
+    "score_centre": FINITE,
+    "rnn": NAME,
+    "layers": _DEPTH,
+    "attention": NAME,
+    "residual": bool,
+    "encoder": NAME,
+    "encoder_hidden": _WIDTH,
+    "encoder_layers": _DEPTH,
+    "projection": _WIDTH,
+    "dropout": SHARE,
+    "head": NAME,
+    "direct": bool,
+    "score_head": NAME,
+    "score_options": {...: object},
+}
+_ARCHITECTURE = {**_MADE_OF, "dim": _WIDTH, "words": Whole(0, 2**31), **_CLOSED}
+
+CONFIG = {
+    **_MADE_OF,
+    **dict.fromkeys(("experiment", "name", "protocol", "device", "views", "difficulty", "fold"), NAME),
+    "label": Text(5000),
+    "literal": bool,
+    "seed": Whole(0, 2**63),
+    "leaked": COUNT,
+    "threads": COUNT,
+    "notes": [Needed(str)],
+    "versions": {...: NAME},
+    "identity": {...: object},
+    "parts": {...: NAME},
+    "call": NAME,
+    "table1": {"backbone": NAME, "rnn": NAME, "layers": COUNT, "attention": NAME, "encoder": NAME},
+    "features": {
+        **dict.fromkeys(("backbone", "weights", "fingerprint"), NAME),
+        "path": Text(5000),
+        "dim": _WIDTH,
+        "weights_random": bool,
+        "samples": COUNT,
+        "views": _NAMES,
+        "tuned": {"started_from": NAME, "origin": NAME, "trained_on": COUNT, "chosen_on": COUNT},
+    },
+    "fine_tuning": {
+        **dict.fromkeys(("started_from", "started_sha256", "origin"), NAME),
+        "frozen_layers": _NAMES,
+        "parameters": FROM_ZERO,
+        "trained_parameters": FROM_ZERO,
+    },
+}
+
+_METRICS = {"spearman": RHO, "kendall": RHO, "pearson": RHO, "relative_l2": FROM_ZERO, "mae": FROM_ZERO}
+_FLOORS = {...: {**_METRICS, "n": COUNT, "n_unseen": COUNT}}
+_CEILING = {
+    "spearman": RHO,
+    "lowest": RHO,
+    "highest": RHO,
+    "n": COUNT,
+    "judges": COUNT,
+    "times_difficulty": bool,
+}
+_SIDES = ("train", "val", "test")
+_AUDIT = {
+    "samples": Needed(_all_of(dict.fromkeys((*_SIDES, "unused"), COUNT))),
+    "leaks": Needed(
+        [
+            Needed(
+                _all_of(dict.fromkeys(("sample_id", "split", "other", "other_split", "video", "why"), NAME))
+                | {"frames": COUNT}
+            )
+        ]
+    ),
+    "shared_groups": Needed(
+        dict.fromkeys(
+            ("train, test", "train, val", "val, test"), _all_of({"groups": _NAMES, "samples": COUNT})
+        )
+        | _CLOSED
+    ),
+    "groups": Needed(_all_of(dict.fromkeys(_SIDES, COUNT))),
+    "neighbours": {"n": COUNT, "of": COUNT, "smallest": FROM_ZERO, "median": FROM_ZERO},
+    "floors": Needed(_FLOORS),
+    "ceiling": _CEILING,
+    "score_rules": Needed(
+        [
+            Needed(
+                _all_of(
+                    {
+                        "judges": COUNT,
+                        "rule": NAME,
+                        "n": COUNT,
+                        "holds": COUNT,
+                        "applies": bool,
+                        "contradicting": _NAMES,
+                    }
+                )
+            )
+        ]
+    ),
+    "spoken_scores": _all_of({"n": COUNT, "stated": COUNT, "by_chance": FROM_ZERO, "examples": _NAMES}),
+    "missing": Needed({...: Needed({...: Needed(COUNT)})}),
+    "tuned_validation": _NAMES,
+    **_CLOSED,
+}
+
+SUMMARY = {
+    **_METRICS,
+    **dict.fromkeys(("train_loss", "unigram_loss", "caption_loss_per_token"), FINITE),
+    **dict.fromkeys(("parameters", "peak_memory_bytes"), FROM_ZERO),
+    **dict.fromkeys(("n_train", "n_val", "n_test", "epochs"), COUNT),
+    "interval": [RHO],
+    "seconds": {...: FROM_ZERO},
+    "class_accuracy": {...: SHARE},
+    "majority_accuracy": {...: SHARE},
+    "floors": _FLOORS,
+    "per_group": {...: {**_METRICS, "n": COUNT}},
+    "captions": {**_NUMBERS, "notes": [Needed(str)]},
+    "chosen": {...: {"epoch": COUNT, "metric": NAME, "value": FINITE}},
+    "ceiling": _CEILING,
+    "best_test_spearman": {"spearman": RHO, "epoch": COUNT, "note": NAME},
+    "audit": _AUDIT,
+    "taken_over": {...: Needed(NAME)},
+    "notes": [Needed(str)],
+}
+
+# What the metadata of model.safetensors says.
+MODEL = {"config": CONFIG, "vocabulary": _NAMES, "architecture": _ARCHITECTURE}
+
+VOCABULARY = _NAMES
+
+# Columns of metrics.csv that are not any finite number.
+EPOCH = {
+    "val_spearman": RHO,
+    "test_spearman": RHO,
+    "val_relative_l2": FROM_ZERO,
+    "test_relative_l2": FROM_ZERO,
+    "val_class_accuracy": SHARE,
+    "seconds": FROM_ZERO,
+}
