@@ -147,6 +147,25 @@ def test_no_part_comes_from_a_folder_of_another_call(path, tmp_path):
     )
 
 
+def test_no_part_is_taken_over_from_weights_that_are_damaged(path, tmp_path):
+    whole = train_table(path, "baseline,1", out=tmp_path / "whole", **SETTINGS)
+    settings = SETTINGS | {"out": tmp_path / "cut", "checkpoint_seconds": 0}
+    with pytest.raises(Stop):
+        train_table(path, "baseline,1", shown=stopping((2, 3)), **settings)
+    weights = tmp_path / "cut" / "baseline" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-50] ^= 1
+    weights.write_bytes(content)
+    lines = []
+    runs = train_table(path, "baseline,1", resume=True, shown=told(lines), **settings)
+    assert [number for number, line in lines if "model.safetensors: it is damaged" in line] == [1]
+    assert any(line.startswith("begins again: it had taken over") for _, line in lines)
+    assert "taken_over" not in runs[1].summary
+    assert_same_run(runs[1].folder, whole[1].folder)
+    with pytest.raises(RunError, match="damaged.*train the run again"):
+        runs[0].load_model()
+
+
 def test_a_run_that_took_everything_over_goes_on(path, tmp_path, monkeypatch):
     settings = SETTINGS | {"out": tmp_path, "checkpoint_seconds": 0, "tasks": ("score",), "epochs": 2}
     write = job.write_run

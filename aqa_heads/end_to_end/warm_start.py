@@ -38,7 +38,8 @@ def read_warm_start(path: str | Path, record: Mapping, data: TrainingData, same_
             f"{where}: this run was itself trained end to end; start from its backbone with --weights {path},"
             " and from heads that were trained on features of that backbone"
         )
-    theirs, ours = (config["features"]["fingerprint"] for config in (run.config, record))
+    theirs = (run.config.get("features") or {}).get("fingerprint") or ""
+    ours = record["features"]["fingerprint"]
     if theirs != ours:
         raise TrainingError(
             f"{where}: its features are not those of {record['features']['path']} (fingerprint"

@@ -327,26 +327,14 @@ def find_runs(folders: Sequence[str | Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     problems = []
-    for folder in map(Path, folders):
-        if not folder.is_dir():
-            problems.append(f"{folder}: {'is a file' if folder.exists() else 'does not exist'}")
-            continue
-        # Training writes into hidden folders until a run is finished.
-        inside = [
-            item
-            for item in sorted(folder.iterdir())
-            if not item.name.startswith(".") and _looks_like_run(item)
-        ]
-        inside = [folder] if _looks_like_run(folder) else inside
-        if not inside:
-            problems.append(
-                f"{folder}: neither a run nor a folder of runs (no {', '.join(RUN_FILES[:-1])} or "
-                f"{RUN_FILES[-1]} in it or one level below)"
-            )
-        for run in inside:
-            if absent := [name for name in RUN_FILES if not (run / name).is_file()]:
-                problems.append(f"{run}: not a finished run, without {', '.join(absent)}")
-            found.setdefault(run.resolve(), run)
+    for folder in folders:
+        try:
+            runs, wrong = _runs_in(folder)
+        except OSError as error:  # unreadable, or a name that is too long
+            runs, wrong = {}, [f"{error.filename or folder}: cannot be read ({error.strerror})"]
+        problems += wrong
+        for real, run in runs.items():
+            found.setdefault(real, run)
     if problems:
         lines = "\n  ".join(dict.fromkeys(problems))
         raise RunError(
@@ -363,6 +351,30 @@ def read_result(folder: Path) -> Result:
     """
     run = read_run(folder)
     return Result(run, PredictionTable.of(run.predictions))
+
+
+def _runs_in(name: str | Path) -> tuple[dict[Path, Path], list[str]]:
+    """The run folders of one name by their real paths, and what is wrong with it, a line each."""
+    if not str(name).strip():
+        return {}, ["the name of a folder is empty"]
+    folder = Path(name)
+    if not folder.is_dir():
+        return {}, [f"{folder}: {'is a file' if folder.exists() else 'does not exist'}"]
+    inside = [folder]
+    if not _looks_like_run(folder):
+        # Training writes into hidden folders until a run is finished.
+        shown = [item for item in sorted(folder.iterdir()) if not item.name.startswith(".")]
+        inside = [item for item in shown if _looks_like_run(item)]
+    if not inside:
+        return {}, [
+            f"{folder}: neither a run nor a folder of runs (no {', '.join(RUN_FILES[:-1])} or "
+            f"{RUN_FILES[-1]} in it or one level below)"
+        ]
+    lacking = [(run, [name for name in RUN_FILES if not (run / name).is_file()]) for run in inside]
+    problems = [
+        f"{run}: not a finished run, without {', '.join(absent)}" for run, absent in lacking if absent
+    ]
+    return {run.resolve(): run for run in inside}, problems
 
 
 def _looks_like_run(folder: Path) -> bool:

@@ -49,7 +49,12 @@ def write_report(
             missing.
     """
     output = Path(output)
-    _check_output(output, force)
+    try:
+        _check_output(output, force)
+    except OSError as error:  # a folder that is unreadable, or a name that is too long
+        raise RunError(
+            f"{output}: cannot be looked at ({error.strerror}); name the report otherwise"
+        ) from None
     found = find_runs(runs)
     if title is None:
         title = f"Action quality assessment: {len(found)} run{'' if len(found) == 1 else 's'}"
@@ -70,11 +75,13 @@ def files_folder(output: Path) -> Path:
 
 
 def _check_output(output: Path, force: bool) -> None:
-    folder = files_folder(output)
     if output.is_dir():
         raise RunError(
             f"{output}: is a folder, expected the name of a file, such as {output / 'report.html'}"
         )
+    if output.exists() and not output.is_file():
+        raise RunError(f"{output}: is no plain file; name the report otherwise")
+    folder = files_folder(output)
     refuse_link(folder, "the folder of the report's files")
     if folder.exists() and not folder.is_dir():
         raise RunError(

@@ -28,16 +28,21 @@ def check_run_folder(folder: Path, overwrite: bool, resume: bool = False) -> Non
     Raises:
         AqaError: it, or the hidden folder beside it, is a link.
         RunError: it exists and `overwrite` was not asked for, or it is something else than a run; or a run
-            that is to be written there was interrupted, and neither `overwrite` nor `resume` was asked for.
+            that is to be written there was interrupted, and neither `overwrite` nor `resume` was asked for;
+            or it cannot be looked at.
     """
-    refuse_link(folder, "a run folder")
-    refuse_link(hidden_folder(folder), "the folder of an unfinished run")
-    if was_interrupted(folder) and not overwrite and not resume:
-        raise RunError(
-            f"{folder}: a run of this name was interrupted; give --resume to go on with it, or --overwrite to"
-            " begin again"
-        )
-    _check_target(folder, overwrite or resume)
+    try:
+        refuse_link(folder, "a run folder")
+        refuse_link(hidden_folder(folder), "the folder of an unfinished run")
+        if not was_interrupted(folder) or overwrite or resume:
+            _check_target(folder, overwrite or resume)
+            return
+    except OSError as error:  # unreadable, or a name that is too long
+        raise RunError(f"{folder}: cannot be looked at ({error.strerror}); choose another --out") from None
+    raise RunError(
+        f"{folder}: a run of this name was interrupted; give --resume to go on with it, or --overwrite to"
+        " begin again"
+    )
 
 
 def _check_target(folder: Path, replaces: bool) -> None:

@@ -164,13 +164,21 @@ def read_run(folder: str | Path) -> Run:
     Raises:
         RunError: the folder is no finished run, or a file in it is damaged.
     """
+    if not str(folder).strip():
+        raise RunError("the name of the run folder is empty; name a folder that aqa-train wrote")
     folder = Path(folder)
-    if not (folder / "summary.json").is_file():
+    try:
+        has = {name: (folder / name).exists() for name in ("summary.json", "vocabulary.json")}
+    except OSError as error:  # unreadable, or a name that is too long
+        raise RunError(
+            f"{folder}: cannot be read ({error.strerror}); name a folder that aqa-train wrote"
+        ) from None
+    if not has["summary.json"]:
         raise RunError(
             f"{folder}: is not a run folder (no summary.json in it); name a folder that aqa-train wrote"
         )
     vocabulary = None
-    if (folder / "vocabulary.json").exists():
+    if has["vocabulary.json"]:
         vocabulary = _read(folder / "vocabulary.json", _read_vocabulary)
     held_out = folder / "out_of_fold.csv"
     return Run(

@@ -82,8 +82,9 @@ class Job(ABC):
             known = self.finished.runs if self.finished is not None else {}
             with processes.agree():
                 checkpoint = Checkpoint(
-                    last_checkpoint(work, plan.folder, identity, known, self.listener.say)
+                    last_checkpoint(work, plan.folder, identity, known, config.resume, self.listener.say)
                 )
+            # Damage that one process reads is damage for all.
             if not all(processes.gather(checkpoint.content is not None)):
                 self._begin_again(work, checkpoint)
             stack.enter_context(self._computing())

@@ -46,7 +46,7 @@ def finished_run(folder: Path, identity: Mapping) -> Run | None:
     Raises:
         RunError: another run is there.
     """
-    if was_interrupted(folder) or not (folder / "summary.json").is_file():
+    if was_interrupted(folder) or not (folder / "summary.json").exists():
         return None
     run = read_run(folder)
     if different := _differences(run.config.get("identity") or {}, identity, but=_LAST_BITS):
@@ -94,9 +94,15 @@ def damage_said() -> Iterator[None]:
 
 
 def last_checkpoint(
-    work: Work, folder: Path, identity: Mapping, known: Collection[str], say: Callable[[str], None]
+    work: Work,
+    folder: Path,
+    identity: Mapping,
+    known: Collection[str],
+    resume: bool,
+    say: Callable[[str], None],
 ) -> dict | None:
-    """What the interrupted run of this identity left; None if there is nothing to go on with.
+    """What the interrupted run of this identity left; None if there is nothing to go on with, which is said
+    where it was to be gone on with.
 
     Args:
         known: identities of the parts that can be taken over in this call (`finished_parts`). A run that had
@@ -108,6 +114,8 @@ def last_checkpoint(
     try:
         checkpoint = work.load()
         if checkpoint is None:
+            if resume:
+                say("begins: of this run there is no checkpoint to go on with")
             return None
         with damage_said():
             _check(checkpoint)
