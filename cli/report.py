@@ -6,6 +6,7 @@ import click
 
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
+from aqa_cli.paths import NamedPath
 
 
 @command(
@@ -14,13 +15,13 @@ Example:
   aqa-report runs/ -o report.html
 """,
 )
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=NamedPath())
 @click.option(
     "-o",
     "--output",
     default="report.html",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="The page to write.",
 )
 @click.option("--title", help="Title of the page.")

@@ -36,6 +36,7 @@ from .command import command
 from .end_to_end_options import EndToEndCommand, end_to_end_options, fine_tuning_of
 from .errors import handle_errors
 from .options import Several
+from .paths import NamedPath
 from .torchrun import process_count, rank, said_by_the_first
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ def _positive(kind: type):
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     default=_DEFAULT.out,
     show_default=True,
     help="Folder of run folders.",

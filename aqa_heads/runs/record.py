@@ -282,4 +282,5 @@ def _lines(file: TextIO) -> Iterator[str]:
 
 
 def _shortened(header: Sequence[str]) -> str:
-    return reprlib.repr(", ".join(header))[1:-1] if len(header) > 20 else ", ".join(header)
+    text = ", ".join(header)
+    return text if len(text) <= 1000 else f"{text[:1000]}…"

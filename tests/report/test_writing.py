@@ -4,6 +4,7 @@ what is not its own.
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from made_runs import (
 
 from aqa_cache.errors import MissingDependency
 from aqa_cli.report import main
+from aqa_heads.errors import RunError
 from aqa_heads.evaluation.bootstrap import MIN_SAMPLES, spearman_interval
 from aqa_heads.report import writing
 from aqa_heads.report.drawing import COLOURS
@@ -357,7 +359,11 @@ def test_a_run_in_the_making_is_no_run_yet(tmp_path, undrawn):
         ("summary.json", '{"ceiling": 3}'),
         ("summary.json", '{"audit": {"leaks": 3}}'),
         ("summary.json", '{"audit": {"samples": {}, "leaks": [{"x": 1}]}}'),
+        ("summary.json", '{"audit": null, "ceiling": {"n": [2]}}'),
         ("contributions.csv", "sample_id,clip\na,0\n"),
+        ("contributions.csv", "sample_id,clip,weight\na,0,inf\n"),
+        ("contributions.csv", "sample_id,clip,weight\na,0,0.5\na,0,0.5\n"),
+        ("contributions.csv", "sample_id,clip,weight\na,7,0.5\n"),
         ("contributions.csv", "sample_id,clip,weight\na,x,0.5\n"),
         ("caption_attention.csv", "sample_id,clip,weight\na,0,1\n"),
     ],
@@ -367,6 +373,21 @@ def test_damaged_run_is_named(tmp_path, name, content, undrawn):
     (run / name).write_text(content)
     said = refused(run, "-o", tmp_path / "report.html")
     assert str(run) in said and "train the run again" in said
+
+
+def test_names_that_cannot_be_are_one_message(tmp_path, undrawn):
+    run = make_run(tmp_path / "baseline", n=12)
+    assert "is empty, expected the name of a file or folder" in refused("")
+    with pytest.raises(RunError, match="the name of a folder is empty"):
+        write_report([""], tmp_path / "report.html")
+    assert "File name too long" in refused("y" * 300)
+    assert "File name too long" in refused(run, "-o", tmp_path / ("y" * 300))
+    assert "is empty" in refused(run, "-o", "") and "is a folder" in refused(run, "-o", ".")
+    os.mkfifo(tmp_path / "report.html")
+    assert "is no plain file" in refused(run, "-o", tmp_path / "report.html")
+    (run / "config.json").unlink()
+    os.mkfifo(run / "config.json")
+    assert "not a finished run, without config.json" in refused(run, "-o", tmp_path / "other.html")
 
 
 def test_output_that_is_something_else_is_left_alone(tmp_path, undrawn):

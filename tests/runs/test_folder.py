@@ -1,9 +1,12 @@
 import os
+import resource
 
 import pytest
+import torch
 
 from aqa_cache.errors import AqaError
 from aqa_heads.errors import DivergedError, RunError
+from aqa_heads.runs.checkpoint import read_checkpoint, write_checkpoint
 from aqa_heads.runs.folder import check_run_folder, new_run_folder, was_interrupted
 
 
@@ -85,6 +88,50 @@ def test_a_run_that_appeared_meanwhile_is_not_replaced(tmp_path):
         (tmp_path / "exp1").mkdir()
         (tmp_path / "exp1" / "summary.json").write_text("another's")
     assert (tmp_path / "exp1" / "summary.json").read_text() == "another's"
+
+
+def test_a_name_that_is_too_long_or_a_folder_that_is_unreadable_is_one_message(tmp_path, monkeypatch):
+    with pytest.raises(RunError, match="cannot be looked at .File name too long.; choose another --out"):
+        write_some(tmp_path / ("y" * 300))
+    (tmp_path / "exp1").mkdir()
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(RunError, match="cannot be looked at .Permission denied."):
+        check_run_folder(tmp_path / "exp1", True)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_checkpoint_that_is_no_file_is_not_waited_for(tmp_path, make):
+    (tmp_path / ".exp1.unfinished").mkdir()
+    make(tmp_path / ".exp1.unfinished" / "checkpoint.pt")
+    with (
+        pytest.raises(RunError, match="is no plain file"),
+        new_run_folder(tmp_path / "exp1", False, True) as work,
+    ):
+        work.load()
+
+
+@pytest.mark.parametrize("room", [*range(0, 2600, 100), *range(2600, 3600, 10)])
+def test_on_a_full_disk_a_checkpoint_is_whole_or_not_there(tmp_path, room):
+    """Every size at which the disk may be full, the last bytes of the file included."""
+    state = {"weights": torch.arange(300.0), "epochs": [[1, 0.5]]}
+    write_checkpoint(tmp_path / "checkpoint.pt", {"epochs": []})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        write_checkpoint(tmp_path / "checkpoint.pt", state)
+        written = True
+    except RunError as error:
+        assert "make room and give --resume" in str(error)
+        written = False
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    found = read_checkpoint(tmp_path / "checkpoint.pt")
+    assert found["epochs"] == (state["epochs"] if written else [])
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_a_full_disk_is_one_message(tmp_path):

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -21,6 +22,9 @@ HEADER = (
     "epoch,train_loss,train_score_loss,train_class_loss,train_caption_loss,train_caption_loss_per_token,val_spearman,"
     "val_relative_l2,val_class_accuracy,val_caption_loss_per_token,test_spearman,test_relative_l2,seconds"
 )
+
+
+PREDICTED = "sample_id,split,group,final_score,predicted_score\n"
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +192,21 @@ def test_damaged_runs_are_one_message(trained, tmp_path):
         ("summary.json", {"spearman": "high"}, "spearman is 'high', expected a number"),
         ("summary.json", {"parameters": 10**400}, "parameters is 10+....0+, expected a number"),
         ("summary.json", {"notes": 3}, "notes is 3, expected a list"),
+        ("summary.json", {"spearman": 5}, "spearman is 5, expected a number from -1 to 1"),
+        ("summary.json", {"mae": True}, "mae is True, expected a number from 0 on"),
+        ("summary.json", {"mae": float("inf")}, "mae is inf, expected a number from 0 on"),
+        ("summary.json", {"n_test": -1}, "n_test is -1, expected a whole number from 0 to"),
+        ("summary.json", {"n_test": 2.5}, "n_test is 2.5, expected a whole number"),
+        ("summary.json", {"chosen": {"model": {"epoch": "1"}}}, "epoch is '1', expected a whole number"),
+        ("summary.json", {"audit": {"leaks": []}}, "audit has no samples, expected an object"),
+        ("summary.json", {"notes": ["\ud800"]}, "an item of notes is .*ud800.*, expected Unicode"),
+        ("config.json", {"\ud800": 1}, "a name in its content is .*ud800.*, expected Unicode"),
+        ("config.json", {"own": float("nan")}, "own is nan, expected a finite number"),
+        ("config.json", {"label": "y" * 70_000}, "label is 'y+...y+', expected text of at most 5,000"),
+        ("config.json", '{"seed": 1, "seed": 2}', "the name 'seed' is twice"),
+        ("config.json", '{"seed": ' + "1" * 5000 + "}", "seed is 1{18}...1{18}, expected a whole number"),
+        ("config.json", "[" * 100_000, "more than 20 levels"),
+        ("config.json", '{"own": ' + "[" * 30 + "]" * 30 + "}", "more than 20 levels"),
         ("summary.json", {"notes": [3]}, "an item of notes is 3, expected text"),
         ("vocabulary.json", ["<eos>", "<sos>", "<unk>", 3], "expected text"),
         ("metrics.csv", "epoch\n", "no column train_loss"),
@@ -203,15 +222,81 @@ def test_damaged_runs_are_one_message(trained, tmp_path):
             "sample_id,split,group,final_score,predicted_score\na,test,,x,\n",
             "row 1: final_score is 'x'",
         ),
+        ("predictions.csv", f"{PREDICTED}a,test,,inf,\n", "row 1: final_score is 'inf', expected a number"),
+        ("predictions.csv", f"{PREDICTED}a,test,,1,1e999\n", "row 1: predicted_score is '1e999'"),
+        ("predictions.csv", f"{PREDICTED}a,test,,1,1\na,val,,1,1\n", "row 2: sample_id 'a' is twice"),
+        ("predictions.csv", f"{PREDICTED},test,,1,1\n", "row 1: sample_id '' is empty"),
+        (
+            "predictions.csv",
+            f"{PREDICTED}a,x,,1,1\n",
+            "row 1: split is 'x', expected one of train, val, test",
+        ),
+        ("predictions.csv", "y" * 2**20, "a line of more than 1,048,576 characters"),
+        ("metrics.csv", f"{HEADER}\n2,1,,,,,,,,,,,1\n", "row 1: epoch is 2, expected 1"),
+        ("metrics.csv", f"{HEADER}\n{'1' * 5000},1,,,,,,,,,,,1\n", "row 1: epoch is '1+...1+', expected a"),
+        ("metrics.csv", f"{HEADER}\n1,1,,,,,7,,,,,,1\n", "row 1: val_spearman is '7', .*from -1 to 1"),
         ("metrics.csv", f"{HEADER}\nx,1,,,,,,,,,,,1\n", "row 1: epoch is 'x', expected a whole number"),
         ("metrics.csv", f"{HEADER}\n1,x,,,,,,,,,,,1\n", "row 1: train_loss is 'x', expected a number"),
     ],
 )
 def test_a_damaged_file_is_named_with_what_was_got(trained, tmp_path, name, content, message):
     folder = shutil.copytree(trained[0].folder, tmp_path / "run")
-    (folder / name).write_text(content if name.endswith("csv") else json.dumps(content))
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(RunError, match=f"{name}: cannot be read .*{message}.*train the run again"):
         read_run(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "predictions.csv", "vocabulary.json", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "100 GB", "link to itself", "zeros"])
+def test_what_is_no_file_of_ours_is_neither_waited_for_nor_read_whole(trained, tmp_path, name, kind):
+    folder = shutil.copytree(trained[0].folder, tmp_path / "run")
+    path = folder / name
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "link to itself":
+        path.symlink_to(path)
+    else:
+        path.touch()
+        os.truncate(path, 10**11 if kind == "100 GB" else 5000)
+    with pytest.raises(RunError, match=f"{name}: .*train the run again|vocabulary.json is missing"):
+        read_run(folder).load_model()
+
+
+def test_a_folder_that_cannot_be_named_or_read_is_one_message(tmp_path, monkeypatch):
+    for name in ("", " "):
+        with pytest.raises(RunError, match="the name of the run folder is empty"):
+            read_run(name)
+    with pytest.raises(RunError, match="cannot be read .File name too long.; name a folder"):
+        read_run(tmp_path / ("y" * 300))
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.stat", refuse)
+    with pytest.raises(RunError, match="cannot be read .Permission denied."):
+        read_run(tmp_path)
+
+
+def test_a_model_that_says_it_is_larger_than_its_file_is_not_made(trained, tmp_path):
+    folder = shutil.copytree(trained[0].folder, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"encoder_hidden": 2**24}))
+    with pytest.raises(RunError, match="is not the model of its config.json.*expected .*16777216"):
+        read_run(folder).load_model()
+
+
+def test_one_flipped_bit_of_the_weights_is_seen(trained, tmp_path):
+    file = shutil.copytree(trained[0].folder, tmp_path / "run") / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RunError, match="it is damaged: its weights are not those"):
+        read_run(file.parent).load_model()
+    with pytest.raises(RunError, match="it is damaged: its weights are not those"):
+        read_model(file)
 
 
 def table(run, name):
