@@ -185,7 +185,7 @@ def new_run_folder(
 def _remove(folder: Path, *patterns: str) -> None:
     for pattern in patterns:
         for path in folder.glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)  # several processes may do so
 
 
 def hidden_folder(folder: Path) -> Path:

@@ -40,6 +40,7 @@ CONFIG = {
     **dict.fromkeys(("experiment", "name", "protocol", "device", "views", "difficulty", "fold"), NAME),
     "label": Text(5000),
     "literal": bool,
+    "refit": bool,
     "seed": Whole(0, 2**63),
     "leaked": COUNT,
     "threads": COUNT,

@@ -86,23 +86,17 @@ class Job(ABC):
                 )
             # Damage that one process reads is damage for all.
             if not all(processes.gather(checkpoint.content is not None)):
-                self._begin_again(work, checkpoint)
+                checkpoint.release()
             stack.enter_context(self._computing())
             try:
                 self._train(work, identity, checkpoint, stack)
             except DamagedCheckpoint as error:
                 self.listener.say(f"{plan.folder}: {error}: the run begins again")
-                self._begin_again(work, checkpoint)
+                checkpoint.release()
+                work.forget()
                 self._train(work, identity, checkpoint, stack)
         processes.gather(None)  # none reads the folder before the first has published it
         return read_run(plan.folder)
-
-    def _begin_again(self, work: Work, checkpoint: Checkpoint) -> None:
-        """Go on with nothing of what an interrupted run left."""
-        checkpoint.release()
-        with self.processes.agree():
-            if self.processes.main:
-                work.forget()
 
     def identity(self) -> dict:
         """What must agree for a run to be the same one."""

@@ -121,6 +121,7 @@ def last_checkpoint(
             _check(checkpoint)
     except DamagedCheckpoint as error:
         say(f"{error}: the run begins again")
+        work.forget()
         return None
     theirs = checkpoint["identity"]
     if different := _differences(theirs, identity, but=_LAST_BITS):

@@ -224,7 +224,7 @@ def test_damaged_runs_are_one_message(trained, tmp_path):
         ),
         ("predictions.csv", f"{PREDICTED}a,test,,inf,\n", "row 1: final_score is 'inf', expected a number"),
         ("predictions.csv", f"{PREDICTED}a,test,,1,1e999\n", "row 1: predicted_score is '1e999'"),
-        ("predictions.csv", f"{PREDICTED}a,test,,1,1\na,val,,1,1\n", "row 2: sample_id 'a' is twice"),
+        ("predictions.csv", f"{PREDICTED}a,test,,1,1\na,val,,1,1\n", "row 2: sample_id 'a' is there twice"),
         ("predictions.csv", f"{PREDICTED},test,,1,1\n", "row 1: sample_id '' is empty"),
         (
             "predictions.csv",

@@ -213,12 +213,38 @@ def test_one_held_out_part_is_out_of_fold_too(config):
     assert train(replace(config, **options, protocol="paper", epochs=1)).out_of_fold == ()
 
 
+@pytest.mark.parametrize("name", ["fold_1.pt", "checkpoint.pt"])
+def test_where_what_waits_for_its_turn_is_damaged_the_run_begins_again(little, monkeypatch, name):
+    monkeypatch.setattr(choosing, "_TURN", 2)
+    config = replace(little, **parts(3))
+    whole = files(train(replace(config, out=config.out / "whole")).folder)
+    take_turn = Folds._take_turn
+
+    def cut(self, number, end, live):
+        if (number, end) == (1, 4):
+            raise KeyboardInterrupt
+        take_turn(self, number, end, live)
+
+    run = replace(config, out=config.out / "cut")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Folds, "_take_turn", cut)
+        train(run)
+    (path,) = run.out.glob(f".*.unfinished/{name}")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    lines = []
+    resumed = train(replace(run, resume=True), say=lines.append)
+    assert any(f"{name}: is damaged" in line and line.endswith("begins again") for line in lines)
+    assert files(resumed.folder) == whole
+
+
 @pytest.mark.parametrize(
     "line, said",
     [
         ("s00,0,1.0,1.0,1", "fold is '0'"),
-        ("s00,1,1.0,nan,1", "no finite number"),
-        ("s00,1,1.0,1.0,yes", "chose_epoch 'yes'"),
+        ("s00,1,1.0,nan,1", "predicted is 'nan', expected a number that is finite"),
+        ("s00,1,1.0,1.0,yes", "chose_epoch is 'yes'"),
         ("s00,1,1.0,1.0,1\ns00,2,1.0,1.0,1", "'s00' is there twice"),
     ],
 )

@@ -352,6 +352,7 @@ def cut_short(path, tmp_path_factory):
     with small_models():
         config = TrainingConfig(
             path,
+            experiment="baseline",
             **{"epochs": 3, "lr": 3e-3, "dropout": 0.5, "tasks": ("score", "classes"), "meteor": False},
             device="cpu",
             checkpoint_seconds=0,
