@@ -10,12 +10,12 @@ import numpy as np
 from ..errors import TrainingError
 
 # In units of the features' mean squared length and of the scores' standard deviation.
-_ALPHAS = np.logspace(-6, 2, 25)
+ALPHAS = np.logspace(-6, 2, 25)
 _COSTS = np.logspace(-2, 3, 11)
 _EPSILON = 0.1
 _FOLDS = 5
 # With fewer samples a held-out error says nothing about which penalty is best.
-_FEWEST_TO_CHOOSE = 10
+FEWEST_TO_CHOOSE = 10
 # Weights, intercept, penalty, how it was chosen.
 _Fit = tuple[np.ndarray, float, float, str]
 _Held = Sequence[Sequence[int]] | None
@@ -132,11 +132,11 @@ def _ridge(
 ) -> _Fit:
     from sklearn.linear_model import Ridge, RidgeCV
 
-    if len(inputs) < _FEWEST_TO_CHOOSE:
+    if len(inputs) < FEWEST_TO_CHOOSE:
         model, alpha = Ridge(alpha=1.0).fit(inputs, targets), 1.0
         return model.coef_, model.intercept_, alpha, _too_few("alpha", inputs)
     folds, note = _folds(inputs, groups, None, held)
-    model = RidgeCV(_ALPHAS, cv=folds, scoring=None if folds is None else "neg_mean_squared_error")
+    model = RidgeCV(ALPHAS, cv=folds, scoring=None if folds is None else "neg_mean_squared_error")
     model.fit(inputs, targets)
     return model.coef_, model.intercept_, model.alpha_, f"alpha by {note}"
 
@@ -148,7 +148,7 @@ def _support_vectors(
     from sklearn.svm import SVR
 
     model = SVR(kernel="linear", epsilon=_EPSILON)
-    if len(inputs) < _FEWEST_TO_CHOOSE:
+    if len(inputs) < FEWEST_TO_CHOOSE:
         cost, note = 1.0, _too_few("C", inputs)
     else:
         folds, how = _folds(inputs, groups, seed, held)

@@ -10,10 +10,11 @@ import torch
 from aqa_cache.annotations import Sample
 
 from ..data.training_data import Split, TrainingData, pad_clips
-from ..data.validation import penalty_folds
+from ..data.validation import Mirror, penalty_folds
 from ..errors import TrainingError
 from ..networks.architecture import Architecture
 from ..networks.encoders.seam import Encoder
+from ..networks.encoders.statistics import StatisticsEncoder
 from ..networks.frugal_lstm import FrugalLstmEncoder
 from ..networks.model import FRUGAL_HIDDEN, AddedLoss, AqaModel
 from ..networks.score_heads.by_name import score_head_class
@@ -21,12 +22,13 @@ from ..networks.score_heads.known import key_of, known_of
 from ..networks.score_heads.seam import Encoded, Known, ScoreHead
 from ..settings.experiments import KNOWN_LOSSES
 from ..settings.resolved import ResolvedConfig
+from .block_weights import choose_block_weights
 from .pretraining import pretrain
 from .references import LinearReference, fit_at, fit_reference
 
 _BATCH_SIZE = 64
 # What a checkpoint keeps of how training was begun, beside the weights.
-STARTED = ("pretraining_losses", "ridge_start")
+STARTED = ("pretraining_losses", "statistics", "ridge_start")
 
 
 def make_model(config: ResolvedConfig, record: dict, data: TrainingData) -> AqaModel:
@@ -70,6 +72,10 @@ def prepare_start(
     if config.pretrain_epochs and model.encoder is not None:
         losses = _pretrain(model, data, config) if checkpoint is None else checkpoint["pretraining_losses"]
         record["pretraining_losses"] = kept["pretraining_losses"] = losses
+    if isinstance(model.encoder, StatisticsEncoder):
+        note = _weigh_statistics(model, data, config) if checkpoint is None else checkpoint["statistics"]
+        kept["statistics"] = note
+        record["notes"].append(note)
     if record["direct"]:
         note = _start_from_ridge(model, data, config) if checkpoint is None else checkpoint["ridge_start"]
         kept["ridge_start"] = note
@@ -178,6 +184,33 @@ def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfi
     return (
         f"the score starts from a ridge regression of {seen} (--no-ridge-start: from nothing)."
         f" {reference.note}"
+    )
+
+
+@torch.no_grad()
+def _weigh_statistics(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> str:
+    """Decide from the training samples how much mean, spread and number of the clips count; returns what was
+    decided.
+    """
+    everyone = []
+    for index in range(len(data.train)):
+        clips = data.train.clips[index].unsqueeze(0)
+        count = torch.tensor([clips.shape[1]], device=clips.device)
+        everyone.append(model.encoder.raw(model.seen(clips, count), count)[0].cpu())
+    raw = torch.stack(everyone)
+    scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
+    samples = [data.train.samples[index] for index in scored]
+    mirror = data.choice.mirror or Mirror()
+    weights = choose_block_weights(
+        [block.numpy() for block in raw[scored].split(model.encoder.sizes, 1)],
+        data.train.score[scored].double().numpy(),
+        penalty_folds(samples, mirror, config.seed, data.frames) if samples else None,
+    )
+    model.encoder.weigh(raw.mean(0), weights)
+    names = ("their mean", "their standard deviation", "their number")
+    used = [name for name, weight in zip(names, weights, strict=True) if weight]
+    return (
+        f"of the clips the encoder gives {' and '.join(used)}: with these held-out scores are predicted best"
     )
 
 

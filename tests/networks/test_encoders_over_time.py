@@ -68,9 +68,12 @@ def test_batch_norm_over_rows_is_torchs_and_settles_sooner():
 
 def test_statistics_by_hand():
     features = torch.tensor([[[1.0, 2.0], [3.0, 2.0]], [[5.0, 7.0], [0.0, 0.0]]], requires_grad=True)
-    found = StatisticsEncoder(2)(features, torch.tensor([2, 1]))
-    assert found[0].tolist() == pytest.approx([2, 2, math.sqrt(2), 0, math.log(2)])
+    encoder = StatisticsEncoder(2)
+    found = encoder(features, torch.tensor([2, 1]))
+    assert found[0].tolist() == pytest.approx([2, 2, 1, 0, math.log(2)])
     assert found[1].tolist() == [5, 7, 0, 0, 0]
+    encoder.weigh(torch.ones(5), [1, 0.5, 0])
+    assert encoder(features, torch.tensor([2, 1]))[0].tolist() == [1, 1, 0, -0.5, 0]
     found.sum().backward()
     assert features.grad.isfinite().all(), "the root has no slope at 0"
 

@@ -1,6 +1,6 @@
 """Mean and spread of the clips, and how many there are."""
 
-import math
+from collections.abc import Sequence
 
 import torch
 
@@ -10,10 +10,10 @@ from .seam import Encoder, mean_of, padding_of
 class StatisticsEncoder(Encoder):
     """Mean and standard deviation over a sample's clips, and the logarithm of their number.
 
-    Nothing in it is trained. It stands for the mean of the clips everywhere, so that the score starts from a
-    ridge regression of all three. For that they must have comparable units: standard deviations are times the
-    root of 2, as that of n clips is by this factor less uncertain than their mean. Brought to unit variance
-    each, columns that say nothing count as much as those that do, which few samples cannot tell apart.
+    Nothing in it is trained by gradients. It stands for the mean of the clips everywhere, so that the score
+    starts from a ridge regression of all three. How much each counts is set once from the training samples
+    (`weigh`): standard deviations that say nothing would drown what means say, and the number is one column
+    among thousands.
 
     Args:
         dim: size of one clip feature.
@@ -28,8 +28,24 @@ class StatisticsEncoder(Encoder):
     def __init__(self, dim: int):
         super().__init__()
         self.out_dim = 2 * dim + 1
+        self.sizes = (dim, dim, 1)
+        self.register_buffer("centre", torch.zeros(self.out_dim))
+        self.register_buffer("weights", torch.ones(len(self.sizes)))
+
+    @torch.no_grad()
+    def weigh(self, centre: torch.Tensor, weights: Sequence[float]) -> None:
+        """Set what is taken from mean, standard deviation and number, `(2 * dim + 1,)`, and the three factors
+        that they then have.
+        """
+        self.centre.copy_(centre)
+        self.weights.copy_(torch.tensor(weights))
 
     def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        weights = torch.repeat_interleave(self.weights, torch.tensor(self.sizes, device=self.weights.device))
+        return (self.raw(features, count) - self.centre) * weights
+
+    def raw(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        """The three as they are. Shape: `(batch, 2 * dim + 1)`."""
         mean = mean_of(features, count)
         padding = padding_of(features, count).unsqueeze(2)
         apart = (features - mean.unsqueeze(1)).masked_fill(padding, 0)
@@ -38,4 +54,4 @@ class StatisticsEncoder(Encoder):
         varies = variance > 0
         spread = torch.where(varies, variance, 1).sqrt() * varies
         number = count.unsqueeze(1).to(features.dtype).log()
-        return torch.cat((mean, math.sqrt(2) * spread, number), 1)
+        return torch.cat((mean, spread, number), 1)
