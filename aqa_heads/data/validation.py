@@ -26,7 +26,7 @@ from .units import (
 
 FEWEST_GROUPS = 4  # of training samples, for whole ones to be held out
 FEWEST_VALIDATED = 3  # no rank correlation of two samples says anything
-PENALTY_FOLDS = 5
+PENALTY_FOLDS, FEWEST_PENALTY_GROUPS = 5, 8
 
 TELL_THEM_APART = (
     "fill in start_frame and end_frame where samples have none (each is then its whole video), and extract"
@@ -306,11 +306,19 @@ def penalty_folds(
 ) -> list[list[int]] | None:
     """Folds of `samples`, all of which are labelled, to choose a penalty by.
 
+    They are held out as to validate, but one by one where there are fewer than `FEWEST_PENALTY_GROUPS` whole
+    groups. What so few say of a penalty is mostly their levels; samples held out one by one choose one that
+    ranks new groups better, and errs less there (LOG.md).
+
     Returns:
         Places in `samples`; None where each of them can be held out alone.
     """
-    everyone = range(len(samples))
-    alone = len(units_of(samples, frames_of(samples, frames), everyone, mirror.whole)) == len(samples)
+    everyone, spans = range(len(samples)), frames_of(samples, frames)
+    if mirror.known < 1:
+        groups = {group_of(sample, mirror.role) for sample in samples} - {None}
+        if len(groups) < FEWEST_PENALTY_GROUPS:
+            mirror = Mirror(mirror.role, 1.0)
+    alone = len(units_of(samples, spans, everyone, mirror.whole)) == len(samples)
     if mirror.known == 1 and alone:
         return None
     folds = validation_folds(samples, everyone, mirror, PENALTY_FOLDS, seed, lambda _: True, frames)

@@ -26,6 +26,7 @@ class Architecture:
         projection: width of a learned linear projection of every clip feature; None: there is none.
         dropout: before and after fc6, in training; an own score head is told it too.
         head: `fc6`, or `linear`: the score of `regression` is linear in the encoder's output.
+        fc6: width of that layer; None: the original's 4096.
         direct: the score of `regression` has a linear path from the mean of the clips, too.
         score_head: a name as `--score-head` takes it.
         score_options: what the score head is made with beside what every one is told, plain JSON.
@@ -47,6 +48,7 @@ class Architecture:
     projection: int | None = None
     dropout: float = 0.0
     head: str = "fc6"
+    fc6: int | None = None
     direct: bool = False
     score_head: str = REGRESSION
     score_options: Mapping[str, object] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Architecture:
             record["features"]["dim"],
             words=words,
             **{name: record[name] for name in names},
+            fc6=record.get("fc6"),
             score_head=record.get("score_head") or REGRESSION,
             score_options=record.get("score_options") or {},
         )
@@ -80,4 +83,4 @@ class Architecture:
 
 
 # Said otherwise there, or only where it was asked for.
-_NOT_IN_CONFIG = ("dim", "words", "score_head", "score_options")
+_NOT_IN_CONFIG = ("dim", "words", "fc6", "score_head", "score_options")

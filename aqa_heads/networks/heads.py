@@ -21,8 +21,8 @@ class Heads(nn.Module):
         score: the class of the score head; None: there is none.
         classes: number of classes by column name.
         dropout: in training, before and after the shared layer.
-        fc6: whether there is a shared layer; without, the heads that would share it are linear in the
-            encoder's output.
+        fc6: width of the shared layer; None: the original's.
+        linear: there is no shared layer: the heads that would share it are linear in the encoder's output.
         direct: whether the score has a linear path of its own from the mean clip feature, beside the shared
             layer. The score head then starts at zero, so that training starts from what the path is given.
         options: what the score head is made with beside sizes and dropout.
@@ -36,7 +36,8 @@ class Heads(nn.Module):
         score: type[ScoreHead] | None,
         classes: Mapping[str, int],
         dropout: float = 0.0,
-        fc6: bool = True,
+        fc6: int | None = None,
+        linear: bool = False,
         direct: bool = False,
         **options,
     ):
@@ -44,8 +45,8 @@ class Heads(nn.Module):
         self.dropout = dropout
         # All are named, and made, in the order of the files of all runs: fc6, score, classes, direct.
         self.shares = bool(classes) or (score is not None and score.shares)
-        self.fc6 = nn.Linear(sizes.pooled, FC6_DIM) if fc6 and self.shares else None
-        width = FC6_DIM if fc6 else sizes.pooled
+        width = sizes.pooled if linear else fc6 or FC6_DIM
+        self.fc6 = None if linear or not self.shares else nn.Linear(sizes.pooled, width)
         self.score = (
             None if score is None else score(replace(sizes, shared=width), dropout=dropout, **options)
         )

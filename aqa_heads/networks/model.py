@@ -203,7 +203,8 @@ def _heads(architecture: Architecture, sizes: Sizes) -> Heads:
         score,
         {name: len(names) for name, names in classes.items()},
         architecture.dropout,
-        architecture.head == "fc6",
+        architecture.fc6,
+        architecture.head != "fc6",
         architecture.direct,
         **options,
     )

@@ -29,6 +29,7 @@ _MADE_OF = {
     "projection": _WIDTH,
     "dropout": SHARE,
     "head": NAME,
+    "fc6": _WIDTH,
     "direct": bool,
     "score_head": NAME,
     "score_options": {...: object},

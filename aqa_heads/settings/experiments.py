@@ -83,6 +83,7 @@ class Experiment:
         tasks: what the row can be trained for.
         closed_form: fitted at once, not trained in epochs.
         score_head: how its score is learned.
+        fc6: width of the layer that score and classes share; None: the original's 4096.
         encoder_size: width and depth of its encoder, where it has some of its own.
     """
 
@@ -95,6 +96,7 @@ class Experiment:
     tasks: tuple[str, ...] = TASKS
     closed_form: bool = False
     score_head: str = REGRESSION
+    fc6: int | None = None
     encoder_size: tuple[int | None, int | None] | None = None
 
     @property
@@ -140,6 +142,6 @@ REFERENCES: dict[str, Experiment] = {
 }
 
 # What trains where no row is asked for: own data on whatever features. No row of Table 1.
-DEFAULT = Experiment("default", None, "gru", 2, "none", "average")
+DEFAULT = Experiment("default", None, "gru", 2, "none", "statistics", fc6=512)
 
 ROWS: dict[str, Experiment] = {**EXPERIMENTS, **REFERENCES, DEFAULT.name: DEFAULT}

@@ -40,6 +40,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         "tasks": list(data.tasks),
         "projection": config.projection(backbone),
         "head": "linear" if row.tasks == ("score",) else "fc6",
+        **({} if row.fc6 is None else {"fc6": row.fc6}),
         "direct": config.ridge_start and "score" in data.tasks and config.score_head == REGRESSION,
         "device": str(device),
         "score_scale": scale,

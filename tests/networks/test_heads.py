@@ -65,7 +65,7 @@ def test_dropout_is_before_and_after_the_shared_layer_and_only_in_training():
 
 
 def test_without_a_shared_layer_the_score_is_linear():
-    heads = make(3, fc6=False)
+    heads = make(3, linear=True)
     assert heads.fc6 is None and sum(parameter.numel() for parameter in heads.parameters()) == 3 + 1
     left, right = torch.randn(2, 4, 3)
     zero = say(heads, torch.zeros(1, 3))[0]

@@ -93,7 +93,7 @@ VALUES = {
     "fine_tuning": FineTuning("videos"),
 }
 STARTS = (
-    {},
+    {"experiment": "baseline"},
     {"experiment": "7"},
     {"experiment": "4", "literal": True},
     {"experiment": "7", "literal": True, "encoder_layers": 1},

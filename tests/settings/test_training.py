@@ -42,7 +42,7 @@ from aqa_heads.settings.training import TrainingConfig
         ({"folds": "1"}, "folds is 1, expected a whole number from 2 on, or official"),
         ({"folds": "five"}, "folds is 'five', expected a whole number from 2 on, or official"),
         ({"fold": "1/5"}, "fold is '1/5', but folds are not asked for"),
-        ({"pretrain_epochs": 5}, "pretrain_epochs is 5, but the encoder is average; only lstm and gru"),
+        ({"pretrain_epochs": 5}, "pretrain_epochs is 5, but the encoder is statistics; only lstm and gru"),
         ({"experiment": "ridge", "tasks": ("caption",)}, "Ridge can only be trained for score"),
         ({"resume": True, "overwrite": True}, "overwrite and resume are both asked for"),
         ({"tasks": ()}, "no task was asked for"),
