@@ -18,7 +18,8 @@ FILE_NAME = "annotations.csv"
 SPLITS = ("train", "val", "test")
 CLASS_PREFIX = "class_"
 
-_JUDGE = re.compile(r"judge_([1-9][0-9]*)$")
+_MOST_DIGITS = 15  # of a frame's number: less than 2^53
+_JUDGE = re.compile(r"judge_([1-9][0-9]{0,8})$")
 _PLAIN_COLUMNS = (
     "sample_id",
     "video",
@@ -228,6 +229,10 @@ def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
     for name in ("sample_id", "video"):
         if not row[name]:
             raise ValueError(f"{name} is empty")
+    if row["sample_id"] in (".", ".."):
+        raise ValueError(f"sample_id is {row['sample_id']!r}, which names a folder; choose another name")
+    if bad := next((name for name, cell in row.items() if "\0" in cell), None):
+        raise ValueError(f"{bad} is {row[bad]!r:.60}, which holds a NUL character; take it out")
     start, end = _integer(row, "start_frame"), _integer(row, "end_frame")
     if start is not None and end is not None and end <= start:
         raise ValueError(
@@ -273,8 +278,8 @@ def _integer(row: dict[str, str], name: str) -> int | None:
     cell = row.get(name)
     if not cell:
         return None
-    if not cell.isascii() or not cell.isdigit():
-        raise ValueError(f"{name} is {cell!r}, expected a whole number of frames from 0 up")
+    if not cell.isascii() or not cell.isdigit() or len(cell) > _MOST_DIGITS:
+        raise ValueError(f"{name} is {cell!r:.60}, expected a whole number of frames from 0 up")
     return int(cell)
 
 
@@ -287,5 +292,5 @@ def _number(row: dict[str, str], name: str) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{name} is {cell!r}, expected a finite number, or nothing if it is not known")
+        raise ValueError(f"{name} is {cell!r:.60}, expected a finite number, or nothing if it is not known")
     return value

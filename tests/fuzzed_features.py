@@ -1,19 +1,40 @@
 """Kinds of files that hold features."""
 
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fuzzing import Kind
+from hostile_hdf5 import change_attribute, change_dataset, change_values
 from make_feature_cache_v1 import MEANING, VIEWS, records
 
 from aqa_cache.cache_file.contents import contents
+from aqa_cache.cache_file.meaning import Learned
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.verification import verify_cache
 from aqa_cache.cache_file.writer import write_cache
+from aqa_cache.exchange.exporting import export_features
+
+
+def or_not(change: Callable[[Path, random.Random], object]) -> Callable[[Path, random.Random], None]:
+    """The same, where an earlier change has not left a file that it cannot be made to."""
+
+    def changed(path: Path, rng: random.Random) -> None:
+        try:
+            change(path, rng)
+        except Exception:
+            return
+
+    return changed
 
 
 def make_cache(folder: Path) -> list[Path]:
-    write_cache(folder / "feats.h5", records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
-    return [folder / "feats.h5"]
+    tuned = replace(MEANING, tuned=Learned("a", "b", ("01_0001",), ("clip",)))
+    for name, meaning in (("feats.h5", MEANING), ("tuned.h5", tuned)):
+        write_cache(folder / name, records(), meaning, views=VIEWS, numerics={"device": "cpu"})
+    return [folder / "feats.h5", folder / "tuned.h5"]
 
 
 def read_cache(path: Path) -> None:
@@ -21,6 +42,10 @@ def read_cache(path: Path) -> None:
     with FeatureCache(path) as cache:
         contents(cache)
         cache.records()
+    with tempfile.TemporaryDirectory() as folder:
+        export_features(path, Path(folder) / "inner")
+        assert [entry.name for entry in Path(folder).iterdir()] == ["inner"], "written elsewhere"
 
 
-KINDS = {"feature cache": Kind(make_cache, read_cache)}
+HDF5_CHANGES = tuple(map(or_not, (change_values, change_dataset, change_attribute)))
+KINDS = {"feature cache": Kind(make_cache, read_cache, HDF5_CHANGES)}

@@ -4,7 +4,7 @@ import pytest
 from numbered_video import write_numbered_video
 
 from aqa_cache.annotations import Sample, from_columns, read_annotations, to_columns, write_annotations
-from aqa_cache.errors import AnnotationError
+from aqa_cache.errors import AnnotationError, AqaError
 from aqa_cache.extraction.sources import find_samples
 
 SAMPLES = [
@@ -73,6 +73,9 @@ def test_missing_marks_stay_missing(tmp_path):
         ("sample_id,video,class_\na,b,c\n", "column 'class_' has no usable name"),
         ("sample_id,video\na\n", "line 2: has 1 cells but the header names 2 columns"),
         ("sample_id,video\n,b\n", "line 2: sample_id is empty"),
+        ("sample_id,video\n..,b\n", "line 2: sample_id is '..', which names a folder"),
+        ("sample_id,video\na,b\0\n", "line 2: video is .*, which holds a NUL character"),
+        (f"sample_id,video,end_frame\na,b,{'1' * 5000}\n", "line 2: end_frame is '1+, expected"),
     ],
 )
 def test_mistakes_are_named_with_their_line(tmp_path, text, message):
@@ -113,6 +116,19 @@ def test_samples_of_a_folder_without_annotations(tmp_path):
 def test_annotations_in_the_folder_are_found(tmp_path):
     write_annotations(tmp_path / "annotations.csv", SAMPLES)
     assert find_samples(tmp_path).samples == SAMPLES
+
+
+@pytest.mark.parametrize("video", ["/elsewhere/a.mp4", "../a.mp4", "sub/../../a.mp4"])
+def test_only_a_table_that_is_named_leads_out_of_the_folder_and_that_is_said(tmp_path, video):
+    table = tmp_path / "videos" / "annotations.csv"
+    table.parent.mkdir()
+    write_annotations(table, [Sample("a", video), Sample("b", "sub/../b.mp4")])
+    with pytest.raises(AqaError, match=f"1 video.s. lie outside .*videos: {video}; a table that is found"):
+        find_samples(table.parent)
+    source = find_samples(table.parent, table)
+    assert [note for note in source.notes if "lie outside" in note] == [
+        f"{table}: 1 video(s) lie outside {table.parent}: {video}."
+    ]
 
 
 def test_one_video_of_an_annotated_folder(tmp_path):

@@ -47,13 +47,15 @@ class Learned(Mapping):
         """The inverse of `record`; what it does not know is left out.
 
         Raises:
-            KeyError, TypeError: something is lacking, or is no text or list.
+            KeyError, TypeError: something is lacking, or is no text, or no list of texts.
         """
         for name, kind in (("started_from", str), ("origin", str), ("trained_on", list), ("chosen_on", list)):
             if not isinstance(record[name], kind):
                 raise TypeError(
                     f"tuned: {name} is {record[name]!r}, expected {'text' if kind is str else 'a list'}"
                 )
+            if kind is list and not all(isinstance(item, str) for item in record[name]):
+                raise TypeError(f"tuned: {name} holds what is no text, expected sample_ids")
         return cls(
             record["started_from"],
             record["origin"],

@@ -4,11 +4,11 @@ The file is a public contract, written down in `docs/schema.md`; its only reader
 `writer`, and both take its names from `schema`.
 """
 
-import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +16,21 @@ import h5py
 import numpy as np
 
 from ..annotations import SPLITS, Sample
-from ..disk.hdf5 import open_hdf5
-from ..errors import CacheError, first_line
-from .meaning import Learned, Meaning
+from ..disk.hdf5 import DAMAGE
+from ..errors import CacheError, first_line, some
+from .attributes import read_attributes
+from .problems import index_problems, sample_problems
 from .schema import (
-    ATTRIBUTES,
-    DATASETS,
     FEATURES,
     FIRST_FRAME,
-    FORMAT,
-    FRAMES,
     GROUPS,
+    MOST_FRAME,
     PTS_SECONDS,
     TEXT_COLUMNS,
-    TUNED,
-    VERSION,
     VIDEO_SHA256,
     column_name,
 )
+from .structure import broken, open_cache
 
 
 class StoredRows:
@@ -102,10 +99,12 @@ class FeatureCache:
 
     Args:
         path: the file.
+        check: whether index and annotations are held against docs/schema.md as a whole; only verification,
+            which lists every problem, does so itself.
 
     Attributes:
         samples (list[Sample]): every sample, in the file's order, also those without features.
-        reasons (list[str]): per sample why it has no features; empty where it has.
+        reasons (list[str]): per sample why it has no features; empty where it has; statuses: `ok`, `failed`.
         meaning (Meaning): what the features are.
         numerics (dict): what decides their last bits.
         views (list[str]): names of the views, `plain` first.
@@ -117,17 +116,25 @@ class FeatureCache:
         CacheBusy: another program has it open for writing.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, check: bool = True):
         self.path = Path(path)
-        self._file: Any = _open(self.path)  # h5py's types do not say what lies under a name
+        self._file: Any = open_cache(self.path)  # h5py's types do not say what lies under a name
         try:
             self._read_index()
-        except (KeyError, ValueError, IndexError, TypeError, AttributeError, OSError, RuntimeError) as error:
+            if check and (problems := [*islice(chain(self.sample_problems(), index_problems(self)), 4)]):
+                more = "; …" if len(problems) > 3 else ""
+                raise CacheError(
+                    f"{self.path}: {'; '.join(problems[:3])}{more}. See all with aqa-data verify, and extract"
+                    " again"
+                )
+        except DAMAGE as error:
             self.close()
-            raise CacheError(
-                f"{self.path}: does not keep to docs/schema.md ({type(error).__name__}: {first_line(error)});"
-                " it is damaged or was written by another program, extract again"
-            ) from None
+            what = (
+                first_line(error)
+                if type(error) is ValueError
+                else f"{type(error).__name__}: {first_line(error)}"
+            )
+            raise broken(self.path, what) from None
         except BaseException:
             self.close()
             raise
@@ -163,6 +170,10 @@ class FeatureCache:
     def dtype(self) -> np.dtype:
         """As stored: float16 or float32."""
         return self._file[FEATURES].dtype
+
+    def sample_problems(self) -> Iterator[str]:
+        """What is wrong with ids, statuses and annotations; only of a cache that was opened unchecked."""
+        return sample_problems(self.samples, self.reasons, self.statuses)
 
     def has_features(self, index: int, view: int = 0) -> bool:
         return bool(self.count[index, view] > 0)
@@ -234,68 +245,65 @@ class FeatureCache:
 
     @cached_property
     def _first_frame(self) -> np.ndarray:
-        return self._read(FIRST_FRAME)
+        frames = self._read(FIRST_FRAME)
+        if len(frames) and (frames.min() < -1 or frames.max() > MOST_FRAME):
+            raise broken(self.path, f"{FIRST_FRAME!r} holds {frames.min()} to {frames.max()}")
+        return frames
 
     @cached_property
     def _pts_seconds(self) -> np.ndarray:
-        return self._read(PTS_SECONDS)
+        times = self._read(PTS_SECONDS)
+        if np.isinf(times).any():
+            raise broken(self.path, f"{PTS_SECONDS!r} holds infinite times")
+        return times
 
     def _read(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         try:
             return self._file[name][rows]
-        except OSError as error:
+        except DAMAGE as error:
             raise CacheError(
                 f"{self.path}: dataset {name!r} cannot be read ({first_line(error)}); the file is damaged, "
                 "restore it from a copy or extract again"
             ) from None
 
     def _text(self, name: str) -> list[str]:
-        return [value.decode("utf-8") for value in self._read(name)]
+        values = self._read(name).tolist()
+        # Text behind it would vanish in the next file, and two names be one.
+        if b"\0" in b"\n".join(values):
+            raise ValueError(f"dataset {name!r} holds text with a NUL in it")
+        return [value.decode("utf-8") for value in values]
 
     def _read_index(self) -> None:
-        attrs = self._file.attrs
-        self.meaning = Meaning(
-            backbone=str(attrs["backbone"]),
-            layer=str(attrs["layer"]),
-            dim=int(attrs["dim"]),
-            weights=str(attrs["weights"]),
-            weights_sha256=str(attrs["weights_sha256"]),
-            preprocessing=json.loads(attrs["preprocessing"]),
-            clip_rule=json.loads(attrs["clip_rule"]),
-            tuned=Learned.from_record(json.loads(attrs[TUNED])) if TUNED in attrs else None,
+        said = read_attributes(self._file)
+        self.meaning, self.views, self.numerics, self.made_by = (
+            said.meaning,
+            said.views,
+            said.numerics,
+            said.made_by,
         )
-        if self.meaning.fingerprint != attrs["fingerprint"]:
-            raise CacheError(
-                f"{self.path}: its fingerprint is {attrs['fingerprint'][:12]} but its attributes give "
-                f"{self.meaning.fingerprint[:12]}; they were changed after writing, extract again"
-            )
-        self.views: list[str] = json.loads(attrs["views"])
-        self.numerics: dict = json.loads(attrs["numerics"])
-        self.made_by: str = str(attrs["made_by"])
-        self.reasons = self._text("samples/reason")
-        self.offset = self._read("samples/offset")
-        self.count = self._read("samples/count")
-        self.video_size, self.video_mtime_ns = (
-            self._read("samples/video_size"),
-            self._read("samples/video_mtime_ns"),
-        )
-        hashed = VIDEO_SHA256 in self._file
-        self.video_sha256 = self._text(VIDEO_SHA256) if hashed else [""] * len(self.reasons)
-        self.samples = self._read_samples()
         rows, dim = self._file[FEATURES].shape
         if dim != self.dim:
             raise CacheError(
                 f"{self.path}: features are {dim} wide but the attribute 'dim' says {self.dim}; extract again"
             )
-        shapes = {self.offset.shape, self.count.shape, (len(self.samples), len(self.views))}
-        lengths = {
-            len(column) for column in (self.reasons, self.video_size, self.video_mtime_ns, self.video_sha256)
-        }
-        if len(shapes) > 1 or lengths != {len(self.samples)}:
+        self.reasons, self.statuses = self._text("samples/reason"), self._text("samples/status")
+        self.offset = self._read("samples/offset").astype(np.int64, copy=False)
+        self.count = self._read("samples/count").astype(np.int64, copy=False)
+        self.video_size, self.video_mtime_ns = (
+            self._read("samples/video_size"),
+            self._read("samples/video_mtime_ns"),
+        )
+        if (self.video_size < 0).any():
+            raise ValueError("samples/video_size holds negative numbers")
+        hashed = VIDEO_SHA256 in self._file
+        self.video_sha256 = self._text(VIDEO_SHA256) if hashed else [""] * len(self.reasons)
+        self.samples = self._read_samples(said.orders)
+        if self.offset.shape[1] != len(self.views):
             raise CacheError(
-                f"{self.path}: its index does not fit its {len(self.samples)} samples; extract again"
+                f"{self.path}: its index does not fit its {len(self.views)} views; extract again"
             )
-        outside = np.argwhere((self.count >= 0) & ((self.offset < 0) | (self.offset + self.count > rows)))
+        # Not offset + count, which may be beyond what 64 bits hold.
+        outside = np.argwhere((self.count >= 0) & ((self.offset < 0) | (self.count > rows - self.offset)))
         if len(outside):
             raise CacheError(
                 f"{self.path}: {self.samples[outside[0][0]].sample_id} points outside the {rows} feature"
@@ -308,14 +316,8 @@ class FeatureCache:
                     f"{self.path}: {sample.sample_id} has {max(0, self.count[index, 0])} clips and the reason"
                     f" {self.reasons[index]!r}; it needs one or the other, extract again"
                 )
-        for name in (FIRST_FRAME, PTS_SECONDS):
-            if self._file[name].shape != (rows,):
-                raise CacheError(
-                    f"{self.path}: {name!r} has shape {self._file[name].shape}, expected ({rows},); extract"
-                    " again"
-                )
 
-    def _read_samples(self) -> list[Sample]:
+    def _read_samples(self, orders: dict[str, list[str]]) -> list[Sample]:
         text = {name: self._text(f"samples/{name}") for name in TEXT_COLUMNS}
         for sample_id, split in zip(text["sample_id"], text["split"], strict=True):
             if split and split not in SPLITS:
@@ -329,20 +331,12 @@ class FeatureCache:
             self._read(f"samples/{name}").tolist()
             for name in ("start_frame", "end_frame", "final_score", "difficulty")
         )
+        if min(start, default=0) < -1 or min(end, default=0) < -1:
+            raise ValueError("samples/start_frame or end_frame holds numbers below -1")
         judges = self._read("samples/judges")
         judged: list[bool] = np.any(~np.isnan(judges), axis=1).tolist()
         judges = judges.tolist()
-        classes = {
-            column_name(name): self._text(f"samples/classes/{name}") for name in self._file["samples/classes"]
-        }
-        extra = {
-            column_name(name): self._text(f"samples/extra/{name}") for name in self._file["samples/extra"]
-        }
-        for kind, columns in (("classes", classes), ("extra", extra)):
-            order = json.loads(self._file[f"samples/{kind}"].attrs["order"])
-            ordered = {name: columns[name] for name in order}
-            columns.clear()
-            columns.update(ordered)
+        classes, extra = (self._columns(kind, orders[kind]) for kind in GROUPS)
         return [
             Sample(
                 sample_id=text["sample_id"][i],
@@ -362,75 +356,8 @@ class FeatureCache:
             for i in range(len(text["sample_id"]))
         ]
 
-
-def check_cache(path: Path) -> None:
-    """Whether a file is a cache that this program can read, by its attributes and the names in it; quick for
-    any size.
-
-    Raises:
-        CacheError: it is not.
-    """
-    _open(path).close()
-
-
-def _open(path: Path) -> h5py.File:
-    if not path.exists():
-        raise CacheError(f"{path}: no such file; make it with: aqa-extract --backbone s3d VIDEOS {path}")
-    if not path.is_file():
-        raise CacheError(
-            f"{path}: is a folder, expected a feature cache (an HDF5 file written by aqa-extract)"
-        )
-    try:
-        file = open_hdf5(path)
-    except PermissionError as error:
-        raise CacheError(f"{path}: cannot be read ({first_line(error)}); see that you may read it") from None
-    except OSError as error:
-        reason = first_line(error)
-        if "truncated" in reason:
-            raise CacheError(
-                f"{path}: is truncated, a copy or download stopped early ({reason}); copy it again"
-            ) from None
-        raise CacheError(
-            f"{path}: is not an HDF5 file ({reason}); expected a feature cache written by aqa-extract"
-        ) from None
-    try:
-        _check_contract(path, file)
-    except (OSError, RuntimeError) as error:
-        file.close()
-        raise CacheError(
-            f"{path}: cannot be read ({first_line(error)}); the file is damaged, restore it from a copy or"
-            " extract again"
-        ) from None
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _check_contract(path: Path, file: h5py.File) -> None:
-    format_name = file.attrs.get("format")
-    if format_name != FORMAT:
-        frames = (
-            "; these are decoded frames of end-to-end training, which may be deleted"
-            if format_name == FRAMES
-            else ""
-        )
-        raise CacheError(
-            f"{path}: is an HDF5 file of format {format_name!r}, expected {FORMAT!r} (see"
-            f" docs/schema.md){frames}"
-        )
-    version = file.attrs.get("version", 0)
-    if not isinstance(version, int | np.integer):
-        raise CacheError(f"{path}: has format version {version!r}, expected a whole number; extract again")
-    if version > VERSION:
-        raise CacheError(
-            f"{path}: has format version {version}, this program reads up to {VERSION}; upgrade aqa-cache"
-        )
-    if version < 1:
-        raise CacheError(f"{path}: has format version {version}, expected 1 to {VERSION}; extract again")
-    lacking = [f"attribute {name!r}" for name in ATTRIBUTES if name not in file.attrs]
-    lacking += [f"dataset {name!r}" for name in DATASETS if not isinstance(file.get(name), h5py.Dataset)]
-    lacking += [f"group {name!r}" for name in GROUPS if not isinstance(file.get(name), h5py.Group)]
-    if lacking:
-        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-        raise CacheError(f"{path}: lacks {', '.join(lacking[:3])}{more}; it is incomplete, extract again")
+    def _columns(self, group: str, order: list[str]) -> dict[str, list[str]]:
+        columns = {column_name(name): f"{group}/{name}" for name in self._file[group]}
+        if sorted(columns) != sorted(order):
+            raise ValueError(f"{group} holds {some(sorted(columns))}, its order names {some(order)}")
+        return {name: self._text(columns[name]) for name in order}

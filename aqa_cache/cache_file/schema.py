@@ -26,6 +26,16 @@ ATTRIBUTES = (
 """Of the root, beside `format` and `version`; every cache has them."""
 TUNED = "tuned"
 """The attribute that a cache has only if its backbone was fine-tuned here."""
+CHECKSUM = "attributes_sha256"
+"""The attribute that a cache has only if it was written since there is one."""
+ORDER = "order"
+"""The attribute of the groups of columns."""
+MOST_DIM = 1 << 24
+"""Values of one clip's feature."""
+MOST_FRAME = 1 << 53
+"""Number of a frame; a number of 64 bits may be beyond it, and sums of two such are not."""
+MOST_TEXT_BYTES = 1 << 20
+"""Of one text; the longest in a column decides how much memory all of them take."""
 
 FEATURES, FIRST_FRAME, PTS_SECONDS = "features", "clips/first_frame", "clips/pts_seconds"
 TEXT = ("text",)

@@ -13,12 +13,18 @@ import numpy as np
 from ..annotations import Sample, class_names, extra_columns
 from ..disk.atomic import replacing
 from ..errors import CacheError, escaped
+from .attributes import checksum
 from .meaning import Meaning, canonical_json
+from .problems import sample_problems
 from .reader import Record, StoredRows
 from .schema import (
+    CHECKSUM,
     FEATURES,
     FIRST_FRAME,
     FORMAT,
+    GROUPS,
+    MOST_TEXT_BYTES,
+    ORDER,
     PLAIN_VIEW,
     PTS_SECONDS,
     TEXT_COLUMNS,
@@ -75,8 +81,9 @@ def write_cache(
         The dtype the features were stored in.
 
     Raises:
-        CacheError: a feature has the wrong size or is not finite; float16 was demanded and cannot hold a
-            value; `dtype` is none of the three; or `records` can be gone through only once.
+        CacheError: annotations are not what their columns admit; a feature has the wrong size or is not
+            finite; float16 was demanded and cannot hold a value; `dtype` is none of the three; or `records`
+            can be gone through only once.
     """
     if isinstance(records, Iterator):
         raise CacheError(
@@ -106,8 +113,10 @@ def _write_cache(
         try:
             with replacing(path, temporary_in) as temporary, _Disk(temporary) as disk:
                 with h5py.File(disk, "w") as file:
-                    _write_attributes(file, meaning, views, numerics)
+                    attributes = _write_attributes(file, meaning, views, numerics)
                     _write_records(file, records, meaning.dim, len(views), np.dtype(feature_dtype), disk)
+                    orders = {name: file[name].attrs[ORDER] for name in GROUPS}
+                    file.attrs[CHECKSUM] = checksum(attributes, orders)
                 disk.check()
             return np.dtype(feature_dtype)
         except _DoesNotFit:
@@ -185,18 +194,24 @@ class _Rows:
             self._waiting = [block[count:]]
 
 
-def _write_attributes(file: h5py.File, meaning: Meaning, views: Sequence[str], numerics: dict) -> None:
-    file.attrs["format"] = FORMAT
-    file.attrs["version"] = VERSION
-    for name in ("backbone", "layer", "dim", "weights", "weights_sha256", "fingerprint"):
-        file.attrs[name] = getattr(meaning, name)
-    file.attrs["preprocessing"] = canonical_json(meaning.preprocessing)
-    file.attrs["clip_rule"] = canonical_json(meaning.clip_rule)
-    if meaning.tuned is not None:
-        file.attrs[TUNED] = canonical_json(meaning.tuned.record())
-    file.attrs["views"] = json.dumps(list(views))
-    file.attrs["numerics"] = canonical_json(numerics)
-    file.attrs["made_by"] = _made_by()
+def _write_attributes(
+    file: h5py.File, meaning: Meaning, views: Sequence[str], numerics: dict
+) -> dict[str, str | int]:
+    attributes: dict[str, str | int] = {
+        **{
+            name: getattr(meaning, name) for name in ("backbone", "layer", "dim", "weights", "weights_sha256")
+        },
+        "fingerprint": meaning.fingerprint,
+        "preprocessing": canonical_json(meaning.preprocessing),
+        "clip_rule": canonical_json(meaning.clip_rule),
+        **({TUNED: canonical_json(meaning.tuned.record())} if meaning.tuned is not None else {}),
+        "views": json.dumps(list(views)),
+        "numerics": canonical_json(numerics),
+        "made_by": _made_by(),
+    }
+    for name, value in {"format": FORMAT, "version": VERSION, **attributes}.items():
+        file.attrs[name] = value
+    return attributes
 
 
 def _write_records(
@@ -250,7 +265,10 @@ def _blocks(sample: Sample, features: np.ndarray | StoredRows, dim: int) -> Iter
 def _write_samples(
     group: h5py.Group, records: Sequence[Record], offsets: np.ndarray, counts: np.ndarray
 ) -> None:
-    samples = [record.sample for record in records]
+    samples, reasons = [record.sample for record in records], [escaped(record.reason) for record in records]
+    statuses = ["ok" if record.ok else "failed" for record in records]
+    if problem := next(sample_problems(samples, reasons, statuses), None):
+        raise CacheError(f"{problem}; nothing was written")
     for name in TEXT_COLUMNS:
         _write_text(group, name, [getattr(sample, name) or "" for sample in samples])
     for name in ("start_frame", "end_frame"):
@@ -267,13 +285,13 @@ def _write_samples(
     _write_array(group, "judges", judges)
     for kind, names in (("classes", class_names(samples)), ("extra", extra_columns(samples))):
         subgroup = group.create_group(kind)
-        subgroup.attrs["order"] = json.dumps(names)
+        subgroup.attrs[ORDER] = json.dumps(names)
         for name in names:
             _write_text(
                 subgroup, dataset_name(name), [getattr(sample, kind).get(name, "") for sample in samples]
             )
-    _write_text(group, "status", ["ok" if record.ok else "failed" for record in records])
-    _write_text(group, "reason", [escaped(record.reason) for record in records])  # they name paths
+    _write_text(group, "status", statuses)
+    _write_text(group, "reason", reasons)  # they name paths
     _write_array(group, "video_size", np.array([record.video_size for record in records], np.int64))
     _write_array(group, "video_mtime_ns", np.array([record.video_mtime_ns for record in records], np.int64))
     if any(record.video_sha256 for record in records):
@@ -290,7 +308,14 @@ def _write_array(group: h5py.Group, name: str, values: np.ndarray) -> None:
 
 
 def _write_text(group: h5py.Group, name: str, values: list[str]) -> None:
-    encoded = [value.encode("utf-8") for value in values]
+    try:
+        encoded = [value.encode("utf-8") for value in values]
+    except UnicodeEncodeError as error:
+        raise CacheError(f"samples/{name}: {error.object!r:.60} is no Unicode text; change it") from None
+    if bad := next((value for value in encoded if b"\0" in value or len(value) > MOST_TEXT_BYTES), None):
+        raise CacheError(
+            f"samples/{name}: {bad!r:.60} holds a NUL, or more than {MOST_TEXT_BYTES:,} bytes; change it"
+        )
     # Fixed length, not variable: the contents of variable-length strings lie outside the chunks that a
     # checksum covers.
     dtype = h5py.string_dtype("utf-8", max(1, max(map(len, encoded), default=1)))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import AqaError
+from .records import check_preprocessing
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,14 @@ class Preprocessing:
         """The inverse of `record`.
 
         Raises:
-            AqaError: keys are lacking or not known.
+            AqaError: keys are lacking or not known, or a value is none of its kind or range.
         """
         if record.keys() != (expected := {field.name for field in fields(cls)}):
             raise AqaError(
                 f"a preprocessing has the keys {', '.join(sorted(record)) or 'none'}, expected"
                 f" {', '.join(sorted(expected))}"
             )
+        check_preprocessing(record)
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
         }

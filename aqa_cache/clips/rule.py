@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import AqaError
+from .records import check_clip_rule
 
 CLIP_LEN = 16
 MTL_AQA_WINDOW = 103
@@ -108,14 +109,17 @@ class ClipRule:
         """The rule of a record; its key `stream`, where a cache has one, is no part of the rule.
 
         Raises:
-            AqaError: keys are lacking or not known, or a value makes no clips.
+            AqaError: keys are lacking or not known, or a value is none of its kind or makes no clips.
         """
+        check_clip_rule(record)
         record = {name: value for name, value in record.items() if name != "stream"}
         if record.keys() != (expected := {field.name for field in fields(cls)}):
             raise AqaError(
                 f"a clip rule has the keys {', '.join(sorted(record)) or 'none'}, expected"
                 f" {', '.join(sorted(expected))}"
             )
+        if record["clip_starts"] is None and record["clip_stride"] is None:
+            raise AqaError("a clip rule has neither clip_stride nor clip_starts, expected one of them")
         if record["clip_starts"] is not None:
             record["clip_starts"] = tuple(record["clip_starts"])
             del record["clip_stride"]

@@ -15,7 +15,7 @@ import numpy as np
 from ..annotations import Sample, extra_columns
 from ..backbones.inference import Model
 from ..cache_file.meaning import Meaning
-from ..cache_file.reader import check_cache
+from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
 from ..disk.links import open_unlinked
 from ..disk.tensor_file import sha256_of

@@ -10,6 +10,7 @@ from ..annotations import FILE_NAME, Sample, read_annotations
 from ..errors import AqaError, escaped, some
 from ..video.frame_folder import IMAGE_SUFFIXES
 from ..video.missing import spelt_on_disk, why_missing
+from ..video.outside import said_outside, videos_outside
 from ..video.recognition import VIDEO_SUFFIXES, is_video
 
 _KINDS_SHOWN = 8
@@ -45,7 +46,7 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
             every video is a sample named after its path.
 
     Raises:
-        AqaError: nothing there, or the table cannot be used.
+        AqaError: nothing there, or the table cannot be used, or it was not named and leads out of the folder.
     """
     videos = Path(videos)
     if not videos.exists():
@@ -63,6 +64,14 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
     table = Path(annotations) if annotations else folder / FILE_NAME
     if annotations or (not single and table.is_file()):
         samples, notes = _as_on_disk(folder, read_annotations(table))
+        if outside := videos_outside(folder, (sample.video for sample in samples)):
+            said = said_outside(folder, outside)
+            if not annotations:
+                raise AqaError(
+                    f"{table}: {said}; a table that is found in the folder may not lead out of it. If you"
+                    f" trust it, name it: --annotations {table}"
+                )
+            notes = (*notes, f"{table}: {said}.")
         if single:
             samples = [sample for sample in samples if folder / sample.video == videos]
             if not samples:

@@ -23,6 +23,7 @@ from ..errors import AqaError, CacheError, VideoError, some
 from ..video.decoding import DECODE_TIMEOUT
 from ..video.mended import DECODING, why_mended
 from ..video.opening import video_stamp
+from ..video.outside import said_outside, videos_outside
 from ..video.reader import VideoReader
 from ..video.recognition import is_video
 from ..video.threads import Decoders, default_workers
@@ -71,6 +72,8 @@ def prepare_frames(
     check_target(path, "feats.frames")
     samples = _samples_of(cache)
     folder = _folder_of(videos)
+    if outside := videos_outside(folder, (sample.video for sample, _ in samples)):
+        say(f"{cache.path}: {said_outside(folder, outside)}.")
     stamps = _stamps_of(cache, samples, folder, videos)
     contents = {
         "clip_rule": cache.meaning.clip_rule,

@@ -142,7 +142,7 @@ def with_value(path, name, index, value):
         (lambda path: with_attribute(path, "backbone", "c3d"), "its attributes give"),
         (
             lambda path: with_attribute(path, "version", "one"),
-            "has format version 'one', expected a whole number",
+            "has a format version that is no number, expected a whole number",
         ),
         (lambda path: with_attribute(path, "numerics", "{"), "does not keep to docs/schema.md"),
         (

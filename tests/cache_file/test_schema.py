@@ -6,6 +6,7 @@ from places import DATA, ROOT
 
 from aqa_cache.cache_file.schema import (
     ATTRIBUTES,
+    CHECKSUM,
     DATASETS,
     GROUPS,
     TEXT,
@@ -28,7 +29,7 @@ def table(heading):
 
 
 def test_the_attributes_are_those_of_the_document():
-    assert [*table("Root attributes")] == ["format", "version", *ATTRIBUTES, TUNED]
+    assert [*table("Root attributes")] == ["format", "version", *ATTRIBUTES, TUNED, CHECKSUM]
 
 
 def test_the_datasets_and_their_types_are_those_of_the_document():
@@ -39,7 +40,7 @@ def test_the_datasets_and_their_types_are_those_of_the_document():
 def test_a_file_of_version_1_has_them_all_and_no_others():
     found = set()
     with h5py.File(DATA / "feature_cache_v1.h5") as file:
-        assert file.attrs.keys() - {TUNED} == {"format", "version", *ATTRIBUTES}
+        assert file.attrs.keys() - {TUNED, CHECKSUM} == {"format", "version", *ATTRIBUTES}
         file.visititems(lambda name, item: found.add(name) if isinstance(item, h5py.Dataset) else None)
     assert DATASETS.keys() <= found
     assert all(name.startswith(GROUPS) for name in found - DATASETS.keys() - {VIDEO_SHA256})

@@ -271,8 +271,8 @@ def test_a_cache_that_is_published_anew_meanwhile_is_read_from_one_file(path, lo
     before, opened = verify_cache(path), []
     really = FeatureCache.__init__
 
-    def publishing_anew(self, source):
-        really(self, source)
+    def publishing_anew(self, source, **options):
+        really(self, source, **options)
         opened.append(source)
         shutil.copy(long_path, path.with_name("new"))
         path.with_name("new").replace(path)

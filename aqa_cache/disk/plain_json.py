@@ -1,0 +1,48 @@
+"""JSON that somebody else wrote: nothing in it that JSON does not have, numbers that numbers can be, no depth
+without end.
+"""
+
+import json
+import math
+from typing import Any
+
+_MOST_LEVELS = 32
+_MOST = 2**63  # whole numbers are below it, from its negative on
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is no JSON, is nested deeper than 32 levels, or holds a number that is not finite or
+            takes more than 64 bits, or text that is no Unicode.
+    """
+    try:
+        content = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    level = [content]
+    for _ in range(_MOST_LEVELS):
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return content
+    raise ValueError(f"is nested deeper than {_MOST_LEVELS} levels")
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"holds {name}, expected a finite number")
+
+
+def _inside(value: Any) -> list:
+    """What lies in a list or an object; nothing in other values, which are checked here."""
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str):
+        value.encode("utf-8")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"holds {value}, expected a finite number")
+    elif isinstance(value, int) and not -_MOST <= value < _MOST:
+        raise ValueError("holds a number of more than 64 bits")
+    return []
