@@ -6,6 +6,8 @@ Commands print it and exit with 2; `assert` and other exceptions are for our own
 
 from collections.abc import Sequence
 
+_MOST_LETTERS = 500
+
 
 class AqaError(Exception):
     """Something the user gave cannot be used. `str(error)` is the whole message."""
@@ -49,8 +51,11 @@ class MissingDependency(AqaError):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library says of an error, cut to one line; its type where it says nothing."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """What another library says of an error, cut to one line of bounded length; its type where it says
+    nothing.
+    """
+    said = str(error).strip()[: 10 * _MOST_LETTERS].splitlines()
+    return said[0][:_MOST_LETTERS] if said else type(error).__name__
 
 
 def escaped(name: str) -> str:

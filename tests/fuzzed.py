@@ -3,5 +3,6 @@ benchmarks/fuzz.py.
 """
 
 import fuzzed_features
+import fuzzed_tensors
 
-KINDS = {**fuzzed_features.KINDS}
+KINDS = {**fuzzed_features.KINDS, **fuzzed_tensors.KINDS}

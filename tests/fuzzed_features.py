@@ -1,33 +1,20 @@
 """Kinds of files that hold features."""
 
-import random
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fuzzing import Kind
+from fuzzing import Kind, change_text, or_not
 from hostile_hdf5 import change_attribute, change_dataset, change_values
 from make_feature_cache_v1 import MEANING, VIEWS, records
 
+from aqa_cache.annotations import read_annotations, write_annotations
 from aqa_cache.cache_file.contents import contents
 from aqa_cache.cache_file.meaning import Learned
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.verification import verify_cache
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.exchange.exporting import export_features
-
-
-def or_not(change: Callable[[Path, random.Random], object]) -> Callable[[Path, random.Random], None]:
-    """The same, where an earlier change has not left a file that it cannot be made to."""
-
-    def changed(path: Path, rng: random.Random) -> None:
-        try:
-            change(path, rng)
-        except Exception:
-            return
-
-    return changed
 
 
 def make_cache(folder: Path) -> list[Path]:
@@ -47,5 +34,19 @@ def read_cache(path: Path) -> None:
         assert [entry.name for entry in Path(folder).iterdir()] == ["inner"], "written elsewhere"
 
 
+def make_table(folder: Path) -> list[Path]:
+    write_annotations(folder / "annotations.csv", [record.sample for record in records()])
+    return [folder / "annotations.csv"]
+
+
+def read_table(path: Path) -> None:
+    samples = read_annotations(path)
+    write_annotations(path, samples)
+    assert list(map(repr, read_annotations(path))) == list(map(repr, samples)), "read back otherwise"
+
+
 HDF5_CHANGES = tuple(map(or_not, (change_values, change_dataset, change_attribute)))
-KINDS = {"feature cache": Kind(make_cache, read_cache, HDF5_CHANGES)}
+KINDS = {
+    "feature cache": Kind(make_cache, read_cache, HDF5_CHANGES),
+    "annotations table": Kind(make_table, read_table, (change_text,)),
+}

@@ -77,7 +77,7 @@ def fuzzed(kind: Kind, whole: Path, folder: Path, rng: random.Random) -> Path:
         shutil.copy(whole, path)
     changes = [*kind.changes]
     if path.is_file():
-        changes += [_change_bytes] * max(1, len(kind.changes) // 2)
+        changes += [change_bytes] * max(1, len(kind.changes) // 2)
     for _ in range(rng.choice((1, 1, 2, 4))):
         if path.is_dir() or path.is_file():
             rng.choice(changes)(path, rng)
@@ -100,6 +100,18 @@ def outcome(kind: Kind, path: Path) -> Outcome:
     return Outcome(READ)
 
 
+def or_not(change: Callable[[Path, random.Random], object]) -> Callable[[Path, random.Random], None]:
+    """The same, where an earlier change has not left a file that it cannot be made to."""
+
+    def changed(path: Path, rng: random.Random) -> None:
+        try:
+            change(path, rng)
+        except Exception:
+            return
+
+    return changed
+
+
 def change_text(path: Path, rng: random.Random) -> None:
     """Put another value in the place of one number, text or word of a JSON or CSV file."""
     content = path.read_bytes()
@@ -108,7 +120,8 @@ def change_text(path: Path, rng: random.Random) -> None:
         path.write_bytes(content[: token.start()] + rng.choice(_TEXTS) + content[token.end() :])
 
 
-def _change_bytes(path: Path, rng: random.Random) -> None:
+def change_bytes(path: Path, rng: random.Random) -> None:
+    """Flip, overwrite, cut, take out or double some bytes, or put a number of 1 to 8 bytes over them."""
     content = bytearray(path.read_bytes())
     if not content:
         return

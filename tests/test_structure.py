@@ -33,7 +33,7 @@ WINGS = {
         "weights": "backbones cache_file clips disk",
         "exchange": "cache_file disk",
         "frame_store": "cache_file clips disk video",
-        "datasets": "clips machine video",
+        "datasets": "clips disk machine video",
         "extraction": "backbones cache_file clips disk machine video weights",
     },
     "aqa_heads": {

@@ -265,6 +265,10 @@ class FeatureCache:
                 f"{self.path}: dataset {name!r} cannot be read ({first_line(error)}); the file is damaged, "
                 "restore it from a copy or extract again"
             ) from None
+        except MemoryError:  # of a file with holes
+            raise CacheError(
+                f"{self.path}: dataset {name!r} is larger than the memory; extract again"
+            ) from None
 
     def _text(self, name: str) -> list[str]:
         values = self._read(name).tolist()

@@ -27,6 +27,7 @@ TEST_COPY = "@test"  # ends the sample_id of a test row whose dive is also a tra
 _SPLIT_FOLDER = Path("Ready_2_Use", "MTL-AQA_split_0_data")
 _ANNOTATIONS, _CAPTIONS = "final_annotations_dict.pkl", "final_captions_dict.pkl"
 _TRAIN, _TEST = "train_split_0.pkl", "test_split_0.pkl"
+_MOST = 1 << 53  # a frame's number, a score
 _JUDGES = slice(12, 19)  # columns M to S
 _CLASSES = {  # our column, without class_: the release's field, and the names its numbers 0, 1, … stand for
     "position": ("position", ("free", "pike", "tuck")),
@@ -261,9 +262,9 @@ def _subset_notes(
 def _sample(dive: Dive, fields: dict, tokens: list[str] | None, folder: Path) -> Sample:
     def number(name: str, kind: type | tuple) -> int | float:
         value = fields.get(name)
-        if not isinstance(value, kind) or not math.isfinite(value):
+        if not isinstance(value, kind) or not abs(value) < _MOST:  # nor NaN
             raise _damaged(
-                folder / _ANNOTATIONS, f"{sample_id(dive)} has {name} {value!r}, expected a number"
+                folder / _ANNOTATIONS, f"{sample_id(dive)} has {name} {value!r:.60}, expected a number"
             )
         return value
 
@@ -343,7 +344,11 @@ def _load(path: Path, kind: type) -> dict | list:
 
 
 def _check_dive(path: Path, dive: object) -> None:
-    if not isinstance(dive, tuple) or len(dive) != 2 or not all(isinstance(n, int) and n >= 0 for n in dive):
+    if (
+        not isinstance(dive, tuple)
+        or len(dive) != 2
+        or not all(isinstance(n, int) and 0 <= n < _MOST for n in dive)
+    ):
         raise _damaged(path, f"names a dive {dive!r:.40}, expected (video, number)")
 
 

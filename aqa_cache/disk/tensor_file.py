@@ -8,6 +8,7 @@ import torch
 
 from ..errors import AqaError, WeightsError, first_line
 from .atomic import replacing
+from .saved_tensors import check_saved
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -15,19 +16,22 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     created.
 
     Raises:
-        WeightsError: the file is neither, or holds more than tensors.
+        WeightsError: the file is neither, or holds more than tensors by name, all of whose values are in it.
     """
+    if not path.is_file():
+        raise WeightsError(f"{path}: is no plain file; expected a file of weights")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             return load_file(path)
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, ArithmeticError, LookupError, OSError, RuntimeError, ValueError) as error:
             raise WeightsError(
                 f"{path}: cannot be read as safetensors ({error}); copy or download it again"
             ) from None
     try:
+        check_saved(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
         raise WeightsError(
@@ -40,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             break
     if (
         not isinstance(content, dict)
-        or not all(isinstance(value, torch.Tensor) for value in content.values())
+        or not all(isinstance(key, str) and _is_plain(value) for key, value in content.items())
         or not content
     ):
         raise WeightsError(
@@ -49,13 +53,22 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return content
 
 
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor that has its values, one beside the other."""
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+
+
 def read_backbone_tensors(path: Path) -> dict[str, torch.Tensor]:
     """As `read_tensors`, with the prefixes `module.` and `backbone.`, which training wrappers add, taken off
     the names.
     """
     tensors = read_tensors(path)
     for prefix in ("module.", "backbone."):
-        tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
+        shorter = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
+        if len(shorter) < len(tensors):
+            twice = [key for key in tensors if key.startswith(prefix) and key.removeprefix(prefix) in tensors]
+            raise WeightsError(f"{path}: holds {twice[0]!r} with and without {prefix!r}; keep one of each")
+        tensors = shorter
     return tensors
 
 

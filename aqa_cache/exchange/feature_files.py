@@ -5,22 +5,32 @@ Nothing in them is ever run: numpy loads without pickle, torch with `weights_onl
 """
 
 import contextlib
+import io
+import math
+import os
 import pickle
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import h5py
 import numpy as np
 
 from ..annotations import Sample
 from ..cache_file.schema import FORMAT, PLAIN_VIEW
-from ..disk.hdf5 import open_hdf5
+from ..disk.hdf5 import DAMAGE, Member, members, open_hdf5, text_attribute
+from ..disk.plain_pickle import Refused
+from ..disk.saved_tensors import check_saved
 from ..errors import AqaError, first_line, some
 
 SUFFIXES = (".npy", ".npz", ".pt")
 
+_HEADER_BYTES = 1 << 16
+# As in `disk.hdf5`: what is compressed may be larger than its file, but not by any factor.
+_MOST_GAIN, _ALWAYS_ALLOWED = 100, 1 << 28
 _NPY, _ZIP, _EMPTY_ZIP = b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06"
 
 
@@ -57,23 +67,20 @@ def open_features(source: str | Path) -> Iterator[dict[str, list[FeatureFile]]]:
         raise AqaError(
             f"{source}: no such folder or file; expected a folder with one {_known()} file per sample"
         )
-    if not h5py.is_hdf5(source):
+    if not source.is_file() or not h5py.is_hdf5(source):
         raise AqaError(
             f"{source}: is neither a folder nor an HDF5 file; expected a folder with one {_known()} file per"
             " sample, or an HDF5 file with one dataset per sample"
         )
-    with open_hdf5(source) as file:
-        if file.attrs.get("format") == FORMAT:
+    with _opened(source) as file:
+        if _format_of(file) == FORMAT:
             raise AqaError(f"{source}: is a feature cache already; give it to aqa-train --features as it is")
-        found: dict[str, list[FeatureFile]] = {}
-
-        def visit(name: str, item) -> None:
-            if isinstance(item, h5py.Dataset):
-                found[name] = [FeatureFile(name, lambda: _read_dataset(item))]
-
         try:
-            file.visititems(visit)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            found = {
+                member.name: [FeatureFile(member.name, lambda member=member: _read_dataset(member))]
+                for member in members(file)
+            }
+        except DAMAGE as error:
             raise AqaError(
                 f"{source}: cannot be read ({first_line(error)}); it is damaged, copy it again"
             ) from None
@@ -108,11 +115,33 @@ def _files_below(folder: Path) -> dict[str, list[FeatureFile]]:
     return found
 
 
-def _read_dataset(dataset: h5py.Dataset) -> np.ndarray:
+def _opened(source: Path) -> h5py.File:
     try:
-        return np.asarray(dataset[()])
-    except (OSError, TypeError, ValueError) as error:
+        return open_hdf5(source)
+    except DAMAGE as error:
+        raise AqaError(
+            f"{source}: cannot be read ({first_line(error)}); it is damaged, copy it again"
+        ) from None
+
+
+def _format_of(file: h5py.File) -> str | None:
+    try:
+        return text_attribute(file, "format") if "format" in file.attrs else None
+    except DAMAGE:
+        return None  # of a kind that none of ours is
+
+
+def _read_dataset(member: Member) -> np.ndarray:
+    if member.dataset is None:
+        raise AqaError(member.wrong)
+    try:
+        dtype = member.dataset.dtype
+        # What is no array of numbers is not read: texts and lists of any length lie outside the dataset.
+        return np.asarray(member.dataset[()]) if dtype.kind == "f" else np.empty(0, dtype)
+    except DAMAGE as error:
         raise AqaError(f"cannot be read ({first_line(error)})") from None
+    except MemoryError:  # of a file with holes
+        raise AqaError(f"takes {member.bytes:,} bytes, more than this machine has free") from None
 
 
 def _read_numpy(path: Path) -> np.ndarray:
@@ -122,12 +151,19 @@ def _read_numpy(path: Path) -> np.ndarray:
             if not file.read(len(_NPY)).startswith((_NPY, _ZIP, _EMPTY_ZIP)):
                 raise AqaError("is not a file of numpy's, or is damaged")
             file.seek(0)
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            if len(loaded.files) != 1:
-                raise AqaError(f"holds {len(loaded.files)} arrays, expected one")
-            return loaded[loaded.files[0]]
+            length = os.fstat(file.fileno()).st_size
+            if file.read(len(_NPY)) == _NPY:
+                file.seek(0)
+                return _read_array(file, length)
+        with zipfile.ZipFile(path) as archive:
+            names = archive.infolist()
+            if len(names) != 1:
+                raise AqaError(f"holds {len(names)} arrays, expected one")
+            size = names[0].file_size
+            if size > max(_ALWAYS_ALLOWED, _MOST_GAIN * length):
+                raise AqaError(f"declares {size:,} bytes in a file of {length:,} bytes, which is too much")
+            with archive.open(names[0]) as file:
+                return _read_array(file, size)
     except AqaError:
         raise
     except Exception as error:  # a damaged file can raise anything at all
@@ -136,10 +172,33 @@ def _read_numpy(path: Path) -> np.ndarray:
         raise AqaError(f"cannot be read ({first_line(error)})") from None
 
 
+def _read_array(file: IO[bytes], length: int) -> np.ndarray:
+    """An array in numpy's format, if its header declares no more than there is.
+
+    Args:
+        length: bytes that there are, with the header.
+    """
+    header = io.BytesIO(file.read(_HEADER_BYTES))
+    version = np.lib.format.read_magic(header)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(header)
+    else:
+        raise AqaError(f"is of version {version} of numpy's format, expected (1, 0) or (2, 0)")
+    if dtype.hasobject:
+        raise AqaError("holds Python objects, not numbers; stack them to one float array first")
+    if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize > length:
+        raise AqaError(f"cannot be read: declares shape {shape} of {dtype}, which it does not hold")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
 def _read_tensor(path: Path) -> np.ndarray:
     import torch
 
     try:
+        check_saved(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         tensors = [content] if isinstance(content, torch.Tensor) else []
         if isinstance(content, dict):
@@ -149,11 +208,15 @@ def _read_tensor(path: Path) -> np.ndarray:
                 f"holds a {type(content).__name__} with {len(tensors)} tensors, expected one tensor"
             )
         tensor = tensors[0].detach()
+        if tensor.layout != torch.strided or tensor.device.type != "cpu":
+            raise AqaError(f"holds a tensor of layout {tensor.layout}, expected a plain one")
         if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float64):
             tensor = tensor.float()  # numpy has no bfloat16
         return tensor.numpy()
     except AqaError:
         raise
+    except Refused as error:
+        raise AqaError(f"{error}; save it with torch.save(tensor, path)") from None
     except pickle.UnpicklingError:
         raise AqaError(
             "holds more than tensors, or is damaged; save it with torch.save(tensor, path)"

@@ -201,10 +201,19 @@ def load_weights(module: nn.Module, backbone: str, weights: Weights) -> None:
         for key in expected
         if key in renamed and renamed[key].shape != expected[key].shape
     ]
+    unequal += [
+        f"{key} {renamed[key].dtype} instead of {expected[key].dtype}"
+        for key in expected
+        if key in renamed and renamed[key].is_floating_point() != expected[key].is_floating_point()
+    ]
     if lacking or surplus or unequal:
         complaints = [
             f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-            for kind, names in (("missing", lacking), ("unknown", surplus), ("of another shape", unequal))
+            for kind, names in (
+                ("missing", lacking),
+                ("unknown", surplus),
+                ("of another kind", unequal),
+            )
             if names
         ]
         matching = len(expected) - len(lacking) - len(unequal)
@@ -225,6 +234,8 @@ def _renamed(path: Path, backbone: str) -> dict[str, torch.Tensor]:
             continue
         for pattern, replacement in layout.rename:
             key = re.sub(pattern, replacement, key)
+        if key in renamed:
+            raise WeightsError(f"{path}: holds {key!r} twice, under two of its names; keep one")
         renamed[key] = tensor
     return renamed
 

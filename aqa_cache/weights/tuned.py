@@ -1,6 +1,5 @@
 """A fine-tuned backbone in its run's folder: the weights, and with them what input they were trained on."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch import nn
 from ..cache_file.meaning import Learned, canonical_json
 from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
+from ..disk.plain_json import parse_json
 from ..disk.tensor_file import write_tensors
 from ..errors import AqaError, WeightsError, first_line
 
@@ -106,8 +106,11 @@ def read_tuned_backbone(source: str | Path) -> TunedBackbone | None:
             )
         return None
     try:
-        content = json.loads(text)
-        if content.pop("version") > _VERSION:
+        content = parse_json(text)
+        version = content.pop("version")
+        if type(version) is not int or version < 1:
+            raise ValueError(f"version is {version!r:.60}, expected {_VERSION}")
+        if version > _VERSION:
             raise WeightsError(f"{path}: was written by a newer version of this program; update it")
         content["preprocessing"] = Preprocessing.from_record(content["preprocessing"])
         for name in ("trained_on", "chosen_on"):
@@ -119,10 +122,10 @@ def read_tuned_backbone(source: str | Path) -> TunedBackbone | None:
         record = TunedBackbone(**content)
         rule = {**ClipRule.from_record(record.clip_rule).record(), "stream": record.clip_rule["stream"]}
         if rule != record.clip_rule:
-            raise ValueError(f"clip_rule is {record.clip_rule}, expected the keys {', '.join(rule)}")
+            raise ValueError(f"clip_rule is {record.clip_rule!r:.200}, expected the keys {', '.join(rule)}")
         for name in ("backbone", "started_from", "started_sha256", "origin"):
             if not isinstance(getattr(record, name), str):
-                raise ValueError(f"{name} is {getattr(record, name)!r}, expected text")
+                raise ValueError(f"{name} is {getattr(record, name)!r:.60}, expected text")
     except WeightsError:
         raise
     except (AqaError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -116,3 +116,46 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path, data):
 def test_a_missing_file_is_an_error_that_names_it(tmp_path):
     with pytest.raises(AqaError, match=r"nowhere\.pkl: cannot be read: No such file"):
         restricted_pickle.load(tmp_path / "nowhere.pkl")
+
+
+def shared(levels):
+    """A list that holds the same list twice, which holds …: few bytes, 2^levels when printed."""
+    value = []
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+def circle():
+    value = []
+    value.append(value)
+    return value
+
+
+def shared_key(levels):
+    """A pickle whose key is a tuple that holds the same tuple twice, and so on: hashing it takes for ever."""
+    doubled = b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(levels))
+    return b"\x80\x02}(K\x01\x85q\x000" + doubled + b"K\x01u."
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (pickle.dumps(shared(40)), "the same so often that it is without end"),
+        (pickle.dumps({"a": shared(20)}), "the same so often that it is without end"),
+        (b"\x80\x02" + b"(" * 100_000 + b"l" * 100_000 + b".", "nested deeper than 32 levels"),
+        (pickle.dumps(circle()), "nested deeper than 32 levels"),
+        (shared_key(60), "has a key that is a tuple, expected"),
+        (pickle.dumps(10**5000), "an integer of 2,077 bytes"),
+        (b"L" + b"9" * 5000 + b"L\n.", "is not a whole pickle"),
+        (b"\x80\x04\x8d" + (2**60).to_bytes(8, "little") + b".", "is not a whole pickle"),
+        (b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".", "is not a whole pickle"),
+        (b"\x80\x02X\x03\x00\x00\x00\xed\xa0\x80.", "is no Unicode text"),
+        (pickle.dumps({"a": "b\0"}), "a text with a NUL"),
+    ],
+    ids="shared less deep circle key integer digits text bytes surrogate nul".split(),
+)
+def test_nothing_takes_time_or_memory_without_end(tmp_path, data, message):
+    (tmp_path / "x.pkl").write_bytes(data)
+    with pytest.raises(AqaError, match=f"x.pkl: .*{message}"):
+        restricted_pickle.load(tmp_path / "x.pkl")

@@ -9,7 +9,7 @@ import pytest
 from small_extraction import CONFIG, contents
 from synthetic_cache import write_synthetic_cache
 
-from aqa_cache.cache_file import reader as cache_reader
+from aqa_cache.cache_file import structure
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.verification import verify_cache
 from aqa_cache.disk.hdf5 import open_hdf5
@@ -121,6 +121,6 @@ def test_a_file_that_may_not_be_read_is_not_called_something_else(tmp_path, monk
         raise PermissionError(errno.EACCES, "Permission denied")
 
     (tmp_path / "feats.h5").touch()
-    monkeypatch.setattr(cache_reader, "open_hdf5", refuse)
+    monkeypatch.setattr(structure, "open_hdf5", refuse)
     with pytest.raises(CacheError, match=r"feats.h5: cannot be read \(.*Permission denied\); see that"):
         FeatureCache(tmp_path / "feats.h5")

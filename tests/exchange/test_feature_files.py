@@ -51,6 +51,11 @@ class Harmful:
         return pytest.fail, ("a foreign pickle was run",)
 
 
+def declaring(length):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({length},), }}".encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + FEATURES.tobytes()
+
+
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
@@ -69,6 +74,15 @@ class Harmful:
         ),
         ("x.pt", lambda p: torch.save([torch.zeros(2)], p), "a list with 0 tensors, expected one"),
         ("x.pt", lambda p: p.write_bytes(b"PK\x03\x04 and no more"), "cannot be read"),
+        ("x.pt", lambda p: torch.save(torch.ones(1).expand(10**6, 10**6), p), "declares tensors of"),
+        ("x.pt", lambda p: torch.save(torch.ones(2).to_sparse(), p), "holds more than tensors"),
+        (
+            "x.npz",
+            lambda p: np.savez_compressed(p, np.zeros(10**8, np.float32)),
+            "declares 400,000,128 bytes",
+        ),
+        ("x.npy", lambda p: p.write_bytes(declaring(10**12)), "declares shape .1000000000000,."),
+        ("x.npy", lambda p: p.write_bytes(declaring(-1)), "declares shape .-1,."),
     ],
 )
 def test_what_cannot_be_read_says_why_and_is_not_run(tmp_path, name, write, message):
@@ -96,3 +110,21 @@ def test_names_of_arrays():
     assert list(array_names(samples, ["plain", "flip"]).values()) == ["a/b", "a/b@flip", "c", "c@flip"]
     with pytest.raises(AqaError, match="1 name.s. stand for a sample and for the view of another: c@flip"):
         array_names([*samples, Sample("c@flip", "v")], ["plain", "flip"])
+
+
+def test_an_hdf5_file_gives_only_what_lies_in_it(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["good"] = FEATURES
+        file["link"] = h5py.ExternalLink("other.h5", "/x")
+        file.create_dataset("outside", (9,), "f4", external=[("/etc/passwd", 0, 36)])
+        file.create_dataset("huge", (10**12,), "f4")
+        file.create_dataset("lists", (3,), h5py.vlen_dtype("f4"))
+    with open_features(tmp_path / "x.h5") as arrays:
+        assert sorted(arrays) == ["good", "huge", "link", "lists", "outside"]
+    np.testing.assert_array_equal(read(tmp_path / "x.h5", "good"), FEATURES)
+    for name, message in (("link", "is a link"), ("outside", "keeps its values in other files")):
+        with pytest.raises(AqaError, match=message):
+            read(tmp_path / "x.h5", name)
+    for name in ("huge", "lists"):
+        with pytest.raises(AqaError, match="holds none"):
+            read(tmp_path / "x.h5", name)

@@ -259,6 +259,13 @@ def _without(name):
             "is damaged (a preprocessing has the keys none",
         ),
         (lambda folder: _rewritten(folder, _record(preprocessing=None)), "is damaged ("),
+        (
+            lambda folder: _rewritten(
+                folder, _record(preprocessing=RECORD.preprocessing.record() | {"resize": 0})
+            ),
+            "is damaged (preprocessing: resize is 0, expected 1 to 8192 pixels",
+        ),
+        (lambda folder: _rewritten(folder, _record(version="1")), "is damaged (version is '1'"),
         (lambda folder: _rewritten(folder, _record(clip_rule={"clip_len": 16})), "is damaged ("),
         (lambda folder: _rewritten(folder, _record(clip_rule=RULE.record())), "is damaged ("),
         (lambda folder: _rewritten(folder, _record(backbone=3)), "is damaged (backbone is 3, expected text)"),
