@@ -65,14 +65,26 @@ class Finished:
         self._entries: dict[str, _Entry] = {}
         self._numerics: dict[Path, list[dict]] = {}
         self._open: collections.OrderedDict[Path, FeatureCache] = collections.OrderedDict()
-        for path in [output, *parts] if output.exists() else parts:
-            with FeatureCache(path) as cache:
-                self._take(cache)
+        # Read to the end from the file that was opened: another may be published at its path meanwhile. Parts
+        # are never written again.
+        self._published_cache: FeatureCache | None = None
+        try:
+            if output.exists():
+                self._published_cache = FeatureCache(output)
+                self._take(self._published_cache)
+            for path in parts:
+                with FeatureCache(path) as cache:
+                    self._take(cache)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        if self._published_cache is not None:
+            self._published_cache.close()
         for cache in self._open.values():
             cache.close()
 
@@ -165,6 +177,8 @@ class Finished:
         return replace(self._cache(entry.path).record(entry.index), sample=sample)
 
     def _cache(self, path: Path) -> FeatureCache:
+        if path == self.output and self._published_cache is not None:
+            return self._published_cache
         if path not in self._open:
             if len(self._open) >= _OPEN_FILES:
                 self._open.popitem(last=False)[1].close()

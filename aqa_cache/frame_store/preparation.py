@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -263,7 +264,10 @@ def _write(
         # file, and then cannot.
         with open(temporary, "wb") as file:
             file.truncate(len(layout) * frame_bytes)
-        available_at, frames_at = _create(temporary, contents, available.shape, (len(layout), *shape))
+        checksums = np.zeros(len(layout) + 1, "<u4")
+        available_at, frames_at, checksums_at = _create(
+            temporary, contents, available.shape, (len(layout), *shape)
+        )
         decoders = Decoders(readers, preprocessing, _CLIPS_AHEAD * workers, workers, decode_timeout)
         # Written, not mapped: on a full disk a write fails, and a map kills the process.
         with open(temporary, "rb+") as file, decoders:
@@ -275,7 +279,9 @@ def _write(
                     ):
                         if not written[row]:
                             file.seek(frames_at + int(row) * frame_bytes)
-                            file.write(np.ascontiguousarray(frame))
+                            content = np.ascontiguousarray(frame)
+                            file.write(content)
+                            checksums[row] = zlib.crc32(content)
                             written[row] = True
                     continue
                 if item.reason:
@@ -291,6 +297,9 @@ def _write(
                 progress(done, total)
             file.seek(available_at)
             file.write(available)
+            checksums[-1] = zlib.crc32(available)
+            file.seek(checksums_at)
+            file.write(checksums)
         if failures:
             more = (
                 f"\n  … and {len(failures) - _FAILURES_SHOWN} more" if len(failures) > _FAILURES_SHOWN else ""
@@ -307,21 +316,29 @@ def _write(
 
 def _create(
     path: Path, contents: dict, available: tuple[int, ...], frames: tuple[int, ...]
-) -> tuple[int, int]:
-    """Make the file, its two arrays of the given shapes not filled; returns where in the file these begin."""
+) -> tuple[int, int, int]:
+    """Make the file, its arrays not filled, two of them of the given shapes and one of checksums; returns
+    where in the file these begin.
+    """
     with h5py.File(path, "w") as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file["contents"] = json.dumps(contents)
-        return _allocate(file, "available", available), _allocate(file, "frames", frames)
+        return (
+            _allocate(file, "available", available),
+            _allocate(file, "frames", frames),
+            _allocate(file, "checksums", (frames[0] + 1,), h5py.h5t.STD_U32LE),
+        )
 
 
-def _allocate(file: h5py.File, name: str, shape: tuple[int, ...]) -> int:
+def _allocate(
+    file: h5py.File, name: str, shape: tuple[int, ...], kind: h5py.h5t.TypeID = h5py.h5t.STD_U8LE
+) -> int:
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     # else it has no place in the file before it is written to
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     space = h5py.h5s.create_simple(shape)
-    offset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.STD_U8LE, space, properties).get_offset()
+    offset = h5py.h5d.create(file.id, name.encode(), kind, space, properties).get_offset()
     assert offset is not None, name
     return offset

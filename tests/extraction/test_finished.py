@@ -5,12 +5,15 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 from numbered_video import write_numbered_video
 from small_extraction import CONFIG, assert_same_features, contents
+from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file import writer as cache_writer
 from aqa_cache.cache_file.reader import FeatureCache, Record
+from aqa_cache.extraction.finished import Finished
 from aqa_cache.extraction.parts import Parts
 from aqa_cache.extraction.run import extract
 from aqa_cache.extraction.shards import Shard
@@ -98,3 +101,16 @@ def test_nothing_to_do_writes_nothing(videos, output):
     after = output.stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert result.clips == 0 and result.reused == len(contents(output))
+
+
+def test_the_output_is_read_to_the_end_from_the_file_that_was_opened(tmp_path):
+    path, other = (
+        write_synthetic_cache(tmp_path / f"{seed}.h5", 3, 0, seed=seed, clips=lambda index: 2)
+        for seed in (0, 1)
+    )
+    with FeatureCache(path) as cache:
+        samples, features = cache.samples, cache.features(1)
+    with Finished(path, []) as finished:
+        other.replace(path)
+        record = finished.record(samples[1])
+        np.testing.assert_array_equal(record.views[0].features[0:2], features)

@@ -31,6 +31,7 @@ RECORD = TunedBackbone(
     trained_on=("a", "b"),
     chosen_on=("c",),
 )
+MADE_FROM = RECORD.preprocessing.record()
 
 
 @pytest.fixture(scope="module")
@@ -260,9 +261,7 @@ def _without(name):
         ),
         (lambda folder: _rewritten(folder, _record(preprocessing=None)), "is damaged ("),
         (
-            lambda folder: _rewritten(
-                folder, _record(preprocessing=RECORD.preprocessing.record() | {"resize": 0})
-            ),
+            lambda folder: _rewritten(folder, _record(preprocessing={**MADE_FROM, "resize": 0})),
             "is damaged (preprocessing: resize is 0, expected 1 to 8192 pixels",
         ),
         (lambda folder: _rewritten(folder, _record(version="1")), "is damaged (version is '1'"),
