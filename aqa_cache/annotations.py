@@ -18,6 +18,7 @@ FILE_NAME = "annotations.csv"
 SPLITS = ("train", "val", "test")
 CLASS_PREFIX = "class_"
 
+_MOST_LETTERS = 500  # of what is said of a row
 _MOST_DIGITS = 15  # of a frame's number: less than 2^53
 _JUDGE = re.compile(r"judge_([1-9][0-9]{0,8})$")
 _PLAIN_COLUMNS = (
@@ -115,7 +116,7 @@ def read_annotations(path: str | Path) -> list[Sample]:
             seen[sample.sample_id] = line
             samples.append(sample)
         except ValueError as error:
-            mistakes.append(f"line {line}: {error}")
+            mistakes.append(f"line {line}: {error}"[:_MOST_LETTERS])
     if mistakes:
         more = f"\n  … and {len(mistakes) - 20} more" if len(mistakes) > 20 else ""
         raise AnnotationError(
@@ -201,7 +202,7 @@ def _check_header(path: Path, header: list[str]) -> None:
     for name in ("sample_id", "video"):
         if name not in header:
             raise AnnotationError(
-                f"{path}: has no column {name!r} (its columns: {', '.join(header) or 'none'}); "
+                f"{path}: has no column {name!r} (its columns: {', '.join(header)[:500] or 'none'}); "
                 "the first line must name the columns, and sample_id and video are required"
             )
     for name in header:
@@ -211,14 +212,14 @@ def _check_header(path: Path, header: list[str]) -> None:
             )
         if name == CLASS_PREFIX or "\0" in name:
             raise AnnotationError(
-                f"{path}: column {name!r} has no usable name; name the class after {CLASS_PREFIX!r}"
+                f"{path}: column {name!r:.60} has no usable name; name the class after {CLASS_PREFIX!r}"
             )
         if header.count(name) > 1:
-            raise AnnotationError(f"{path}: column {name!r} appears {header.count(name)} times; keep one")
+            raise AnnotationError(f"{path}: column {name!r:.60} appears {header.count(name)} times; keep one")
     judges = sorted(int(match[1]) for name in header if (match := _JUDGE.match(name)))
     if judges != list(range(1, len(judges) + 1)):
         raise AnnotationError(
-            f"{path}: judge columns must be judge_1, judge_2, … without a gap, got {judges}"
+            f"{path}: judge columns must be judge_1, judge_2, … without a gap, got {judges[:20]}"
         )
 
 

@@ -78,9 +78,10 @@ def fuzzed(kind: Kind, whole: Path, folder: Path, rng: random.Random) -> Path:
     changes = [*kind.changes]
     if path.is_file():
         changes += [change_bytes] * max(1, len(kind.changes) // 2)
-    for _ in range(rng.choice((1, 1, 2, 4))):
-        if path.is_dir() or path.is_file():
-            rng.choice(changes)(path, rng)
+    chosen = [rng.choice(changes) for _ in range(rng.choice((1, 1, 2, 4)))]
+    # Bytes last: what changes a field opens the file, and a library may crash that writes into a damaged one.
+    for change in sorted(chosen, key=lambda change: change is change_bytes):
+        change(path, rng)
     return path
 
 
