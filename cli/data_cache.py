@@ -66,10 +66,10 @@ def verify(features, videos):
 
     All of it is read once, a block at a time, so that large files need little memory.
 
-    Checked are the checksum of every dataset, that the fingerprint follows from the attributes, that the
-    index gives every feature row to one sample, that annotations are what their columns admit, and that all
-    features are finite. Damage to text that nothing depends on, such as the name of the weights, cannot be
-    seen.
+    Checked are the checksum of every dataset, that fingerprint and checksum follow from the attributes, that
+    the index gives every feature row to one sample, that annotations are what their columns admit, and that
+    all features are finite. Files from before attributes had a checksum do not show damage to those that are
+    not in the fingerprint, such as the name of the weights.
 
     With --videos, the headers of the videos are looked at too, where the features were made by a version of
     this program that gave frames of some kinds of video wrongly (docs/schema.md). Running aqa-extract again

@@ -170,6 +170,7 @@ def _unpickle(file: _Bounded, declared: _Declared) -> Any:
         ("torch._utils", "_rebuild_tensor_v2"): declared.tensor,
         ("torch._utils", "_rebuild_tensor_v3"): declared.tensor,
         ("torch._utils", "_rebuild_parameter"): _as_first,
+        ("torch._utils", "_rebuild_parameter_with_state"): _as_first,
         ("torch.nn.parameter", "Parameter"): _as_first,
     }
 

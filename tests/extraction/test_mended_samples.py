@@ -58,6 +58,7 @@ def as_of_version_1(path, **changed) -> None:
         record = json.loads(file.attrs["numerics"])
         record.pop("decoding", None)
         file.attrs["numerics"] = json.dumps(record | changed)
+        file.attrs.pop("attributes_sha256", None)  # as in the files of then
         file["features"][:] = 1
 
 
