@@ -72,8 +72,10 @@ def main() -> None:
         *rows,
     ]
     if not options.only:
-        command = "python benchmarks/fuzz.py " + (
-            f"--minutes {options.minutes:g}" if options.minutes else f"--inputs {options.inputs}"
+        command = (
+            "python benchmarks/fuzz.py "
+            + (f"--minutes {options.minutes:g}" if options.minutes else f"--inputs {options.inputs}")
+            + (f" --first {options.first}" if options.first else "")
         )
         write_section("fuzz", "Strangers' files", command, lines)
     sys.exit(bool(wrong))

@@ -21,6 +21,7 @@ _MOST_LEVELS = 32  # of groups
 # Values that are compressed may be larger than the file, but not by any factor: a file made to fill memory
 # gains a thousandfold, text in columns as wide as its longest cell some tenfold.
 _MOST_GAIN, _ALWAYS_ALLOWED = 100, 1 << 28
+_CHUNK_SLACK = 1 << 16  # what a filter may add to a chunk
 _LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
 _KEEP_SIZE = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)
 
@@ -160,6 +161,8 @@ def _dataset(name: str, item: h5py.h5d.DatasetID, file_bytes: int) -> Member:
         ):
             return Member(name, None, _too_large(size, file_bytes))
         one = math.prod(chunk) * item.get_type().get_size()
+        if size and not _chunks_are_sound(item, one, file_bytes):
+            return Member(name, None, "has chunks that are not in the file; it is damaged")
         size, filters = max(size, one if size else 0), creation.get_nfilters()
         if any(creation.get_filter(number)[0] not in _KEEP_SIZE for number in range(filters)):
             if size > max(_ALWAYS_ALLOWED, _MOST_GAIN * file_bytes):
@@ -170,6 +173,21 @@ def _dataset(name: str, item: h5py.h5d.DatasetID, file_bytes: int) -> Member:
     if size > file_bytes:
         return Member(name, None, _too_large(size, file_bytes))
     return Member(name, h5py.Dataset(item), bytes=size)
+
+
+def _chunks_are_sound(item: h5py.h5d.DatasetID, chunk_bytes: int, file_bytes: int) -> bool:
+    """Whether chunks lie in the file and are of a size to be read: of an empty one HDF5 crashes, and one that
+    is compressed may be without end.
+    """
+
+    def unsound(chunk) -> bool | None:
+        start, size = chunk.byte_offset, chunk.size
+        inside = (
+            start is not None and 0 < size <= 2 * chunk_bytes + _CHUNK_SLACK and start + size <= file_bytes
+        )
+        return None if inside else True
+
+    return not item.chunk_iter(unsound)
 
 
 def _too_large(size: int, file_bytes: int) -> str:

@@ -127,6 +127,18 @@ def test_groups_and_other_datasets_are_looked_at_too(path):
         FeatureCache(path)
 
 
+def test_a_chunk_without_bytes_is_damage(path):
+    """HDF5 ends the process where it reads one."""
+    with h5py.File(path) as file:
+        info = file["samples/caption"].id.get_chunk_info(0)
+    content = path.read_bytes()
+    key = info.size.to_bytes(4, "little") + bytes(4)  # of version 1 of the index: size, mask, then places
+    place = content.rindex(key, 0, content.index(info.byte_offset.to_bytes(8, "little")))
+    path.write_bytes(content[:place] + bytes(4) + content[place + 4 :])
+    with pytest.raises(CacheError, match="'samples/caption' has chunks that are not in the file"):
+        open_cache(path)
+
+
 def test_a_fifo_is_not_waited_for(path):
     path.unlink()
     os.mkfifo(path)
