@@ -15,7 +15,7 @@ _ZIP = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MOST_DIMS = 64
 # Tensors may share their values, but not to make of a small file a large one.
-_MOST_GAIN, _ALWAYS_ALLOWED = 16, 1 << 20
+_MOST_GAIN, _ALWAYS_ALLOWED = 16, 1 << 28
 _NOTES, _MOST_NOTE = ("/byteorder", "/version", "/.format_version", "/.storage_alignment"), 64
 _ITEM_BYTES = {
     **dict.fromkeys(("Byte", "Char", "Bool", "Untyped"), 1),

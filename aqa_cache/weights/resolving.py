@@ -201,18 +201,19 @@ def load_weights(module: nn.Module, backbone: str, weights: Weights) -> None:
         for key in expected
         if key in renamed and renamed[key].shape != expected[key].shape
     ]
-    unequal += [
+    retyped = [
         f"{key} {renamed[key].dtype} instead of {expected[key].dtype}"
         for key in expected
         if key in renamed and renamed[key].is_floating_point() != expected[key].is_floating_point()
     ]
-    if lacking or surplus or unequal:
+    if lacking or surplus or unequal or retyped:
         complaints = [
             f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
             for kind, names in (
                 ("missing", lacking),
                 ("unknown", surplus),
-                ("of another kind", unequal),
+                ("of another shape", unequal),
+                ("of another type", retyped),
             )
             if names
         ]
