@@ -27,9 +27,11 @@ from results import write_section
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from fuzzed import KINDS
+from fuzzed import KINDS as SHORT_KINDS
+from fuzzed import LONG_KINDS
 from fuzzing import READ, REFUSED, WRONG, fuzzed, outcome
 
+KINDS = {**SHORT_KINDS, **LONG_KINDS}
 SECONDS, MEMORY = 20, 1 << 30  # that one input may take; memory beyond what is in use before
 WARM_SECONDS = 120  # imports, and whole files
 ENDLESS, KILLED = "too long", "killed"
