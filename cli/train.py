@@ -16,11 +16,14 @@ from aqa_heads.settings.experiments import (
     DEFAULT,
     ENCODERS,
     EXPERIMENTS,
+    LOSSES,
+    READOUTS,
     REFERENCES,
     RNNS,
     SCORE_HEADS,
     TASKS,
 )
+from aqa_heads.settings.panel_rule import MEAN
 from aqa_heads.settings.resolved import DEFAULTS
 from aqa_heads.settings.training import (
     DIFFICULTIES,
@@ -121,9 +124,27 @@ def _positive(kind: type):
     help=f"How the score is learned: {', '.join(SCORE_HEADS)}, or a head of your own.  [default: regression]",
 )
 @click.option(
+    "--readout",
+    type=click.Choice(READOUTS),
+    help="Of distribution and judges: the expected score, or the most likely one.  [default: expectation]",
+)
+@click.option(
+    "--panel-rule",
+    metavar=f"{MEAN}|middle-N",
+    help="Of judges: which marks make the score.  [default: the sum of the middle three of 3, 5 or 7]",
+)
+@click.option(
+    "--pair-by",
+    metavar="difficulty|CLASS|none",
+    help="Of core: what compared samples share.  [default: none; with --difficulty multiply: difficulty]",
+)
+@click.option(
     "--loss",
-    metavar="MODULE:ATTRIBUTE",
-    help="Added to the score head's own: a function of predicted and true scores, both scaled.",
+    metavar="NAME|MODULE:ATTRIBUTE",
+    help=(
+        f"Added to the score head's own: of the order, {' or '.join(LOSSES)}; or a function of predicted and"
+        " true scores, both scaled."
+    ),
 )
 @click.option("--loss-weight", type=_positive(float), help="Of --loss.  [default: 1]")
 @click.option(

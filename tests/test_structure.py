@@ -41,7 +41,7 @@ WINGS = {
         "captions": "",
         "data": "captions settings",
         "networks": "captions settings",
-        "evaluation": "captions data networks",
+        "evaluation": "captions data networks settings",
         "runs": "captions networks",
         "training": "captions data evaluation networks runs settings",
         "report": "data evaluation runs settings",

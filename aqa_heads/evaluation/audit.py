@@ -24,6 +24,7 @@ from ..data.leaks import (
     frames_of,
     neighbours,
 )
+from ..settings.panel_rule import COUNTED_MARKS, PanelRule
 from .floors import judge_ceiling, score_floors
 from .spoken_numbers import numbers_in
 
@@ -40,7 +41,6 @@ _SHARED_MEANS = {
     "train, val": "the epoch is chosen on groups that were trained on",
     "val, test": "the epoch is chosen on groups that are tested on",
 }
-_COUNTED_MARKS = {3: 3, 5: 3, 7: 3}  # how many marks in the middle count, by the size of the panel
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def _shared_groups(sides: Mapping[str, Sequence[Sample]]) -> dict[str, dict]:
 def _score_rules(samples: Sequence[Sample]) -> list[ScoreRule]:
     panels = defaultdict(list)
     for sample in samples:
-        if (judges := len(_given(sample))) in _COUNTED_MARKS and None not in (
+        if (judges := len(_given(sample))) in COUNTED_MARKS and None not in (
             sample.difficulty,
             sample.final_score,
         ):
@@ -243,15 +243,16 @@ def _score_rules(samples: Sequence[Sample]) -> list[ScoreRule]:
 
 
 def _score_rule(judges: int, samples: Sequence[Sample]) -> ScoreRule:
-    dropped = (judges - _COUNTED_MARKS[judges]) // 2
     others = []
     for sample in samples:
-        score = sample.difficulty * sum(_given(sample)[dropped : judges - dropped])
+        score = sample.difficulty * PanelRule().score(_given(sample))
         if abs(score - sample.final_score) > TOLERANCE + 1e-9:
             others.append(sample.sample_id)
     holds = len(samples) - len(others)
     applies = holds >= RULE_HOLDS * len(samples)
-    counted = f"the middle three of {judges} marks" if dropped else f"all {judges} marks"
+    counted = (
+        f"the middle three of {judges} marks" if judges > COUNTED_MARKS[judges] else f"all {judges} marks"
+    )
     rule = f"final_score = difficulty x the sum of {counted}"
     return ScoreRule(judges, rule, len(samples), holds, applies, others if applies else [])
 

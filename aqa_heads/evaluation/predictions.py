@@ -13,6 +13,7 @@ from ..data.training_data import Split, pad_clips
 from ..networks.model import AqaModel
 from ..networks.score_heads.known import known_of
 from ..networks.score_heads.seam import ScorePrediction
+from .uncertainty import interval_of_distribution, interval_of_spread
 
 BATCH_SIZE = 64
 
@@ -31,6 +32,10 @@ class Predictions:
             where it has none.
         spread: `(samples,)` float64, a standard deviation of the score in points; None where the score head
             has none.
+        interval: `(samples, 2)` float64, between which points 90 % of the scores are to lie; None where there
+            is no spread.
+        fallen_back: `(samples,)` bool, of which something that the score head reads was not known; None: of
+            none. fallback: what it did there, in words.
         distribution: the score's points and their probabilities, both `(samples, bins)` float64; None where
             the score head has none.
     """
@@ -42,6 +47,9 @@ class Predictions:
     attention: list[np.ndarray] | None = None
     spread: np.ndarray | None = None
     distribution: tuple[np.ndarray, np.ndarray] | None = None
+    interval: np.ndarray | None = None
+    fallen_back: np.ndarray | None = None
+    fallback: str = ""
 
 
 @torch.no_grad()
@@ -98,7 +106,9 @@ def predict(
     said = Predictions(
         None, classes, None if words is None else captions, contributions or None, attention or None
     )
-    return replace(said, **_joined(scores, factor)) if model.has_score else said
+    if model.heads is None or model.heads.score is None:
+        return said
+    return replace(said, **_joined(scores, factor), fallback=model.heads.score.fallback)
 
 
 def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dict:
@@ -111,6 +121,14 @@ def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dic
         points = [each.points.expand_as(each.probabilities) for each in made]
         probabilities = _array([each.probabilities for each in made])
         joined["distribution"] = (_array(points) * times.reshape(-1, 1), probabilities)
+    if intervals := [said.interval for said in scores if said.interval is not None]:
+        joined["interval"] = _array(intervals) * times.reshape(-1, 1)
+    elif "distribution" in joined:
+        joined["interval"] = interval_of_distribution(*joined["distribution"])
+    elif "spread" in joined:
+        joined["interval"] = interval_of_spread(joined["score"], joined["spread"])
+    if lacking := [said.fallen_back for said in scores if said.fallen_back is not None]:
+        joined["fallen_back"] = _array(lacking) > 0
     return joined
 
 

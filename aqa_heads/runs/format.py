@@ -2,7 +2,8 @@
 
 - `config.json`: what was asked for, what was used, on which features, with which versions.
 - `metrics.csv`: one row per epoch.
-- `predictions.csv`: one row per training, validation and test sample, scores in points.
+- `predictions.csv`: one row per training, validation and test sample, scores in points. It has a column
+  `spread`, a standard deviation in points, where the score head has one.
 - `summary.json`: the results, beside the floors and the audit. `peak_memory_bytes` is on a GPU that of the
   run's tensors, on the CPU that of the whole process so far, earlier runs in it included.
 - `out_of_fold.csv`: scores that models predicted which did not learn from the sample, where there are any.

@@ -38,7 +38,20 @@ ENCODERS = tuple(ENCODER_SIZES)
 TABLE_1_ENCODERS = ("average", "lstm", "gru", "attention", "transformer")
 # The class of each, in networks/score_heads/NAME.py.
 REGRESSION = "regression"
-SCORE_HEADS = {REGRESSION: "RegressionHead"}
+SCORE_HEADS = {
+    REGRESSION: "RegressionHead",
+    "distribution": "DistributionHead",
+}
+# Options of score heads, and which have them.
+SCORE_HEAD_OPTIONS = {
+    "readout": ("distribution", "judges"),
+    "panel_rule": ("judges",),
+    "pair_by": ("core",),
+}
+READOUTS = ("expectation", "argmax")
+PAIR_BY_NOTHING = "none"
+# Functions of networks/rank_losses.py.
+LOSSES = {"spearman": "soft_spearman", "hinge": "pairwise_hinge"}
 TASKS = ("score", "classes", "caption")
 
 KNOWN_ENCODERS = Extensions(
@@ -61,7 +74,7 @@ KNOWN_SCORE_HEADS = Extensions(
 KNOWN_LOSSES = Extensions(
     "loss",
     "aqa_heads.losses",
-    (),
+    LOSSES,
     "a function of predicted and true scores",
     callable,
     error=TrainingError,

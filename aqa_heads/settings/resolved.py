@@ -11,8 +11,11 @@ from .experiments import (
     ENCODER_SIZES,
     ENCODERS,
     EXPERIMENTS,
+    PAIR_BY_NOTHING,
+    READOUTS,
     REGRESSION,
     ROWS,
+    SCORE_HEAD_OPTIONS,
     SCORE_HEADS,
     TABLE_1_ENCODERS,
     Experiment,
@@ -52,13 +55,13 @@ LITERAL_S3D_DIM = 8192
 # The four columns of Table 1 that decide the model, and with them what a closed form has not.
 COLUMNS = ("rnn", "layers", "attention", "encoder")
 NETWORK_ONLY = (
-    *("score_head", "loss", "loss_weight"),
+    *("score_head", *SCORE_HEAD_OPTIONS, "loss", "loss_weight"),
     *("rnn", "layers", "attention", "residual", "encoder", "encoder_hidden", "encoder_layers", "max_clips"),
 )
 _SIZES = ("encoder_hidden", "encoder_layers")
 # So that a run without them is the run that it was before they were there.
 _ONLY_WHERE_TRUE = ("withhold_test",)
-ONLY_WHERE_ASKED = ("score_head", "loss", "loss_weight")
+ONLY_WHERE_ASKED = ("score_head", *SCORE_HEAD_OPTIONS, "loss", "loss_weight")
 # Likewise; where one of them was asked for, or `chooses_anew`, all stand in the record, filled in.
 CHOOSING = ("validate_on", "refit", "validation_folds")
 # Of the settings, what does not decide the result.
@@ -107,6 +110,9 @@ class ResolvedConfig:
     encoder_layers: int | None
     max_clips: int | None
     score_head: str
+    readout: str | None
+    panel_rule: str | None
+    pair_by: str | None
     loss: str | None
     loss_weight: float | None
     pretrain_epochs: int
@@ -156,6 +162,12 @@ class ResolvedConfig:
     def columns(self) -> dict:
         """The four columns of Table 1 that decide the model, overrides applied."""
         return {name: getattr(self, name) for name in COLUMNS}
+
+    @property
+    def score_options(self) -> dict[str, str]:
+        """What the score head is made with, of what was asked for or stands behind it."""
+        values = {name: getattr(self, name) for name in SCORE_HEAD_OPTIONS}
+        return {name: value for name, value in values.items() if value is not None}
 
     def projection(self, backbone: str) -> int | None:
         """Width of the learned projection of clip features, which the original has on S3D; None: none."""
@@ -225,6 +237,7 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
     filled["encoder_hidden"] = asked.encoder_hidden or hidden
     filled["encoder_layers"] = asked.encoder_layers or layers
     filled["score_head"] = asked.score_head or row.score_head
+    filled |= _score_options(asked, filled["score_head"])
     filled |= _choosing(asked)
     if asked.loss is not None and asked.loss_weight is None:
         filled["loss_weight"] = 1.0
@@ -249,6 +262,28 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
             " and gru can be trained as an autoencoder"
         )
     return ResolvedConfig(asked=asked, **filled)
+
+
+def _score_options(asked: "TrainingConfig", head: str) -> dict[str, str | None]:
+    """The options of the score head, every value filled in; None where it has no such option."""
+    # Original: difficulties pair samples where execution is scored, else nothing does.
+    pair_by = "difficulty" if asked.difficulty == "multiply" else PAIR_BY_NOTHING
+    behind = {"readout": READOUTS[0], "panel_rule": None, "pair_by": pair_by}
+    options = {}
+    for name, heads in SCORE_HEAD_OPTIONS.items():
+        given = getattr(asked, name)
+        if given is not None and head not in heads:
+            raise TrainingError(
+                f"{name} is {given!r}, which the score head {head} does not have; leave it out, or give the"
+                f" score head {' or '.join(heads)}"
+            )
+        options[name] = (behind[name] if given is None else given) if head in heads else None
+    if options["readout"] == "argmax" and asked.loss is not None:
+        raise TrainingError(
+            f"loss is {asked.loss!r}, but the readout argmax has no gradient that it could follow; leave out"
+            " one of them"
+        )
+    return options
 
 
 def _choosing(asked: "TrainingConfig") -> dict:

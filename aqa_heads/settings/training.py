@@ -13,11 +13,13 @@ from .experiments import (
     KNOWN_ENCODERS,
     KNOWN_LOSSES,
     KNOWN_SCORE_HEADS,
+    READOUTS,
     RNNS,
     ROWS,
     TASKS,
 )
 from .fine_tuning import FineTuning
+from .panel_rule import PanelRule
 from .resolved import ResolvedConfig, resolve
 
 ALL_VIEWS = "all"
@@ -40,6 +42,7 @@ _CHOICES = {
     "difficulty": DIFFICULTIES,
     "protocol": PROTOCOLS,
     "views": VIEWS,
+    "readout": READOUTS,
 }
 _COUNTS = (
     "layers",
@@ -83,8 +86,13 @@ class TrainingConfig:
             every epoch. Everything is evaluated on all clips. None: the 95th percentile of the training
             samples' numbers of clips, at least 64, where the width follows from the data too; else no limit.
         score_head: how the score is learned; None: `regression`.
+        readout: how `distribution` and `judges` make one number of a distribution: its `expectation`, or
+            `argmax`, the most likely value, as the original.
+        panel_rule: of `judges`: `mean` or `middle-N`, see `PanelRule`; None: the middle three of 3, 5 or 7.
+        pair_by: what samples that `core` compares have in common: `difficulty`, a class column, or `none`.
+            None: the difficulty with `multiply`, else nothing.
         loss: added to the score head's own loss, a function of predicted and true scores in units of the
-            score scale; None: nothing is. loss_weight: of it; None: 1.
+            score scale, one of `LOSSES` or an own one; None: nothing is. loss_weight: of it; None: 1.
         pretrain_epochs: of the `lstm` or `gru` encoder as an autoencoder of the clip features, before
             training.
         tasks: any subset of `TASKS`.
@@ -167,6 +175,9 @@ class TrainingConfig:
     encoder_layers: int | None = None
     max_clips: int | None = None
     score_head: str | None = None
+    readout: str | None = None
+    panel_rule: str | None = None
+    pair_by: str | None = None
     loss: str | None = None
     loss_weight: float | None = None
     pretrain_epochs: int = 0
@@ -252,6 +263,7 @@ class TrainingConfig:
             )
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise TrainingError(f"dropout is {self.dropout}, expected a number from 0 to below 1")
+        PanelRule(self.panel_rule)
         if not 0 < self.validation < 1:
             raise TrainingError(f"validation is {self.validation}, expected a share between 0 and 1")
         if not (type(self.seed) is int and 0 <= self.seed < 2**63):

@@ -60,11 +60,17 @@ def scored(predictions: Predictions, split: Split) -> tuple[np.ndarray, np.ndarr
     """
     if predictions.score is None:
         return np.empty(0), np.empty(0)
+    both, true = true_scores(split)
+    return predictions.score[both], true
+
+
+def true_scores(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Which samples have a score that can be predicted, `(samples,)` bool, and the scores of these."""
     true = np.array(
         [np.nan if sample.final_score is None else sample.final_score for sample in split.samples], np.float64
     )
     both = ~np.isnan(true) & ~np.isnan(split.factor)
-    return predictions.score[both], true[both]
+    return both, true[both]
 
 
 def _class_accuracy(predictions: Predictions, split: Split) -> float | None:

@@ -12,6 +12,7 @@ from aqa_cache.cache_file.meaning import canonical_json
 from ..networks.frugal_lstm import FrugalLstmEncoder
 from ..runs.format import Run
 from ..runs.weights_file import read_weights
+from ..settings.experiments import SCORE_HEAD_OPTIONS
 from .part import Part
 from .plan import Plan
 from .steps import Steps
@@ -22,7 +23,7 @@ _ENCODER = (
     *("encoder", "encoder_hidden", "encoder_layers", "max_clips"),
     *("pretrain_epochs", "ridge_start"),
 )
-_SCORE = ("score_head", "loss", "loss_weight")
+_SCORE = ("score_head", *SCORE_HEAD_OPTIONS, "loss", "loss_weight")
 _OF_OTHERS = {"assessment": _CAPTIONER, "captioner": (*_ENCODER, *_SCORE, "lr", "dropout"), "model": ()}
 _OF_RECORD = ("device", "threads", "head", "direct", "score_scale", "score_centre", "classes")
 

@@ -208,6 +208,8 @@ class Job(ABC):
         data = self.starting_data(model, data, record, checkpoint.content, stack)
         with self.processes.agree():
             kept = {"identity": identity, **self.bring_to_start(model, data, record, checkpoint.content)}
+        if not self.config.refit:  # else of the model that is reported
+            self._say_of_head(kept)
         if clock is not None:
             clock.lap("preparing")
         if self.config.row.closed_form:
@@ -244,6 +246,7 @@ class Job(ABC):
         model = self._new_model(everyone, record)
         started = self.bring_to_start(model, everyone, record, content)
         kept = {"identity": identity, "choice": choice.state(), **started}
+        self._say_of_head(started)
         steps = self.steps(model, everyone, work)
         until = {part.name: part.steps for part in choice.parts}
         fitting = Fitting(steps, everyone.untested(), config, work, kept, until)
@@ -295,6 +298,10 @@ class Job(ABC):
             said = predict(other, without.val.clips, factor=without.val.factor, samples=without.val.samples)
             rows += held_out_rows(without.val, scored(said, without.val)[0], number, True)
         return model, None, Choice(validated=len(rows), held_out=rows, penalty=reference.chosen)
+
+    def _say_of_head(self, started: Mapping) -> None:
+        for line in started.get("score_head") or ():
+            self.listener.say(line)
 
     def _new_model(self, data: TrainingData, record: dict) -> AqaModel:
         torch.manual_seed(self.config.seed)

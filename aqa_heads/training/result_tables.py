@@ -54,6 +54,8 @@ def _prediction_columns(data: TrainingData, predictions: Mapping[str, Prediction
     columns["split"] = [name for name, split, _ in splits for _ in split.samples]
     columns |= {name: [getattr(s, name) for s in samples] for name in ("group", "difficulty", "final_score")}
     columns["predicted_score"] = joined(lambda made: made.score)
+    if any(made.spread is not None for made in predictions.values()):
+        columns["spread"] = joined(lambda made: made.spread)
     for name in data.class_names:
         columns[CLASS_PREFIX + name] = [sample.classes.get(name) for sample in samples]
         columns[f"predicted_{CLASS_PREFIX}{name}"] = joined(lambda made, name=name: made.classes.get(name))

@@ -2,7 +2,7 @@
 pre-trained encoder, the prepared score head.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from aqa_cache.annotations import Sample
 from ..data.training_data import Split, TrainingData, pad_clips
 from ..data.validation import Mirror, penalty_folds
 from ..errors import TrainingError
+from ..networks import rank_losses
 from ..networks.architecture import Architecture
 from ..networks.encoders.seam import Encoder
 from ..networks.encoders.statistics import StatisticsEncoder
@@ -20,7 +21,7 @@ from ..networks.model import FRUGAL_HIDDEN, AddedLoss, AqaModel
 from ..networks.score_heads.by_name import score_head_class
 from ..networks.score_heads.known import key_of, known_of
 from ..networks.score_heads.seam import Encoded, Known, ScoreHead
-from ..settings.experiments import KNOWN_LOSSES
+from ..settings.experiments import KNOWN_LOSSES, LOSSES
 from ..settings.resolved import ResolvedConfig
 from .block_weights import choose_block_weights
 from .pretraining import pretrain
@@ -41,12 +42,14 @@ def make_model(config: ResolvedConfig, record: dict, data: TrainingData) -> AqaM
         TrainingError: its score head needs what the samples or the encoder do not have.
     """
     if "score" in data.tasks:
-        if options := score_head_class(config.score_head).sized_by(_scored(data.train)):
+        head = score_head_class(config.score_head)
+        asked = config.score_options
+        if options := {**asked, **head.sized_by(_scored(data.train), **asked)}:
             record["score_options"] = options
     model = AqaModel(Architecture.from_record(record, len(data.vocabulary or ())))
     if model.has_score:
         if config.loss is not None:
-            model.added_loss = AddedLoss(KNOWN_LOSSES.find(config.loss), config.loss_weight)
+            model.added_loss = AddedLoss(_loss(config.loss), config.loss_weight)
         _check_needs(model.heads.score, model.encoder, config, data)
     return model
 
@@ -80,8 +83,10 @@ def prepare_start(
         note = _start_from_ridge(model, data, config) if checkpoint is None else checkpoint["ridge_start"]
         kept["ridge_start"] = note
         record["notes"].append(note)
-    if model.has_score and checkpoint is None:
-        _prepare_score_head(model, data)
+    if model.has_score:
+        notes = _prepare_score_head(model, data) if checkpoint is None else checkpoint.get("score_head", [])
+        kept["score_head"] = notes
+        record["notes"] += notes
     return kept
 
 
@@ -91,10 +96,17 @@ def remember(model: AqaModel, data: TrainingData) -> None:
         model.heads.score.remember(*_encoded_training_samples(model, data.train))
 
 
-def _prepare_score_head(model: AqaModel, data: TrainingData) -> None:
+def _prepare_score_head(model: AqaModel, data: TrainingData) -> list[str]:
+    """Returns what is to be said of it."""
+    notes = None
     if _overrides(model.heads.score, "prepare"):
-        model.heads.score.prepare(*_encoded_training_samples(model, data.train))
+        notes = model.heads.score.prepare(*_encoded_training_samples(model, data.train))
     remember(model, data)
+    return list(notes or ())
+
+
+def _loss(name: str) -> Callable:
+    return getattr(rank_losses, LOSSES[name]) if name in LOSSES else KNOWN_LOSSES.find(name)
 
 
 def _overrides(head: ScoreHead, method: str) -> bool:
@@ -131,13 +143,13 @@ def _scored(train: Split) -> list[Sample]:
 
 def _check_needs(head: ScoreHead, encoder: Encoder, config: ResolvedConfig, data: TrainingData) -> None:
     """Raise a TrainingError with all that the head needs and does not find."""
-    name = config.score_head
+    name, names = config.score_head, {**data.class_names, **head.key_names}
     samples = _scored(data.train)
     found = {
         "parts": encoder.parts is not None,
         "marks": any(mark == mark for sample in samples for mark in sample.judges),
         "difficulty": any(sample.difficulty is not None for sample in samples),
-        "key": any((key := key_of(sample, head.key, data.class_names)) == key for sample in samples),
+        "key": any((key := key_of(sample, head.key, names)) == key for sample in samples),
     }
     where = {
         "parts": f"an encoder with parts, not {config.encoder}; give another --encoder",

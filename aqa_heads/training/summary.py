@@ -21,9 +21,10 @@ from ..evaluation.metrics import (
     spearman,
 )
 from ..evaluation.predictions import Predictions
+from ..evaluation.uncertainty import uncertainty
 from ..runs.format import Epoch
 from .choosing.choice import Choice, ChosenPart
-from .epoch_results import scored
+from .epoch_results import scored, true_scores
 
 METRICS = {
     "spearman": spearman,
@@ -64,6 +65,8 @@ def summarise(
         for name, (said, *_) in columns.items()
         if not said
     ]
+    if tested.fallen_back is not None and (count := int(tested.fallen_back.sum())):
+        notes.append(f"{count} of {len(data.test)} test samples {tested.fallback}")
     notes += [_choice_note(part) for part in choice.parts if choice.validated and part.epoch in (None, 0)]
     epochs, refit = choice.epochs, choice.refit
     groups = [sample.group for sample in scored_test if sample.final_score is not None]
@@ -71,6 +74,7 @@ def summarise(
         **{name: metric(predicted, true) for name, metric in METRICS.items()},
         "interval": spearman_interval(true, predicted) if len(true) else None,
         "per_group": per_group(predicted, true, groups) if len(true) and any(groups) else {},
+        **_uncertainty(tested, data),
         "class_accuracy": {name: accuracy(said, true) for name, (said, true, _) in columns.items()},
         "majority_accuracy": {
             name: accuracy([majority] * len(true), true) for name, (_, true, majority) in columns.items()
@@ -96,6 +100,16 @@ def summarise(
         "audit": audit.record(),
         "notes": notes,
     }
+
+
+def _uncertainty(tested: Predictions, data: TrainingData) -> dict:
+    """How good the spread is; nothing where the score head has none."""
+    if tested.spread is None:
+        return {}
+    both, true = true_scores(data.test)
+    made = tested.distribution and tuple(each[both] for each in tested.distribution)
+    said = (each[both] for each in (tested.score, tested.spread, tested.interval))
+    return {"uncertainty": uncertainty(true, *said, made)}
 
 
 def _choice_note(part: ChosenPart) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aqa_heads.settings.experiments import SCORE_HEAD_OPTIONS
 from aqa_heads.settings.fine_tuning import FineTuning
 from aqa_heads.settings.resolved import LITERAL, ResolvedConfig
 from aqa_heads.settings.training import TrainingConfig
@@ -51,6 +52,9 @@ VALUES = {
     "encoder_layers": 3,
     "max_clips": 100,
     "score_head": "regression",
+    "readout": None,
+    "panel_rule": None,
+    "pair_by": None,
     "loss": "torch.nn.functional:l1_loss",
     "loss_weight": None,
     "pretrain_epochs": 0,
@@ -131,6 +135,7 @@ def test_a_resolved_config_has_every_value():
         "validate_on",
         "max_clips",
         "choice",
+        *SCORE_HEAD_OPTIONS,
     }
     lacking = {field.name for field in fields(resolved) if getattr(resolved, field.name) is None}
     assert lacking <= may_be_none

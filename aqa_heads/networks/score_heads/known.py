@@ -24,7 +24,7 @@ def known_of(
         classes: the class names of each column that a key may come from.
         labelled: in training, the places of those that have a score; judges' marks are given only then.
     """
-    asked = head.needs | head.reads
+    asked, classes = head.needs | head.reads, {**classes, **head.key_names}
 
     def tensor(values: list) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device)

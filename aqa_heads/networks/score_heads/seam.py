@@ -68,11 +68,17 @@ class ScorePrediction:
     Shape:
         - points: `(batch,)`, in points.
         - spread: `(batch,)`, a standard deviation in points, or None where the head has none.
+        - interval: `(batch, 2)`, between which two points 90 % of the scores are to lie. None: as the
+          distribution says, else as a normal distribution of this spread has it.
+        - fallen_back: `(batch,)` bool, where something that the head reads of a sample was not known, or not
+          known in training, and another took its place; `ScoreHead.fallback` says what.
     """
 
     points: torch.Tensor
     spread: torch.Tensor | None = None
     distribution: Distribution | None = None
+    interval: torch.Tensor | None = None
+    fallen_back: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -112,12 +118,16 @@ class ScoreHead(nn.Module):
             is one message before anything is trained.
         reads: further ones that it is given where they are there; a sample that lacks one has NaN.
         key: the column by which it pairs samples: `difficulty`, or a class column.
+        key_names: by class column the names that number its keys; of others those that the model tells apart.
+        fallback: of samples, what is done where one has fallen back, such as `have no difficulty: …`.
         shares: whether it reads `Encoded.shared` and `Encoded.direct`, which are built only for such heads.
     """
 
     needs: frozenset[str] = frozenset()
     reads: frozenset[str] = frozenset()
     key: str = "difficulty"
+    key_names: Mapping[str, Sequence[str]] = {}
+    fallback: str = ""
     shares: bool = False
 
     def __init__(self, sizes: Sizes, *, scale: float = 1.0, centre: float = 0.0, dropout: float = 0.0):
@@ -126,18 +136,24 @@ class ScoreHead(nn.Module):
         self.register_load_state_dict_pre_hook(_take_sizes)
 
     @classmethod
-    def sized_by(cls, samples: Sequence[Sample]) -> dict[str, object]:
+    def sized_by(cls, samples: Sequence[Sample], **asked: str) -> dict[str, object]:
         """What else the head is made with, as it follows from the training samples that have a score: how
         many judges there are. Plain JSON; it is saved with the model.
+
+        Args:
+            asked: the options of the head (`experiments.SCORE_HEAD_OPTIONS`); an own head has none.
         """
         return {}
 
-    def prepare(self, encoded: Encoded, known: Known, points: torch.Tensor) -> None:
+    def prepare(self, encoded: Encoded, known: Known, points: torch.Tensor) -> Sequence[str] | None:
         """Set, once, before the first step, what follows from the training samples: bins, groups.
 
         Args:
             encoded, known: of all training samples that have a score, without gradients; points: `(samples,)`
                 their scores.
+
+        Returns:
+            What is to be said of it, a note each.
         """
 
     def remember(self, encoded: Encoded, known: Known, points: torch.Tensor) -> None:
@@ -157,7 +173,8 @@ class ScoreHead(nn.Module):
                 difficulty; NaN where there is none. `known.labelled` are the places of the others.
 
         Returns:
-            `(labelled,)`; or several of these, whose means are added.
+            `(labelled,)`; or several of these, whose means are added. One of pairs, or of all together, has
+            another size.
         """
         raise NotImplementedError
 
