@@ -41,6 +41,7 @@ REGRESSION = "regression"
 SCORE_HEADS = {
     REGRESSION: "RegressionHead",
     "distribution": "DistributionHead",
+    "judges": "JudgesHead",
 }
 # Options of score heads, and which have them.
 SCORE_HEAD_OPTIONS = {
