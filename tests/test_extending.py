@@ -53,7 +53,7 @@ def run(words, *further):
 @pytest.mark.parametrize(
     ("title", "name"),
     [
-        ("A score head", "default-score-head-my_head-gaussianhead-tasks-score"),
+        ("A score head", "default-score-head-my_head-laplacehead-tasks-score"),
         ("An encoder", "default-encoder-my_encoder-maxencoder-encoder-hidden-16-tasks-score"),
         ("A loss", "default-loss-my_loss-order-loss-weight-0.5-tasks-score"),
     ],
@@ -156,10 +156,10 @@ def test_names_in_a_program_of_ones_own(section, tmp_path, monkeypatch):
     write_synthetic_cache(tmp_path / "feats.h5")
     (example,) = re.findall(r"```python\n(.*?)```", SECTIONS["Names"], re.S)
     example = example.replace(
-        'score_head="gaussian"', 'score_head="gaussian", epochs=1, meteor=False, device="cpu"'
+        'score_head="laplace"', 'score_head="laplace", epochs=1, meteor=False, device="cpu"'
     )
     names = {}
     with small_models():
         exec(example, names)
-        assert names["run"].folder.name == "default-score-head-gaussian"
-        assert type(names["run"].load_model().heads.score).__name__ == "GaussianHead"
+        assert names["run"].folder.name == "default-score-head-laplace"
+        assert type(names["run"].load_model().heads.score).__name__ == "LaplaceHead"

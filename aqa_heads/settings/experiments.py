@@ -42,6 +42,7 @@ SCORE_HEADS = {
     REGRESSION: "RegressionHead",
     "distribution": "DistributionHead",
     "judges": "JudgesHead",
+    "gaussian": "GaussianHead",
 }
 # Options of score heads, and which have them.
 SCORE_HEAD_OPTIONS = {
