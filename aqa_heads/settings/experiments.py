@@ -43,6 +43,7 @@ SCORE_HEADS = {
     "distribution": "DistributionHead",
     "judges": "JudgesHead",
     "gaussian": "GaussianHead",
+    "quantile": "QuantileHead",
 }
 # Options of score heads, and which have them.
 SCORE_HEAD_OPTIONS = {
