@@ -44,6 +44,7 @@ SCORE_HEADS = {
     "judges": "JudgesHead",
     "gaussian": "GaussianHead",
     "quantile": "QuantileHead",
+    "core": "CoreHead",
 }
 # Options of score heads, and which have them.
 SCORE_HEAD_OPTIONS = {
