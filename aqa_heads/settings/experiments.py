@@ -45,6 +45,7 @@ SCORE_HEADS = {
     "gaussian": "GaussianHead",
     "quantile": "QuantileHead",
     "core": "CoreHead",
+    "likert": "LikertHead",
 }
 # Options of score heads, and which have them.
 SCORE_HEAD_OPTIONS = {
