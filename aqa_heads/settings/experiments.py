@@ -46,6 +46,7 @@ SCORE_HEADS = {
     "quantile": "QuantileHead",
     "core": "CoreHead",
     "likert": "LikertHead",
+    "ordinal": "OrdinalHead",
 }
 # Options of score heads, and which have them.
 SCORE_HEAD_OPTIONS = {
