@@ -27,17 +27,19 @@ from ..wording import (
 )
 
 _METRICS = ("spearman", "kendall", "pearson", "relative_l2", "mae")
+# Of the spread of scores, where a score head has one.
+_UNCERTAINTY = ("crps", "coverage_90", "width_90")
 _RESULT_COLUMNS = (
     *("kind", "row", "label", "experiment", "protocol", "difficulty", "seeds", "folds", "n_test"),
     *(name for metric in _METRICS for name in (metric, f"{metric}_std")),
     *("spearman_low", "spearman_high", "spearman_fisher_z", "class_accuracy", "train_loss"),
-    *("seconds", "parameters", "leaked"),
+    *("seconds", "parameters", "leaked", *_UNCERTAINTY),
 )
 _RUN_COLUMNS = (
     *("row", "folder", "seed", "fold", "n_train", "n_val", "n_test"),
     *_METRICS,
     *("spearman_low", "spearman_high", "train_loss", "epochs", "chosen_epoch", "best_test_spearman"),
-    *("seconds", "leaked"),
+    *("seconds", "leaked", *_UNCERTAINTY),
 )
 
 
@@ -77,21 +79,32 @@ def further_metrics(report: Report) -> list[Markup]:
     folded = any(family.folded for family in report.families)
     header = ["Run", "Spearman’s ρ", "Kendall’s τ", "Pearson’s r", "Relative L2 ×100", "MAE (points)"]
     header[1:2] = ["Spearman’s ρ, plain average", "Spearman’s ρ, by Fisher z"] if folded else ["Spearman’s ρ"]
+    spreads = any(family.table("uncertainty") for family in report.families)
+    if spreads:
+        header += ["CRPS (points)", f"Within the 90{PERCENT} interval", "Its width (points)"]
     rows = []
     for family in report.families:
         cells = [_spread(family, name) for name in _METRICS]
-        rows.append(
-            [row_name(family), cells[0], *([decimals(family.fisher_z)] if folded else []), *cells[1:]]
-        )
+        cells[1:1] = [decimals(family.fisher_z)] if folded else []
+        said = family.table("uncertainty")
+        crps, coverage, width = (said.get(name) for name in _UNCERTAINTY)
+        cells += [decimals(crps), percentage(coverage), decimals(width)] if spreads else []
+        rows.append([row_name(family), *cells])
     folds = (
         " Averages over folds: plain is the arithmetic mean; by Fisher z is tanh of the mean artanh, which is"
         " never closer to 0, so one must not be compared with the other."
         if folded
         else ""
     )
+    spread = (
+        " CRPS, the continuous ranked probability score, is the mean absolute error where nothing is said of"
+        f" the spread; the interval is to hold 90{PERCENT} of the true scores, and the narrower the better."
+        if spreads
+        else ""
+    )
     said = element(
         "p",
-        "All are computed on the test samples; ± is the standard deviation over runs." + folds,
+        "All are computed on the test samples; ± is the standard deviation over runs." + folds + spread,
         class_="note",
     )
     return [element("details", element("summary", "Further metrics"), said, table(header, rows, "metrics"))]
@@ -234,7 +247,8 @@ def _result_record(report: Report, family: Family) -> dict:
     }
     for name in _METRICS:
         record |= {name: family.number(name), f"{name}_std": family.std(family.numbers(name))}
-    return record
+    said = family.table("uncertainty")
+    return record | {name: said.get(name) for name in _UNCERTAINTY}
 
 
 def _floor_record(floor: Floor) -> dict:
@@ -274,4 +288,5 @@ def _run_record(report: Report, family: Family, result: Result) -> list:
         result.best_on_test.spearman,
         result.seconds,
         result.leaked,
+        *(result.numbers("uncertainty").get(name) for name in _UNCERTAINTY),
     ]

@@ -102,3 +102,23 @@ def test_samples_without_a_score_are_counted(tmp_path):
         make_run(tmp_path / "baseline"), "final_score", lambda number: 60 + number if number > 9 else ""
     )
     assert "30 of 40 have a score" in report(tmp_path, run).text
+
+
+def test_spreads_are_shown_where_a_head_has_them(tmp_path):
+    said = [{"n": 40, "crps": crps, "coverage_90": 0.85, "width_90": 21.5} for crps in (3.25, 4.25)]
+    runs = [
+        make_run(tmp_path / f"baseline-seed{seed}", seed=seed, summary={"uncertainty": found})
+        for seed, found in enumerate(said)
+    ]
+    other = make_run(tmp_path / "exp4", "4")
+    page = report(tmp_path, *runs, other)
+    for needed in ("CRPS (points)", "Its width (points)", "3.750", "85.0 %", "21.500"):
+        assert needed in page.text
+    rows = {row["experiment"]: row for row in page.table("results") if row["kind"] == "run"}
+    assert [rows["baseline"][name] for name in ("crps", "coverage_90", "width_90")] == [
+        "3.75",
+        "0.85",
+        "21.5",
+    ]
+    assert rows["4"]["crps"] == "" and [row["crps"] for row in page.table("runs")] == ["3.25", "4.25", ""]
+    assert "CRPS" not in report(tmp_path, other).text
