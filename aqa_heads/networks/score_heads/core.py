@@ -16,7 +16,6 @@ from .seam import Encoded, Known, ScoreHead, ScorePrediction, Sizes
 
 _HIDDEN = 256
 _EXEMPLARS = 10  # of every key
-_PARTNERS = 3  # of every sample of a batch, among the others of its key
 
 
 class CoreHead(ScoreHead):
@@ -41,7 +40,7 @@ class CoreHead(ScoreHead):
     Source: Yu et al. 2021, arXiv:2108.07797, CoRe. Differs: the range of scores is that of the training
     scores, from the lowest; the last group has no end, so that every difference lies in one (there, beyond
     the range, it fell into the most negative); exemplars are not drawn at random when scores are predicted;
-    in training a sample is compared with an exemplar and with others of its batch, of the same key, not with
+    in training a sample is compared with an exemplar and with another of its batch, of the same key, not with
     one of all training samples; a key that training does not have falls back to the nearest.
 
     Raises:
@@ -138,9 +137,9 @@ class CoreHead(ScoreHead):
         same = self._of_key(keys)
         exemplar = (torch.rand(same.shape, device=same.device) * same).argmax(1)
         pairs = [(self.features[exemplar], features, self.points[exemplar], points)]
-        order = keys.argsort(stable=True)
-        for shift in range(1, min(_PARTNERS, len(order) // 2) + 1):
-            other = order.roll(shift)
+        order = keys.argsort(stable=True)  # so that neighbours share their key
+        if len(order) > 1:
+            other = order.roll(1)
             own, other = (each[keys[order] == keys[other]] for each in (order, other))
             pairs.append((features[other], features[own], points[other], points[own]))
         first, second, first_points, second_points = map(torch.cat, zip(*pairs, strict=True))
