@@ -24,7 +24,7 @@ from aqa_heads.settings.experiments import (
     TASKS,
 )
 from aqa_heads.settings.panel_rule import MEAN
-from aqa_heads.settings.resolved import DEFAULTS
+from aqa_heads.settings.resolved import DEFAULTS, HEAD_LR
 from aqa_heads.settings.training import (
     DIFFICULTIES,
     OFFICIAL_FOLDS,
@@ -256,7 +256,11 @@ def _positive(kind: type):
 @click.option(
     "--batch-size", type=Several(_positive(int)), help="Samples per step.  [default: 16; literal: 3]"
 )
-@click.option("--lr", type=Several(_positive(float)), help=f"Learning rate.  [default: {DEFAULTS['lr']:g}]")
+@click.option(
+    "--lr",
+    type=Several(_positive(float)),
+    help=f"Learning rate.  [default: {DEFAULTS['lr']:g}; score heads but regression: {HEAD_LR:g}]",
+)
 @click.option(
     "--caption-lr",
     type=_positive(float),

@@ -19,6 +19,7 @@ from .listener import Listener, Step
 from .loss_sums import LossSums
 from .part import Part
 from .part_columns import columns_of
+from .starting_point import remember
 from .steps import Steps, steps_of
 
 
@@ -118,6 +119,7 @@ class Fitting:
         if self._processes.main:
             for part in self.parts:
                 part.put_back()
+            remember(self._steps.model, self._data)
         self._processes.equalise(*self._steps.shared)
         check_finite(self._steps.modules, len(self.epochs), self._config)
         return self.epochs

@@ -84,7 +84,7 @@ def prepare_start(
         kept["ridge_start"] = note
         record["notes"].append(note)
     if model.has_score:
-        notes = _prepare_score_head(model, data) if checkpoint is None else checkpoint.get("score_head", [])
+        notes = _prepare_score_head(model, data) if checkpoint is None else checkpoint.get("score_head") or []
         kept["score_head"] = notes
         record["notes"] += notes
     return kept
