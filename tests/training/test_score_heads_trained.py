@@ -18,11 +18,10 @@ from aqa_heads.settings.naming import run_name
 from aqa_heads.settings.training import TrainingConfig
 
 HEADS = [name for name in SCORE_HEADS if name != REGRESSION]
-PARTS = {"likert": {"encoder": "own_parts:PartsEncoder", "encoder_hidden": 8}}
+PARTS = {"likert": {"encoder": "gdlt", "encoder_hidden": 8}}
 WITHOUT_SPREAD = {"likert"}
 WITH_DISTRIBUTION = {"distribution", "ordinal"}
-# Of so small a network's steps.
-QUICK = {"epochs": 3, "lr": 1e-3, "tasks": ("score",), "device": "cpu", "meteor": False}
+QUICK = {"experiment": "baseline", "epochs": 3, "tasks": ("score",), "device": "cpu", "meteor": False}
 
 
 def with_marks(index, sample):
@@ -38,7 +37,7 @@ def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heads")
     path = write_synthetic_cache(folder / "feats.h5", change=with_marks)
     with small_models():
-        yield TrainingConfig(path, out=folder / "runs", **QUICK)
+        yield TrainingConfig(path, out=folder / "runs", refit=False, **QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def clips(config):
 @pytest.mark.parametrize("head", HEADS)
 def test_a_head_is_trained_and_predicts_the_same_from_its_file(config, clips, head):
     run = train(replace(config, score_head=head, **PARTS.get(head, {})))
-    assert run.folder.name.startswith("baseline-") and f"score-head-{head}" in run.folder.name
+    assert f"score-head-{head}" in run.folder.name
     losses = [epoch.train_score_loss for epoch in run.epochs]
     assert losses[-1] < losses[0]
     samples, features = zip(*(clips[row["sample_id"]] for row in run.predictions), strict=True)
@@ -89,6 +88,7 @@ def test_hardly_any_samples_one_group_and_equal_scores_work(config, tmp_path, he
         score_head=head,
         epochs=1,
         protocol="paper",
+        refit=None,
         **PARTS.get(head, {}),
     )
     if scores == "equal":
@@ -99,9 +99,11 @@ def test_hardly_any_samples_one_group_and_equal_scores_work(config, tmp_path, he
     assert np.isfinite(float(row["predicted_score"]))
 
 
-def test_exemplars_are_training_samples_only(config, clips):
-    run = train(replace(config, score_head="core", encoder="attention", pair_by="position"))
-    assert run.folder.name == ("baseline-encoder-attention-score-head-core-pair-by-position-tasks-score")
+@pytest.mark.parametrize("refit", [False, True])
+def test_exemplars_are_training_samples_only(config, clips, refit):
+    asked = {"score_head": "core", "encoder": "attention", "pair_by": "position"}
+    run = train(replace(config, refit=refit, validation_folds=0, **asked))
+    assert "encoder-attention-score-head-core-pair-by-position" in run.folder.name
     head, model = run.load_model().heads.score, run.load_model()
     assert set(run.config["score_options"]["names"]) <= {"free", "pike", "tuck"}
     chosen = {
@@ -128,9 +130,11 @@ def test_exemplars_are_training_samples_only(config, clips):
     )
 
 
-@pytest.mark.parametrize("head", ["core", "judges"])
-def test_a_resumed_run_ends_with_the_same_bits(config, tmp_path, head):
-    asked = replace(config, score_head=head, encoder="attention", checkpoint_seconds=0)
+@pytest.mark.parametrize(("head", "refit"), [("core", False), ("judges", False), ("core", True)])
+def test_a_resumed_run_ends_with_the_same_bits(config, tmp_path, head, refit):
+    asked = replace(
+        config, score_head=head, encoder="attention", checkpoint_seconds=0, refit=refit, validation_folds=0
+    )
     whole = train(replace(asked, out=tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
         train(replace(asked, out=tmp_path), on_epoch=Interrupt(after=2))
@@ -163,20 +167,21 @@ def test_a_rank_loss_is_added_by_its_name(config, tmp_path, loss):
 
 
 def test_options_of_heads_from_the_command_line(config, tmp_path):
-    words = f"--features {config.features} --out {tmp_path} --tasks score --epochs 1 --device cpu".split()
+    words = f"--features {config.features} --out {tmp_path} --exp baseline --tasks score --epochs 1".split()
+    words += "--device cpu --no-refit --name judged".split()
     result = CliRunner().invoke(
         main, [*words, *"--score-head judges --panel-rule middle-5 --readout argmax".split()]
     )
     assert result.exit_code == 0, result.output
     assert "may follow another rule than the panel rule middle-5" in result.output
-    run = read_run(tmp_path / "baseline-score-head-judges-readout-argmax-panel-rule-middle-5-tasks-score")
+    run = read_run(tmp_path / "judged")
     expected = {"readout": "argmax", "panel_rule": "middle-5", "columns": [0, 1, 2, 3, 4]}
     assert run.config["score_options"] == expected
 
 
 def test_options_that_are_not_asked_for_leave_no_trace():
     assert "readout" not in TrainingConfig("", score_head="distribution").resolve().deciding()
-    assert run_name(TrainingConfig("", score_head="core").resolve(), "c3d") == "baseline-score-head-core"
+    assert run_name(TrainingConfig("", score_head="core").resolve(), "c3d") == "default-score-head-core"
     resolved = TrainingConfig("", score_head="core", difficulty="multiply").resolve()
     assert resolved.score_options == {"pair_by": "difficulty"}
     for options, message in (
