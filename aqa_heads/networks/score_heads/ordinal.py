@@ -51,7 +51,9 @@ class OrdinalHead(ScoreHead):
     def forward(self, encoded: Encoded) -> torch.Tensor:
         """Log-probabilities of the bins, `(batch, thresholds + 1)`."""
         gaps = F.softplus(self.gaps) + _LEAST_GAP
-        cuts = torch.cat([self.lowest, self.lowest + gaps.cumsum(0)])
+        # Their cumulative sum, which on a GPU has no deterministic operation of its own.
+        above = torch.ones(len(gaps), len(gaps), device=gaps.device).triu()
+        cuts = torch.cat([self.lowest, self.lowest + (gaps.unsqueeze(1) * above).sum(0)])
         beyond = self.layers(encoded.pooled) - cuts
         # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), without a difference of nearly
         # equal numbers; the outer bins have one side only.
