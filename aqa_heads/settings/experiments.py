@@ -48,6 +48,8 @@ SCORE_HEADS = {
     "likert": "LikertHead",
     "ordinal": "OrdinalHead",
 }
+# Those that read `Encoded.direct`, the linear path that starts as a ridge regression.
+RIDGE_STARTED = (REGRESSION, "gaussian", "quantile", "ordinal")
 # Options of score heads, and which have them.
 SCORE_HEAD_OPTIONS = {
     "readout": ("distribution", "judges"),

@@ -13,7 +13,7 @@ from aqa_cache.cache_file.reader import FeatureCache
 from ..data.training_data import TrainingData
 from ..errors import TrainingError
 from ..runs.format import LEAKED
-from ..settings.experiments import EXPERIMENTS, REGRESSION
+from ..settings.experiments import EXPERIMENTS, RIDGE_STARTED
 from ..settings.resolved import ResolvedConfig
 from .plan import Plan
 
@@ -41,7 +41,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         "projection": config.projection(backbone),
         "head": "linear" if row.tasks == ("score",) else "fc6",
         **({} if row.fc6 is None else {"fc6": row.fc6}),
-        "direct": config.ridge_start and "score" in data.tasks and config.score_head == REGRESSION,
+        "direct": config.ridge_start and "score" in data.tasks and config.score_head in RIDGE_STARTED,
         "device": str(device),
         "score_scale": scale,
         "score_centre": centre,

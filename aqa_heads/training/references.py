@@ -103,6 +103,28 @@ def fit_reference(
     return LinearReference(weights, float(bias), {key: float(value) for key, value in chosen.items()}, note)
 
 
+def left_out_spread(features: np.ndarray, scores: np.ndarray, ridge: LinearReference) -> float:
+    """The standard deviation of what `ridge` leaves of each score when it is fitted to the others.
+
+    At the same penalty, that is e_i / (1 - h_i), h_i the sample's own influence on its prediction.
+
+    Args:
+        features, scores: those that it was fitted to; ridge: `fit_reference("ridge", …)`.
+    """
+    features, scores = features.astype(np.float64), scores.astype(np.float64)
+    left, n = scores - ridge.predict(features), len(scores)
+    influence = np.full(n, 1 / n)
+    if alpha := ridge.chosen.get("alpha"):
+        centred = features - features.mean(0)
+        if n <= centred.shape[1]:
+            inner = centred @ centred.T
+            influence += np.linalg.solve(inner + alpha * np.eye(n), inner).diagonal()
+        else:
+            inner = centred.T @ centred + alpha * np.eye(centred.shape[1])
+            influence += (centred * np.linalg.solve(inner, centred.T).T).sum(1)
+    return float(np.sqrt(np.square(left / np.maximum(1 - influence, 1e-6)).mean()))
+
+
 def fit_at(
     name: str, features: np.ndarray, scores: np.ndarray, chosen: Mapping[str, float]
 ) -> LinearReference:

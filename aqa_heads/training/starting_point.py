@@ -21,13 +21,15 @@ from ..networks.model import FRUGAL_HIDDEN, AddedLoss, AqaModel
 from ..networks.score_heads.by_name import score_head_class
 from ..networks.score_heads.known import key_of, known_of
 from ..networks.score_heads.seam import Encoded, Known, ScoreHead
-from ..settings.experiments import KNOWN_LOSSES, LOSSES
+from ..settings.experiments import KNOWN_LOSSES, LOSSES, REGRESSION
 from ..settings.resolved import ResolvedConfig
 from .block_weights import choose_block_weights
 from .pretraining import pretrain
-from .references import LinearReference, fit_at, fit_reference
+from .references import LinearReference, fit_at, fit_reference, left_out_spread
 
 _BATCH_SIZE = 64
+# In units of the score scale, of a ridge regression that seems to say all.
+_LEAST_SPREAD = 0.05
 # What a checkpoint keeps of how training was begun, beside the weights.
 STARTED = ("pretraining_losses", "statistics", "ridge_start")
 
@@ -191,6 +193,10 @@ def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfi
     reference = _linear("ridge", model, data, config.seed)
     scale = model.score_scale
     _set(model.heads.direct, reference.weights / scale, (reference.bias - model.score_centre) / scale)
+    if config.score_head != REGRESSION:
+        _, features, scores = _mean_clips(model, data)
+        left = left_out_spread(features, scores, reference) / scale
+        model.heads.score.start_with_spread(max(left, _LEAST_SPREAD))
     replaced = model.encoder.replaces_mean
     seen = f"what the encoder {config.encoder} gives" if replaced else "the mean clip features"
     return (
@@ -233,6 +239,19 @@ def _linear(
     """The closed form `name`, fitted to the mean of the clips, as the model sees them, or to what its encoder
     puts in its place, of all training samples with a score.
     """
+    scored, features, scores = _mean_clips(model, data)
+    if penalty is not None:
+        return fit_at(name, features, scores, penalty)
+    samples = [data.train.samples[index] for index in scored]
+    if data.choice.mirror is None:
+        return fit_reference(name, features, scores, [sample.group for sample in samples], seed)
+    folds = penalty_folds(samples, data.choice.mirror, seed, data.frames)
+    return fit_reference(name, features, scores, [None] * len(samples), seed, folds)
+
+
+@torch.no_grad()
+def _mean_clips(model: AqaModel, data: TrainingData) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """The places of the training samples with a score, what the linear path sees of them, their scores."""
     scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
     means = []
     for index in scored:
@@ -242,14 +261,7 @@ def _linear(
             means.append(model.encode(clips, count).mean[0].cpu())
         else:  # weights of clips are equal at the start
             means.append(model.seen(clips, count)[0].mean(0).cpu())
-    features, scores = torch.stack(means).numpy(), data.train.score[scored].double().numpy()
-    if penalty is not None:
-        return fit_at(name, features, scores, penalty)
-    samples = [data.train.samples[index] for index in scored]
-    if data.choice.mirror is None:
-        return fit_reference(name, features, scores, [sample.group for sample in samples], seed)
-    folds = penalty_folds(samples, data.choice.mirror, seed, data.frames)
-    return fit_reference(name, features, scores, [None] * len(samples), seed, folds)
+    return scored, torch.stack(means).numpy(), data.train.score[scored].double().numpy()
 
 
 @torch.no_grad()

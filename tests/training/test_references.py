@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge
 from sklearn.svm import SVR
 
 from aqa_heads.errors import TrainingError
-from aqa_heads.training.references import fit_reference
+from aqa_heads.training.references import fit_at, fit_reference, left_out_spread
 
 REFERENCES = ("ridge", "c3d-svr")
 
@@ -126,3 +126,17 @@ def test_scikit_learn_is_loaded_only_when_it_is_used():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
     )
+
+
+@pytest.mark.parametrize("samples", [9, 40])
+def test_what_is_left_of_a_sample_is_what_a_fit_to_the_others_leaves(samples):
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(samples, 12))
+    scores = features[:, 0] + generator.normal(size=samples)
+    ridge = fit_at("ridge", features, scores, {"alpha": 3.0})
+    left = []
+    for place in range(samples):
+        others = np.delete(np.arange(samples), place)
+        fit = fit_at("ridge", features[others], scores[others], {"alpha": 3.0})
+        left.append(scores[place] - fit.predict(features[[place]])[0])
+    assert left_out_spread(features, scores, ridge) == pytest.approx(np.sqrt(np.mean(np.square(left))))

@@ -200,7 +200,7 @@ def test_options_that_are_not_asked_for_leave_no_trace():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("head", HEADS)
-def test_on_a_gpu_a_head_is_trained_to_the_same_bits_again(config, tmp_path, head):
+def test_on_a_gpu_a_head_is_trained_to_the_same_bits_again(cuda, config, tmp_path, head):
     asked = replace(config, score_head=head, device="cuda", **PARTS.get(head, {}))
     first, again = (train(replace(asked, out=tmp_path / name)) for name in ("first", "again"))
     for name, weight in first.load_model().state_dict().items():

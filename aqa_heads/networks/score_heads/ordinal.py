@@ -1,5 +1,7 @@
 """A score by the thresholds that it exceeds."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -18,7 +20,9 @@ class OrdinalHead(ScoreHead):
     P(score > threshold k) = sigmoid(f - c_k), f a number for each sample and c_1 < c_2 < … learned;
     loss = -log P(bin), the bin being the one that the score lies in. Points are the expectation over the
     bins' mean training scores. A bin without a training score, where thresholds fall together, stands at its
-    lower threshold.
+    lower threshold. With a ridge path, f starts as the ridge regression and c at the thresholds, both in
+    units of the logistic distribution that has the spread of what the regression leaves; else every bin
+    starts equally likely.
 
     Source: McCullagh 1980, Regression models for ordinal data, J. R. Stat. Soc. B 42, the proportional odds
     model, f by layers.
@@ -27,11 +31,10 @@ class OrdinalHead(ScoreHead):
     def __init__(self, sizes: Sizes, **common: float):
         super().__init__(sizes, **common)
         self.layers = stack(sizes.pooled, 1, self.dropout)
-        # Every bin starts equally likely where f is 0.
         shares = torch.arange(1, _THRESHOLDS + 1, dtype=torch.float64) / (_THRESHOLDS + 1)
         cuts = shares.logit()
-        self.lowest = nn.Parameter(cuts[:1].float())
-        self.gaps = nn.Parameter((cuts.diff() - _LEAST_GAP).expm1().log().float())  # softplus gives them
+        self.lowest, self.gaps = (nn.Parameter(start) for start in _lowest_and_gaps(cuts))
+        self.register_buffer("unit", torch.ones(()))
         self.register_buffer("thresholds", torch.zeros(_THRESHOLDS, dtype=torch.float64))
         self.register_buffer("bins", torch.zeros(_THRESHOLDS + 1, dtype=torch.float64))
 
@@ -39,10 +42,23 @@ class OrdinalHead(ScoreHead):
         values = points.double()
         shares = torch.arange(1, _THRESHOLDS + 1, dtype=torch.float64, device=values.device)
         self.thresholds.copy_(torch.quantile(values, shares / (_THRESHOLDS + 1)))
+        if encoded.direct is not None:
+            cuts = (self.thresholds - self.centre) / self.scale / self.unit
+            with torch.no_grad():
+                for parameter, start in zip((self.lowest, self.gaps), _lowest_and_gaps(cuts), strict=True):
+                    parameter.copy_(start)
         bins = self._bin_of(values)
         for number in range(_THRESHOLDS + 1):
             inside = values[bins == number]
             self.bins[number] = inside.mean() if len(inside) else self.thresholds[max(number - 1, 0)]
+
+    @torch.no_grad()
+    def start_at_zero(self) -> None:
+        self.layers[-1].weight.zero_()
+        self.layers[-1].bias.zero_()
+
+    def start_with_spread(self, spread: float) -> None:
+        self.unit.fill_(spread * math.sqrt(3) / math.pi)
 
     def _bin_of(self, points: torch.Tensor) -> torch.Tensor:
         """How many thresholds each exceeds: `(n,)` int64."""
@@ -54,7 +70,10 @@ class OrdinalHead(ScoreHead):
         # Their cumulative sum, which on a GPU has no deterministic operation of its own.
         above = torch.ones(len(gaps), len(gaps), device=gaps.device).triu()
         cuts = torch.cat([self.lowest, self.lowest + (gaps.unsqueeze(1) * above).sum(0)])
-        beyond = self.layers(encoded.pooled) - cuts
+        said = self.layers(encoded.pooled)
+        if encoded.direct is not None:
+            said = said + encoded.direct.unsqueeze(1) / self.unit
+        beyond = said - cuts
         # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), without a difference of nearly
         # equal numbers; the outer bins have one side only.
         inner = torch.log(-torch.expm1(-gaps))
@@ -70,3 +89,10 @@ class OrdinalHead(ScoreHead):
         probabilities = self(encoded).double().softmax(1)
         points, variance = moments(self.bins, probabilities)
         return ScorePrediction(points, variance.sqrt(), Distribution(self.bins, probabilities))
+
+
+def _lowest_and_gaps(cuts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The parameters of these cuts; those that fall together start a little apart."""
+    gaps = cuts.diff().clamp(min=2 * _LEAST_GAP) - _LEAST_GAP
+    # softplus gives them back; log(exp(g) - 1), of large ones too.
+    return cuts[:1].float(), (gaps + torch.log(-torch.expm1(-gaps))).float()

@@ -11,11 +11,13 @@ _DEVIATIONS = 2 * 1.6448536269514722
 
 
 class QuantileHead(ScoreHead):
-    """The quantiles .05, .5 and .95 of the score, by pinball loss; points are the median.
+    """The quantiles .05, .5 and .95 of the score, by pinball loss; points are the median. Beyond the ridge
+    path where there is one.
 
     loss = mean over the levels a of max(a (t - q), (a - 1) (t - q)), of the score in units of the score
     scale. What the layers say is sorted, so that quantiles never cross. The spread is that of the normal
-    distribution whose outer quantiles lie as far apart.
+    distribution whose outer quantiles lie as far apart. They start as those of the training scores, or
+    of what the ridge regression leaves of these, if they were normal.
 
     Source: Koenker & Bassett 1978, Regression quantiles, Econometrica 46; by layers that quantiles share.
     """
@@ -24,10 +26,21 @@ class QuantileHead(ScoreHead):
         super().__init__(sizes, **common)
         self.layers = stack(sizes.pooled, len(_LEVELS), self.dropout)
         self.register_buffer("levels", torch.tensor(_LEVELS))
+        self.start_with_spread(1.0)
+
+    @torch.no_grad()
+    def start_with_spread(self, spread: float) -> None:
+        outer = spread * _DEVIATIONS / 2
+        self.layers[-1].bias.copy_(torch.tensor([-outer, 0.0, outer]))
+
+    @torch.no_grad()
+    def start_at_zero(self) -> None:
+        self.layers[-1].weight.zero_()
 
     def forward(self, encoded: Encoded) -> torch.Tensor:
         """`(batch, 3)` from low to high, in units of the score scale."""
-        return self.layers(encoded.pooled).sort(1).values
+        said = self.layers(encoded.pooled).sort(1).values
+        return said if encoded.direct is None else said + encoded.direct.unsqueeze(1)
 
     def loss(self, encoded: Encoded, known: Known, points: torch.Tensor) -> torch.Tensor:
         true = (points[known.labelled] - self.centre) / self.scale

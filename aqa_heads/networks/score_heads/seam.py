@@ -120,7 +120,8 @@ class ScoreHead(nn.Module):
         key: the column by which it pairs samples: `difficulty`, or a class column.
         key_names: by class column the names that number its keys; of others those that the model tells apart.
         fallback: of samples, what is done where one has fallen back, such as `have no difficulty: …`.
-        shares: whether it reads `Encoded.shared` and `Encoded.direct`, which are built only for such heads.
+        shares: whether it reads `Encoded.shared`, which is built only for such heads. `Encoded.direct` is for
+            those of `experiments.RIDGE_STARTED`.
     """
 
     needs: frozenset[str] = frozenset()
@@ -161,6 +162,19 @@ class ScoreHead(nn.Module):
 
         Called after `prepare` and before every evaluation, as what the encoder says of them changes; with the
         same arguments.
+        """
+
+    def start_at_zero(self) -> None:
+        """Say nothing beyond `Encoded.direct`, as long as nothing is learned; of heads that read it."""
+        raise NotImplementedError
+
+    def start_with_spread(self, spread: float) -> None:
+        """Called before `prepare` where `Encoded.direct` is a ridge regression; of heads of
+        `experiments.RIDGE_STARTED`.
+
+        Args:
+            spread: the standard deviation of what it leaves of a sample's score when it is fitted to the
+                others, in units of the score scale.
         """
 
     def loss(
