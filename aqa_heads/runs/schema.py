@@ -32,7 +32,12 @@ _MADE_OF = {
     "fc6": _WIDTH,
     "direct": bool,
     "score_head": NAME,
-    "score_options": {...: object},
+    "score_options": {
+        **dict.fromkeys(("readout", "panel_rule", "pair_by"), NAME),
+        "columns": [Needed(Whole(0, 1000))],
+        "names": _NAMES,
+        ...: object,
+    },
 }
 _ARCHITECTURE = {**_MADE_OF, "dim": _WIDTH, "words": Whole(0, 2**31), **_CLOSED}
 
@@ -135,6 +140,7 @@ SUMMARY = {
     "captions": {**_NUMBERS, "notes": [Needed(str)]},
     "chosen": {...: {"epoch": COUNT, "metric": NAME, "value": FINITE}},
     "ceiling": _CEILING,
+    "uncertainty": {"n": COUNT, "crps": FINITE, "coverage_90": SHARE, "width_90": FINITE},
     "best_test_spearman": {"spearman": RHO, "epoch": COUNT, "note": NAME},
     "audit": _AUDIT,
     "taken_over": {...: Needed(NAME)},
