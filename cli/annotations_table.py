@@ -6,6 +6,7 @@ import click
 
 from aqa_cache.annotations import FILE_NAME
 from aqa_cache.errors import AqaError
+from aqa_cli.options import PathName
 
 
 def table_options(command):
@@ -17,7 +18,7 @@ def table_options(command):
             "--output",
             default=FILE_NAME,
             show_default=True,
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=PathName(dir_okay=False),
             help="The table to write.",
         ),
     ):

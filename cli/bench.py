@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import click
 
@@ -11,7 +10,8 @@ from aqa_cache.backbones.names import BACKBONE_NAMES
 from aqa_cache.extraction.configuration import PRECISIONS
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.progress import say
+from aqa_cli.options import PathName
+from aqa_cli.terminal import print_line, say
 
 # Noise between two measurements of a quiet machine stays below this.
 _DRIFT = 0.1
@@ -51,7 +51,7 @@ _DRIFT = 0.1
     "--json",
     "json_path",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     help="Write the figures to a file as well.",
 )
 @handle_errors
@@ -75,25 +75,26 @@ def main(json_path, seconds, **options):
     _print(result)
     if json_path:
         with replacing(json_path) as temporary:
-            temporary.write_text(json.dumps(result.record(), indent=2) + "\n")
+            temporary.write_text(json.dumps(result.record(), indent=2) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
 def _stages() -> Iterator[Callable[[str], None]]:
     """Shows what is being measured: a line that changes on a terminal, else a line each, on stderr."""
-    from rich.console import Console
+    from aqa_cli.console import console, line
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    on = console(stderr=True)
+    if not on.is_terminal:
         yield lambda stage: say(f"measuring: {stage} …")
         return
-    with console.status("measuring …") as status:
-        yield lambda stage: status.update(f"measuring: {stage} …")
+    with on.status("measuring …") as status:
+        yield lambda stage: status.update(line(f"measuring: {stage} …"))
 
 
 def _print(result) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from aqa_cli.console import console
 
     table = Table(
         title=f"{result.backbone} at {result.size} px, {result.precision}, {result.device}",
@@ -128,10 +129,9 @@ def _print(result) -> None:
     table.add_row("limiting", result.limiting, f"{result.clip_gflop:.1f} GFLOP a clip")
     on_gpu = "" if result.peak_gpu_memory is None else f"{_gib(result.peak_gpu_memory)} on the GPU"
     table.add_row("peak memory", _gib(result.peak_memory), on_gpu)
-    console = Console()
-    console.print(table)
+    console().print(table)
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items() if version)
-    click.echo(
+    print_line(
         f"Batches of {result.batch_size}, {_counted(result.threads, 'compute thread')} on"
         f" {_counted(result.cores, 'core')}, {result.end_to_end_count} clips end to end. {versions}."
     )

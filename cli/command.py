@@ -1,4 +1,4 @@
-"""What every command has: `-h` for `--help`, and `--version`."""
+"""What every command has: `-h` for `--help`, `--version`, and output that cannot fail."""
 
 import functools
 
@@ -6,8 +6,20 @@ import click
 
 from aqa_cache import __version__
 
+from .terminal import own_streams
 
-def command(*name: str, cls: type[click.Command] = click.Command, **settings):
+
+class Command(click.Command):
+    def main(self, *args, **settings):
+        with own_streams():
+            return super().main(*args, **settings)
+
+
+class Group(Command, click.Group):
+    pass
+
+
+def command(*name: str, cls: type[Command] = Command, **settings):
     """As `click.command`, with `-h` and `--version`."""
 
     def made(function) -> click.Command:
@@ -19,4 +31,4 @@ def command(*name: str, cls: type[click.Command] = click.Command, **settings):
     return made
 
 
-group = functools.partial(command, cls=click.Group)
+group = functools.partial(command, cls=Group)

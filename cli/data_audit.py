@@ -11,6 +11,8 @@ import click
 from aqa_cache.errors import AqaError
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
+from aqa_cli.options import PathName
+from aqa_cli.terminal import check_printed, print_json, print_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +25,7 @@ _WIDTH_WITHOUT_TERMINAL = 100
 
 
 @command(epilog="\b\nExample:\n  aqa-data audit feats.h5")
-@click.argument("source", metavar="FEATS.h5|annotations.csv", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FEATS.h5|annotations.csv", type=PathName())
 @click.option(
     "--fold", metavar="NAME", help="Audit with this fold as the test split and all others as training."
 )
@@ -31,7 +33,7 @@ _WIDTH_WITHOUT_TERMINAL = 100
     "--json",
     "output",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathName(dir_okay=False),
     help=(
         "Also write everything that was found, with every sample's name, as JSON; - writes it to the terminal"
         " instead."
@@ -60,13 +62,13 @@ def audit(source, fold, output):
     elif not any(sample.split for sample in samples):
         notes.append(_without_split(samples))
     found = look(samples, frames=frames, tuned=tuned)
-    text = json.dumps(found.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if output is not None and str(output) == "-":
-        click.echo(text, nl=False)
+        print_json(found.record())
     else:
         if output is not None:
-            _write(output, text)
+            _write(output, found.record())
         _print(source, found, notes)
+    check_printed()
     if found.leaks:
         sys.exit(1)
 
@@ -124,7 +126,7 @@ def _without_split(samples: list["Sample"]) -> str:
     )
 
 
-def _write(output: Path, text: str) -> None:
+def _write(output: Path, record: dict) -> None:
     from aqa_cache.disk.atomic import replacing
 
     if not output.absolute().parent.is_dir():
@@ -132,45 +134,43 @@ def _write(output: Path, text: str) -> None:
             f"{output}: there is no folder {output.parent}; create it, or give another name with --json"
         )
     with replacing(output) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        temporary.write_text(text, "utf-8", "backslashreplace")  # in JSON, an escape says the same
 
 
 def _print(source: Path, found: "Audit", notes: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+    from aqa_cli.console import console, line
+
+    on = console(width_elsewhere=_WIDTH_WITHOUT_TERMINAL)
     for note in notes:
-        console.print(note, markup=False)
+        on.print(note)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     topic = None
-    for name, line in found.findings():
+    for name, said in found.findings():
         if name == "floors" and any(found.floors.values()):
             continue
         style = "bold red" if name == "leaks" and found.leaks else ""
-        table.add_row("" if name == topic else name, Text(line, style=style))
+        table.add_row("" if name == topic else name, line(said, style))
         topic = name
-    console.print(table)
+    on.print(table)
     if any(found.floors.values()):
-        _print_floors(console, found)
+        _print_floors(on, found)
     if found.leaks:
-        console.print(
+        on.print(
             f"\n{source}: LEAK. aqa-train refuses this split; with --allow-leak it trains and marks every"
             " number.",
             style="bold red",
-            markup=False,
             soft_wrap=True,
         )
     elif found.samples["test"] and found.samples["train"] + found.samples["val"]:
-        console.print(f"\n{source}: no leak.", markup=False, soft_wrap=True)
+        print_line(f"\n{source}: no leak.")
 
 
-def _print_floors(console: "Console", found: "Audit") -> None:
+def _print_floors(on: "Console", found: "Audit") -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -190,7 +190,7 @@ def _print_floors(console: "Console", found: "Audit") -> None:
             ),
             f"{floor['n']:,}",
         )
-    console.print()
-    console.print(table)
+    on.print()
+    on.print(table)
     if None in found.floors.values():
-        console.print("-: cannot be had; docs/evaluation.md says what each needs.", style="dim", markup=False)
+        on.print("-: cannot be had; docs/evaluation.md says what each needs.", style="dim")

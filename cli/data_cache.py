@@ -9,6 +9,8 @@ import click
 
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
+from aqa_cli.options import PathName
+from aqa_cli.terminal import check_printed, print_json, print_line, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +22,7 @@ _WIDTH_WITHOUT_TERMINAL = 160
 
 
 @command(epilog="\b\nExample:\n  aqa-data show feats.h5")
-@click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
+@click.argument("features", metavar="FEATS.h5", type=PathName())
 @click.option(
     "--all", "everything", is_flag=True, help=f"List every failure and class, not the first {_SHOWN}."
 )
@@ -32,32 +34,30 @@ def show(features, everything, as_json):
     That is what made its features, how many there are, of which samples, and which samples failed and why.
     Annotations and index are read, features are not; aqa-data verify reads those too.
     """
-    from rich.console import Console
-
     from aqa_cache.cache_file.contents import contents
     from aqa_cache.cache_file.reader import FeatureCache
+    from aqa_cli.console import console
 
     with FeatureCache(features) as cache:
         inside = contents(cache)
     if as_json:
-        click.echo(json.dumps(inside, indent=2, ensure_ascii=False))
-        return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
-    limit = None if everything else _SHOWN
-    _show_provenance(console, inside)
-    _show_samples(console, inside)
-    _show_labels(console, inside, limit)
-    _show_failures(console, inside, limit)
+        print_json(inside)
+    else:
+        on = console(width_elsewhere=_WIDTH_WITHOUT_TERMINAL)
+        limit = None if everything else _SHOWN
+        _show_provenance(on, inside)
+        _show_samples(on, inside)
+        _show_labels(on, inside, limit)
+        _show_failures(on, inside, limit)
+    check_printed()
 
 
 @command(epilog="\b\nExample:\n  aqa-data verify feats.h5 --videos videos/")
-@click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
+@click.argument("features", metavar="FEATS.h5", type=PathName())
 @click.option(
     "--videos",
     metavar="DIR",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=PathName(exists=True, file_okay=False),
     help="Folder of the videos: also list samples that an earlier version may have given wrong frames.",
 )
 @handle_errors
@@ -77,10 +77,10 @@ def verify(features, videos):
 
     Exit code: 0 whole; 1 there are problems, one line each; 2 there is no such file.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from aqa_cache.cache_file.verification import verify_cache
+    from aqa_cli.console import console
 
     wrong, unseen = [], []
 
@@ -91,26 +91,28 @@ def verify(features, videos):
 
             wrong, unseen = wrongly_made(cache, videos)
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    on = console(stderr=True)
+    with Progress(console=on, transient=True, disable=not on.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
         found = verify_cache(
             features, lambda done, total: bar.update(task, completed=done, total=total), look_at_videos
         )
     size = f"{found.samples:,} samples, {found.clips:,} clips of {found.dim:,} values"
     if not found.problems:
-        click.echo(
+        print_line(
             f"{features} is whole: {size}; checksums, fingerprint, index, annotations and finiteness are"
             " right."
         )
         _list_wrongly_made(features, videos, wrong, unseen)
+        check_printed()
         if wrong:
             sys.exit(1)
         return
     for problem in found.problems:
-        click.echo(problem)
+        print_line(problem)
     count = f"{len(found.problems)} problem(s)" + (f" in {size}" if found.dim else "")
-    click.echo(f"{features}: {count}; restore the file from a copy, or make it again.", err=True)
+    say(f"{features}: {count}; restore the file from a copy, or make it again.")
+    check_printed()
     sys.exit(1)
 
 
@@ -121,23 +123,21 @@ def _list_wrongly_made(
     from aqa_cache.errors import some
 
     for sample, why in found:
-        click.echo(f"{sample.sample_id}: {sample.video} {why}")
+        print_line(f"{sample.sample_id}: {sample.video} {why}")
     if found:
-        click.echo(
+        say(
             f"{features}: {len(found)} sample(s) were extracted by an earlier version that may have given"
-            " them wrong frames; run the same aqa-extract command again, which extracts them anew.",
-            err=True,
+            " them wrong frames; run the same aqa-extract command again, which extracts them anew."
         )
     if unseen:
         names = some([sample.sample_id for sample in unseen])
-        click.echo(
+        say(
             f"{len(unseen)} sample(s) of that version could not be looked at, as their videos are not in"
-            f" {videos}: {names}",
-            err=True,
+            f" {videos}: {names}"
         )
 
 
-def _show_provenance(console: "Console", inside: dict) -> None:
+def _show_provenance(on: "Console", inside: dict) -> None:
     made = inside["provenance"]
     rows = {
         "file": f"{inside['file']}, {_bytes(inside['bytes'])}",
@@ -152,7 +152,7 @@ def _show_provenance(console: "Console", inside: dict) -> None:
         "made by": made["made_by"],
         "fingerprint": made["fingerprint"],
     }
-    _print_table(console, ["", ""], [[name, value] for name, value in rows.items()])
+    _print_table(on, ["", ""], [[name, value] for name, value in rows.items()])
 
 
 def _tuned(tuned: dict) -> str:
@@ -163,17 +163,16 @@ def _tuned(tuned: dict) -> str:
     )
 
 
-def _show_samples(console: "Console", inside: dict) -> None:
-    console.print(
+def _show_samples(on: "Console", inside: dict) -> None:
+    on.print(
         f"\n{inside['samples']:,} samples, {inside['samples'] - inside['failed']:,} with features,"
         f" {inside['failed']:,} failed",
-        markup=False,
     )
     views = [
         [view, *(f"{clips.get(name, 0):,g}" for name in ("samples", "total", "min", "median", "max"))]
         for view, clips in inside["clips"].items()
     ]
-    _print_table(console, ["view", "samples", "clips", "fewest in a sample", "median", "most"], views)
+    _print_table(on, ["view", "samples", "clips", "fewest in a sample", "median", "most"], views)
     if not inside["splits"]:
         return
     names = [name for name in inside["splits"][0] if name != "split"]
@@ -181,11 +180,11 @@ def _show_samples(console: "Console", inside: dict) -> None:
     splits = [
         [entry["split"] or "(none)", *(f"{entry[name]:,}" for name in names)] for entry in inside["splits"]
     ]
-    console.print()
-    _print_table(console, titles, splits)
+    on.print()
+    _print_table(on, titles, splits)
 
 
-def _show_labels(console: "Console", inside: dict, limit: int | None) -> None:
+def _show_labels(on: "Console", inside: dict, limit: int | None) -> None:
     rows = []
     if score := inside["final_score"]:
         rows.append(
@@ -200,35 +199,33 @@ def _show_labels(console: "Console", inside: dict, limit: int | None) -> None:
     if inside["extra"]:
         rows.append(["other columns", ", ".join(inside["extra"])])
     if rows:
-        console.print()
-        _print_table(console, ["label", "values"], rows)
+        on.print()
+        _print_table(on, ["label", "values"], rows)
 
 
-def _show_failures(console: "Console", inside: dict, limit: int | None) -> None:
+def _show_failures(on: "Console", inside: dict, limit: int | None) -> None:
     failures = inside["failures"]
     if not failures:
         return
-    console.print(f"\n{len(failures):,} failed:", markup=False)
+    on.print(f"\n{len(failures):,} failed:")
     for failure in failures[:limit]:
         name, reason = failure["sample_id"], failure["reason"]
         line = reason if reason.startswith(name) else f"{name}: {reason}"
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        on.print(f"  {line}", soft_wrap=True)
     if limit is not None and len(failures) > limit:
-        console.print(f"  … and {len(failures) - limit} more; --all lists them", markup=False)
+        on.print(f"  … and {len(failures) - limit} more; --all lists them")
 
 
-def _print_table(console: "Console", titles: list[str], rows: list[list[str]]) -> None:
+def _print_table(on: "Console", titles: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, show_header=any(titles))
     numbers = len(titles) > 2
     for place, title in enumerate(titles):
         table.add_column(title, justify="right" if numbers and place else "left", overflow="fold")
     for row in rows:
-        # Text, since in a plain string rich takes [brackets] for markup.
-        table.add_row(*map(Text, row))
-    console.print(table)
+        table.add_row(*row)
+    on.print(table)
 
 
 def _record(record: dict) -> str:

@@ -1,12 +1,13 @@
 """aqa-data import-features and export: features of other programs in, features of a cache out."""
 
 import sys
-from pathlib import Path
 
 import click
 
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
+from aqa_cli.options import PathName
+from aqa_cli.terminal import print_line, say
 
 
 @command(
@@ -15,11 +16,9 @@ from aqa_cli.errors import handle_errors
         "\b\nExample:\n  aqa-data import-features i3d/ feats.h5 --annotations annotations.csv --backbone i3d"
     ),
 )
-@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
-@click.argument("output", metavar="FEATS.h5", type=click.Path(path_type=Path))
-@click.option(
-    "--annotations", required=True, type=click.Path(path_type=Path), help="Annotations table of the samples."
-)
+@click.argument("source", metavar="SRC", type=PathName())
+@click.argument("output", metavar="FEATS.h5", type=PathName())
+@click.option("--annotations", required=True, type=PathName(), help="Annotations table of the samples.")
 @click.option(
     "--backbone", required=True, metavar="NAME", help="What made the features, such as i3d or videomae-b."
 )
@@ -65,31 +64,29 @@ def import_features(source, output, annotations, **options):
 
     Exit code: 0 done; 1 done, but samples without features are written as failed; 2 nothing is written.
     """
-    from rich.console import Console
-
     from aqa_cache.errors import some
     from aqa_cache.exchange import importing as feature_import
+    from aqa_cli.console import console, line
 
-    console = Console(stderr=True)
-    with console.status(f"Reading {source} …"):
+    with console(stderr=True).status(line(f"Reading {source} …")):
         done = feature_import.import_features(source, output, annotations, **options)
-    click.echo(
+    print_line(
         f"Wrote {done.path}: {done.samples - len(done.missing):,} of {done.samples:,} samples with features,"
         f" {done.clips:,} clips of {done.meaning.dim:,} values ({done.meaning.backbone}, {done.dtype}),"
         f" fingerprint {done.meaning.fingerprint[:12]}…"
     )
     if done.rounded:
-        click.echo("Some values were float64 and are rounded to float32.", err=True)
+        say("Some values were float64 and are rounded to float32.")
     if done.surplus:
-        click.echo(f"{len(done.surplus)} array(s) of no sample are left out: {some(done.surplus)}", err=True)
+        say(f"{len(done.surplus)} array(s) of no sample are left out: {some(done.surplus)}")
     if done.missing:
-        click.echo(f"{len(done.missing)} sample(s) have no features: {some(done.missing)}", err=True)
+        say(f"{len(done.missing)} sample(s) have no features: {some(done.missing)}")
         sys.exit(1)
 
 
 @command(epilog="\b\nExample:\n  aqa-data export feats.h5 features/")
-@click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("features", metavar="FEATS.h5", type=PathName())
+@click.argument("folder", metavar="DIR", type=PathName())
 @click.option(
     "--force",
     is_flag=True,
@@ -104,17 +101,15 @@ def export(features, folder, force):
     features. The values are those of the cache to the bit. aqa-data import-features reads all of it back but
     the provenance.
     """
-    from rich.console import Console
-
     from aqa_cache.errors import some
     from aqa_cache.exchange.exporting import export_features
+    from aqa_cli.console import console, line
 
-    with Console(stderr=True).status(f"Writing {folder} …"):
+    with console(stderr=True).status(line(f"Writing {folder} …")):
         done = export_features(features, folder, force=force)
-    click.echo(f"Wrote {done.folder}: {done.files:,} arrays ({done.dtype}), annotations.csv, provenance.json")
+    print_line(f"Wrote {done.folder}: {done.files:,} arrays ({done.dtype}), annotations.csv, provenance.json")
     if done.failed:
-        click.echo(
+        say(
             f"{len(done.failed)} sample(s) have no features, so no file: {some(done.failed)}. To read DIR"
-            " back, aqa-data import-features needs --allow-missing.",
-            err=True,
+            " back, aqa-data import-features needs --allow-missing."
         )

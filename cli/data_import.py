@@ -1,19 +1,19 @@
 """aqa-data import: a dataset's own annotations, converted by a function of yours."""
 
-from pathlib import Path
-
 import click
 
 from aqa_cli.annotations_table import check_table, table_options
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
+from aqa_cli.options import PathName
+from aqa_cli.terminal import print_line
 
 
 @command(
     "import", epilog="\b\nExample:\n  aqa-data import my_dataset:read release/ -o videos/annotations.csv"
 )
 @click.argument("importer", metavar="NAME|MODULE:ATTRIBUTE")
-@click.argument("source", metavar="SRC", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", metavar="SRC", type=PathName(exists=True))
 @table_options
 @handle_errors
 def import_command(importer, source, output, force):
@@ -32,4 +32,4 @@ def import_command(importer, source, output, force):
     with replacing(output) as temporary:
         write_annotations(temporary, samples)
         read_annotations(temporary)  # what could not be read again is said before it takes the name
-    click.echo(f"Wrote {output}: {len(samples):,} rows.")
+    print_line(f"Wrote {output}: {len(samples):,} rows.")

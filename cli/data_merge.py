@@ -1,18 +1,18 @@
 """aqa-data merge: publish what the shares of an extraction have finished."""
 
 import sys
-from pathlib import Path
 
 import click
 
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.options import dtype_option
-from aqa_cli.progress import say, say_failures
+from aqa_cli.options import PathName, dtype_option
+from aqa_cli.progress import say_failures
+from aqa_cli.terminal import print_line, say
 
 
 @command(epilog="\b\nExample:\n  aqa-data merge feats.h5")
-@click.argument("features", metavar="FEATS.h5", type=click.Path(path_type=Path))
+@click.argument("features", metavar="FEATS.h5", type=PathName())
 @dtype_option
 @click.option(
     "--allow-mixed", is_flag=True, help="Accept parts made with different devices, precisions or libraries."
@@ -32,7 +32,7 @@ def merge(features, dtype, allow_mixed):
     if published is None:
         sys.exit(2)
     without = len(published.failures) + len(published.missing)
-    click.echo(f"{features}: {published.samples - without} of {published.samples} samples have features.")
+    print_line(f"{features}: {published.samples - without} of {published.samples} samples have features.")
     say_failures(published.failures)
     if published.missing:
         say(

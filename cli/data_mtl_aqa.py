@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from aqa_cache.annotations import Sample, class_names, write_annotations
@@ -15,13 +14,16 @@ from aqa_cache.datasets.video_check import VideoCheck, check_videos
 from aqa_cache.disk.atomic import replacing
 from aqa_cli.annotations_table import check_table, table_options
 from aqa_cli.command import command
+from aqa_cli.console import console
 from aqa_cli.errors import handle_errors
+from aqa_cli.options import PathName
+from aqa_cli.terminal import print_line, say
 
 
 @command(
     "mtl-aqa", epilog="\b\nExample:\n  aqa-data mtl-aqa MTL-AQA --videos videos -o videos/annotations.csv"
 )
-@click.argument("release", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("release", metavar="DIR", type=PathName(exists=True, file_okay=False))
 @table_options
 @click.option(
     "--subset",
@@ -49,7 +51,7 @@ from aqa_cli.errors import handle_errors
 @click.option(
     "--videos",
     metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=PathName(exists=True, file_okay=False),
     help=(
         "Check the videos in this folder: which are missing, not at 25 frames per second, or too short."
         " 01.mp4 may also be 01.mkv, 1.webm, … or a folder of frames (01/000001.jpg); the table then names"
@@ -77,26 +79,27 @@ def mtl_aqa_command(release, output, force, subset, paper_test, video_pattern, v
         )
     check_table(output, force)
 
-    console = Console(highlight=False, soft_wrap=True)
     found = mtl_aqa.find_release(release)
     conversion = mtl_aqa.convert(found, subset, paper_test, video_pattern)
     samples, check = conversion.samples, None
     if videos is not None:
-        with console.status("Counting the frames of the videos …"):
+        with console().status("Counting the frames of the videos …"):
             check = check_videos(samples, videos, mtl_aqa.FRAME_RATE, mtl_aqa.video_links(found))
         samples = check.samples
     with replacing(output) as temporary:
         write_annotations(temporary, samples)
 
-    _print_summary(console, samples)
+    _print_summary(samples)
+    on = console()
     for note in conversion.notes + (check.notes if check else []):
-        console.print(f"- {note}", markup=False, style="bold red" if note.startswith("LEAK") else None)
-    console.print(f"\nWrote {output}: {len(samples):,} rows.", markup=False)
+        on.print(f"- {note}", style="bold red" if note.startswith("LEAK") else None, soft_wrap=True)
+    print_line(f"\nWrote {output}: {len(samples):,} rows.")
     if check is not None:
-        _report_videos(console, check, videos, len({sample.video for sample in samples}))
+        _report_videos(check, videos, len({sample.video for sample in samples}))
 
 
-def _print_summary(console: Console, samples: list[Sample]) -> None:
+def _print_summary(samples: list[Sample]) -> None:
+    on = console()
     counts = Table(box=None, pad_edge=False)
     for title in ("split", "samples", "groups", "final_score", "captions", "judged", "leak"):
         counts.add_column(title, justify="left" if title == "split" else "right")
@@ -118,7 +121,7 @@ def _print_summary(console: Console, samples: list[Sample]) -> None:
             f"{sum(bool(sample.judges) for sample in rows):,}",
             str(sum("leak" in sample.extra for sample in rows)),
         )
-    console.print(counts)
+    on.print(counts, soft_wrap=True)
 
     labels = Table(box=None, pad_edge=False)
     labels.add_column("label")
@@ -126,29 +129,25 @@ def _print_summary(console: Console, samples: list[Sample]) -> None:
     for name in class_names(samples):
         tally = Counter(sample.classes.get(name, "(none)") for sample in samples)
         labels.add_row(f"class_{name}", ", ".join(f"{key} {count:,}" for key, count in sorted(tally.items())))
-    console.print()
-    console.print(labels)
+    on.print()
+    on.print(labels, soft_wrap=True)
     if words := [len(sample.caption.split()) for sample in samples if sample.caption]:
-        console.print(
+        print_line(
             f"\nCaptions have {min(words)} to {max(words)} words, {statistics.median(words):.0f} in the"
             " middle."
         )
-    console.print()
+    print_line("")
 
 
-def _report_videos(console: Console, check: VideoCheck, folder: Path, videos: int) -> None:
+def _report_videos(check: VideoCheck, folder: Path, videos: int) -> None:
     if not check.missing and not check.unfit:
-        console.print(f"{folder}: all {videos} videos are there and fit.", markup=False)
+        print_line(f"{folder}: all {videos} videos are there and fit.")
         return
     if check.missing:
-        click.echo(
+        say(
             f"\n{len(check.missing)} of {videos} videos are missing in {folder}:\n  "
-            + "\n  ".join(check.missing),
-            err=True,
+            + "\n  ".join(check.missing)
         )
     if check.unfit:
-        click.echo(
-            f"\n{len(check.unfit)} problem(s) with videos in {folder}:\n  " + "\n  ".join(check.unfit),
-            err=True,
-        )
+        say(f"\n{len(check.unfit)} problem(s) with videos in {folder}:\n  " + "\n  ".join(check.unfit))
     sys.exit(1)

@@ -10,7 +10,9 @@ import click
 from aqa_cache.errors import AqaError
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.progress import extraction_progress, say
+from aqa_cli.options import PathName
+from aqa_cli.progress import extraction_progress
+from aqa_cli.terminal import say
 from aqa_cli.train import train_and_print
 from aqa_heads.settings.experiments import EXPERIMENTS
 from aqa_heads.settings.training import TrainingConfig
@@ -48,7 +50,7 @@ FULL = Plan(
 @command(epilog="Example: aqa-demo --out aqa-demo --epochs 5")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     default=Path("aqa-demo"),
     show_default=True,
     help="Folder for everything.",

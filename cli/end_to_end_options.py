@@ -1,7 +1,5 @@
 """The options of `aqa-train --end-to-end`."""
 
-from pathlib import Path
-
 import click
 
 from aqa_cache.backbones.names import KNOWN_BACKBONES
@@ -16,6 +14,8 @@ from aqa_heads.settings.fine_tuning import (
     FineTuning,
 )
 
+from .command import Command
+from .options import PathName
 from .torchrun import let_the_first_speak, rank
 
 _OPTIONS = (
@@ -24,7 +24,7 @@ _OPTIONS = (
         is_flag=True,
         help="Train the backbone too; needs --videos, and a GPU for all but small data.",
     ),
-    click.option("--videos", type=click.Path(path_type=Path), help="The folder that aqa-extract was given."),
+    click.option("--videos", type=PathName(), help="The folder that aqa-extract was given."),
     click.option(
         "--backbone",
         metavar="MODULE:ATTRIBUTE",
@@ -37,7 +37,7 @@ _OPTIONS = (
     ),
     click.option(
         "--warm-start",
-        type=click.Path(path_type=Path),
+        type=PathName(),
         metavar="RUN",
         help="Take encoder, heads and captioner from a run on the same cached features.",
     ),
@@ -72,7 +72,7 @@ _OPTIONS = (
     ),
     click.option(
         "--frames",
-        type=click.Path(path_type=Path),
+        type=PathName(),
         metavar="FILE",
         help="Where decoded frames are kept for the next run.  [default: feats.frames.h5 for feats.h5]",
     ),
@@ -107,7 +107,7 @@ def end_to_end_options(command):
     return command
 
 
-class EndToEndCommand(click.Command):
+class EndToEndCommand(Command):
     """A command whose help has the options of end-to-end training under a heading of their own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,7 +1,6 @@
 """aqa-extract: videos to a feature cache."""
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -11,7 +10,7 @@ from aqa_cache.extraction.configuration import ON_ERROR, PRECISIONS, PREPROCESS,
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.options import dtype_option
+from aqa_cli.options import PathName, dtype_option
 
 _CLIP_OPTIONS = ("clip_len", "clip_stride", "frame_step", "window", "clip_starts")
 _EXCLUSIVE = {"clip_starts", "clip_stride"}
@@ -38,8 +37,8 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @command(
     epilog="Example: aqa-extract --backbone s3d --window 103 dives/ feats.h5",
 )
-@click.argument("videos", type=click.Path(path_type=Path))
-@click.argument("output", metavar="FEATS.h5", type=click.Path(path_type=Path))
+@click.argument("videos", type=PathName())
+@click.argument("output", metavar="FEATS.h5", type=PathName())
 @click.option(
     "--backbone",
     metavar="NAME|MODULE:ATTRIBUTE",
@@ -61,7 +60,7 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 )
 @click.option(
     "--annotations",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     help="Annotations table, if it is not VIDEOS/annotations.csv.",
 )
 @click.option(
@@ -179,7 +178,8 @@ def main(videos, output, annotations, views, shard, **options):
     from aqa_cache.extraction.shards import Shard
     from aqa_cache.weights.resolving import find_tuned
     from aqa_cli.interruption import Stop, stop_on_signals
-    from aqa_cli.progress import extraction_progress, say, say_failures
+    from aqa_cli.progress import extraction_progress, say_failures
+    from aqa_cli.terminal import say
 
     if all(options[name] is not None for name in _EXCLUSIVE):
         raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
@@ -220,7 +220,7 @@ def _clip_rule(clip_len, clip_stride, frame_step, window, clip_starts):
 
 def _as_fine_tuned(tuned, weights: str, options: dict) -> dict:
     """The options, those that were not given as in the fine-tuning of the backbone; says which."""
-    from aqa_cli.progress import say
+    from aqa_cli.terminal import say
 
     source = click.get_current_context().get_parameter_source
     run = {"backbone": tuned.backbone, "size": tuned.preprocessing.crop, **tuned.clip_rule}
@@ -245,12 +245,11 @@ def _as_given(value: int | str | list[int]) -> str:
 
 
 def _summary(result, config) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from aqa_cache.errors import escaped
+    from aqa_cli.console import console
 
-    table = Table(title=escaped(str(result.path)), title_justify="left", show_header=False)
+    table = Table(title=str(result.path), title_justify="left", show_header=False)
     shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
     earlier = f", {result.reused} of them earlier" if result.reused else ""
     if result.dtype is None:
@@ -272,7 +271,7 @@ def _summary(result, config) -> None:
     table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per clip{stored}")
     table.add_row("weights", f"{result.meaning.weights}, SHA-256 {result.meaning.weights_sha256[:12]}…")
     table.add_row("fingerprint", result.meaning.fingerprint[:12] + "…")
-    Console().print(table)
+    console().print(table)
 
 
 if __name__ == "__main__":

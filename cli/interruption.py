@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 
-from aqa_cli.progress import say
+from .terminal import say
 
 
 class Stop(threading.Event):

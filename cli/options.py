@@ -1,4 +1,6 @@
-"""Options that several commands have."""
+"""Options that several commands have, and the type of paths."""
+
+from pathlib import Path
 
 import click
 
@@ -24,6 +26,22 @@ class Several(click.ParamType):
         if not values:
             self.fail("is empty; give a value", param, ctx)
         return values[0] if len(values) == 1 else values
+
+
+class PathName(click.Path):
+    """The path of a file or folder, as a `Path`; an empty one, which would be the current folder, is refused.
+
+    Args:
+        settings: of `click.Path`.
+    """
+
+    def __init__(self, **settings):
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value, param, ctx):
+        if str(value) == "":
+            self.fail("is empty, expected the path of a file or folder (. is the current one)", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 dtype_option = click.option(

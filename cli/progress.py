@@ -4,14 +4,9 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import click
+from .terminal import say
 
 LINE_SECONDS, FAILURES_SHOWN = 60, 20
-
-
-def say(line: str) -> None:
-    """One line that a person should know, on stderr, so that a result on stdout stays clean."""
-    click.echo(line, err=True)
 
 
 def say_failures(failures: Sequence[tuple[str, str]]) -> None:
@@ -30,7 +25,6 @@ def extraction_progress() -> Iterator[Callable]:
     """A bar with clips per second and time left; where stderr is no terminal, a line a minute. A download of
     weights before that has a bar, or lines, of its own.
     """
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -44,17 +38,19 @@ def extraction_progress() -> Iterator[Callable]:
 
     from aqa_cache.weights.download import watched_downloads
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    from .console import console
+
+    on = console(stderr=True)
+    if not on.is_terminal:
         with watched_downloads(download_lines):
             yield _Lines()
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("clips"),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -67,7 +63,7 @@ def extraction_progress() -> Iterator[Callable]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=on, transient=True) as bar:
         task = bar.add_task("extracting", total=None, rate="")
 
         def update(state) -> None:
@@ -79,7 +75,7 @@ def extraction_progress() -> Iterator[Callable]:
         def download_bar(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
             bar.stop()  # a terminal has room for one at a time
             try:
-                with Progress(*download_columns, console=console, transient=True) as own:
+                with Progress(*download_columns, console=on, transient=True) as own:
                     downloaded = own.add_task(name, total=total)
                     yield lambda received: own.update(downloaded, completed=received)
             finally:

@@ -6,7 +6,8 @@ import click
 
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.paths import NamedPath
+from aqa_cli.options import PathName
+from aqa_cli.terminal import print_line
 
 
 @command(
@@ -15,13 +16,13 @@ Example:
   aqa-report runs/ -o report.html
 """,
 )
-@click.argument("runs", nargs=-1, required=True, type=NamedPath())
+@click.argument("runs", nargs=-1, required=True, type=PathName())
 @click.option(
     "-o",
     "--output",
     default="report.html",
     show_default=True,
-    type=NamedPath(),
+    type=PathName(),
     help="The page to write.",
 )
 @click.option("--title", help="Title of the page.")
@@ -39,4 +40,4 @@ def main(runs: tuple[Path, ...], output: Path, title: str | None, force: bool) -
     from aqa_heads.report.writing import files_folder, write_report
 
     page = write_report(runs, output, title=title, force=force)
-    click.echo(f"Written: {page}, with its figures (PNG) and numbers (CSV) in {files_folder(page)}")
+    print_line(f"Written: {page}, with its figures (PNG) and numbers (CSV) in {files_folder(page)}")

@@ -1,11 +1,9 @@
 """`aqa-train`: train heads on a feature cache, one run per experiment, seed and fold."""
 
-import os
 import shlex
 import signal
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -38,8 +36,8 @@ from aqa_heads.settings.training import (
 from .command import command
 from .end_to_end_options import EndToEndCommand, end_to_end_options, fine_tuning_of
 from .errors import handle_errors
-from .options import Several
-from .paths import NamedPath
+from .options import PathName, Several
+from .terminal import print_line, say
 from .torchrun import process_count, rank, said_by_the_first
 
 if TYPE_CHECKING:
@@ -70,7 +68,7 @@ def _positive(kind: type):
 @click.option(
     "--features",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PathName(),
     help="Feature cache, written by aqa-extract.",
 )
 @click.option(
@@ -308,7 +306,7 @@ def _positive(kind: type):
 )
 @click.option(
     "--vocabulary",
-    type=click.Path(path_type=Path),
+    type=PathName(),
     help="MTL-AQA's vocab.json, as in the paper.  [default: the words of the training captions]",
 )
 @click.option(
@@ -335,7 +333,7 @@ def _positive(kind: type):
 )
 @click.option(
     "--out",
-    type=NamedPath(),
+    type=PathName(),
     default=_DEFAULT.out,
     show_default=True,
     help="Folder of run folders.",
@@ -376,9 +374,7 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool,
         _check_processes(configs)
     if not rank():
         for name, given in not_applicable(experiments, options).items():
-            click.echo(
-                f"{REFERENCES[name].title} has no {', '.join(given)}: given for the other rows", err=True
-            )
+            say(f"{REFERENCES[name].title} has no {', '.join(given)}: given for the other rows")
     table = Table(configs)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -387,13 +383,13 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool,
         runs = train_and_print(table)
     except KeyboardInterrupt as interrupt:
         if not rank():
-            click.echo(_stopped(table.plans, options["overwrite"], options["checkpoint_seconds"]), err=True)
+            say(_stopped(table.plans, options["overwrite"], options["checkpoint_seconds"]))
         sys.exit(143 if isinstance(interrupt, _Terminated) else 130)
     finally:
         signal.signal(signal.SIGTERM, before)
     if rank():
         return
-    click.echo(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
+    print_line(f"Written to {options['out']}: {', '.join(run.folder.name for run in runs)}")
     if options["fine_tuning"] is not None:
         command = [
             "aqa-extract",
@@ -402,7 +398,7 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool,
             str(options["fine_tuning"].videos),
             "tuned.h5",
         ]
-        click.echo(f"Features of the trained backbone: {shlex.join(command)}")
+        print_line(f"Features of the trained backbone: {shlex.join(command)}")
 
 
 def _choose(configs: "list[TrainingConfig]") -> "list[TrainingConfig]":
@@ -414,10 +410,10 @@ def _choose(configs: "list[TrainingConfig]") -> "list[TrainingConfig]":
 
     if process_count() > 1:
         raise TrainingError("--choose compares in one process; leave torchrun out")
-    console = _console()
+    on = _console()
     contests = compare(configs, showing(console))
     for contest in contests:
-        console.print(validation_table(contest))
+        on.print(validation_table(contest))
     return chosen_configs(configs, contests)
 
 
@@ -466,26 +462,23 @@ def train_and_print(table: "Table") -> "list[Run]":
     from .train_progress import showing
     from .train_table import results_table
 
-    console = _console()
+    on = _console()
     with ExitStack() as stack:
         with said_by_the_first():
             stack.enter_context(table)
-        runs = table.train(showing(console))
-    console.print(results_table(runs))
+        runs = table.train(showing(on))
+    on.print(results_table(runs))
     for note in dict.fromkeys(
         f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]
     ):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        on.print(note, soft_wrap=True)
     return runs
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from .console import console
 
-    console = Console(quiet=rank() > 0)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=160, quiet=rank() > 0)
-    return console
+    return console(quiet=rank() > 0, width_elsewhere=160)
 
 
 if __name__ == "__main__":

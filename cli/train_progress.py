@@ -28,9 +28,7 @@ def showing(console: "Console") -> "Shown":
     def say(line: str) -> None:
         if line not in said:
             # In a terminal between words; elsewhere a line is a line.
-            console.print(
-                line, style="yellow", markup=False, highlight=False, soft_wrap=not console.is_terminal
-            )
+            console.print(line, style="yellow", soft_wrap=not console.is_terminal)
             said.add(line)
 
     @contextmanager
@@ -80,7 +78,7 @@ class Bar:
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
 
-        console.print(label, style="bold", markup=False, highlight=False, soft_wrap=True)
+        console.print(label, style="bold", soft_wrap=True)
         self._config, self._pace, self._began = config, _Pace(config.epochs), time.monotonic()
         # The bar alone gives way where a terminal is narrow.
         self._progress = Progress(
@@ -236,7 +234,7 @@ class Lines:
             self._print(f"{self._at}{self._doing}, for {_time(time.monotonic() - self._since)} now")
 
     def _print(self, line: str) -> None:
-        self._console.print(f"{self._label}: {line}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"{self._label}: {line}", soft_wrap=True)
 
 
 def _watched(epoch: "Epoch") -> tuple[str, float | None]:
