@@ -4,7 +4,6 @@ The columns and their meaning are documented in `docs/annotations.md`; everythin
 may be missing.
 """
 
-import csv
 import functools
 import math
 import re
@@ -12,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .disk.csv_file import read_rows, write_rows
 from .errors import AnnotationError
 
 FILE_NAME = "annotations.csv"
@@ -21,6 +21,7 @@ CLASS_PREFIX = "class_"
 _MOST_LETTERS = 500  # of what is said of a row
 _MOST_DIGITS = 15  # of a frame's number: less than 2^53
 _JUDGE = re.compile(r"judge_([1-9][0-9]{0,8})$")
+_HALF = re.compile("[\ud800-\udfff]")
 _PLAIN_COLUMNS = (
     "sample_id",
     "video",
@@ -87,19 +88,18 @@ def read_annotations(path: str | Path) -> list[Sample]:
     """
     path = Path(path)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-            header, rows = _without_empty_columns(header, rows)
+        rows = read_rows(path)
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise AnnotationError(
             f"{path}: is not UTF-8 text (byte {error.start}); save it as CSV UTF-8"
         ) from None
-    except csv.Error as error:
+    except ValueError as error:
         raise AnnotationError(f"{path}: is not a valid CSV file: {error}") from None
+    header = [name.strip() for name in rows[0][1]] if rows else []
+    rows = [(line, row) for line, row in rows[1:] if any(cell.strip() for cell in row)]
+    header, rows = _without_empty_columns(header, rows)
     _check_header(path, header)
     if not rows:
         raise AnnotationError(f"{path}: has a header but no samples; add one row per sample")
@@ -126,13 +126,21 @@ def read_annotations(path: str | Path) -> list[Sample]:
 
 
 def write_annotations(path: str | Path, samples: Iterable[Sample]) -> None:
-    """Write an annotations table that `read_annotations` reads back as equal samples."""
+    """Write an annotations table that `read_annotations` reads back as equal samples, but for white space at
+    the ends of a text, which reading drops.
+
+    Raises:
+        AnnotationError: a text that no table can hold; nothing is written.
+    """
     samples = list(samples)
     table = to_columns(samples)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table)
-        writer.writerows(zip(*table.values(), strict=True))
+    for name, cells in table.items():
+        for sample, cell in zip(samples, cells, strict=True):
+            try:
+                _check_text(name, cell)
+            except ValueError as error:
+                raise AnnotationError(f"sample {sample.sample_id!r}: {error}") from None
+    write_rows(path, [list(table), *zip(*table.values(), strict=True)])
 
 
 def to_columns(samples: Sequence[Sample]) -> dict[str, list[str]]:
@@ -227,6 +235,8 @@ def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
     if len(cells) != len(header):
         raise ValueError(f"has {len(cells)} cells but the header names {len(header)} columns")
     row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+    for name, cell in row.items():
+        _check_text(name, cell)
     for name in ("sample_id", "video"):
         if not row[name]:
             raise ValueError(f"{name} is empty")
@@ -273,6 +283,14 @@ def _kinds(header: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
     judges = sorted(numbers, key=lambda name: numbers[name])
     classes = [name for name in header if name.startswith(CLASS_PREFIX)]
     return judges, classes, [name for name in header if name not in {*_PLAIN_COLUMNS, *judges, *classes}]
+
+
+def _check_text(name: str, cell: str) -> None:
+    if half := _HALF.search(name + cell):
+        raise ValueError(
+            f"{name!r} holds {half[0]!r}, half of a surrogate pair, which is no character and cannot be"
+            f" stored: {cell!r}"
+        )
 
 
 def _integer(row: dict[str, str], name: str) -> int | None:

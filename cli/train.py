@@ -411,7 +411,7 @@ def _choose(configs: "list[TrainingConfig]") -> "list[TrainingConfig]":
     if process_count() > 1:
         raise TrainingError("--choose compares in one process; leave torchrun out")
     on = _console()
-    contests = compare(configs, showing(console))
+    contests = compare(configs, showing(on))
     for contest in contests:
         on.print(validation_table(contest))
     return chosen_configs(configs, contests)

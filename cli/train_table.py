@@ -59,13 +59,12 @@ def results_table(runs: "Sequence[Run]") -> "Table":
 
 def validation_table(contest: "Contest") -> "Table":
     """What validation says of every candidate, the chosen one marked."""
-    from rich.markup import escape
     from rich.table import Table
 
     from aqa_heads.candidates import MANY
 
     count, scored = len(contest.candidates), contest.best.accuracy is None
-    fold = "" if contest.fold is None else f", fold {escape(contest.fold)} not looked at"
+    fold = "" if contest.fold is None else f", fold {contest.fold} not looked at"
     on = f"Validation, {contest.samples} held-out samples" if scored else "Validation, classes"
     caption = None
     if count >= MANY:
@@ -84,7 +83,7 @@ def validation_table(contest: "Contest") -> "Table":
             else (_number(_percent(candidate.accuracy), 1),)
         )
         chosen = candidate is contest.best
-        label = escape(candidate.label) + (" ← chosen" if chosen else "")
+        label = candidate.label + (" ← chosen" if chosen else "")
         table.add_row(label, *numbers, style="bold" if chosen else None)
     return table
 

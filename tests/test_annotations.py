@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from numbered_video import write_numbered_video
@@ -30,6 +31,28 @@ def test_what_is_written_is_read(tmp_path):
     write_annotations(tmp_path / "a.csv", SAMPLES)
     assert read_annotations(tmp_path / "a.csv") == SAMPLES
     assert from_columns(to_columns(SAMPLES)) == SAMPLES
+
+
+def test_every_character_is_read_back(tmp_path):
+    texts = [f"a{chr(number)}b" for number in range(1, 0x2100)] + ["=1+1", "+a", "-1", "@a", "'a", "\ufeffa"]
+    samples = [
+        Sample(text, f"{text}.mp4", group=text, fold=text, classes={"x\ry": text}, caption=text)
+        for text in texts
+    ]
+    samples.append(Sample("extra", "a.mp4", extra={texts[12]: texts[9]}))
+    write_annotations(tmp_path / "a.csv", samples)
+    assert read_annotations(tmp_path / "a.csv") == samples
+
+
+@pytest.mark.parametrize("name", ["sample_id", "video", "group", "fold", "caption"])
+def test_half_a_character_is_refused_by_name_and_nothing_is_written(tmp_path, name):
+    sample = replace(Sample("a", "a.mp4"), **{name: "b\ud800c"})
+    with pytest.raises(AnnotationError, match=f"'{name}' holds '.ud800', half of a surrogate pair"):
+        write_annotations(tmp_path / "a.csv", [sample])
+    assert not (tmp_path / "a.csv").exists()
+    (tmp_path / "a.csv").write_bytes(b"sample_id,video\na\xed\xa0\x80,b\n")
+    with pytest.raises(AnnotationError, match="line 2: 'sample_id' holds '.ud800'"):
+        read_annotations(tmp_path / "a.csv")
 
 
 def test_spreadsheet_habits_are_fine(tmp_path):

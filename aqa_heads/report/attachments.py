@@ -1,10 +1,10 @@
 """The files beside a report: its figures as PNG, and the numbers of its tables and figures as CSV."""
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
+
+from aqa_cache.disk.csv_file import csv_bytes
 
 from .drawing import Drawing, use
 from .html import Markup, element
@@ -39,12 +39,8 @@ class Attachments:
 
     def table(self, name: str, header: Sequence[str], rows: Iterable[Sequence], what: str) -> None:
         """Keep a CSV file; cells that are None are empty, numbers are exact. `what` says what is in it."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
         kept = self._free(name, "csv")
-        self.files[kept], self._said[kept] = text.getvalue().encode(), what
+        self.files[kept], self._said[kept] = csv_bytes([header, *rows]), what
 
     def listed(self) -> list[Markup]:
         """The section that names them all."""
@@ -75,7 +71,7 @@ class Attachments:
         return svg
 
     def _link(self, name: str) -> Markup:
-        return element("a", name, href=quote(f"./{self.folder}/{name}"))
+        return element("a", name, href=quote(f"./{self.folder}/{name}", errors="surrogateescape"))
 
     def _free(self, name: str, ending: str) -> str:
         """A file name that any system takes and that no other file has."""

@@ -135,7 +135,7 @@ def _write(output: Path, page: str, files: dict[str, bytes], force: bool) -> Non
     try:
         for name, content in files.items():
             _replace(folder / name, content)
-        _replace(output, page.encode())
+        _replace(output, page.encode("utf-8", "backslashreplace"))
     except BaseException:
         # No page names them, and the next report would take them for another's.
         for name in files.keys() - set(before) - set(others):

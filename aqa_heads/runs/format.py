@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aqa_cache.annotations import SPLITS
 from aqa_cache.disk.atomic import replacing
+from aqa_cache.disk.csv_file import write_rows
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError, TrainingError
@@ -290,7 +291,9 @@ def _check_sizes(model: "AqaModel", sizes: Mapping[str, Sequence[int]]) -> None:
 
 
 def _to_json(record) -> str:
-    return json.dumps(_defined(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(_defined(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # Names on a disk that are not UTF-8 have halves of surrogate pairs: an escape says the same.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _defined(value):
@@ -308,10 +311,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(["" if (cell := _defined(value)) is None else cell for value in row] for row in rows)
+    with replacing(path) as temporary:
+        write_rows(temporary, [header, *([_defined(value) for value in row] for row in rows)])
 
 
 def _read(path: Path, reader: Callable[[Path], _T]) -> _T:

@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from make_feature_cache_v1 import MEANING, VIEWS, records
+from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.annotations import Sample, read_annotations
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
@@ -54,6 +56,18 @@ def test_what_is_exported_and_imported_is_the_same_to_the_bit(tmp_path, dtype):
         assert after.samples == before.samples and after.dtype == before.dtype == dtype
         for index in range(len(names)):
             assert after.features(index).tobytes() == before.features(index).tobytes()
+
+
+def test_every_character_of_a_label_comes_back(tmp_path):
+    def odd(index, sample):
+        text = "".join(map(chr, range(1 + 200 * index, 201 + 200 * index))).strip()
+        return replace(sample, group=text, fold=f"\r{text}\n".strip(), caption=text, classes={"a\rb": text})
+
+    write_synthetic_cache(tmp_path / "f.h5", 12, 6, change=odd)
+    export_features(tmp_path / "f.h5", tmp_path / "out")
+    import_features(tmp_path / "out", tmp_path / "g.h5", tmp_path / "out" / "annotations.csv", backbone="c3d")
+    with FeatureCache(tmp_path / "f.h5") as before, FeatureCache(tmp_path / "g.h5") as after:
+        assert after.samples == before.samples
 
 
 def test_a_float32_cache_whose_values_nearly_fit_float16_is_not_rounded(tmp_path):

@@ -1,0 +1,51 @@
+"""CSV files that are read back to the bit, whatever characters their cells hold."""
+
+import csv
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+# Halves of surrogate pairs, which a name on a disk may hold, are written as UTF-8 would write them.
+_ENCODING = "utf-8", "surrogatepass"
+# A carriage return, too: csv.writer of some versions of Python leaves it bare, and then the row ends there.
+# A byte order mark at the start of a file would be taken for the file's.
+_QUOTED = re.compile('[",\r\n]|^\ufeff')
+
+# A cell is as long as it is: the file is in memory anyway.
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+
+def write_rows(path: str | Path, rows: Iterable[Sequence]) -> None:
+    """Write rows of cells as a CSV file, see `csv_bytes`."""
+    Path(path).write_bytes(csv_bytes(rows))
+
+
+def csv_bytes(rows: Iterable[Sequence]) -> bytes:
+    """Rows of cells, separated by commas, in UTF-8; None is an empty cell, numbers are exact."""
+    return "".join(map(_line, rows)).encode(*_ENCODING)
+
+
+def _line(row: Sequence) -> str:
+    cells = ["" if cell is None else str(cell) for cell in row]
+    if cells == [""]:
+        return '""\n'  # else it would be no row
+    quoted = ('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells)
+    return ",".join(quoted) + "\n"
+
+
+def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
+    """The rows of a file that any program wrote, each with the number of its last line; lines without
+    anything are none.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is not UTF-8.
+        ValueError: it is not CSV: something stands beside a quoted cell, or a quote has no end.
+    """
+    with open(path, encoding="utf-8-sig", errors="surrogatepass", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            return [(reader.line_num, row) for row in reader if row]
+        except csv.Error as error:
+            raise ValueError(f"line {reader.line_num}: {error}") from None
