@@ -22,6 +22,21 @@ def process_count() -> int:
     return _number("WORLD_SIZE", 1)
 
 
+def check() -> None:
+    """Before anything is left to the first process: whether there is one.
+
+    Raises:
+        AqaError: `RANK` and `WORLD_SIZE` are no numbers of a process and of how many there are.
+    """
+    said = {name: value for name in ("RANK", "WORLD_SIZE") if (value := os.environ.get(name)) is not None}
+    if said and not (len(said) == 2 and all(map(_is_number, said.values())) and rank() < process_count()):
+        raise AqaError(
+            f"the environment says {', '.join(f'{name}={value}' for name, value in said.items())}, expected"
+            " what torchrun sets: a RANK from 0 to WORLD_SIZE - 1; start the processes with torchrun, or, for"
+            " a single one, unset both"
+        )
+
+
 @contextmanager
 def said_by_the_first() -> Iterator[None]:
     """An error that every process meets in the block is said by the first of them."""
@@ -41,6 +56,9 @@ def let_the_first_speak() -> None:
 
 
 def _number(name: str, otherwise: int) -> int:
-    # What is wrong with these variables is said where the processes are connected.
-    value = os.environ.get(name, "")
-    return int(value) if value.isdecimal() else otherwise
+    value = os.environ.get(name, "")  # what is wrong with it, `check` says
+    return int(value) if _is_number(value) else otherwise
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 10

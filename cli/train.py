@@ -33,6 +33,7 @@ from aqa_heads.settings.training import (
     TrainingConfig,
 )
 
+from . import torchrun
 from .command import command
 from .end_to_end_options import EndToEndCommand, end_to_end_options, fine_tuning_of
 from .errors import handle_errors
@@ -367,6 +368,7 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool,
     """
     from aqa_heads.table import Table, not_applicable, table_configs
 
+    torchrun.check()
     options["tasks"] = tuple(task.strip() for task in tasks.split(",") if task.strip())
     with said_by_the_first():
         options["fine_tuning"] = fine_tuning_of(options)

@@ -42,7 +42,7 @@ class FileLock:
 
         Raises:
             AqaError: what lies there is a link, or no lock file: it is left as it is.
-            OSError: the file cannot be made.
+            OSError: the file cannot be made, or not be signed (disk full); nothing is locked then.
         """
         while True:
             handle = open_unlinked(self.path, os.O_RDWR, "a lock file")
@@ -54,13 +54,12 @@ class FileLock:
                 with contextlib.suppress(FileNotFoundError):
                     if os.lstat(self.path).st_ino == os.fstat(handle).st_ino:
                         self._check(handle)
+                        self._sign(handle, owner)
                         break
             except BaseException:
                 os.close(handle)
                 raise
             os.close(handle)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), **owner}).encode(), 0)
         self._handle = handle
         return True
 
@@ -92,6 +91,18 @@ class FileLock:
                 return {"host": "?", "pid": "?"}
         finally:
             os.close(handle)
+
+    def _sign(self, handle: int, owner: dict) -> None:
+        """Write into the file who holds it; without that it is taken away again, as nobody could be named."""
+        text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), **owner}).encode()
+        try:
+            os.ftruncate(handle, 0)
+            if os.pwrite(handle, text, 0) < len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            raise
 
     def _check(self, handle: int) -> None:
         """What is not ours, or has another name too, is not written over."""

@@ -82,14 +82,17 @@ class Parts:
             except OSError as error:
                 if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
                     continue  # another process has published and taken the folder away
-                raise AqaError(
-                    f"{self.folder}: cannot be made or written to ({error.strerror}); choose another folder"
-                    " for the output"
-                ) from None
+                raise self._unwritable(error) from None
         try:
             yield
         finally:
             lock.release()
+
+    def _unwritable(self, error: OSError) -> AqaError:
+        return AqaError(
+            f"{self.folder}: cannot be made or written to ({error.strerror}); make room, or choose another"
+            " folder for the output"
+        )
 
     def _say_of_locks(self, line: str) -> None:
         """Once: it is the same at every lock."""
@@ -140,9 +143,12 @@ class Parts:
                 )
         self._lock = FileLock(self.folder / f"shard-{shard.number}-of-{shard.count}.lock", lambda line: None)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        claimed = self._lock.acquire(
-            shard=str(shard), shards=shard.count, numerics=numerics, since=since, **mine
-        )
+        try:
+            claimed = self._lock.acquire(
+                shard=str(shard), shards=shard.count, numerics=numerics, since=since, **mine
+            )
+        except OSError as error:
+            raise self._unwritable(error) from None
         assert claimed, "claims are made one at a time"
         with replacing(self.folder / FILE_NAME) as temporary:
             write_annotations(temporary, samples)
@@ -164,25 +170,35 @@ class Parts:
     def close(self) -> None:
         """Give the shard back, and take the folder away if it holds no parts and nobody works in it.
 
-        Files that this program did not make stay, and the folder with them.
+        Files that this program did not make stay, and the folder with them. Where
+        nothing can be locked, as on a full disk, everything stays for the next run to take away.
         """
         if not self.folder.is_dir() or self.folder.is_symlink():
             return
-        with self.exclusively():
+        try:
+            with self.exclusively():
+                self.release()
+                if self.paths() or self.others_at_work():
+                    return
+                others = self._remove_ours()
+        except AqaError:
             self.release()
-            if self.paths() or self.others_at_work():
-                return
             others = []
-            for path in sorted(self.folder.iterdir()):
-                if not self._is_ours(path):
-                    others.append(path.name)
-                elif path.name != _STARTING:  # what is left of dead processes, too
-                    path.unlink(missing_ok=True)
         if others:
             self._say(f"{self.folder} stays: it holds what this program did not make ({some(others, 3)}).")
             return
         with contextlib.suppress(OSError):  # another process has come in meanwhile
             self.folder.rmdir()
+
+    def _remove_ours(self) -> list[str]:
+        """Remove what is left of this process and of dead ones; the names of all others."""
+        others = []
+        for path in sorted(self.folder.iterdir()):
+            if not self._is_ours(path):
+                others.append(path.name)
+            elif path.name != _STARTING:
+                path.unlink(missing_ok=True)
+        return others
 
     def _is_ours(self, path: Path) -> bool:
         if path.is_dir() and not path.is_symlink():

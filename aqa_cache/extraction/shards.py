@@ -32,8 +32,8 @@ class Shard:
         Raises:
             AqaError: not of that form, or outside 1/N to N/N.
         """
-        number, _, count = text.partition("/")
-        if not (number.strip().isdigit() and count.strip().isdigit() and 1 <= int(number) <= int(count)):
+        number, _, count = (part.strip() for part in text.partition("/"))
+        if not (_is_number(number) and _is_number(count) and 1 <= int(number) <= int(count)):
             raise AqaError(f"shard {text!r} is not one of 1/N, 2/N, … N/N, such as 2/8")
         return cls(int(number), int(count))
 
@@ -43,10 +43,15 @@ class Shard:
         1/1.
 
         Raises:
-            AqaError: a variable is missing or no number, or a Slurm array has gaps.
+            AqaError: a variable is missing, no number or out of its range, or a Slurm array has gaps.
         """
         if "RANK" in environment and "WORLD_SIZE" in environment:
             rank, count = _numbers(environment, "RANK", "WORLD_SIZE")
+            if rank >= count:
+                raise AqaError(
+                    f"the environment says RANK={rank}, WORLD_SIZE={count}, expected a rank from 0 to"
+                    " WORLD_SIZE - 1; unset both for a single process, or say which shard with --shard"
+                )
             return cls(rank + 1, count, "RANK and WORLD_SIZE")
         if "SLURM_ARRAY_TASK_ID" not in environment:
             return cls()
@@ -55,6 +60,11 @@ class Shard:
         if last - first + 1 != count:
             raise AqaError(
                 f"the Slurm array has {count} tasks from {first} to {last}; use one without gaps, or --shard"
+            )
+        if not first <= task <= last:
+            raise AqaError(
+                f"the Slurm array has tasks from {first} to {last}, but SLURM_ARRAY_TASK_ID is {task}; mend"
+                " it, or say which shard with --shard"
             )
         return cls(task - first + 1, count, "SLURM_ARRAY_TASK_ID")
 
@@ -67,13 +77,14 @@ class Shard:
         if self.count == 1:
             return source.samples
         videos = {sample.video: video_stamp(source.path(sample))[0] for sample in source.samples}
-        mine = _deal(videos, self.count)[self.number - 1]
+        shards = _deal(videos, self.count)
+        mine = shards[self.number - 1] if self.number <= len(shards) else ()
         return [sample for sample in source.samples if sample.video in mine]
 
 
 def _numbers(environment: Mapping[str, str], *names: str) -> list[int]:
     values = [environment.get(name, "") for name in names]
-    if not all(value.isdigit() for value in values):
+    if not all(map(_is_number, values)):
         read = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
         raise AqaError(
             f"the environment says {read}, expected numbers; mend it, or say which shard with --shard"
@@ -81,7 +92,14 @@ def _numbers(environment: Mapping[str, str], *names: str) -> list[int]:
     return [int(value) for value in values]
 
 
+def _is_number(text: str) -> bool:
+    """One that counts processes: not of so many digits that nothing could be counted by it."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
 def _deal(sizes: Mapping[str, int], count: int) -> Sequence[set[str]]:
+    """The videos of the first shards; those after them have none."""
+    count = min(count, len(sizes))  # while there is an empty shard, it is the smallest
     shards: list[set[str]] = [set() for _ in range(count)]
     totals = [0] * count
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -19,7 +20,10 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+        number = os.environ.get("LOCAL_RANK", "0")
+        if not re.fullmatch("[0-9]{1,9}", number):
+            raise AqaError(f"the environment says LOCAL_RANK={number}, expected a number; unset it")
+        return torch.device("cuda", int(number) % torch.cuda.device_count())
     try:
         device = torch.device(name)
         if device.type not in ("cpu", "cuda"):

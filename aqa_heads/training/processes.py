@@ -4,6 +4,7 @@ each other.
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -76,7 +77,7 @@ class Processes:
         said = {name: environment.get(name, "") for name in (*_NUMBERS, "MASTER_ADDR")}
         said["LOCAL_WORLD_SIZE"] = environment.get("LOCAL_WORLD_SIZE", said["WORLD_SIZE"])
         numbers = [name for name in said if name != "MASTER_ADDR"]
-        wrong = [name for name in numbers if not (said[name].isascii() and said[name].isdigit())]
+        wrong = [name for name in numbers if not re.fullmatch("[0-9]{1,9}", said[name])]
         if not (wrong or int(said["RANK"]) < int(said["WORLD_SIZE"])):
             wrong = ["RANK", "WORLD_SIZE"]
         if not (wrong or int(said["LOCAL_RANK"]) < int(said["LOCAL_WORLD_SIZE"])):

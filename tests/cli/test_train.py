@@ -471,6 +471,17 @@ def test_a_process_speaks_where_the_first_had_nothing_to_say(aqa_train, monkeypa
     assert result.exit_code == 2 and "Error: --exp: '9' is not known" in result.output
 
 
+@pytest.mark.parametrize(
+    "said", ["RANK=5 WORLD_SIZE=2", "RANK=0 WORLD_SIZE=0", "RANK=1", "WORLD_SIZE=2", "RANK=² WORLD_SIZE=2"]
+)
+def test_numbers_of_processes_that_cannot_be_are_one_message(aqa_train, monkeypatch, said):
+    for name, value in (word.split("=") for word in said.split()):
+        monkeypatch.setenv(name, value)
+    result = aqa_train("--exp", "ridge")
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1 and f"says {said.replace(' ', ', ')}, expected" in result.output
+
+
 def test_a_warm_start_is_of_one_row(aqa_train):
     result = aqa_train("--exp", "1,2", "--end-to-end", "--videos", "videos", "--warm-start", "runs/exp1")
     assert (

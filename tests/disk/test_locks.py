@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -72,7 +73,6 @@ def test_a_lock_whose_file_was_taken_away_is_made_anew(tmp_path, monkeypatch):
 
 
 def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
-    import errno
     import fcntl
 
     def refuse(*_):
@@ -123,6 +123,23 @@ def test_a_fifo_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.lock")
     with pytest.raises(AqaError, match="is no plain file"):
         FileLock(tmp_path / "a.lock").acquire()
+
+
+@pytest.mark.parametrize("written", [0, 10, None])
+def test_a_lock_that_cannot_be_signed_is_not_held(tmp_path, monkeypatch, written):
+    """None but its owner's words say who holds it: on a full disk there is no lock without them."""
+
+    def full(handle, text, place):
+        if written is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            FileLock(tmp_path / "a.lock").acquire()
+    assert not (tmp_path / "a.lock").exists()
+    assert FileLock(tmp_path / "a.lock").acquire()
 
 
 def test_what_a_killed_owner_left_is_taken_whole_or_empty(tmp_path):

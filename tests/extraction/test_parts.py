@@ -310,13 +310,27 @@ def test_a_file_size_limit_is_one_message(videos, output, tmp_path):
     assert not extract(videos, output, CONFIG).failures
 
 
+def test_a_disk_without_any_room_is_one_message_and_nobody_waits(videos, output, monkeypatch):
+    """The lock cannot be signed then; waiting for it would be waiting for oneself."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    said = []
+    with pytest.raises(AqaError, match=r"feats.h5.parts: cannot be made .*\(No space left on device"):
+        extract(videos, output, CONFIG, say=said.append)
+    assert not any("Waiting" in line for line in said)
+    assert not folder_of(output).exists() and not output.exists()
+
+
 def test_a_folder_that_cannot_be_written(videos, output, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     with pytest.raises(
-        AqaError, match=r"feats.h5.parts: cannot be made or written to \(Permission denied\); choose another"
+        AqaError, match=r"feats.h5.parts: cannot be made or written to \(Permission denied\); make room"
     ):
         extract(videos, output, CONFIG)
 

@@ -44,6 +44,12 @@ def test_what_torchrun_and_slurm_say():
     assert Shard.from_environment(array) == Shard(3, 4, "SLURM_ARRAY_TASK_ID")
     with pytest.raises(AqaError, match="the environment says RANK=first, WORLD_SIZE=2, expected numbers"):
         Shard.from_environment({"RANK": "first", "WORLD_SIZE": "2"})
+    for rank, count in (("5", "2"), ("2", "2"), ("0", "0")):
+        with pytest.raises(AqaError, match=f"says RANK={rank}, WORLD_SIZE={count}, expected a rank"):
+            Shard.from_environment({"RANK": rank, "WORLD_SIZE": count})
+    for task in ("4", "9", "0"):
+        with pytest.raises(AqaError, match=f"tasks from 5 to 8, but SLURM_ARRAY_TASK_ID is {task}"):
+            Shard.from_environment({**array, "SLURM_ARRAY_TASK_ID": task})
     with pytest.raises(AqaError, match="has 3 tasks from 5 to 8; use one without gaps, or --shard"):
         Shard.from_environment({**array, "SLURM_ARRAY_TASK_COUNT": "3"})
 
@@ -53,3 +59,16 @@ def test_shards_that_are_none(text):
     with pytest.raises(AqaError, match=r"is not one of 1/N, 2/N, … N/N"):
         Shard.parse(text)
     assert str(Shard.parse("2/8")) == "2/8"
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 5000, "-1", "1.0", "", "0x1", "٣"])
+def test_what_is_no_number_of_a_process_is_one_message(number):
+    with pytest.raises(AqaError, match="expected numbers"):
+        Shard.from_environment({"RANK": number, "WORLD_SIZE": "2"})
+    with pytest.raises(AqaError, match="is not one of 1/N"):
+        Shard.parse(f"{number}/{number}")
+
+
+def test_more_shards_than_anybody_has_cost_nothing(source):
+    assert len(Shard(1, 999_999_999).of(source)) == 2
+    assert Shard(999_999_999, 999_999_999).of(source) == []
