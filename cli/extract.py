@@ -192,7 +192,7 @@ def main(videos, output, annotations, views, shard, **options):
     try:
         with (
             stop_on_signals(stop, "the batch in flight is finished, and what is done is published."),
-            extraction_progress() as progress,
+            extraction_progress(stop.nothing_under_way) as progress,
         ):
             result = extract(
                 videos, output, config, annotations=annotations, progress=progress, say=say, stop=stop

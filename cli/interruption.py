@@ -13,9 +13,22 @@ class Stop(threading.Event):
 
     Attributes:
         exit_code (int): 128 + the signal, as shells count.
+        at_once (bool): whether the signal is to end everything, as there is nothing to be finished.
     """
 
     exit_code = 0
+    at_once = False
+
+    @contextlib.contextmanager
+    def nothing_under_way(self) -> Iterator[None]:
+        """In the block there is nothing to be finished: the first signal raises KeyboardInterrupt, too."""
+        if self.is_set():
+            raise KeyboardInterrupt
+        self.at_once = True
+        try:
+            yield
+        finally:
+            self.at_once = False
 
 
 @contextlib.contextmanager
@@ -31,6 +44,8 @@ def stop_on_signals(stop: Stop, what: str) -> Iterator[None]:
         stop.set()
         for each in handled:
             signal.signal(each, signal.default_int_handler)
+        if stop.at_once:
+            raise KeyboardInterrupt
         say(f"Stopping: {what} Once more to stop at once.")
 
     handled = (signal.SIGINT, signal.SIGTERM)

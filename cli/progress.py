@@ -21,9 +21,14 @@ def say_failures(failures: Sequence[tuple[str, str]]) -> None:
 
 
 @contextlib.contextmanager
-def extraction_progress() -> Iterator[Callable]:
+def extraction_progress(
+    downloading: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+) -> Iterator[Callable]:
     """A bar with clips per second and time left; where stderr is no terminal, a line a minute. A download of
     weights before that has a bar, or lines, of its own.
+
+    Args:
+        downloading: gives a context in which weights are downloaded.
     """
     from rich.progress import (
         BarColumn,
@@ -40,9 +45,17 @@ def extraction_progress() -> Iterator[Callable]:
 
     from .console import console
 
+    def inside(watcher):
+        @contextlib.contextmanager
+        def both(name: str) -> Iterator[Callable[[int, int | None], None]]:
+            with downloading(), watcher(name) as tell:
+                yield tell
+
+        return both
+
     on = console(stderr=True)
     if not on.is_terminal:
-        with watched_downloads(download_lines):
+        with watched_downloads(inside(download_lines)):
             yield _Lines()
         return
     columns = (
@@ -72,16 +85,16 @@ def extraction_progress() -> Iterator[Callable]:
             bar.update(task, completed=state.clips, total=state.clips_total, rate=rate)
 
         @contextlib.contextmanager
-        def download_bar(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
             bar.stop()  # a terminal has room for one at a time
             try:
                 with Progress(*download_columns, console=on, transient=True) as own:
-                    downloaded = own.add_task(name, total=total)
-                    yield lambda received: own.update(downloaded, completed=received)
+                    downloaded = own.add_task(name, total=None)
+                    yield lambda received, total: own.update(downloaded, completed=received, total=total)
             finally:
                 bar.start()
 
-        with watched_downloads(download_bar):
+        with watched_downloads(inside(download_bar)):
             yield update
 
 
@@ -91,11 +104,11 @@ def megabytes(received: int, total: int | None) -> str:
 
 
 @contextlib.contextmanager
-def download_lines(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def download_lines(name: str) -> Iterator[Callable[[int, int | None], None]]:
     """Of a download, a line a minute."""
     started = told = time.monotonic()
 
-    def tell(received: int) -> None:
+    def tell(received: int, total: int | None) -> None:
         nonlocal told
         now = time.monotonic()
         if now - told < LINE_SECONDS:

@@ -110,10 +110,10 @@ class Bar:
             self._progress.update(self._task, completed=0, description=f"{text} …", facts="")
 
     @contextmanager
-    def download(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def download(self, name: str) -> Iterator[Callable[[int, int | None], None]]:
         began = time.monotonic()
 
-        def tell(received: int) -> None:
+        def tell(received: int, total: int | None) -> None:
             speed = received / 1e6 / max(time.monotonic() - began, 1e-9)
             facts = f"{megabytes(received, total)}  {_rate(speed)} MB/s"
             self._progress.update(self._task, completed=received, total=total, facts=facts)
@@ -180,8 +180,8 @@ class Lines:
         self._doing, self._since, self._step = text, time.monotonic(), ""
 
     @contextmanager
-    def download(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        def tell(received: int) -> None:
+    def download(self, name: str) -> Iterator[Callable[[int, int | None], None]]:
+        def tell(received: int, total: int | None) -> None:
             self._doing = f"downloading {name}, {megabytes(received, total)}"
 
         self.stage(f"downloading {name}")

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -59,6 +60,12 @@ def replacing(path: str | Path, temporary_in: Path | None = None) -> Iterator[Pa
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_files(path: Path) -> list[Path]:
+    """What lies beside `path` of times that it was written and the process was killed."""
+    known = re.compile(rf"\.{re.escape(path.name)}\.[\w-]{{8}}\.tmp")
+    return [other for other in path.parent.iterdir() if known.fullmatch(other.name)]
 
 
 def check_target(path: Path, example: str) -> None:

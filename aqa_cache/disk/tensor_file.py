@@ -1,6 +1,7 @@
 """A file of weights: its tensors and its hash. Nothing is unpickled but tensors."""
 
 import hashlib
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
         raise WeightsError(
-            f"{path}: cannot be read as weights ({first_line(error)}); expected a .safetensors file, or a"
+            f"{path}: cannot be read as weights ({_why_not(error)}); expected a .safetensors file, or a"
             " state dict saved by torch.save that holds tensors only"
         ) from None
     for wrapper in ("state_dict", "model_state_dict", "model"):
@@ -56,6 +57,13 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def _is_plain(value: object) -> bool:
     """Whether it is a tensor that has its values, one beside the other."""
     return isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+
+
+def _why_not(error: Exception) -> str:
+    """Without torch's advice to unpickle whatever is there."""
+    if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error):
+        return "it holds more than tensors, or is no file of torch.save"
+    return first_line(error)
 
 
 def read_backbone_tensors(path: Path) -> dict[str, torch.Tensor]:

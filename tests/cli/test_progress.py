@@ -16,12 +16,12 @@ from aqa_cli.progress import download_lines, extraction_progress
 def test_elsewhere_a_download_is_a_line_a_minute(monkeypatch, capsys):
     clock = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
-    with download_lines("s3d-kinetics400", 32_000_000) as tell:
+    with download_lines("s3d-kinetics400") as tell:
         for clock.seconds, received in ((1, 1_000_000), (59, 2_000_000), (61, 3_100_000), (130, 26_000_000)):
-            tell(received)
-    with download_lines("c3d", None) as tell:
+            tell(received, 32_000_000)
+    with download_lines("c3d") as tell:
         clock.seconds = 200
-        tell(7_000_000)
+        tell(7_000_000, None)
     assert capsys.readouterr().err.splitlines() == [
         "s3d-kinetics400: 3.1 of 32.0 MB, 0.1 MB/s",
         "s3d-kinetics400: 26.0 of 32.0 MB, 0.2 MB/s",

@@ -171,9 +171,9 @@ def test_a_thread_counts_the_minutes_end_to_end(monkeypatch):
 
 def test_a_download_of_weights_is_shown_before_the_run_begins(clock):
     def happens(bar):
-        with bar.download("s3d-kinetics400", 32_000_000) as tell:
+        with bar.download("s3d-kinetics400") as tell:
             clock.seconds += 4
-            tell(16_000_000)
+            tell(16_000_000, 32_000_000)
             if interrupted:
                 raise KeyboardInterrupt
 
@@ -184,8 +184,8 @@ def test_a_download_of_weights_is_shown_before_the_run_begins(clock):
     assert lines_of(written(happens, columns=110))[-1].startswith("preparing …")
     console = Console(file=io.StringIO())
     lines = Lines(END_TO_END, "one", console)
-    with lines.download("s3d-kinetics400", None) as tell:
-        tell(16_000_000)
+    with lines.download("s3d-kinetics400") as tell:
+        tell(16_000_000, None)
         clock.seconds += 60
         lines.say_what_is_done()
     lines.say_what_is_done()
