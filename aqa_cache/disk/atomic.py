@@ -27,12 +27,11 @@ def replacing(path: str | Path, temporary_in: Path | None = None) -> Iterator[Pa
         temporary_in: folder of the temporary file, on the same file system; None: that of `path`.
 
     Raises:
-        AqaError: `path` is a folder, its folder cannot be written to, or writing fails (disk full); the old
-            file is intact.
+        AqaError: `path` is a folder or a device, its folder cannot be written to, or writing fails (disk
+            full); the old file is intact.
     """
     path = Path(path)
-    if path.is_dir():
-        raise AqaError(f"{path}: is a folder, expected a file to write; choose another name")
+    _check_plain(path, "choose another name")
     temporary = Path(temporary_in or path.parent) / f".{path.name}.{secrets.token_urlsafe(6)}.tmp"
     try:
         # The system takes the umask off; asking for it would mean to set it, for all threads.
@@ -75,12 +74,25 @@ def check_target(path: Path, example: str) -> None:
         example: a name for it, if it is the name of a folder.
 
     Raises:
-        AqaError: it is a folder, or its folder does not exist.
+        AqaError: it is a folder or a device, its folder does not exist, or the system takes no such name.
     """
-    if path.is_dir():
-        raise AqaError(f"{path}: is a folder, expected the name of a file to write, such as {path / example}")
+    _check_plain(path, f"give the name of a file, such as {path / example}")
     if not path.parent.is_dir():
         raise AqaError(f"{path}: the folder {path.parent} does not exist; make it first")
+
+
+def _check_plain(path: Path, what_to_do: str) -> None:
+    """What is no plain file is not replaced by one: a FIFO or a device is there for others, too."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise AqaError(f"{path}: cannot be written ({why}); {what_to_do}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no plain file, but a pipe or a device"
+        raise AqaError(f"{path}: is {kind}, expected a file to write; {what_to_do}")
 
 
 def _is_of_writing(error: OSError, temporary: Path) -> bool:

@@ -1,7 +1,10 @@
 """CSV files that are read back to the bit, whatever characters their cells hold."""
 
 import csv
+import errno
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,9 +46,20 @@ def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
         UnicodeDecodeError: it is not UTF-8.
         ValueError: it is not CSV: something stands beside a quoted cell, or a quote has no end.
     """
-    with open(path, encoding="utf-8-sig", errors="surrogatepass", newline="") as file:
+    with open(path, encoding="utf-8-sig", errors="surrogatepass", newline="", opener=_opened) as file:
         reader = csv.reader(file, strict=True)
         try:
             return [(reader.line_num, row) for row in reader if row]
         except csv.Error as error:
             raise ValueError(f"line {reader.line_num}: {error}") from None
+
+
+def _opened(path: str, flags: int) -> int:
+    """A pipe into which nobody writes is empty, and not waited for; a device has no end."""
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has neither
+    if stat.S_ISCHR(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.ENODEV, "is a device", path)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(handle, True)
+    return handle

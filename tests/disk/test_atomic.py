@@ -93,3 +93,27 @@ def test_what_fails_for_another_reason_keeps_its_meaning(path, fail):
         fail(Path(path.parent))
     assert "writing failed" not in str(raised.value)
     assert left(path) == []
+
+
+def made_fifo(path):
+    os.mkfifo(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (made_fifo, "is no plain file, but a pipe or a device"),
+        (lambda path: Path(os.devnull), "is no plain file, but a pipe or a device"),
+        (lambda path: path.parent, "is a folder, expected a file to write"),
+        (lambda path: path.with_name("x" * 300), "cannot be written.*File name too long"),
+        (lambda path: path.with_name("x" * 250), "cannot be written.*File name too long"),
+        (lambda path: path.with_name("a\0b"), "cannot be written .*null byte"),
+        (lambda path: path.parent / "file" / "under", "cannot be written.*Not a directory"),
+    ],
+)
+def test_what_cannot_be_a_file_is_said_and_stays(path, make, said):
+    place = make(path.with_name("place"))
+    with pytest.raises(AqaError, match=said), replacing(place):
+        pytest.fail("the block was entered")
+    assert "pipe" not in said or not place.is_file()

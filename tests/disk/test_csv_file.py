@@ -1,5 +1,6 @@
 import csv
 import io
+import os
 import sys
 
 import pytest
@@ -46,3 +47,18 @@ def test_what_is_no_csv_is_a_value_error(tmp_path, text):
     (tmp_path / "a.csv").write_bytes(text)
     with pytest.raises(ValueError):
         read_rows(tmp_path / "a.csv")
+
+
+def test_a_pipe_without_a_writer_is_empty_and_a_device_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.csv")
+    assert read_rows(tmp_path / "a.csv") == []
+    with pytest.raises(OSError, match="is a device"):
+        read_rows("/dev/zero")
+
+
+def test_a_pipe_with_a_writer_is_read_to_its_end(tmp_path):
+    reading, writing = os.pipe()
+    os.write(writing, csv_bytes([["a"], ["b\r"]]))
+    os.close(writing)
+    assert [row for _, row in read_rows(f"/dev/fd/{reading}")] == [["a"], ["b\r"]]
+    os.close(reading)
