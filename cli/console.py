@@ -6,12 +6,13 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from .terminal import Stream, shown
+from .terminal import Stream, encodable, shown
 
 
 class _Console(Console):
     def render_str(self, text: str, **settings) -> Text:
-        return super().render_str(shown(text), **settings)
+        # Escaped before it is laid out, as escapes are wider.
+        return super().render_str(encodable(shown(text), self.encoding), **settings)
 
 
 class _Drawn:

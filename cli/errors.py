@@ -8,7 +8,7 @@ import sys
 
 from aqa_cache.errors import AqaError, SaidElsewhere, first_line
 
-from .terminal import say
+from .terminal import say, shown
 from .torchrun import let_the_first_speak
 
 # What torch and Python say, in exceptions that are for anything, where the machine gives no more.
@@ -30,7 +30,7 @@ def handle_errors(command):
             message = str(error)  # still here: the first had nothing to say
         except AqaError as error:
             message = str(error)
-        except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        except (OSError, MemoryError, RuntimeError, ImportError, UnicodeEncodeError) as error:
             failing = of_the_machine(error)
             if failing is None:
                 raise
@@ -60,6 +60,11 @@ def of_the_machine(error: Exception) -> str | None:
         return (
             f"a library cannot be loaded ({first_line(error)}); see that a limit of memory (ulimit -v) leaves"
             " room for it, or install it again"
+        )
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"{shown(error.object)[:200]}: cannot be written in {error.encoding}; use UTF-8 for names, and a"
+            " locale that has it (LC_ALL=C.UTF-8)"
         )
     if isinstance(error, OSError):
         if error.filename is None:

@@ -21,7 +21,7 @@ from aqa_cache.errors import AqaError
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # Our own signs in encodings that lack them; whatever else an encoding lacks is escaped.
 _PLAIN = str.maketrans({"…": "...", "–": "-", "±": "+/-", "×": "x", "━": "-", "╸": "-", "╺": "-"})
-_SAID_BY_SYSTEM = "aqa-escaped"
+_PLAINER = "aqa_cli.terminal"
 
 
 def shown(text: str) -> str:
@@ -30,6 +30,11 @@ def shown(text: str) -> str:
     A byte of a file's name that is not UTF-8 is `\xe9`, as in `aqa_cache.errors.escaped`.
     """
     return _ACTING.sub(lambda found: _escape(found[0]), text)
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text with escapes, or plainer signs, for what the encoding lacks."""
+    return text.encode(encoding, _PLAINER).decode(encoding)
 
 
 def say(line: str) -> None:
@@ -118,9 +123,8 @@ class Stream(io.TextIOBase):
 
     def write_drawn(self, text: str) -> None:
         """Write what has escapes of our own in it."""
-        encoding = self.encoding or "utf-8"
         try:
-            self._stream.write(text.encode(encoding, _SAID_BY_SYSTEM).decode(encoding))
+            self._stream.write(encodable(text, self.encoding or "utf-8"))
         except OSError as error:
             self._lose(error)
 
@@ -164,4 +168,4 @@ def _in_plain_signs(error: UnicodeError) -> tuple[str, int]:
     return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
-codecs.register_error(_SAID_BY_SYSTEM, _in_plain_signs)
+codecs.register_error(_PLAINER, _in_plain_signs)

@@ -50,7 +50,13 @@ def export_features(path: str | Path, folder: str | Path, *, force: bool = False
         raise AqaError(f"{folder}: is a file, expected a folder to write to; choose another name")
     with FeatureCache(path) as cache:
         names = array_names(cache.samples, cache.views)
-        if bad := [name for name in names.values() if not _is_file_name(folder, name)]:
+        there = {
+            names[sample.sample_id, view]
+            for index, sample in enumerate(cache.samples)
+            for number, view in enumerate(cache.views)
+            if cache.has_features(index, number)
+        }
+        if bad := [name for name in sorted(there) if not _is_file_name(folder, name)]:
             raise AqaError(
                 f"{cache.path}: {len(bad)} name(s) cannot be files in a folder:"
                 f" {some([repr(name) for name in bad])}; expected a relative path with / and without '.',"
@@ -64,7 +70,7 @@ def export_features(path: str | Path, folder: str | Path, *, force: bool = False
                     f"{folder}: is not empty ({some(inside, 3)}); choose another folder, or --force writes"
                     " into it, replacing files of the same names and leaving others"
                 )
-            for inner in sorted({parent for name in names.values() for parent in PurePath(name).parents}):
+            for inner in sorted({parent for name in there for parent in PurePath(name).parents}):
                 if inner.name:  # the folder itself may be reached as its user likes
                     refuse_link(folder / inner, "a folder of the export")
             folder.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,13 @@ def spelt_on_disk(folder: Path, video: str) -> str | None:
 
 def missing_video(path: Path) -> str:
     """Why a sample whose video is not there has no features, and what to do."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        return (
+            f"its name has characters that names on this system have not ({error.encoding}): {path.name!a};"
+            " use a locale in UTF-8, such as LC_ALL=C.UTF-8"
+        )
     if any(name != path.name and escaped(name) == path.name for name in _names(path.parent)):
         return f"its name is not UTF-8, and names are stored as UTF-8; rename {escaped(str(path))}"
     return (

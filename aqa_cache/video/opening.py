@@ -79,5 +79,5 @@ def video_stamp(path: Path) -> tuple[int, int]:
         with os.scandir(path) as entries:
             stats = [entry.stat() for entry in entries]
         return sum(one.st_size for one in stats), max([stat.st_mtime_ns, *(one.st_mtime_ns for one in stats)])
-    except OSError:
+    except (OSError, UnicodeEncodeError):  # the second: a name that the system's encoding has not
         return 0, 0

@@ -44,6 +44,7 @@ def raising(error):
         (raising(MemoryError()), "there is not enough memory (MemoryError)"),
         (out_of_memory, "there is not enough memory ("),
         (raising(RuntimeError("can't start new thread")), "the system starts no further thread"),
+        (lambda: "a\udcff".encode(), r"a\xff: cannot be written in utf-8"),
         (library, "a library cannot be loaded (libtorch_cpu.so: failed to map"),
         (raising(ModuleNotFoundError("No module named 'h5py'", name="h5py")), "a library cannot be loaded"),
     ],

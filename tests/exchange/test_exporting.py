@@ -70,6 +70,13 @@ def test_every_character_of_a_label_comes_back(tmp_path):
         assert after.samples == before.samples
 
 
+def test_a_name_that_cannot_be_a_file_is_no_matter_where_there_is_none(tmp_path):
+    failed = Record(Sample("caf\\xe9", "v.mp4"), [None], reason="its name is not UTF-8")
+    write_cache(tmp_path / "f.h5", [record("a"), failed], MEANING)
+    done = export_features(tmp_path / "f.h5", tmp_path / "out")
+    assert done.files == 1 and done.failed == ["caf\\xe9"]
+
+
 def test_a_float32_cache_whose_values_nearly_fit_float16_is_not_rounded(tmp_path):
     write_cache(tmp_path / "f.h5", [record("a")], MEANING, dtype="float32")
     export_features(tmp_path / "f.h5", tmp_path / "out")

@@ -1,6 +1,8 @@
 """What is found in a folder, what is left out and said, and names that are spelt otherwise."""
 
 import os
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -181,3 +183,32 @@ def test_images_are_read_from_a_folder_beside_its_thumbnails(tmp_path):
     (tmp_path / "dive/thumbs/0.png").touch()
     assert found(tmp_path) == ["dive"]
     assert [image_number(frame.rgb()) for frame in decode(tmp_path / "dive")] == [0, 1, 2]
+
+
+def test_names_that_the_system_encodes_otherwise_fail_their_own_samples(tmp_path):
+    """Where the locale is not UTF-8, and Python was told to follow it."""
+    for name in ("0.mp4", "跳.mp4"):
+        (tmp_path / name).touch()
+    code = """
+import sys
+from pathlib import Path
+from aqa_cache.extraction.sources import find_samples
+from aqa_cache.video.missing import missing_video
+from aqa_cache.video.opening import video_stamp
+source = find_samples(Path(sys.argv[1]))
+for sample in source.samples:
+    path = source.path(sample)
+    print(ascii(sample.sample_id), path.is_file(), video_stamp(path)[1] > 0, missing_video(path))
+"""
+    system = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=os.environ | system,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert not done.returncode, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("'0' True True")
+    if sys.platform == "linux":
+        assert second.startswith(r"'\u8df3' False False its name has characters that names on this system")
