@@ -11,6 +11,7 @@ turns: decoders fill the queue on all cores, then stand still while the backbone
 """
 
 import collections
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ..cache_file.reader import ClipFeatures, Record
 from ..clips.assembler import Clip
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
+from ..errors import AqaError
 from ..video.decoding import DECODE_TIMEOUT
 from ..video.opening import video_stamp
 from ..video.reader import Outcome, VideoReader
@@ -201,4 +203,6 @@ class Pipeline:
         for reader in self._readers:
             if self._decoders.ended:
                 return
-            self._clips_total += reader.estimate_clips()
+            # What fails here fails where it is decoded, too, and is said there.
+            with contextlib.suppress(AqaError, OSError, MemoryError):
+                self._clips_total += reader.estimate_clips()

@@ -324,6 +324,18 @@ def test_a_disk_without_any_room_is_one_message_and_nobody_waits(videos, output,
     assert not folder_of(output).exists() and not output.exists()
 
 
+def test_a_system_that_starts_no_thread_is_one_message(videos, output, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    done = CliRunner().invoke(aqa_extract, [*SETTINGS, str(videos), str(output)])
+    assert done.exit_code == 2 and done.output.splitlines()[-1].startswith(
+        "Error: the system starts no further"
+    )
+    assert not folder_of(output).exists()
+
+
 def test_a_folder_that_cannot_be_written(videos, output, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
