@@ -76,7 +76,7 @@ def check_target(path: Path, example: str) -> None:
     Raises:
         AqaError: it is a folder or a device, its folder does not exist, or the system takes no such name.
     """
-    _check_plain(path, f"give the name of a file, such as {path / example}")
+    _check_plain(path, f"give the name of a file, such as {example}")
     if not path.parent.is_dir():
         raise AqaError(f"{path}: the folder {path.parent} does not exist; make it first")
 
