@@ -92,7 +92,7 @@ def _check_plain(path: Path, what_to_do: str) -> None:
         raise AqaError(f"{path}: cannot be written ({why}); {what_to_do}") from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no plain file, but a pipe or a device"
-        raise AqaError(f"{path}: is {kind}, expected a file to write; {what_to_do}")
+        raise AqaError(f"{path}: is {kind}, expected the name of a file to write; {what_to_do}")
 
 
 def _is_of_writing(error: OSError, temporary: Path) -> bool:

@@ -105,7 +105,7 @@ def made_fifo(path):
     [
         (made_fifo, "is no plain file, but a pipe or a device"),
         (lambda path: Path(os.devnull), "is no plain file, but a pipe or a device"),
-        (lambda path: path.parent, "is a folder, expected a file to write"),
+        (lambda path: path.parent, "is a folder, expected the name of a file"),
         (lambda path: path.with_name("x" * 300), "cannot be written.*File name too long"),
         (lambda path: path.with_name("x" * 250), "cannot be written.*File name too long"),
         (lambda path: path.with_name("a\0b"), "cannot be written .*null byte"),
