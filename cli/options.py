@@ -39,8 +39,8 @@ class PathName(click.Path):
         super().__init__(path_type=Path, **settings)
 
     def convert(self, value, param, ctx):
-        if str(value) == "":
-            self.fail("is empty, expected the path of a file or folder (. is the current one)", param, ctx)
+        if not str(value).strip():
+            self.fail("is empty, expected the name of a file or folder", param, ctx)
         return super().convert(value, param, ctx)
 
 

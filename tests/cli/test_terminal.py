@@ -169,5 +169,5 @@ def test_an_empty_path_is_refused(script):
     for one in commands_of(script):
         for parameter in one.params:
             if isinstance(parameter.type, PathName):
-                with pytest.raises(Exception, match="is empty, expected the path"):
+                with pytest.raises(Exception, match="is empty, expected the name of a file or folder"):
                     parameter.type.convert("", parameter, None)
