@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.errors import escaped
 from aqa_cache.weights.resolving import Weights
 
 from ..settings.resolved import ResolvedConfig
@@ -27,7 +28,7 @@ def describe_tuning(
         frozen: layers that keep their weights.
     """
     return {
-        "videos": str(config.fine_tuning.videos),
+        "videos": escaped(str(config.fine_tuning.videos)),
         "started_from": weights.name,
         "started_sha256": weights.sha256,
         "origin": weights.origin,

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aqa_cache.errors import escaped
+
 from ..errors import TrainingError
 from .encoder_sizes import follows_data
 from .experiments import (
@@ -195,7 +197,7 @@ class ResolvedConfig:
         return record | {
             **{name: getattr(self.asked, name) for name in COLUMNS},
             "tasks": list(self.tasks),
-            "vocabulary": None if self.vocabulary is None else str(self.vocabulary),
+            "vocabulary": None if self.vocabulary is None else escaped(str(self.vocabulary)),
             "fine_tuning": None if self.fine_tuning is None else self.fine_tuning.deciding(),
         }
 

@@ -9,6 +9,7 @@ import torch
 
 from aqa_cache import __version__
 from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.errors import escaped
 
 from ..data.training_data import TrainingData
 from ..errors import TrainingError
@@ -49,7 +50,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         **({} if config.choice is None else {"choice": dict(config.choice)}),
         "validation": _validation(config, data),
         "features": {
-            "path": str(config.features),
+            "path": escaped(str(config.features)),
             "backbone": backbone,
             "dim": cache.dim,
             "weights": cache.meaning.weights,
