@@ -10,14 +10,12 @@ import numpy as np
 
 from .errors import TrainingError
 from .evaluation.metrics import relative_l2, spearman
-from .settings.training import TrainingConfig
+from .settings.training import CANDIDATES, TrainingConfig
 from .table import Shown, Table
 
 if TYPE_CHECKING:
     from .runs.format import Run
 
-# Where candidates are trained, in the folder of runs.
-FOLDER = "candidates"
 NAME = "chosen"
 _FEWEST = 3  # samples to compare by
 # From here on the best result of validation is clearly too good.
@@ -110,7 +108,8 @@ def compare(configs: Sequence[TrainingConfig], shown: Shown | None = None) -> li
     with Table([replace(configs[0], name=configs[0].name or NAME)]):
         pass  # a mistake is said before anything is trained, and so is a run that is in the way
     candidates = [
-        replace(config, out=Path(config.out) / FOLDER, name=None, withhold_test=True) for config in configs
+        replace(config, out=Path(config.out) / CANDIDATES, name=None, withhold_test=True)
+        for config in configs
     ]
     with Table(candidates) as table:
         runs = table.train(shown)

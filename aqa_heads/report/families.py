@@ -13,6 +13,8 @@ import numpy as np
 from ..evaluation.metrics import fisher_z_average
 from ..runs.format import LEAKED
 from ..settings.experiments import ROWS
+from ..settings.resolved import COLUMNS
+from ..settings.training import SWEPT
 from .records import Asked, Features, FineTuning, FloorMetrics
 from .results import Result, natural, read_result
 
@@ -232,6 +234,21 @@ class Family:
             for name, (_, said) in result.scored.items():
                 row[place[name]] = said
         return predicted
+
+
+def varied_settings(families: Sequence[Family]) -> list[str]:
+    """The settings of `SWEPT` that rows of one experiment differ in, but for those that name columns of
+    Table 1.
+    """
+    alike: dict[tuple, list[Family]] = {}
+    for family in families:
+        alike.setdefault((family.experiment, str(family.asked.literal)), []).append(family)
+    return [
+        name
+        for name in SWEPT
+        if name not in COLUMNS
+        if any(len({str(family.config.get(name)) for family in rows}) > 1 for rows in alike.values())
+    ]
 
 
 def read_families(runs: Sequence[Path]) -> list[Family]:

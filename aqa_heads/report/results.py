@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..errors import RunError
 from ..runs.format import LEAKED, RUN_FILES, Run, read_run
 from ..runs.record import Whole, number_in, read_table, whole_in
 from ..runs.schema import SHARE
+from ..settings.training import CANDIDATES
 from .records import (
     Asked,
     BestOnTest,
@@ -34,6 +35,7 @@ from .records import (
 
 _LARGEST_TABLE, _PLACE = 2**30, Whole(0, 9999)  # bytes; clips of a sample, words of a caption
 # What may differ among the runs of one family, and what only the last bits of a result depend on.
+_DEEPEST = 4
 _OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes", "clip_chunk")
 
 
@@ -319,7 +321,8 @@ def _read_weights(path: Path, others: Sequence[str]) -> list[dict]:
 
 
 def find_runs(folders: Sequence[str | Path]) -> list[Path]:
-    """Run folders among these and directly inside them, in the order given, each once.
+    """Run folders among these and at most `_DEEPEST` levels below them, in the order given, each once. What
+    lies in a run folder, in a hidden one or among `candidates` is left out, unless it is named.
 
     Raises:
         RunError: a folder does not exist or holds no run, or a run is not finished; all of them in one
@@ -360,21 +363,28 @@ def _runs_in(name: str | Path) -> tuple[dict[Path, Path], list[str]]:
     folder = Path(name)
     if not folder.is_dir():
         return {}, [f"{folder}: {'is a file' if folder.exists() else 'does not exist'}"]
-    inside = [folder]
-    if not _looks_like_run(folder):
-        # Training writes into hidden folders until a run is finished.
-        shown = [item for item in sorted(folder.iterdir()) if not item.name.startswith(".")]
-        inside = [item for item in shown if _looks_like_run(item)]
+    inside = [folder] if _looks_like_run(folder) else list(_runs_below(folder, _DEEPEST))
     if not inside:
         return {}, [
             f"{folder}: neither a run nor a folder of runs (no {', '.join(RUN_FILES[:-1])} or "
-            f"{RUN_FILES[-1]} in it or one level below)"
+            f"{RUN_FILES[-1]} in it or below)"
         ]
     lacking = [(run, [name for name in RUN_FILES if not (run / name).is_file()]) for run in inside]
     problems = [
         f"{run}: not a finished run, without {', '.join(absent)}" for run, absent in lacking if absent
     ]
     return {run.resolve(): run for run in inside}, problems
+
+
+def _runs_below(folder: Path, levels: int) -> Iterator[Path]:
+    for item in sorted(folder.iterdir()):
+        # Training writes into hidden folders until a run is finished.
+        if item.name.startswith(".") or item.name == CANDIDATES or not item.is_dir():
+            continue
+        if _looks_like_run(item):
+            yield item
+        elif levels > 1 and not item.is_symlink():
+            yield from _runs_below(item, levels - 1)
 
 
 def _looks_like_run(folder: Path) -> bool:

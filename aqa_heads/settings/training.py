@@ -27,6 +27,8 @@ VIEWS = (ALL_VIEWS, "plain")
 PROTOCOLS = ("honest", "paper")
 DIFFICULTIES = ("ignore", "multiply")
 OFFICIAL_FOLDS = "official"
+# Where candidates are trained, in the folder of runs.
+CANDIDATES = "candidates"
 # What several values can be given of at once.
 SWEPT = ("encoder", "score_head", "lr", "weight_decay", "dropout", "batch_size", "epochs")
 VALIDATE_ON = AUTO, NEW_GROUPS, KNOWN_GROUPS = "auto", "new-groups", "known-groups"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..attachments import Attachments
-from ..families import Family
+from ..families import Family, varied_settings
 from ..floors import Floor
 from ..html import Markup, element, join, number, table
 from ..records import Ceiling, Choice
@@ -47,10 +47,12 @@ def results_table(report: Report) -> Markup:
     """One row per family, in its order, one per floor, and the ceiling."""
     families = report.families
     one_size = len({len(family.tested_on) for family in families}) == 1
+    varied = varied_settings(families)
     one_seed = len({str(family.seeds) for family in families if len(family.seeds) == 1}) < 2
-    rows = [_result_row(report, family, one_size, one_seed) for family in families]
-    foot = [*_floor_rows(report), *_ceiling_rows(report)]
+    rows = [_result_row(report, family, one_size, one_seed, varied) for family in families]
+    foot = [*_floor_rows(report, len(varied)), *_ceiling_rows(report, len(varied))]
     settings = ("Backbone", "RNN cell", "Stacked cells", "Attention", "Feature encoding")
+    settings += tuple(name.replace("_", " ").capitalize() for name in varied)
     numbers = (
         ("Spearman’s\N{NO-BREAK SPACE}ρ", f"95{PERCENT} interval"),
         ("Relative L2", "×100"),
@@ -112,13 +114,17 @@ def further_metrics(report: Report) -> list[Markup]:
 
 def keep_results(report: Report, attachments: Attachments) -> None:
     """Table 1 and the runs behind it, as CSV."""
-    rows = [_result_record(report, family) for family in report.families]
+    varied = varied_settings(report.families)
+    rows = [
+        _result_record(report, family) | {name: _varied(family, name) for name in varied}
+        for family in report.families
+    ]
     rows += [_floor_record(floor) for floor in report.floors]
     rows += [_ceiling_record(ceiling) for ceiling, _ in report.ceilings]
     attachments.table(
         "results",
-        _RESULT_COLUMNS,
-        ([row.get(name) for name in _RESULT_COLUMNS] for row in rows),
+        (*_RESULT_COLUMNS, *varied),
+        ([row.get(name) for name in (*_RESULT_COLUMNS, *varied)] for row in rows),
         "Table 1 with results, floors and ceiling, one line per row",
     )
     attachments.table(
@@ -129,7 +135,9 @@ def keep_results(report: Report, attachments: Attachments) -> None:
     )
 
 
-def _result_row(report: Report, family: Family, one_size: bool, one_seed: bool) -> Markup:
+def _result_row(
+    report: Report, family: Family, one_size: bool, one_seed: bool, varied: Sequence[str]
+) -> Markup:
     n, scored = len(family.tested_on), len(family.truth)
     sizes = [] if one_size else [f"n {n}"]
     seeds = (
@@ -158,7 +166,14 @@ def _result_row(report: Report, family: Family, one_size: bool, one_seed: bool) 
         number(seconds, f"{seconds or 0:,.1f}" if (seconds or 0) < 100 else f"{seconds:,.0f}"),
         parameter_count(family.number("parameters")),
     ]
-    return _row(named, [_setting(family, name) for name in SETTINGS], numbers)
+    settings = [_setting(family, name) for name in SETTINGS]
+    return _row(named, settings + [_varied(family, name) for name in varied], numbers)
+
+
+def _varied(family: Family, name: str) -> str:
+    """A setting's value; empty where the model has no use of it."""
+    value = family.config.get(name)
+    return "" if value is None or family.number("train_loss") is None else f"{value}"
 
 
 def _spread(family: Family, name: str, digits: int = 3) -> Markup:
@@ -166,7 +181,7 @@ def _spread(family: Family, name: str, digits: int = 3) -> Markup:
     return join([number(value, signed(value or 0, digits)), *spread_asides(std, digits)])
 
 
-def _floor_rows(report: Report) -> list[Markup]:
+def _floor_rows(report: Report, varied: int) -> list[Markup]:
     rows = []
     for floor in report.floors:
         error, mae, known = floor.metrics.relative_l2, floor.metrics.mae, floor.metrics.n
@@ -183,7 +198,7 @@ def _floor_rows(report: Report) -> list[Markup]:
             "",
             "",
         ]
-        rows.append(_row([floor.title, *map(small, asides)], [""] * len(SETTINGS), numbers))
+        rows.append(_row([floor.title, *map(small, asides)], [""] * (len(SETTINGS) + varied), numbers))
     return rows
 
 
@@ -194,14 +209,14 @@ def _range_aside(floor: Floor) -> list[Markup]:
     return [small(f"lowest {signed(floor.lowest)}")]
 
 
-def _ceiling_rows(report: Report) -> list[Markup]:
+def _ceiling_rows(report: Report, varied: int) -> list[Markup]:
     rows = []
     for ceiling, owners in report.ceilings:
         low, high = ceiling.lowest, ceiling.highest
         between = [] if low is None or high is None else [small(f"{signed(low)} to {signed(high)}")]
         asides = ["ceiling", *whose(owners, report.families)]
         numbers = [join([decimals(ceiling.spearman), *between]), "", "", "", "", "", ""]
-        rows.append(_row(["One judge", *map(small, asides)], [""] * len(SETTINGS), numbers))
+        rows.append(_row(["One judge", *map(small, asides)], [""] * (len(SETTINGS) + varied), numbers))
     return rows
 
 
