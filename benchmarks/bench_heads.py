@@ -245,7 +245,7 @@ _SETTING = (
     "**Nothing here saw a video of people.** MTL-AQA's labels have features of the commentary in the place of"
     " video (windows of 12 words, numbers taken out, TF-IDF and SVD fitted on training captions; official"
     " split); the dives are rendered, C3D has random weights; the sequences are generated, 38 samples of 8"
-    " people, two of their four folds."
+    " people, one of their four folds."
 )
 
 
