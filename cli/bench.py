@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from aqa_cache.backbones.names import BACKBONE_NAMES
-from aqa_cache.extraction.configuration import PRECISIONS
+from aqa_cache.extraction.configuration import ENGINES, PRECISIONS
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PathName
@@ -35,6 +35,9 @@ _DRIFT = 0.1
     help="Of the arithmetic.",
 )
 @click.option(
+    "--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="As in aqa-extract."
+)
+@click.option(
     "--batch-size", type=click.IntRange(1), help="Clips in a batch; by default what aqa-extract takes."
 )
 @click.option(
@@ -48,6 +51,14 @@ _DRIFT = 0.1
     help="Time for each measurement.",
 )
 @click.option(
+    "--peers",
+    is_flag=True,
+    help=(
+        "Only the backbone, beside torch as published, ONNX Runtime and OpenVINO where they are installed:"
+        " fp32 on the CPU, 1 and 2 threads, batches of 1 and 8."
+    ),
+)
+@click.option(
     "--json",
     "json_path",
     metavar="FILE",
@@ -55,7 +66,7 @@ _DRIFT = 0.1
     help="Write the figures to a file as well.",
 )
 @handle_errors
-def main(json_path, seconds, **options):
+def main(json_path, seconds, peers, **options):
     """Measure extraction on this machine: decoding, the backbone, and both together, on a generated 640x360
     H.264 video.
 
@@ -70,12 +81,44 @@ def main(json_path, seconds, **options):
         check_target(json_path, "bench.json")
     asked = {name: value for name, value in options.items() if value is not None}
     config = ExtractionConfig(weights="random", **asked)
+    if peers:
+        _peers(config, seconds, json_path)
+        return
     with _stages() as progress:
         result = measure(config, seconds, progress, say)
     _print(result)
     if json_path:
         with replacing(json_path) as temporary:
             temporary.write_text(json.dumps(result.record(), indent=2) + "\n", encoding="utf-8")
+
+
+def _peers(config, seconds: float, json_path: Path | None) -> None:
+    """Measure and show the backbone in all engines that are installed."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from aqa_cache.disk.atomic import replacing
+    from aqa_cache.extraction import peers
+
+    peers.check(config)
+    with _stages() as progress:
+        batches = (1, 8) if config.batch_size is None else (config.batch_size,)
+        rows = peers.measure_peers(config, batches=batches, seconds=seconds / 5, progress=progress, say=say)
+    shown = [name for name in peers.CONTENDERS if any(name in row.rates for row in rows)]
+    table = Table(title=f"{rows[0].backbone} at {rows[0].size} px, fp32, clips/s", title_justify="left")
+    for column in ("threads", "batch", *shown, "ours of OpenVINO"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        rates = [f"{row.rates[name]:.2f}" if name in row.rates else "–" for name in shown]
+        ratio = "–" if row.of_openvino is None else f"{row.of_openvino:.2f}"
+        table.add_row(str(row.threads), str(row.batch), *rates, ratio)
+    Console().print(table)
+    click.echo(", ".join(f"{package} {version}" for package, version in peers.versions().items()))
+    if json_path:
+        with replacing(json_path) as temporary:
+            temporary.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import click
 
 from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction.configuration import ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
+from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
@@ -103,6 +103,13 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     default="fp32",
     show_default=True,
     help="Arithmetic of the backbone; a lower one is checked against fp32 first.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="auto",
+    show_default=True,
+    help="What runs the backbone on a CPU; auto: OpenVINO where it is installed, or as a cache was begun.",
 )
 @click.option(
     "--compile",

@@ -11,12 +11,23 @@ import torch
 
 from ..clips.preprocess import Preprocessing, normalise
 from ..errors import AqaError, first_line
-from .precision import MAX_RELATIVE_ERROR, MIN_COSINE, TORCH_DTYPES, Parity, is_native, set_precision
+from .openvino_engine import HINTS, Converted, NotConverted, OpenVinoNetwork, openvino_version
+from .precision import (
+    MAX_ENGINE_ERROR,
+    MAX_RELATIVE_ERROR,
+    MIN_COSINE,
+    TORCH_DTYPES,
+    Parity,
+    is_native,
+    set_precision,
+)
 from .registry import for_inference
 
 AUTO_BATCH_SIZES = {"cpu": (8,), "cuda": (64, 32, 16, 8, 4, 2, 1)}
 """What `--batch-size auto` tries; on a CPU larger batches are no faster."""
 SLOTS = 3
+# Of the check of an engine: clips in fp32 by torch, which may be many times slower.
+_CLIPS_COMPARED = 2
 
 
 class OutOfMemory(AqaError):
@@ -40,7 +51,7 @@ class Model:
     """A backbone ready to run, and what its batches look like.
 
     Args:
-        module: `(batch, 3, clip_len, size, size)` to `(batch, dim)`.
+        module: `(batch, 3, clip_len, size, size)` to `(batch, dim)`; or the same by another engine.
         precision: `fp32`, `tf32`, `fp16` or `bf16`.
         batch_size: clips in a batch; every batch has this shape, so that a clip's feature depends on nothing
             but the clip.
@@ -49,7 +60,7 @@ class Model:
 
     def __init__(
         self,
-        module: torch.nn.Module,
+        module: torch.nn.Module | OpenVinoNetwork,
         device: torch.device,
         precision: str,
         preprocessing: Preprocessing,
@@ -62,7 +73,13 @@ class Model:
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the arithmetic."""
         return TORCH_DTYPES[self.precision]
+
+    @property
+    def engine(self) -> str:
+        """What computes: `torch` or `openvino`."""
+        return "openvino" if isinstance(self.module, OpenVinoNetwork) else "torch"
 
     def forward(self, clips: Sequence[Sequence[np.ndarray] | np.ndarray]) -> np.ndarray:
         """Features of at most `batch_size` clips, `(len(clips), dim)` float32; the batch is filled up with
@@ -83,7 +100,8 @@ class Model:
         batch = slot.fill(clips)
         try:
             with torch.inference_mode():
-                features = self.module(normalise(batch, self.preprocessing, self.dtype))[: len(clips)].float()
+                dtype = torch.float32 if self.engine == "openvino" else self.dtype
+                features = self.module(normalise(batch, self.preprocessing, dtype))[: len(clips)].float()
                 return slot.fetch(features)
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
@@ -139,18 +157,25 @@ def ready_model(
     clip_len: int,
     *,
     compiled: bool = False,
+    engine: str = "torch",
+    converted: Callable[[], Converted] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Model:
-    """Lay a backbone out for speed, and check on one batch that a lower precision gives the features of fp32.
+    """Lay a backbone out for speed, and check on one batch that a lower precision or another engine gives the
+    features of torch in fp32.
 
     Args:
         module: as published, float32, on the CPU; it is changed.
         batch_size: None: the largest of `AUTO_BATCH_SIZES` that fits into memory.
         compiled: run it through torch.compile.
-        say: told if fp32 is used in place of `precision`, and why.
+        engine: `torch`; `openvino`; or `auto`, which is OpenVINO where it is installed and runs this network
+            in this precision on a CPU, else torch.
+        converted: makes the backbone's converted form; only asked for if OpenVINO may be used.
+        say: told if fp32 is used in place of `precision`, or torch in place of OpenVINO, and why.
 
     Raises:
-        AqaError: the device does not know the precision, or its memory is too small.
+        AqaError: the device does not know the precision, its memory is too small, or OpenVINO was asked for
+            and cannot be used.
     """
     if precision == "tf32" and device.type != "cuda":
         raise AqaError("precision tf32 is arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
@@ -160,6 +185,18 @@ def ready_model(
             " slower."
         )
         precision = "fp32"
+    if engine == "openvino" and (why := _not_for_openvino(device, precision, compiled)):
+        raise AqaError(f"--engine openvino {why}; give --engine torch, or leave it out")
+    if engine == "openvino" or (
+        engine == "auto" and openvino_version() and not _not_for_openvino(device, precision, compiled)
+    ):
+        assert converted is not None
+        try:
+            return _by_openvino(converted(), module, precision, preprocessing, batch_size, clip_len, say)
+        except NotConverted as error:
+            if engine == "openvino":
+                raise
+            say(f"Using torch: {error}.")
     plain = for_inference(module, device, torch.float32)
     lower = None if precision == "fp32" else copy.deepcopy(plain).to(TORCH_DTYPES[precision])
     sizes = (batch_size,) if batch_size else AUTO_BATCH_SIZES[device.type]
@@ -192,13 +229,64 @@ def ready_model(
     if parity.good:
         return model
     set_precision(device, "fp32")
-    say(
+    say(_too_far(precision, parity, compiled))
+    return reference
+
+
+def _not_for_openvino(device: torch.device, precision: str, compiled: bool) -> str | None:
+    """Why torch has to compute this; None if it does not have to."""
+    if device.type != "cpu":
+        return f"runs on CPUs, and the device is {device}"
+    if compiled:
+        return "and --compile, which is torch's, exclude each other"
+    return None if precision in HINTS else f"has no precision {precision}, only {', '.join(HINTS)}"
+
+
+def _by_openvino(
+    converted: Converted,
+    module: torch.nn.Module,
+    precision: str,
+    preprocessing: Preprocessing,
+    batch_size: int | None,
+    clip_len: int,
+    say: Callable[[str], None],
+) -> Model:
+    """The backbone in OpenVINO, if its features are those of torch in fp32 as far as the precision allows.
+
+    Raises:
+        NotConverted: OpenVINO cannot run it, or gives other features.
+    """
+    device, size = torch.device("cpu"), batch_size or AUTO_BATCH_SIZES["cpu"][0]
+    clips = _smooth_clips(clip_len, preprocessing.crop)[: min(_CLIPS_COMPARED, size)]
+    plain = for_inference(copy.deepcopy(module), device, torch.float32)
+    expected = Model(plain, device, "fp32", preprocessing, len(clips)).forward(clips)
+    used, notes = precision, []
+    while True:
+        network = converted.network(size, used, torch.get_num_threads())
+        model = Model(network, device, used, preprocessing, size)
+        parity = Parity.between(model.forward(clips), expected)
+        if parity.good if used != "fp32" else parity.relative_error <= MAX_ENGINE_ERROR:
+            for note in notes:
+                say(note)
+            return model
+        if used != "fp32":
+            used, notes = "fp32", [_too_far(used, parity)]
+        elif converted.forget():  # the code of a backbone of one's own has changed, and its name has not
+            used, notes = precision, []
+        else:
+            raise NotConverted(
+                "on a test batch, features by OpenVINO differ from torch's too much (relative error"
+                f" {parity.relative_error:.2g}; allowed {MAX_ENGINE_ERROR})"
+            )
+
+
+def _too_far(precision: str, parity: Parity, compiled: bool = False) -> str:
+    return (
         f"Using fp32{' without torch.compile' if compiled else ''}: on a test batch, features in"
         f" {precision}{', compiled,' if compiled else ''} differ from it too much (cosine"
         f" {parity.cosine:.5f}, relative error {parity.relative_error:.2g}; allowed {MIN_COSINE} and"
         f" {MAX_RELATIVE_ERROR})."
     )
-    return reference
 
 
 def _smooth_clips(clip_len: int, size: int, count: int = 4) -> list[np.ndarray]:

@@ -10,6 +10,8 @@ import torch
 TORCH_DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 MIN_COSINE, MAX_RELATIVE_ERROR = 0.999, 0.05
+MAX_ENGINE_ERROR = 1e-4
+"""Relative error of another engine in fp32: sums in another order give about 1e-5."""
 
 
 @dataclass(frozen=True)

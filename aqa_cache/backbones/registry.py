@@ -10,6 +10,7 @@ from torch import nn
 from ..clips.preprocess import Preprocessing
 from ..errors import AqaError
 from .c3d import C3D
+from .cpu_layers import OneDnnConvolution, with_cpu_layers
 from .key_layouts import LAYOUTS, KeyLayout
 from .names import KNOWN_BACKBONES
 from .s3d import S3D
@@ -155,17 +156,19 @@ def _keep(backbone: Backbone) -> None:
 
 def for_inference(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The same function, laid out for speed: batch norm folded into the convolutions before it, channels
-    last.
+    last; on a CPU with the layers of `cpu_layers`.
 
     Returns:
-        `module` itself, changed, in eval mode and without gradients.
+        `module` itself, changed, in eval mode and without gradients; or a layer in its place, if it is one.
     """
     module.eval().requires_grad_(False)
     _fold_batch_norm(module)
     module.to(device=device, dtype=dtype)
+    if device.type == "cpu":
+        module = with_cpu_layers(module)
     for layer in module.modules():
         # not the whole module: a network of frames has weights of four dimensions
-        if isinstance(layer, nn.Conv3d):
+        if isinstance(layer, nn.Conv3d | OneDnnConvolution):
             layer.to(memory_format=torch.channels_last_3d)
     return module
 

@@ -365,3 +365,16 @@ class FeatureCache:
         if sorted(columns) != sorted(order):
             raise ValueError(f"{group} holds {some(sorted(columns))}, its order names {some(order)}")
         return {name: self._text(columns[name]) for name in order}
+
+
+def read_numerics(path: Path) -> dict:
+    """The numerics of a cache alone; quick for any size.
+
+    Raises:
+        CacheError: it is none, or its attributes are not those of one.
+    """
+    with open_cache(path) as file:
+        try:
+            return read_attributes(file).numerics
+        except DAMAGE as error:
+            raise broken(path, f"{type(error).__name__}: {first_line(error)}") from None

@@ -11,6 +11,7 @@ from .shards import Shard
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 DTYPES = ("auto", "float16", "float32")
+ENGINES = ("auto", "torch", "openvino")
 PREPROCESS = ("weights", "mtl-aqa")
 VERIFY = ("stat", "sha256")
 ON_ERROR = ("skip", "stop")
@@ -30,6 +31,8 @@ class ExtractionConfig:
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
         precision: of the backbone: `fp32`, `tf32`, `fp16` or `bf16`; one that differs too much from fp32 is
             not used.
+        engine: what runs the backbone: `torch`; `openvino`, on a CPU; `auto`: that of the cache that is
+            continued, else OpenVINO where it is installed and can, else torch.
         compile: run the backbone through torch.compile.
         deterministic: on a GPU, let cuDNN take only algorithms that give the same bits every time.
         batch_size: clips in a batch; every batch has this shape. None: 8 on a CPU, on a GPU the largest of
@@ -58,6 +61,7 @@ class ExtractionConfig:
     views: tuple[View, ...] = (PLAIN,)
     device: str = "auto"
     precision: str = "fp32"
+    engine: str = "auto"
     compile: bool = False
     deterministic: bool = False
     batch_size: int | None = None
@@ -81,6 +85,7 @@ class ExtractionConfig:
         for name, choices in (
             ("preprocess", PREPROCESS),
             ("precision", PRECISIONS),
+            ("engine", ENGINES),
             ("verify", VERIFY),
             ("on_error", ON_ERROR),
             ("dtype", DTYPES),

@@ -6,10 +6,12 @@ from pathlib import Path
 import torch
 
 from ..backbones.inference import Model, ready_model
+from ..backbones.openvino_engine import Converted
 from ..backbones.registry import get_backbone
 from ..cache_file.meaning import Meaning
 from ..clips.preprocess import MTL_AQA, Preprocessing
 from ..machine.devices import pick_device
+from ..weights.download import weights_folder
 from ..weights.resolving import Weights, load_weights, resolve_weights
 from .configuration import ExtractionConfig
 
@@ -17,12 +19,17 @@ PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
 
 
 def load_model(
-    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
+    config: ExtractionConfig,
+    random_path: Path,
+    say: Callable[[str], None] = lambda line: None,
+    engine_before: str | None = None,
 ) -> tuple[Model, Meaning]:
     """The backbone with its weights, ready to run, and the record of what its features mean.
 
     Args:
         random_path: where random weights lie, or are made, if the weights are `random`.
+        engine_before: of the features that the ones to be made are put beside, where there are any; the
+            engine `auto` is this one then.
 
     Raises:
         AqaError: unknown names, weights that do not fit, or a clip length or frame size that the backbone
@@ -44,14 +51,24 @@ def load_model(
         clip_rule=_clip_rule(config),
         tuned=weights.learned,
     )
+    clip_len, size = config.clip_rule.clip_len, preprocessing.crop
+
+    def converted() -> Converted:
+        folder = weights_folder() / "converted"
+        shape = (1, 3, clip_len, size, size)
+        return Converted(module.eval(), shape, folder, backbone.name, weights.sha256, say)
+
+    engine = config.engine if config.engine != "auto" or engine_before is None else engine_before
     model = ready_model(
         module,
         device,
         config.precision,
         preprocessing,
         config.batch_size,
-        config.clip_rule.clip_len,
+        clip_len,
         compiled=config.compile,
+        engine=engine,
+        converted=converted,
         say=say,
     )
     return model, meaning

@@ -1,13 +1,17 @@
 """The numerics record: what decides the last bits of features, but not what they mean."""
 
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
+from ..backbones.cpu_layers import LAYOUT
 from ..backbones.inference import Model
+from ..backbones.openvino_engine import openvino_version
 from ..machine.devices import device_name
 from ..video.mended import DECODING
+from .configuration import ENGINES
 
 # Of the record, what says which frames the features are of, and is looked after sample by sample.
 _OF_DECODING = frozenset(["decoding", "not_looked_at"])
@@ -34,8 +38,19 @@ def numerics_of(model: Model, deterministic: bool = False) -> dict:
         "pillow": version("pillow"),
         "decoding": DECODING,
     }
+    if model.engine == "openvino":
+        record |= {"engine": "openvino", "openvino": openvino_version()}
+    elif not on_gpu:
+        record |= {"engine": "torch", "layout": LAYOUT}
     used = {"compiled": model.compiled, "deterministic": deterministic}
     return record | {name: True for name, value in used.items() if value}
+
+
+def engine_of(records: Iterable[dict]) -> str | None:
+    """The engine of features with these records: what a CPU computed, the first that is known; None where
+    nothing was computed by one.
+    """
+    return next((record["engine"] for record in records if record.get("engine") in ENGINES), None)
 
 
 def of_computing(record: dict) -> dict:

@@ -15,6 +15,7 @@ import numpy as np
 from ..annotations import Sample, extra_columns
 from ..backbones.inference import Model
 from ..cache_file.meaning import Meaning
+from ..cache_file.reader import read_numerics
 from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
 from ..disk.links import open_unlinked
@@ -25,7 +26,7 @@ from .configuration import ExtractionConfig
 from .finished import Current, Finished
 from .garbage import no_collection
 from .loading import load_model
-from .numerics import mixed, numerics_of, of_computing
+from .numerics import engine_of, mixed, numerics_of, of_computing
 from .part_writer import PartWriter
 from .parts import Parts
 from .pipeline import Pipeline, Progress
@@ -105,7 +106,8 @@ def extract(
     views = [view.name for view in config.views]
     try:
         with parts.exclusively():
-            model, meaning = load_model(config, random_weights_path(output, config.backbone), say)
+            before = engine_of(_records_before(output, parts))
+            model, meaning = load_model(config, random_weights_path(output, config.backbone), say, before)
             if meaning.random and not meaning.tuned:
                 say(
                     f"Features come from random weights ({meaning.weights}): they show that the pipeline"
@@ -233,8 +235,8 @@ def _say_what_comes(
     videos = len({sample.video for sample in todo})
     earlier = f", {len(samples) - len(todo)} more are done already" if len(todo) < len(samples) else ""
     say(
-        f"{len(todo)} sample(s) of {videos} video(s){shard}{earlier}; {model.device} in {model.precision},"
-        f" batches of {model.batch_size}."
+        f"{len(todo)} sample(s) of {videos} video(s){shard}{earlier}; {model.device} in {model.precision}"
+        f"{' by OpenVINO' if model.engine == 'openvino' else ''}, batches of {model.batch_size}."
     )
 
 
@@ -253,6 +255,13 @@ def _say_mended(output: Path, current: Current, say: Callable[[str], None]) -> N
             f"{len(current.not_looked_at)} sample(s) were extracted by the same earlier version and cannot be"
             f" looked at, as their videos are not there: {some(current.not_looked_at)}"
         )
+
+
+def _records_before(output: Path, parts: Parts) -> list[dict]:
+    """Numerics of the features that are there, and of those that other processes make now."""
+    paths = [output, *parts.paths()] if output.exists() else parts.paths()
+    at_work = [owner["numerics"] for owner in parts.others_at_work() if "numerics" in owner]
+    return [*map(read_numerics, paths), *at_work]
 
 
 def _check_output(output: Path) -> None:

@@ -1,0 +1,193 @@
+"""A backbone run by OpenVINO on a CPU: converted once from the torch module, and kept.
+
+Conversion goes through OpenVINO's PyTorch frontend itself and not `openvino.convert_model`, which reports its
+use over the network.
+"""
+
+import hashlib
+import tempfile
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..disk.atomic import replacing
+from ..disk.tensor_file import read_tensors, sha256_of, write_tensors
+from ..errors import AqaError, first_line, missing
+
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names of the precisions that it is used for."""
+
+
+def openvino_version() -> str | None:
+    """Of the installed package; None if there is none."""
+    try:
+        return metadata.version("openvino")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+class NotConverted(AqaError):
+    """OpenVINO is not there, or cannot run the network."""
+
+
+class OpenVinoNetwork:
+    """A converted network for batches of one shape, called as the module it was made from.
+
+    Every batch has the same shape and threads, so that a clip's feature depends on nothing but the clip.
+
+    Args:
+        model: of OpenVINO.
+        shape: of a batch, `(batch, 3, clip_len, size, size)`.
+        precision: `fp32` or `bf16`; input and output are float32 in both.
+        threads: that compute.
+    """
+
+    def __init__(self, model, shape: tuple[int, ...], precision: str, threads: int):
+        import openvino
+
+        model.reshape({0: list(shape)})
+        options = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            # Processes that each pin their threads to the first cores would all compute on these.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+
+    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
+        features = self._request.infer({0: clips.contiguous().numpy()}, share_inputs=True)[0]
+        return torch.from_numpy(np.array(features, dtype=np.float32))  # the request's memory is used again
+
+
+class Converted:
+    """A backbone's converted form, made when it is first asked for, and kept in a folder.
+
+    Args:
+        module: as published, on the CPU, in eval mode; it is not changed.
+        shape: of one clip in a batch, `(1, 3, clip_len, size, size)`.
+        folder: where converted networks are kept; None: nowhere.
+        name: of the backbone; weights_sha256: of the file that its weights are from, hex.
+        say: told in one line what a person should know.
+
+    Raises:
+        NotConverted: OpenVINO is not installed, or broken.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        shape: tuple[int, ...],
+        folder: Path | None = None,
+        name: str = "",
+        weights_sha256: str = "",
+        say: Callable[[str], None] = lambda line: None,
+    ):
+        try:
+            import openvino  # noqa: F401
+        except Exception as error:
+            lacking = missing("openvino", "--engine openvino", error, "'aqa-cache[openvino]'")
+            raise NotConverted(str(lacking)) from None
+        self._module, self._shape, self._say = module, shape, say
+        made_of = (name, weights_sha256, shape, openvino_version(), torch.__version__)
+        key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+        self._path = folder / f"{name.replace(':', '.')}-{key}.safetensors" if folder else None
+        self._parts: tuple[bytes, bytes] | None = None
+        self._from_disk = False
+
+    def network(self, batch_size: int, precision: str, threads: int) -> OpenVinoNetwork:
+        """Ready for batches of so many clips.
+
+        Raises:
+            NotConverted: OpenVINO cannot convert or run it.
+        """
+        import openvino
+
+        if self._parts is None:
+            self._parts = self._kept()
+            self._from_disk = self._parts is not None
+        if self._parts is None:
+            self._parts = self._convert()
+        graph, constants = self._parts
+        try:
+            model = openvino.Core().read_model(graph, constants)
+            return OpenVinoNetwork(model, (batch_size, *self._shape[1:]), precision, threads)
+        except Exception as error:
+            raise NotConverted(
+                f"OpenVINO cannot run the backbone ({type(error).__name__}: {first_line(error)})"
+            ) from None
+
+    def forget(self) -> bool:
+        """Let the network be converted anew, where it was kept by an earlier run; whether it was."""
+        was, self._from_disk = self._from_disk, False
+        if was and self._path is not None:
+            _pin_of(self._path).unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
+            self._parts = None
+        return was
+
+    def _kept(self) -> tuple[bytes, bytes] | None:
+        """What an earlier run has converted, if it is as it was written."""
+        if self._path is None or not self._path.exists():
+            return None
+        pin = _pin_of(self._path)
+        if not pin.exists() or pin.read_text().strip() != sha256_of(self._path):
+            self._say(f"{self._path}: is not what was kept there; the backbone is converted anew.")
+            return None
+        tensors = read_tensors(self._path)
+        return tensors["graph"].numpy().tobytes(), tensors["constants"].numpy().tobytes()
+
+    def _convert(self) -> tuple[bytes, bytes]:
+        self._say("Converting the backbone for OpenVINO, once; it is kept for later runs.")
+        try:
+            with tempfile.TemporaryDirectory(prefix="aqa-openvino-") as folder, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of tracing: a batch and what was traced are compared
+                path = Path(folder) / "network.xml"
+                _save_converted(self._module, self._shape, path)
+                parts = path.read_bytes(), path.with_suffix(".bin").read_bytes()
+        except Exception as error:  # tracing runs the module's own code
+            raise NotConverted(
+                f"OpenVINO cannot convert the backbone ({type(error).__name__}: {first_line(error)})"
+            ) from None
+        self._keep(*parts)
+        return parts
+
+    def _keep(self, graph: bytes, constants: bytes) -> None:
+        if self._path is None:
+            return
+        tensors = {"graph": graph, "constants": constants or b"\0"}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(
+                self._path,
+                {
+                    name: torch.frombuffer(bytearray(data), dtype=torch.uint8)
+                    for name, data in tensors.items()
+                },
+            )
+            with replacing(_pin_of(self._path)) as temporary:
+                temporary.write_text(sha256_of(self._path) + "\n")
+        except (AqaError, OSError) as error:
+            self._say(f"The converted backbone cannot be kept ({first_line(error)}); set AQA_WEIGHTS.")
+
+
+def _pin_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _save_converted(module: torch.nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    """Write OpenVINO's form of a module, traced on one clip of zeros, to `path` and a file beside it."""
+    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    clip = torch.zeros(shape)
+    with torch.no_grad():
+        traced = torch.jit.trace(module, clip, check_trace=False)
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(traced, example_input=(clip,))  # its memory is used until the end
+    openvino.save_model(frontend.convert(frontend.load(decoder)), path, compress_to_fp16=False)

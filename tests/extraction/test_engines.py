@@ -1,0 +1,44 @@
+"""Features of two engines are not mixed: a cache goes on with the engine that began it."""
+
+from dataclasses import replace
+
+import pytest
+from small_extraction import CONFIG, assert_same_features, contents
+
+from aqa_cache.cache_file.reader import FeatureCache, read_numerics
+from aqa_cache.errors import CacheError
+from aqa_cache.extraction.numerics import engine_of
+from aqa_cache.extraction.run import extract
+from aqa_cache.weights.random_weights import random_weights_path
+
+
+def test_the_first_engine_that_is_known_counts():
+    imported, earlier = {"imported_dtypes": ["float32"]}, {"device": "AMD EPYC", "precision": "fp32"}
+    assert engine_of([]) is engine_of([imported, earlier, {"engine": "theirs"}]) is None
+    assert engine_of([imported, {"engine": "openvino"}, {"engine": "torch"}]) == "openvino"
+
+
+@pytest.mark.extra
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_auto_goes_on_with_the_engine_that_began(videos, output, tmp_path, monkeypatch, engine):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("AQA_WEIGHTS", str(tmp_path / "weights"))
+    other = {"torch": "openvino", "openvino": "torch"}[engine]
+    one = tmp_path / "one.csv"
+    table = (videos / "annotations.csv").read_text().splitlines(keepends=True)
+    one.write_text("".join(table[:2]))
+    extract(videos, output, replace(CONFIG, engine=engine), annotations=one)
+    with pytest.raises(CacheError, match=f"engine: {other}, {engine}"):
+        extract(videos, output, replace(CONFIG, engine=other))
+    extract(videos, output, CONFIG)
+    numerics = read_numerics(output)
+    assert numerics["engine"] == engine and "mixed_with" not in numerics
+    assert ("openvino" in numerics) == (engine == "openvino")
+    with FeatureCache(output) as cache:
+        assert len(cache) == len(table) - 1
+    whole = output.with_name("whole.h5")
+    weights = str(random_weights_path(output, "s3d"))
+    again = replace(CONFIG, engine=engine, weights=weights)
+    extract(videos, whole, again)
+    assert_same_features(contents(output), contents(whole))
