@@ -28,7 +28,7 @@ WINGS = {
         "machine": "",
         "clips": "",
         "video": "clips machine",
-        "backbones": "clips",
+        "backbones": "clips disk",
         "cache_file": "clips disk",
         "weights": "backbones cache_file clips disk",
         "exchange": "cache_file disk",

@@ -1,0 +1,124 @@
+"""Backbones in every engine that is installed, as `aqa-bench --peers` measures it, one process per backbone,
+into RESULTS.md.
+
+    python benchmarks/bench_engines.py
+    python benchmarks/bench_engines.py --quick
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from results import write_section
+
+from aqa_cache.extraction.peers import CONTENDERS, OPENVINO, OURS, PeerRow, versions
+
+CASES = (
+    ("s3d", 112),
+    ("c3d", 112),
+    ("r2plus1d_18", 112),
+    ("s3d", 224),
+    ("r2plus1d_18", 224),
+    ("mvit_v2_s", 224),
+    ("swin3d_t", 224),
+)
+QUICK = CASES[:3]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="112 px, one turn of half a second")
+    parser.add_argument("--rounds", type=int, default=3, help="all engines take turns; medians count")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn, at least one batch")
+    parser.add_argument("--limit", type=float, default=20.0, help="seconds of a batch in torch as published")
+    parser.add_argument("--beside", default="", help="what else the machine does, for the record")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.quick:
+        options.seconds, options.limit = 0.5, 3.0
+    if options.work:
+        work(options)
+        return
+    rows: list[PeerRow] = []
+    said: list[str] = []
+    cases = QUICK if options.quick else CASES
+    command = (
+        f"python benchmarks/bench_engines.py --rounds {options.rounds} --seconds {options.seconds:g} --limit"
+        f" {options.limit:g}{' --quick' * options.quick}"
+    )
+    for case in cases:
+        found, notes = measured(case, options)
+        rows += found
+        said += notes
+        lines = lines_of(rows, said, options)
+        write_section("engines", "Engines on a CPU", command, lines, unfinished=case != cases[-1])
+
+
+def measured(case: tuple[str, int], options: argparse.Namespace) -> tuple[list[PeerRow], list[str]]:
+    """The rows of one backbone, from a process of its own, and what it said."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.json"
+        words = [f"--{name}={getattr(options, name)}" for name in ("rounds", "seconds", "limit")]
+        words.append(f"--work={case[0]},{case[1]},{path}")
+        environment = {"THP_MEM_ALLOC_ENABLE": "1", "GOMP_SPINCOUNT": "1000"} | os.environ  # as the commands
+        subprocess.run([sys.executable, __file__, *words], check=True, env=environment)
+        record = json.loads(path.read_text())
+    return [PeerRow(**row) for row in record["rows"]], record["said"]
+
+
+def work(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from aqa_cache.extraction.configuration import ExtractionConfig
+    from aqa_cache.extraction.peers import measure_peers
+
+    name, size, path = options.work.split(",", 2)
+    said: list[str] = []
+    rows = measure_peers(
+        ExtractionConfig(name, "random", size=int(size)),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        limit=options.limit,
+        progress=lambda stage: print(stage, flush=True),
+        say=lambda line: said.append(f"{name}, {size} px: {line}"),
+    )
+    Path(path).write_text(json.dumps({"rows": [asdict(row) for row in rows], "said": said}))
+
+
+def lines_of(rows: list[PeerRow], said: list[str], options: argparse.Namespace) -> list[str]:
+    beside = f" Taken beside {options.beside}: only ratios are to be read." if options.beside else ""
+    installed = ", ".join(f"{package} {version}" for package, version in versions().items())
+    return [
+        (
+            "Clips of 16 frames a second, random weights, fp32, medians of"
+            f" {options.rounds} rounds in which all take turns. Ours start from decoded frames, the others"
+            " from arrays as they take them. A batch is smaller than 8 where torch as published would take"
+            f" longer than {options.limit:g} s for it. {installed}.{beside}"
+        ),
+        "",
+        f"| backbone | px | threads | batch | {' | '.join(CONTENDERS)} | {OURS['torch']}, of OpenVINO |"
+        f" {OURS['openvino']}, of OpenVINO |",
+        "|" + "---|" * (len(CONTENDERS) + 6),
+        *map(_line, rows),
+        *(f"\n{line}" for line in dict.fromkeys(said)),
+    ]
+
+
+def _line(row: PeerRow) -> str:
+    rates = [f"{row.rates[name]:.2f}" if name in row.rates else "–" for name in CONTENDERS]
+    ratios = [
+        f"{row.rates[name] / row.rates[OPENVINO]:.2f}" if {name, OPENVINO} <= row.rates.keys() else "–"
+        for name in OURS.values()
+    ]
+    return (
+        f"| {row.backbone} | {row.size} | {row.threads} | {row.batch} | {' | '.join(rates)} |"
+        f" {' | '.join(ratios)} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
