@@ -92,7 +92,7 @@ def main(json_path, seconds, peers, **options):
             temporary.write_text(json.dumps(result.record(), indent=2) + "\n", encoding="utf-8")
 
 
-def _peers(config, seconds: float, json_path: Path | None) -> None:
+def _peers(config, seconds: float, json_path) -> None:
     """Measure and show the backbone in all engines that are installed."""
     from dataclasses import asdict
 

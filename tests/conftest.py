@@ -3,6 +3,7 @@
 import os
 import sys
 import textwrap
+from importlib.util import find_spec
 
 from numbered_video import write_numbered_video
 from places import MTL_AQA
@@ -97,6 +98,13 @@ def own_code(tmp_path, monkeypatch):
     for name in set(sys.modules) - modules:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def torch_by_itself(request, monkeypatch):
+    """Where OpenVINO happens to be installed, only tests of the mark `extra` take it for `--engine auto`."""
+    if find_spec("openvino") and request.node.get_closest_marker("extra") is None:
+        monkeypatch.setattr("aqa_cache.backbones.inference.openvino_version", lambda: None)
 
 
 @pytest.fixture

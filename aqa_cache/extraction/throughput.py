@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..backbones.openvino_engine import openvino_version
 from ..clips.preprocess import FramePreparer, Preprocessing, normalise
 from ..errors import missing
 from ..machine.cores import available_cores
@@ -200,6 +201,8 @@ def measure(
         progress("matrix products")
         gemm, gemm_size = gemm_rate(device, dtype, seconds)
     versions = _versions(on_gpu)
+    if model.engine == "openvino":
+        versions["openvino"] = openvino_version()
     warning = cudnn_warning(versions["cudnn"])
     return Throughput(
         backbone=config.backbone,

@@ -154,14 +154,28 @@ def test_the_captions_reach_the_backbone(config, folder):
     assert run.epochs[0].train_caption_loss is not None and run.epochs[0].train_score_loss is None
 
 
-@pytest.mark.parametrize("dtype, allowed", [("float32", 1e-3), ("float16", 0.1)])
-def test_features_of_the_tuned_backbone_give_the_same_predictions(config, folder, tmp_path, dtype, allowed):
+@pytest.mark.parametrize(
+    "dtype, allowed, engine",
+    [
+        ("float32", 1e-3, "torch"),
+        ("float16", 0.1, "torch"),
+        pytest.param("float32", 1e-3, "openvino", marks=pytest.mark.extra),
+    ],
+)
+def test_features_of_the_tuned_backbone_give_the_same_predictions(
+    config, folder, tmp_path, monkeypatch, dtype, allowed, engine
+):
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    monkeypatch.setenv("AQA_WEIGHTS", str(tmp_path / "weights"))
     run = fine_tune(config)
     features = tmp_path / "tuned.h5"
     extract(
         folder / "videos",
         features,
-        ExtractionConfig("tiny", weights=str(run.folder), clip_rule=ClipRule(window=48), dtype=dtype),
+        ExtractionConfig(
+            "tiny", weights=str(run.folder), clip_rule=ClipRule(window=48), dtype=dtype, engine=engine
+        ),
     )
     mine, theirs = scores_of(run), scores_on(run, features)
     assert mine.keys() == theirs.keys()

@@ -1,8 +1,11 @@
 """Features of two engines are not mixed: a cache goes on with the engine that began it."""
 
+import shutil
 from dataclasses import replace
 
+import h5py
 import pytest
+from places import ROOT
 from small_extraction import CONFIG, assert_same_features, contents
 
 from aqa_cache.cache_file.reader import FeatureCache, read_numerics
@@ -11,11 +14,25 @@ from aqa_cache.extraction.numerics import engine_of
 from aqa_cache.extraction.run import extract
 from aqa_cache.weights.random_weights import random_weights_path
 
+FIRST_CACHE = ROOT / "tests/data/feature_cache_v1.h5"
+
 
 def test_the_first_engine_that_is_known_counts():
     imported, earlier = {"imported_dtypes": ["float32"]}, {"device": "AMD EPYC", "precision": "fp32"}
     assert engine_of([]) is engine_of([imported, earlier, {"engine": "theirs"}]) is None
     assert engine_of([imported, {"engine": "openvino"}, {"engine": "torch"}]) == "openvino"
+
+
+def test_numerics_that_cannot_be_read_are_one_message(tmp_path):
+    path = tmp_path / "feats.h5"
+    shutil.copy(FIRST_CACHE, path)
+    with FeatureCache(path) as cache:
+        assert read_numerics(path) == cache.numerics
+    for damaged in ("[1]", "{"):
+        with h5py.File(path, "r+") as file:
+            file.attrs["numerics"] = damaged
+        with pytest.raises(CacheError, match="feats.h5: its numerics"):
+            read_numerics(path)
 
 
 @pytest.mark.extra
