@@ -5,6 +5,7 @@ use over the network.
 """
 
 import hashlib
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -95,7 +96,8 @@ class Converted:
         self._module, self._shape, self._say = module, shape, say
         made_of = (name, weights_sha256, shape, openvino_version(), torch.__version__)
         key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
-        self._path = folder / f"{name.replace(':', '.')}-{key}.safetensors" if folder else None
+        file_name = f"{re.sub('[^0-9A-Za-z_.]', '-', name)}-{key}.safetensors"
+        self._path = folder / file_name if folder else None
         self._parts: tuple[bytes, bytes] | None = None
         self._from_disk = False
 
@@ -159,16 +161,13 @@ class Converted:
     def _keep(self, graph: bytes, constants: bytes) -> None:
         if self._path is None:
             return
-        tensors = {"graph": graph, "constants": constants or b"\0"}
+        bytes_of = {"graph": graph, "constants": constants or b"\0"}
+        tensors = {
+            name: torch.from_numpy(np.frombuffer(data, np.uint8).copy()) for name, data in bytes_of.items()
+        }
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(
-                self._path,
-                {
-                    name: torch.frombuffer(bytearray(data), dtype=torch.uint8)
-                    for name, data in tensors.items()
-                },
-            )
+            write_tensors(self._path, tensors)
             with replacing(_pin_of(self._path)) as temporary:
                 temporary.write_text(sha256_of(self._path) + "\n")
         except (AqaError, OSError) as error:
