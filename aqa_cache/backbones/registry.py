@@ -33,6 +33,7 @@ class Backbone:
             layout of the weights' file says it (`key_layouts`).
         head: prefixes of keys in its weights files that belong to layers above the feature; they are left
             out.
+        openvino: whether `--engine auto` may take OpenVINO for it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Backbone:
     min_size: int = 32
     preprocessing: Preprocessing | None = None
     head: tuple[str, ...] = ()
+    openvino: bool = True
 
     def check_input(self, clip_len: int, size: int | None) -> None:
         """Raise AqaError unless clips of `clip_len` frames of `size` pixels (None: not known yet) fit the
@@ -94,8 +96,16 @@ BACKBONES = {
             512,
             "r2plus1d_18-kinetics400",
         ),
+        # In OpenVINO its relative positions become 3.8 GB of constants, worked out at every start.
         Backbone(
-            "mvit_v2_s", mvit_v2_s, "norm, class token", 768, "mvit_v2_s-kinetics400", clip_len=16, size=224
+            "mvit_v2_s",
+            mvit_v2_s,
+            "norm, class token",
+            768,
+            "mvit_v2_s-kinetics400",
+            clip_len=16,
+            size=224,
+            openvino=False,
         ),
         # Below 193 pixels the last stage has fewer than 7x7 tokens, and torchvision gives its window other
         # positions' biases.

@@ -58,7 +58,9 @@ def load_model(
         shape = (1, 3, clip_len, size, size)
         return Converted(module.eval(), shape, folder, backbone.name, weights.sha256, say)
 
-    engine = config.engine if config.engine != "auto" or engine_before is None else engine_before
+    engine = config.engine
+    if engine == "auto":
+        engine = engine_before or ("auto" if backbone.openvino else "torch")
     model = ready_model(
         module,
         device,

@@ -2,14 +2,19 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import pytest
 from places import ROOT
 from small_extraction import CONFIG, assert_same_features, contents
 
+from aqa_cache.backbones.key_layouts import layouts_of
 from aqa_cache.cache_file.reader import FeatureCache, read_numerics
 from aqa_cache.errors import CacheError
+from aqa_cache.extraction import loading
+from aqa_cache.extraction.configuration import ExtractionConfig
 from aqa_cache.extraction.numerics import engine_of
 from aqa_cache.extraction.run import extract
 from aqa_cache.weights.random_weights import random_weights_path
@@ -31,8 +36,28 @@ def test_numerics_that_cannot_be_read_are_one_message(tmp_path):
     for damaged in ("[1]", "{"):
         with h5py.File(path, "r+") as file:
             file.attrs["numerics"] = damaged
-        with pytest.raises(CacheError, match="feats.h5: its numerics"):
+        with pytest.raises(CacheError, match="feats.h5: does not keep to .*attribute 'numerics'"):
             read_numerics(path)
+
+
+@pytest.mark.parametrize(
+    "backbone, asked, before, engine",
+    [
+        ("s3d", "auto", None, "auto"),
+        ("s3d", "auto", "torch", "torch"),
+        ("s3d", "torch", "openvino", "torch"),
+        ("mvit_v2_s", "auto", None, "torch"),
+        ("mvit_v2_s", "auto", "openvino", "openvino"),
+    ],
+)
+def test_the_engine_is_the_one_asked_for_or_begun_with(monkeypatch, backbone, asked, before, engine):
+    given = {}
+    weights = SimpleNamespace(name="random", sha256="0" * 64, learned=None)
+    preprocessing = layouts_of(backbone)[0].preprocessing
+    monkeypatch.setattr(loading, "load_backbone", lambda *_: (None, weights, preprocessing))
+    monkeypatch.setattr(loading, "ready_model", lambda *_, **options: given.update(options))
+    loading.load_model(ExtractionConfig(backbone, engine=asked, device="cpu"), Path("none"), print, before)
+    assert given["engine"] == engine
 
 
 @pytest.mark.extra
