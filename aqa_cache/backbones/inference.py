@@ -100,9 +100,11 @@ class Model:
         batch = slot.fill(clips)
         try:
             with torch.inference_mode():
-                dtype = torch.float32 if self.engine == "openvino" else self.dtype
-                features = self.module(normalise(batch, self.preprocessing, dtype))[: len(clips)].float()
-                return slot.fetch(features)
+                if self.engine == "openvino":
+                    inputs = normalise(batch, self.preprocessing, channels_last=False)
+                else:
+                    inputs = normalise(batch, self.preprocessing, self.dtype)
+                return slot.fetch(self.module(inputs)[: len(clips)].float())
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
                 raise

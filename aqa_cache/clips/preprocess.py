@@ -130,17 +130,29 @@ class FramePreparer:
 
 
 def normalise(
-    clips: torch.Tensor, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32
+    clips: torch.Tensor,
+    preprocessing: Preprocessing,
+    dtype: torch.dtype = torch.float32,
+    *,
+    channels_last: bool = True,
 ) -> torch.Tensor:
     """Turn prepared frames into a backbone's input.
 
+    Args:
+        channels_last: how it lies in memory: in the format channels_last_3d, else contiguous; the values are
+            the same.
+
     Shape:
         - clips: `(batch, clip_len, size, size, 3)` uint8 RGB.
-        - Output: `(batch, 3, clip_len, size, size)` of `dtype`, in memory format channels_last_3d.
+        - Output: `(batch, 3, clip_len, size, size)` of `dtype`.
     """
     if preprocessing.channel_order == "bgr":
         clips = clips.flip(-1)
     scale, shift = _scale_and_shift(preprocessing, clips.device)
+    if not channels_last:  # bytes are turned round, and not floats
+        scale, shift = scale[:, None, None, None], shift[:, None, None, None]
+        clips = clips.permute(0, 4, 1, 2, 3).contiguous()
+        return clips.to(torch.float32).mul_(scale).add_(shift).to(dtype)
     return clips.to(torch.float32).mul_(scale).add_(shift).to(dtype).permute(0, 4, 1, 2, 3)
 
 

@@ -135,3 +135,14 @@ def test_records_that_are_no_preprocessing_are_refused():
         Preprocessing.from_record({})
     with pytest.raises(AqaError, match="has the keys antialias, channel_order, crop, gamma, mean, "):
         Preprocessing.from_record({**MTL_AQA.record(), "gamma": 2.2})
+
+
+@pytest.mark.parametrize("channel_order", ["rgb", "bgr"])
+def test_how_the_input_lies_in_memory_does_not_change_its_values(channel_order):
+    preprocessing = Preprocessing(
+        (32, 32), 32, (0.1, 0.5, 0.9), (0.2, 0.25, 0.3), channel_order=channel_order
+    )
+    clips = torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8)
+    last, first = (normalise(clips, preprocessing, channels_last=way) for way in (True, False))
+    assert torch.equal(last, first) and first.is_contiguous()
+    assert last.is_contiguous(memory_format=torch.channels_last_3d)
