@@ -286,6 +286,12 @@ def _positive(kind: type):
     help="Points per unit of the score head.  [default: std of training; literal: 17]",
 )
 @click.option(
+    "--score-range",
+    type=Several(float),
+    metavar="LOW,HIGH",
+    help="Lowest and highest score there can be; clips intervals.  [default: columns score_min, score_max]",
+)
+@click.option(
     "--centre/--no-centre",
     default=None,
     help="Learn the score above the training mean.  [default: yes; literal: no]",

@@ -41,6 +41,11 @@ class SplitChoice:
     notes: list[str]
     mirror: Mirror | None = None
 
+    @property
+    def role(self) -> str:
+        """The column of the groups by which samples are held out."""
+        return GROUP if self.mirror is None else self.mirror.role
+
 
 def choose_split(
     samples: Sequence[Sample],

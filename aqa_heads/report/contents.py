@@ -20,6 +20,7 @@ from .sections.learning_curves import curves_section
 from .sections.provenance import provenance_section
 from .sections.results_table import further_metrics, keep_results, results_table
 from .sections.scatters import scatters_section
+from .sections.score_intervals import score_intervals_section
 from .wording import (
     PERCENT,
     began_random,
@@ -42,6 +43,7 @@ def all_sections(
         *differences_section(report, attachments),
         *curves_section(report, attachments),
         *scatters_section(report, attachments),
+        *score_intervals_section(report, attachments),
         *groups_section(report, attachments),
         *classes_section(report, attachments),
         *captions_section(report, attachments),

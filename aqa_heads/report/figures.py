@@ -21,6 +21,7 @@ LOSS_LABEL = "training loss"
 WORD_LOSS_LABEL = "caption loss per word (nats)"
 TEST_LABEL = "Spearman's ρ, test set"
 VALIDATION_LABEL = "Spearman's ρ, validation"
+ERROR_LABEL = "mean absolute error (points)"
 _LOSSES = (LOSS_LABEL, WORD_LOSS_LABEL)
 
 WIDE, NARROW, SMALL = Size(1000, 430, 190), Size(350, 340, 132), Size(500, 240, 132)
@@ -74,11 +75,12 @@ def draw_curves(
     floors: Sequence[tuple[str, float]] = (),
     context: Sequence[Curve] = (),
     frames: dict[tuple, Frame] | None = None,
+    over: str = "epoch",
 ) -> Drawing:
     """Lines over epochs, each named at its end; at least one.
 
     Args:
-        label: of the values' axis, one of the four that stand above.
+        label: of the values' axis, one of those that stand above.
         size: `WIDE` draws a `NARROW` variant as well, and no members; `SMALL` has room for the names of
             floors, `PLAIN` has none.
         floors: (name, value) of dashed horizontal lines.
@@ -86,6 +88,7 @@ def draw_curves(
             the figures of several runs compare.
         frames: what figures of one page with the same label, size and context share, filled here; the time
             and the page would grow with the square of the rows if each drew all others anew.
+        over: what the curves go over, where it is not epochs, on whole numbers too.
     """
 
     longest = max(len(name) for name in (*(curve.name for curve in curves), *(name for name, _ in floors)))
@@ -94,7 +97,7 @@ def draw_curves(
 
     def behind(size: Size):
         figure, axes = new_axes(size)
-        _scale(axes, limits, label)
+        _scale(axes, limits, label, over)
         for _, value in floors:
             axes.axhline(value, color=on_white("muted"), linewidth=1.3, linestyle=(0, (5, 3)), zorder=1.5)
         for curve in context:
@@ -133,14 +136,14 @@ def _limits(
     return float(epochs.min()), float(epochs.max()), *_value_range(values, marks, label)
 
 
-def _scale(axes, limits: tuple[float, float, float, float, bool], label: str) -> None:
+def _scale(axes, limits: tuple[float, float, float, float, bool], label: str, over: str) -> None:
     """Axes of `_limits` that say what they are of."""
     first, last, low, high, logarithmic = limits
     axes.set_xlim(first - 0.5 if first == last else first, last + 0.5 if first == last else last)
     if logarithmic:
         axes.set_yscale("log")
     axes.set_ylim(low, high)
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(over)
     axes.set_ylabel(label + (" (log scale)" if logarithmic else ""))
     axes.xaxis.get_major_locator().set_params(integer=True)
 

@@ -21,7 +21,7 @@ import json
 import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import MISSING, astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +32,7 @@ from aqa_cache.disk.csv_file import write_rows
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError, TrainingError
 from .record import FINITE, Whole, number_in, read_json, read_table, whole_in
-from .schema import CONFIG, EPOCH, MODEL, SUMMARY, VOCABULARY
+from .schema import CONFIG, EPOCH, FROM_ZERO, MODEL, SUMMARY, VOCABULARY
 from .weights_file import read_weights, said_with, sizes_in, write_weights
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ class HeldOut:
         fold: number of the part that was held out, from 1 on.
         true, predicted: scores in points; predicted by a model that did not learn from the sample.
         chose_epoch: whether the sample took part in the choice of that model's epoch or penalty.
+        group: of the sample, in the role by which was held out (`validation` in `config.json`); None where it
+            names none.
+        spread: a standard deviation of `predicted`, in points, where that model's score head has one.
     """
 
     sample_id: str
@@ -97,6 +100,8 @@ class HeldOut:
     true: float
     predicted: float
     chose_epoch: bool
+    group: str | None = None
+    spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -351,13 +356,16 @@ def _read_predictions(path: Path) -> list[dict[str, str]]:
             )
         for column in ("final_score", "predicted_score"):
             number_in(row, column, number)
+        if "predicted_spread" in row:
+            number_in(row, "predicted_spread", number, FROM_ZERO)
         rows.append(row)
     return rows
 
 
 def _read_held_out(path: Path) -> list[HeldOut]:
     rows, seen = [], set()
-    for number, row in read_table(path, [field.name for field in fields(HeldOut)], _LARGEST_TABLE):
+    needed = [field.name for field in fields(HeldOut) if field.default is MISSING]
+    for number, row in read_table(path, needed, _LARGEST_TABLE):
         _check_once(row["sample_id"], number, seen)
         fold, chose = (
             whole_in(row, "fold", number, Whole(1, 2**31)),
@@ -366,7 +374,10 @@ def _read_held_out(path: Path) -> list[HeldOut]:
         true, predicted = (number_in(row, name, number) for name in ("true", "predicted"))
         if true is None or predicted is None:
             raise ValueError(f"row {number}: true or predicted is empty, expected a number")
-        rows.append(HeldOut(row["sample_id"], fold, true, predicted, bool(chose)))
+        group, spread = row.get("group") or None, None
+        if "spread" in row:
+            spread = number_in(row, "spread", number, FROM_ZERO)
+        rows.append(HeldOut(row["sample_id"], fold, true, predicted, bool(chose), group, spread))
     return rows
 
 

@@ -55,6 +55,15 @@ CONFIG = {
     "identity": {...: object},
     "parts": {...: NAME},
     "call": NAME,
+    "score_range": [Needed(FINITE)],
+    "validation": {
+        "share": SHARE,
+        "whole_groups": bool,
+        "role": NAME,
+        "groups": _NAMES,
+        "samples": COUNT,
+        "folds": COUNT,
+    },
     "table1": {"backbone": NAME, "rnn": NAME, "layers": COUNT, "attention": NAME, "encoder": NAME},
     "features": {
         **dict.fromkeys(("backbone", "weights", "fingerprint"), NAME),

@@ -68,9 +68,10 @@ _ONLY_WHERE_TRUE = ("withhold_test",)
 ONLY_WHERE_ASKED = ("score_head", *SCORE_HEAD_OPTIONS, "loss", "loss_weight")
 # Likewise; where one of them was asked for, or `chooses_anew`, all stand in the record, filled in.
 CHOOSING = ("validate_on", "refit", "validation_folds")
-# Of the settings, what does not decide the result.
+# Of the settings, what does not decide the result; `deciding` has score_range where it is known.
 _BESIDE_THE_RESULT = (
     "asked",
+    "score_range",
     "out",
     "name",
     "varied",
@@ -141,6 +142,7 @@ class ResolvedConfig:
     device: str
     threads: int | None
     score_scale: float | None
+    score_range: tuple[float, float] | None
     centre: bool
     standardise: bool
     views: str
@@ -192,6 +194,7 @@ class ResolvedConfig:
         record |= {name: True for name in _ONLY_WHERE_TRUE if getattr(self, name)}
         asked = {name: getattr(self.asked, name) for name in ONLY_WHERE_ASKED}
         record |= {name: value for name, value in asked.items() if value is not None}
+        record |= {} if self.score_range is None else {"score_range": list(self.score_range)}
         if chooses_anew(self.asked) or any(getattr(self.asked, name) is not None for name in CHOOSING):
             record |= {name: getattr(self, name) for name in CHOOSING}
         return record | {

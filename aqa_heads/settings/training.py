@@ -136,6 +136,8 @@ class TrainingConfig:
             many times faster.
         score_scale: in points; the score head learns (score - centre) / score_scale. None: the standard
             deviation of the training scores.
+        score_range: lowest and highest score that can be given, in points, to which intervals of new samples
+            are clipped; None: that of the annotations' columns score_min and score_max, where they are.
         centre: whether the mean training score is the centre; else it is 0.
         standardise: scale each feature dimension by the training split's mean and standard deviation. The
             original does not: it trains the backbone too, which can rescale its own output; cached features
@@ -205,6 +207,7 @@ class TrainingConfig:
     device: str = "auto"
     threads: int | None = None
     score_scale: float | None = None
+    score_range: tuple[float, float] | None = None
     centre: bool | None = None
     standardise: bool | None = None
     views: str = ALL_VIEWS
@@ -264,6 +267,11 @@ class TrainingConfig:
             raise TrainingError(
                 f"validation_folds is {folds}, expected 0 or a whole number from {_FOLDS[1]} to {_FOLDS[-1]}"
             )
+        if self.score_range is not None and not _is_range(self.score_range):
+            raise TrainingError(
+                f"score_range is {self.score_range}, expected the lowest and the highest score, two finite"
+                " numbers, such as 0,100"
+            )
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise TrainingError(f"dropout is {self.dropout}, expected a number from 0 to below 1")
         PanelRule(self.panel_rule)
@@ -314,6 +322,12 @@ class TrainingConfig:
 def _is_validation(said: str) -> bool:
     kind, colon, role = said.partition(":")
     return kind in VALIDATE_ON and bool(role.strip()) == bool(colon)
+
+
+def _is_range(ends: object) -> bool:
+    if not isinstance(ends, tuple | list) or len(ends) != 2:
+        return False
+    return all(type(end) in (int, float) and math.isfinite(end) for end in ends) and ends[0] < ends[1]
 
 
 def _is_count_of_folds(folds: object) -> bool:

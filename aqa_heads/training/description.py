@@ -11,7 +11,9 @@ from aqa_cache import __version__
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.errors import escaped
 
+from ..data.score_bounds import score_bounds
 from ..data.training_data import TrainingData
+from ..data.units import group_of
 from ..errors import TrainingError
 from ..runs.format import LEAKED
 from ..settings.experiments import EXPERIMENTS, RIDGE_STARTED
@@ -28,6 +30,10 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
     config, row = plan.config, plan.config.row
     backbone, tuned = cache.meaning.backbone, cache.meaning.tuned
     scale, centre = _checked_score_range(config, data.joined() if config.refit else data)
+    bounds, bound_notes = None, []
+    if "score" in data.tasks:
+        samples = [sample for split in data.splits.values() for sample in split.samples]
+        bounds, bound_notes = score_bounds(samples, config.score_range)
     leaked = len({leak.sample_id for leak in plan.audit.leaks if leak.split == "test"})
     return {
         "experiment": row.name,
@@ -46,6 +52,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         "device": str(device),
         "score_scale": scale,
         "score_centre": centre,
+        **({} if bounds is None else {"score_range": list(bounds)}),
         "leaked": leaked,
         **({} if config.choice is None else {"choice": dict(config.choice)}),
         "validation": _validation(config, data),
@@ -62,7 +69,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         },
         "annotations_sha256": plan.annotations_sha256,
         "classes": data.class_names,
-        "notes": [*_notes(plan, cache, data), *data.notes],
+        "notes": [*_notes(plan, cache, data), *bound_notes, *data.notes],
         "versions": {
             "aqa-cache": __version__,
             "torch": torch.__version__,
@@ -75,18 +82,20 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
 
 
 def _validation(config: ResolvedConfig, data: TrainingData) -> dict:
-    """Who chose."""
-    if not config.validation_folds:
-        held, whole = data.val.samples, data.choice.whole_groups
+    """Who chose. `role` is the column of `groups`; `whole_groups`: none of them is on both sides."""
+    role = data.choice.role
+    if data.folds:
+        folds = [[s for s in data.train.samples if s.sample_id in fold] for fold in data.folds]
+        held = [s for s in data.train.samples if any(s.sample_id in fold for fold in data.folds)]
     else:
-        folds = [[s.group for s in data.train.samples if s.sample_id in fold] for fold in data.folds or ()]
-        held = [s for s in data.train.samples if any(s.sample_id in fold for fold in data.folds or ())]
-        apart = [set(groups) - {None} for groups in folds]
-        whole = any(apart) and sum(map(len, apart)) == len(set().union(*apart))
+        folds = [data.val.samples, data.train.samples]
+        held = data.val.samples
+    apart = [{group_of(sample, role) for sample in fold} - {None} for fold in folds]
     record = {
         "share": config.validation,
-        "whole_groups": whole,
-        "groups": sorted({sample.group for sample in held if sample.group is not None}),
+        "whole_groups": bool(held) and any(apart) and sum(map(len, apart)) == len(set().union(*apart)),
+        "role": role,
+        "groups": sorted({group_of(sample, role) for sample in held} - {None}),
         "samples": len(held),
     }
     return record | ({"folds": config.validation_folds} if config.validation_folds else {})

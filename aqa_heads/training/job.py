@@ -296,7 +296,7 @@ class Job(ABC):
             self.bring_to_start(other, without, record, None)
             fit_closed_form(other, without, self.config, reference.chosen)
             said = predict(other, without.val.clips, factor=without.val.factor, samples=without.val.samples)
-            rows += held_out_rows(without.val, scored(said, without.val)[0], number, True)
+            rows += held_out_rows(without, scored(said, without.val)[0], number, True)
         return model, None, Choice(validated=len(rows), held_out=rows, penalty=reference.chosen)
 
     def _say_of_head(self, started: Mapping) -> None:

@@ -170,7 +170,6 @@ def test_a_level_out_of_range_is_refused(level):
         rank(10, level)
 
 
-@pytest.mark.extra
 @pytest.mark.parametrize(("n", "level"), [(20, 0.8), (40, 0.9), (33, 0.85)])
 def test_intervals_are_those_of_mapie(n, level):
     regression = pytest.importorskip("mapie.regression")
@@ -183,7 +182,6 @@ def test_intervals_are_those_of_mapie(n, level):
     np.testing.assert_allclose(ends[..., 0], np.stack([new[:, 0] - q, new[:, 0] + q], 1))
 
 
-@pytest.mark.extra
 @pytest.mark.parametrize(("n", "level"), [(20, 0.8), (40, 0.9)])
 def test_cv_plus_is_that_of_mapie(n, level):
     regression = pytest.importorskip("mapie.regression")
@@ -207,11 +205,10 @@ def test_cv_plus_is_that_of_mapie(n, level):
 class _Itself:
     """A model whose prediction is its input, as MAPIE wants one."""
 
+    fitted_ = True
+
     def fit(self, x, y):
         return self
 
     def predict(self, x):
         return np.asarray(x)[:, 0]
-
-    def __sklearn_is_fitted__(self):
-        return True

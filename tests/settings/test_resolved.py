@@ -71,6 +71,7 @@ VALUES = {
     "epochs": 7,
     "batch_size": 5,
     "lr": 1e-3,
+    "score_range": (0, 100),
     "caption_lr": 1e-3,
     "weight_decay": 0.5,
     "dropout": 0.5,
@@ -136,6 +137,7 @@ def test_a_resolved_config_has_every_value():
         "max_clips",
         "choice",
         *SCORE_HEAD_OPTIONS,
+        "score_range",
     }
     lacking = {field.name for field in fields(resolved) if getattr(resolved, field.name) is None}
     assert lacking <= may_be_none

@@ -27,7 +27,7 @@ from ..part_columns import columns_of
 from ..starting_point import remember
 from ..steps import Steps, steps_of
 from .choice import Choice, ChosenPart, steps_an_epoch
-from .out_of_fold import held_out_rows
+from .out_of_fold import held_out_rows, spread_of_scored
 
 # Epochs that a fold's model is trained before it is the next one's turn.
 _TURN = 5
@@ -43,7 +43,7 @@ class _Record:
         trained: epochs that are done, by part.
         losses: of each epoch from 1 on, by part: columns of an `Epoch`.
         scores: of each epoch from 0 on the predicted scores of the held-out samples that have a score; None
-            where they were not looked at.
+            where they were not looked at. spreads: likewise, where the score head has them.
         right: likewise, by class column, how many held-out samples are classified rightly, and of how many.
         caption: likewise the caption loss per token; seconds: likewise, of training and evaluating.
         why_start: of each part (`Part`).
@@ -52,6 +52,7 @@ class _Record:
     trained: dict[str, int] = field(default_factory=dict)
     losses: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     scores: list[list[float] | None] = field(default_factory=list)
+    spreads: list[list[float] | None] = field(default_factory=list)
     right: list[dict[str, list[int]] | None] = field(default_factory=list)
     caption: list[float | None] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -180,11 +181,13 @@ class Folds:
         self, record: _Record, steps: Steps, data: TrainingData, names: Collection[str], epoch: int
     ) -> None:
         """Add to the record what the model says of the held-out samples after an epoch."""
-        scores = right = loss = None
+        scores = spreads = right = loss = None
         if set(names) - {"captioner"}:
             remember(steps.model, data)
             said = predict(steps.model, data.val.clips, factor=data.val.factor, samples=data.val.samples)
             scores, right = scored(said, data.val)[0].tolist(), _right(said, data)
+            found = spread_of_scored(said, data.val)
+            spreads = None if found is None else found.tolist()
             if not all(map(math.isfinite, scores)):
                 raise diverged(epoch, "a predicted score is not finite", self._config)
         if epoch and set(names) - {"assessment"}:
@@ -192,6 +195,7 @@ class Folds:
             if loss is not None and not math.isfinite(loss):
                 raise diverged(epoch, "the loss of the held-out captions is not finite", self._config)
         record.scores.append(scores)
+        record.spreads.append(spreads)
         record.right.append(right)
         record.caption.append(loss)
         record.seconds.append(0.0)
@@ -281,7 +285,8 @@ class Folds:
             if scorer is None:
                 continue
             chosen = verdicts[scorer.name].last if scorer.epoch is None else scorer.epoch
-            rows += held_out_rows(data.val, record.scores[chosen], number, scorer.epoch is not None)
+            chose, spreads = scorer.epoch is not None, record.spreads[chosen]
+            rows += held_out_rows(data, record.scores[chosen], number, chose, spreads)
         validated = sum(len(data.val) for data in self._data)
         return Choice(epochs, parts, validated, rows)
 
