@@ -8,7 +8,15 @@ import numpy as np
 
 from aqa_cache.errors import some
 
-from .conformal import clipped, coverage_range, cv_plus, fewest, half_width, half_width_of_groups
+from .conformal import (
+    clipped,
+    coverage_range,
+    cv_plus,
+    cv_plus_floor,
+    fewest,
+    half_width,
+    half_width_of_groups,
+)
 
 if TYPE_CHECKING:
     from ..runs.format import Run
@@ -89,8 +97,7 @@ class Calibration:
             )
         said = f"{100 * level:g} %, with {own.counted}: {100 * reached[0]:.0f} to {100 * reached[1]:.0f} %"
         if self.folds is not None:
-            plus = len(of_runs) > 1
-            note += [f"CV+: {200 * level - 100:g} % is guaranteed" if plus else NOT_STRICT]
+            note += [own._of_cv_plus(level) if len(of_runs) > 1 else NOT_STRICT]
         low, high = clipped(*own._ends(of_runs, spread, level), self.scale)
         return (float(low), float(high)), "; ".join([said, *note, *self.caution])
 
@@ -117,6 +124,12 @@ class Calibration:
             labels={},
             _widths={},
         )
+
+    def _of_cv_plus(self, level: float) -> str:
+        if self.groups is not None:
+            return "CV+ of whole groups"
+        least = cv_plus_floor(len(self.errors), len(np.unique(self.folds)), level)
+        return f"CV+: {100 * least:.0f} % are guaranteed, close to {100 * level:g} % is usual"
 
     def _ends(self, of_runs: np.ndarray, spread: float | None, level: float) -> Interval:
         if self.folds is not None and len(of_runs) > 1:

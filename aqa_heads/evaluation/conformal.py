@@ -93,11 +93,20 @@ def cv_plus(predicted: np.ndarray, residuals: np.ndarray, level: float) -> tuple
         - predicted: `(..., n)`, in points, equal within a fold; residuals: `(n,)` or as predicted.
         - Output: low and high `(...)`, infinite where n is below `fewest(level)`.
 
-    It holds the true score with probability 1 - 2 (1 - level) at least, less a term for few folds (Barber et
-    al. 2021, theorem 4), and in practice close to `level`.
+    It holds the true score with a probability close to `level` in practice, and `cv_plus_floor` at least.
     """
     predicted, residuals = np.broadcast_arrays(np.asarray(predicted, float), np.asarray(residuals, float))
     return -half_width(residuals - predicted, level), half_width(predicted + residuals, level)
+
+
+def cv_plus_floor(n: int, folds: int, level: float) -> float:
+    """What CV+ guarantees: 1 - 2 (1 - level), less a term for few folds of few samples (Barber et al. 2021,
+    theorem 4), none with a fold for each sample.
+
+    >>> round(cv_plus_floor(40, 40, 0.9), 3), round(cv_plus_floor(40, 5, 0.9), 3)
+    (0.8, 0.654)
+    """
+    return 2 * level - 1 - min(2 * (1 - 1 / folds) / (n / folds + 1), (1 - folds / n) / (folds + 1))
 
 
 def clipped(low, high, scale: tuple[float, float] | None):

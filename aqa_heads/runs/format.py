@@ -356,8 +356,8 @@ def _read_predictions(path: Path) -> list[dict[str, str]]:
             )
         for column in ("final_score", "predicted_score"):
             number_in(row, column, number)
-        if "predicted_spread" in row:
-            number_in(row, "predicted_spread", number, FROM_ZERO)
+        if "spread" in row:
+            number_in(row, "spread", number, FROM_ZERO)
         rows.append(row)
     return rows
 

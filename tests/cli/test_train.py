@@ -211,6 +211,8 @@ def test_a_cache_that_cannot_be_trained_with_is_one_message(aqa_train, path, tmp
         (("--lr", "1e30", "--tasks", "score"), "training diverged"),
         (("--device", "gpu"), "device 'gpu' cannot be used"),
         (("--score-scale", "0"), "0.0 is not in the range x>0"),
+        (("--score-range", "100"), "score_range is 100.0, expected the lowest and the highest score"),
+        (("--score-range", "0,1"), "beyond score_range, 0 to 1"),
     ],
 )
 def test_wrong_usage_is_one_message(aqa_train, arguments, message):

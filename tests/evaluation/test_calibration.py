@@ -133,7 +133,7 @@ def test_runs_of_all_test_folds_give_cv_plus():
     predicted = np.array([of_fold[place % 5 + 1] for place in range(40)])
     interval, note = interval_of(runs, points)
     assert interval == pytest.approx([end.item() for end in cv_plus(predicted, residuals(made()), 0.9)])
-    assert "CV+: 80 % is guaranteed" in note
+    assert "CV+: 65 % are guaranteed" in note
     interval, note = interval_of(runs, 60.8)
     assert NOT_STRICT in note and interval[1] - 60.8 == pytest.approx(
         half_width(residuals(made()), 0.9).item()
@@ -168,7 +168,9 @@ def test_the_scale_clips_and_the_training_range_does_not():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Real ones: of known groups, and by default of 12 whole groups with a scale in the annotations."""
+    """Real ones: with spreads, of known groups; and by default, of 12 whole groups with a scale in the
+    annotations.
+    """
     folder = tmp_path_factory.mktemp("calibration")
 
     def apart(index, sample):
@@ -180,8 +182,8 @@ def runs(tmp_path_factory):
         paths = [write_synthetic_cache(folder / "known.h5", 24, 8)]
         paths.append(write_synthetic_cache(folder / "new.h5", 24, 8, change=apart))
         return [
-            train(TrainingConfig(path, row, name=path.stem, score_range=ends, **common))
-            for path, row, ends in zip(paths, ("ridge", "default"), [(-100, 300), None], strict=True)
+            train(TrainingConfig(path, name=path.stem, score_range=ends, score_head=head, **common))
+            for path, head, ends in zip(paths, ("gaussian", None), [(-100, 300), None], strict=True)
         ]
 
 
@@ -193,6 +195,10 @@ def test_through_a_real_run(runs):
         (low, high), note = calibration.interval(60.0)
         assert low < 60 < high and NOT_STRICT in note
         assert interval_of(read_run(run.folder), 60.0) == ((low, high), note)
+    spreads = np.array([row.spread for row in runs[0].out_of_fold])
+    (low, high), _ = known.interval(60.0, spread=2.0)
+    assert high - 60 == pytest.approx(2 * half_width(residuals(runs[0]) / spreads, 0.9).item())
+    assert new.spreads is None and {row.spread for row in runs[1].out_of_fold} == {None}
     assert runs[1].config["validation"]["role"] == "group"
     assert {row.group for row in runs[1].out_of_fold} == {f"g{number}" for number in range(12)}
 

@@ -67,9 +67,9 @@ def score_intervals_section(report: Report, attachments: Attachments) -> list[Ma
     aside = (
         f"Conformal intervals that shall hold {percent} of the true scores, made from the errors on samples"
         " that the models did not learn from. Inside: the share of the test samples whose true score they"
-        f" hold, with its 95{PERCENT} interval for independent samples. Expected: what a calibration of this size"
-        " gives nine times in ten. A test that is drawn otherwise than the training samples is not promised"
-        " anything."
+        f" hold, with its 95{PERCENT} interval for independent samples. Expected: what a calibration of this"
+        " size gives nine times in ten. Nothing is promised of a test that is drawn otherwise than the"
+        " training samples."
     )
     drawn = [*_by_group(tested, attachments), *_risk(tested, attachments)]
     return [
@@ -110,9 +110,9 @@ def _tested(family: Family) -> _Tested | None:
 def _spreads(result: Result) -> dict[str, float]:
     """Of the scores, by sample_id, where the score head has one."""
     return {
-        row["sample_id"]: float(row["predicted_spread"])
+        row["sample_id"]: float(row["spread"])
         for row in result.run.predictions
-        if row["split"] == "test" and row.get("predicted_spread")
+        if row["split"] == "test" and row.get("spread")
     }
 
 
@@ -175,7 +175,8 @@ def _by_group(tested: Sequence[_Tested], attachments: Attachments) -> list[Marku
     )
     drawing = figures.draw_dots(dots, key, "share of true scores inside", what, described, 430)
     kept = f" The {_MOST} largest of {len(sizes)} groups." if len(sizes) > _MOST else ""
-    return [attachments.figure("interval_coverage", drawing, f"{what}.{kept}")]
+    promised = f"{what}; {_percent(LEVEL)} are meant, and shares of few samples scatter widely.{kept}"
+    return [attachments.figure("interval_coverage", drawing, promised)]
 
 
 def _risk(tested: Sequence[_Tested], attachments: Attachments) -> list[Markup]:
@@ -190,13 +191,13 @@ def _risk(tested: Sequence[_Tested], attachments: Attachments) -> list[Markup]:
             curves.append(Curve(each.family.short, each.family.order, 100 * kept, error))
     if not curves:
         return []
-    what = "Mean absolute error of the samples with the narrowest intervals"
+    what = "Error of the samples with the narrowest intervals"
     described = f"{what}: " + "; ".join(
         f"{curve.name} {curve.values[0]:.2f} at {curve.epochs[0]:.0f} %, {curve.values[-1]:.2f} of all"
         for curve in curves
     )
     drawing = figures.draw_curves(
-        curves, figures.ERROR_LABEL, figures.PLAIN, what, described, over="samples kept (%)"
+        curves, figures.ERROR_LABEL, figures.SMALL, what, described, over="samples kept (%)"
     )
     caption = f"{what}; the others are sent to a human. A curve that does not rise: widths know nothing."
     return [attachments.figure("risk_coverage", drawing, caption)]

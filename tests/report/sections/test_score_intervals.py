@@ -51,7 +51,7 @@ def test_the_table_has_share_and_width_of_the_intervals_of_the_test_samples(tmp_
         assert (high - said, said - low) == pytest.approx((width.item(),) * 2)
         inside += low <= true <= high
     ends = [f"{100 * end:.0f}" for end in share_interval(inside, 40)]
-    assert f"{100 * inside / 40:.0f} % ({ends[0]} to {ends[1]} %)" in page.text
+    assert f"{100 * (inside / 40):.0f} % ({ends[0]} to {ends[1]} %)" in page.text
     assert "40 calibration samples" in page.text and "82 to 97" in page.text
     assert 2 * width in page.values
 
@@ -78,7 +78,7 @@ def test_curves_of_risk_where_widths_differ_and_dots_where_there_are_groups(tmp_
     run = calibrated(tmp_path / "sure", spreads=spreads)
     rows = read_table(run / "predictions.csv")
     for number, row in enumerate(rows):
-        row["predicted_spread"] = 1 + number / 20
+        row["spread"] = 1 + number / 20
     write_table(run / "predictions.csv", {name: [row[name] for row in rows] for name in rows[0]})
     page = report(tmp_path, run, calibrated(tmp_path / "same", experiment="1"))
     files = {path.name for path in tmp_path.glob("report_files/*.png")}
