@@ -65,9 +65,13 @@ class _Inception(nn.Module):
         return torch.cat([self.branch0(x), self.branch1(x), self.branch2(x), self.branch3(x)], dim=1)
 
 
-def _separable(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
+class _Layer(nn.Sequential):
+    """Modules that are one layer of the network to whoever names its layers."""
+
+
+def _separable(inputs: int, outputs: int, size: int, stride: int = 1) -> _Layer:
     """A convolution over height and width, then one over time."""
-    return nn.Sequential(
+    return _Layer(
         _convolution(inputs, outputs, (1, size, size), (1, stride, stride)),
         _convolution(outputs, outputs, (size, 1, 1), (stride, 1, 1)),
     )
@@ -78,10 +82,10 @@ def _convolution(
     outputs: int,
     size: tuple[int, int, int] = (1, 1, 1),
     stride: tuple[int, int, int] = (1, 1, 1),
-) -> nn.Sequential:
+) -> _Layer:
     """A convolution that keeps the size but for its stride, batch norm, ReLU."""
     padding = tuple(length // 2 for length in size)
-    return nn.Sequential(
+    return _Layer(
         nn.Conv3d(inputs, outputs, size, stride, padding, bias=False),
         nn.BatchNorm3d(outputs, eps=0.001, momentum=0.001),
         nn.ReLU(inplace=True),

@@ -75,7 +75,7 @@ def test_writing_keeps_the_old_file_until_the_new_one_is_whole(path, monkeypatch
 
 
 def test_places_that_cannot_be_written(tmp_path):
-    with pytest.raises(AqaError, match="is a folder, expected a file"):
+    with pytest.raises(AqaError, match="is a folder, expected the name of a file"):
         write_cache(tmp_path, records(), MEANING, views=VIEWS)
     with pytest.raises(AqaError, match="cannot be written"):
         write_cache(tmp_path / "no" / "feats.h5", records(), MEANING, views=VIEWS)

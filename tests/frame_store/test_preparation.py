@@ -457,7 +457,7 @@ def test_places_where_no_store_can_be(folder, tmp_path, cache, fails_to_decode):
     for path, expected in (
         (tmp_path / "notes", "notes: cannot be read as a frame store ("),
         (tmp_path / "feats.h5", "is an HDF5 file of format 'aqa-feature-cache', expected a frame store"),
-        (tmp_path, "is a folder, expected the name of a file to write, such as"),
+        (tmp_path, "is a folder, expected the name of a file to write"),
         (tmp_path / "nowhere" / "feats.frames", "nowhere does not exist; make it first"),
     ):
         with pytest.raises(AqaError) as raised:
