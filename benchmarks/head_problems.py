@@ -107,12 +107,15 @@ def dives(folder: Path, seed: int) -> Path:
     from aqa_cli.demo import FRAME_SIZE
 
     videos, path = folder / "dives", folder / "dives.h5"
+    if path.exists():
+        return path
     render_broadcasts(videos, seed=0, **DIVES)
     config = ExtractionConfig(
         "c3d", "random", "mtl-aqa", size=FRAME_SIZE, clip_rule=ClipRule(window=MTL_AQA_WINDOW)
     )
-    extract(videos, path, config)
-    return path
+    unfinished = folder / "dives.unfinished.h5"
+    extract(videos, unfinished, config)
+    return unfinished.replace(path)
 
 
 def known_people(folder: Path, seed: int) -> Path:
