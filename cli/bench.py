@@ -96,11 +96,12 @@ def _peers(config, seconds: float, json_path) -> None:
     """Measure and show the backbone in all engines that are installed."""
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.table import Table
 
     from aqa_cache.disk.atomic import replacing
     from aqa_cache.extraction import peers
+
+    from .console import console
 
     peers.check(config)
     with _stages() as progress:
@@ -114,8 +115,8 @@ def _peers(config, seconds: float, json_path) -> None:
         rates = [f"{row.rates[name]:.2f}" if name in row.rates else "–" for name in shown]
         ratio = "–" if row.of_openvino is None else f"{row.of_openvino:.2f}"
         table.add_row(str(row.threads), str(row.batch), *rates, ratio)
-    Console().print(table)
-    click.echo(", ".join(f"{package} {version}" for package, version in peers.versions().items()))
+    console().print(table)
+    print_line(", ".join(f"{package} {version}" for package, version in peers.versions().items()))
     if json_path:
         with replacing(json_path) as temporary:
             temporary.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")

@@ -18,7 +18,7 @@ from .command import Command
 from .options import PathName
 from .torchrun import let_the_first_speak, rank
 
-_OPTIONS = (
+END_TO_END_OPTIONS = (
     click.option(
         "--end-to-end",
         is_flag=True,
@@ -101,25 +101,8 @@ _NAMES = (
 )
 
 
-def end_to_end_options(command):
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 class EndToEndCommand(Command):
-    """A command whose help has the options of end-to-end training under a heading of their own."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {"Options": [], "End to end": []}
-        for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                groups["End to end" if parameter.name in ("end_to_end", *_NAMES) else "Options"].append(
-                    record
-                )
-        for heading, records in groups.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
+    """A command that processes of torchrun share: the first says what is wrong with its options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:

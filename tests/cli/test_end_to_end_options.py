@@ -18,7 +18,7 @@ def given(**values):
     return dict.fromkeys(NAMES) | {"end_to_end": False, "epochs": 3} | values
 
 
-def test_help_has_two_groups_of_options():
+def test_help_has_the_options_of_end_to_end_training_under_a_heading_of_their_own():
     text = CliRunner().invoke(main, ["--help"]).output
     ordinary, end_to_end = re.split("^End to end:$", text.partition("\nOptions:\n")[2], flags=re.M)
     options = [
