@@ -13,6 +13,7 @@ from ..cache_file.reader import FeatureCache, Record
 from ..errors import CacheError
 from ..video.mended import DECODING, why_mended
 from ..video.opening import video_stamp
+from ..video.outside import videos_outside
 from .numerics import decoding_of, of_computing
 from .sources import Source
 
@@ -271,18 +272,20 @@ class Records:
 
 def wrongly_made(cache: FeatureCache, videos: Path) -> tuple[list[tuple[Sample, str]], list[Sample]]:
     """The samples of a cache that an earlier version of decoding may have given wrong frames, each with what
-    its video is, and those of that version whose videos are not there to be looked at.
+    its video is, and those of that version whose videos are not there to be looked at. A name in a cache does
+    not lead out of the folder.
 
     Args:
         videos: the folder that the names of videos are relative to.
     """
+    outside = set(videos_outside(videos, (sample.video for sample in cache.samples)))
     earlier = set(cache.numerics.get("not_looked_at", []))
     old = decoding_of(cache.numerics) < DECODING
     found, unseen = [], []
     for index, sample in enumerate(cache.samples):
         if not cache.has_features(index) or not (old or sample.sample_id in earlier):
             continue
-        if not (videos / sample.video).exists():
+        if sample.video in outside or not (videos / sample.video).exists():
             unseen.append(sample)
         elif why := why_mended(videos / sample.video):
             found.append((sample, why))

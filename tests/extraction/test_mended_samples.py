@@ -14,6 +14,7 @@ from small_extraction import CONFIG, assert_same_features, contents
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.errors import CacheError
+from aqa_cache.extraction.finished import wrongly_made
 from aqa_cache.extraction.publishing import merge
 from aqa_cache.extraction.run import extract
 from aqa_cache.extraction.shards import Shard
@@ -168,3 +169,10 @@ def test_verify_lists_them(whole, videos, output):
     assert "1 sample(s) were extracted by an earlier version" in result.stderr
     unseen = f"1 sample(s) of that version could not be looked at, as their videos are not in {videos}: d"
     assert unseen in result.stderr
+
+
+def test_no_video_outside_the_folder_that_was_given_is_looked_at(output, videos, tmp_path):
+    with FeatureCache(output) as cache:
+        cache.samples[:] = [replace(sample, video=str(videos / sample.video)) for sample in cache.samples]
+        found, unseen = wrongly_made(cache, tmp_path / "elsewhere")
+    assert not found and [sample.sample_id for sample in unseen]
