@@ -1,6 +1,5 @@
 """Rows, seeds and folds from Python: what is trained once, and that it changes no bit."""
 
-import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
@@ -47,7 +46,7 @@ def told(lines):
 def comparable(folder):
     """A run's files, without seconds and without what it says of other runs."""
     found = files(folder)
-    config = {key: value for key, value in json.loads(found["config.json"]).items() if key not in OF_CALL}
+    config = {key: value for key, value in found["config.json"].items() if key not in OF_CALL}
     summary = {key: value for key, value in found["summary.json"].items() if key != "taken_over"}
     del found["model.safetensors"]
     return found | {"config.json": config, "summary.json": summary}

@@ -175,6 +175,19 @@ class FeatureCache:
         """What is wrong with ids, statuses and annotations; only of a cache that was opened unchecked."""
         return sample_problems(self.samples, self.reasons, self.statuses)
 
+    @property
+    def frame_rate(self) -> float | None:
+        """Frames per second of the videos, from the times of the clips: the median over the samples; None
+        where no sample has two clips with times.
+        """
+        clips, offset = self.count[:, 0], self.offset[:, 0]
+        several = clips >= 2
+        first, last = offset[several], offset[several] + clips[several] - 1
+        frames = self._first_frame[last] - self._first_frame[first]
+        seconds = self._pts_seconds[last] - self._pts_seconds[first]
+        known = seconds > 0
+        return float(np.median(frames[known] / seconds[known])) if known.any() else None
+
     def has_features(self, index: int, view: int = 0) -> bool:
         return bool(self.count[index, view] > 0)
 

@@ -1,7 +1,7 @@
 """What a trained model says of samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from aqa_cache.annotations import Sample
 
 from ..captions.vocabulary import Vocabulary
 from ..data.training_data import Split, pad_clips
-from ..networks.model import AqaModel
+from ..networks.model import AqaModel, Output
 from ..networks.score_heads.known import known_of
 from ..networks.score_heads.seam import ScorePrediction
 from .uncertainty import interval_of_distribution, interval_of_spread
@@ -38,6 +38,9 @@ class Predictions:
             none. fallback: what it did there, in words.
         distribution: the score's points and their probabilities, both `(samples, bins)` float64; None where
             the score head has none.
+        probabilities: by column `(samples, classes)` float64, in the order of the model's class names.
+        encoded: `(samples, width)` float32, what the encoder gives; None where it was not asked for, or there
+            is none.
     """
 
     score: np.ndarray | None
@@ -50,6 +53,8 @@ class Predictions:
     interval: np.ndarray | None = None
     fallen_back: np.ndarray | None = None
     fallback: str = ""
+    probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+    encoded: np.ndarray | None = None
 
 
 @torch.no_grad()
@@ -61,6 +66,7 @@ def predict(
     factor: np.ndarray | None = None,
     beam: int = 1,
     samples: Sequence[Sample] | None = None,
+    encode: bool = False,
 ) -> Predictions:
     """Score, classes and, with a vocabulary, captions of samples; neighbours change at most the last bits.
 
@@ -70,12 +76,14 @@ def predict(
         factor: `(samples,)`, what the score head's answers are multiplied by; None: 1.
         beam: captions kept at every word; 1 is greedy.
         samples: what annotations say of them, for a score head that needs difficulty or key; None: nothing.
+        encode: give what the encoder gives, too.
     """
     training = model.training
     model.eval()
     scores: list[ScorePrediction] = []
     classes = {name: [] for name in model.class_names}
-    captions, contributions, attention = [], [], []
+    captions, contributions, attention, encoded = [], [], [], []
+    probabilities = {name: [] for name in model.class_names}
     words = vocabulary if model.captioner is not None else None
     weigh = model.encoder.contributions if model.encoder is not None and model.encoder.weighs_clips else None
     for start in range(0, len(clips), BATCH_SIZE):
@@ -85,11 +93,17 @@ def predict(
         if model.heads is not None and model.heads.score is not None:
             of_these = [samples[index] if samples is not None else None for index in chosen]
             known = known_of(of_these, model.heads.score, model.class_names, features.device)
-        output = model(features, count, known)
+        output = Output(None, {})
+        if model.heads is not None:
+            inside = model.encode(features, count)
+            output = Output(*model.heads(inside, known))
+            if encode:
+                encoded.append(inside.pooled.float().cpu().numpy())
         if output.score is not None:
             scores.append(output.score)
         for name, logits in output.classes.items():
             classes[name] += [model.class_names[name][number] for number in logits.argmax(1).tolist()]
+            probabilities[name].append(logits.double().softmax(1))
         if weigh is not None:
             weights = weigh(model.seen(features, count), count)
             contributions += [row[:n].cpu().numpy() for row, n in zip(weights, count.tolist(), strict=True)]
@@ -104,7 +118,13 @@ def predict(
                 ]
     model.train(training)
     said = Predictions(
-        None, classes, None if words is None else captions, contributions or None, attention or None
+        None,
+        classes,
+        None if words is None else captions,
+        contributions or None,
+        attention or None,
+        probabilities={name: _array(batches) for name, batches in probabilities.items()},
+        encoded=np.concatenate(encoded) if encoded else None,
     )
     if model.heads is None or model.heads.score is None:
         return said

@@ -10,12 +10,19 @@
 - `contributions.csv`: the encoder's weight of every clip, where it has such weights; `caption_attention.csv`:
   the captioner's weight of every clip at every word of the test captions, likewise.
 - `vocabulary.json`: the words by number, where captions were trained.
+- `training_samples.safetensors`: what the encoder gives for the training samples, and which they are; see
+  `training_samples`.
+- `MODEL_CARD.md`: the same for people.
 - `model.safetensors`: the weights that are reported; its metadata holds config, vocabulary and architecture
   too, as JSON under `run`, so that the file alone is a model (`read_model`).
+
+`config.json` says which format this is (`run_format`; without it, the first), and the SHA-256 of the other
+files but the card (`files`).
 
 A folder appears under its name when all of them are written, never before.
 """
 
+import contextlib
 import csv
 import json
 import math
@@ -33,6 +40,7 @@ from ..captions.vocabulary import Vocabulary
 from ..errors import RunError, TrainingError
 from .record import FINITE, Whole, number_in, read_json, read_table, whole_in
 from .schema import CONFIG, EPOCH, FROM_ZERO, MODEL, SUMMARY, VOCABULARY
+from .sums import sums_of
 from .weights_file import read_weights, said_with, sizes_in, write_weights
 
 if TYPE_CHECKING:
@@ -41,10 +49,14 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# Of what `write_run` writes; runs of before there was a number have format 1.
+RUN_FORMAT = 2
 # Ends the label of a run whose test samples are, in part, training samples too.
 LEAKED = ", LEAKED TEST"
 # Without these a run is not finished; the others depend on its tasks, or are read when they are needed.
 RUN_FILES = ("config.json", "metrics.csv", "predictions.csv", "summary.json")
+# What lies there before `write_run`: of end-to-end training, and of what scoring compares with.
+OTHER_FILES = ("backbone.safetensors", "training_samples.safetensors")
 
 _PREDICTIONS = ("sample_id", "split", "group", "final_score", "predicted_score")
 _LARGEST_TABLE = 2**28  # bytes of a table that is read whole
@@ -190,7 +202,7 @@ def read_run(folder: str | Path) -> Run:
     held_out = folder / "out_of_fold.csv"
     return Run(
         folder,
-        _read(folder / "config.json", lambda path: read_json(path, CONFIG)),
+        _read(folder / "config.json", _read_config),
         _read(folder / "metrics.csv", _read_epochs),
         _read(folder / "predictions.csv", _read_predictions),
         _read(folder / "summary.json", lambda path: read_json(path, SUMMARY)),
@@ -212,6 +224,7 @@ def read_model(path: str | Path) -> tuple["AqaModel", Vocabulary | None]:
     path = Path(path)
     try:
         said = said_with(path, MODEL)
+        check_format(path, said.get("config") or {})
         vocabulary = Vocabulary(said["vocabulary"]) if said.get("vocabulary") else None
         if said.get("architecture") is None:  # files of before it was saved with them
             architecture = Architecture.from_record(said["config"], len(vocabulary or ()))
@@ -236,12 +249,14 @@ def write_run(
 ) -> None:
     """Write all files of a run into `folder`, that of `folder.new_run_folder`.
 
+    What is there of `OTHER_FILES` already is part of the run, too.
+
     Args:
         tables: by file name columns of equal length; `predictions.csv` and what else there is.
 
     Numbers that are None or not finite become empty cells, in JSON null.
     """
-    _write(folder / "config.json", _to_json(config))
+    config = {**config, "run_format": RUN_FORMAT}
     _write(folder / "summary.json", _to_json(summary))
     if vocabulary is not None:
         _write(folder / "vocabulary.json", _to_json(vocabulary.words))
@@ -260,6 +275,21 @@ def write_run(
         "architecture": model.architecture.record(),
     }
     write_weights(folder / "model.safetensors", weights, _defined(said))
+    written = ["summary.json", "vocabulary.json", "metrics.csv", *tables, "model.safetensors", *OTHER_FILES]
+    _write(folder / "config.json", _to_json({**config, "files": sums_of(folder, written)}))
+
+
+def check_format(path: Path, config: Mapping) -> None:
+    """Whether a run, or a model, is of a format that this program reads.
+
+    Raises:
+        RunError: it is newer.
+    """
+    number = config.get("run_format") or 1
+    if number > RUN_FORMAT:
+        raise RunError(
+            f"{path}: has run format {number}, this program reads up to {RUN_FORMAT}; upgrade aqa-cache"
+        )
 
 
 def _model_of(architecture: "Architecture", path: Path) -> "AqaModel":
@@ -325,6 +355,17 @@ def _read(path: Path, reader: Callable[[Path], _T]) -> _T:
         return reader(path)
     except (OSError, ValueError, csv.Error, TrainingError) as error:
         raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
+
+
+def _read_config(path: Path) -> dict:
+    try:
+        config = read_json(path, CONFIG)
+    except ValueError:
+        with contextlib.suppress(ValueError):  # a newer one may be of another kind
+            check_format(path.parent, read_json(path, {"run_format": CONFIG["run_format"]}))
+        raise
+    check_format(path.parent, config)
+    return config
 
 
 def _read_vocabulary(path: Path) -> Vocabulary:

@@ -39,11 +39,21 @@ _MADE_OF = {
         ...: object,
     },
 }
+# Of the features, all that makes them again.
+_MEANING = {
+    **{name: Needed(NAME) for name in ("backbone", "layer", "weights", "weights_sha256")},
+    "dim": Needed(_WIDTH),
+    "preprocessing": Needed({...: object}),
+    "clip_rule": Needed({...: object}),
+    **_CLOSED,
+}
 _ARCHITECTURE = {**_MADE_OF, "dim": _WIDTH, "words": Whole(0, 2**31), **_CLOSED}
 
 CONFIG = {
     **_MADE_OF,
     **dict.fromkeys(("experiment", "name", "protocol", "device", "views", "difficulty", "fold"), NAME),
+    "run_format": Whole(1, 2**31),
+    "files": {...: Needed(Text(64))},
     "label": Text(5000),
     "literal": bool,
     "refit": bool,
@@ -73,6 +83,10 @@ CONFIG = {
         "samples": COUNT,
         "views": _NAMES,
         "tuned": {"started_from": NAME, "origin": NAME, "trained_on": COUNT, "chosen_on": COUNT},
+        "meaning": _MEANING,
+        "numerics": {...: object},
+        "dtype": NAME,
+        "frame_rate": FROM_ZERO,
     },
     "fine_tuning": {
         **dict.fromkeys(("started_from", "started_sha256", "origin"), NAME),
@@ -154,6 +168,25 @@ SUMMARY = {
     "audit": _AUDIT,
     "taken_over": {...: Needed(NAME)},
     "notes": [Needed(str)],
+}
+
+# What the metadata of training_samples.safetensors says.
+TRAINING_SAMPLES = {
+    "samples": Needed(
+        [
+            Needed(
+                {
+                    "sample_id": Needed(Text()),
+                    "video": Needed(Text()),
+                    "frames": [FINITE],
+                    "final_score": FINITE,
+                    "judges": [FINITE],
+                    "caption": Text(),
+                }
+            )
+        ]
+    ),
+    "every": Needed(Whole(1, 2**31)),
 }
 
 # What the metadata of model.safetensors says.

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,10 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
             "fingerprint": cache.fingerprint,
             "samples": len(cache),
             "views": cache.views,
+            "meaning": {name: value for name, value in asdict(cache.meaning).items() if name != "tuned"},
+            "numerics": cache.numerics,
+            "dtype": str(cache.dtype),
+            "frame_rate": cache.frame_rate,
         },
         "annotations_sha256": plan.annotations_sha256,
         "classes": data.class_names,

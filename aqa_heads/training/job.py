@@ -17,6 +17,7 @@ from ..networks.model import AqaModel
 from ..runs.checkpoint import DamagedCheckpoint
 from ..runs.folder import Work, hidden_folder, new_run_folder
 from ..runs.format import Run, read_run, write_run
+from ..runs.training_samples import write_training_samples
 from .choosing.choice import Choice, chosen_parts, refit_note, refit_record
 from .choosing.folds import Folds
 from .choosing.out_of_fold import held_out_of, held_out_rows, held_out_table
@@ -26,6 +27,7 @@ from .epoch_results import scored
 from .finished_parts import FinishedParts, part_identities
 from .fitting import Fitting
 from .listener import Listener
+from .model_card import write_model_card
 from .plan import Plan
 from .processes import Processes
 from .result_tables import result_tables
@@ -357,6 +359,9 @@ class Job(ABC):
             summary["taken_over"] = taken
         if steps is not None:
             self.finish(folder, steps, data, summary, record)
+        write_model_card(folder, record, summary)
+        learned = predictions["train"]
+        write_training_samples(folder, data.train.samples, self.plan.frames, learned.encoded)
         tables = result_tables(data, predictions)
         held_out = choice.held_out if config.refit else held_out_of(choice, predictions["val"], data)
         if held_out:
@@ -381,7 +386,7 @@ class Job(ABC):
 
 
 def predict_splits(model: AqaModel, data: TrainingData, beam: int) -> dict[str, Predictions]:
-    """Of every split; captions of the test samples only."""
+    """Of every split; captions of the test samples, the encoder's outputs of the training samples only."""
     return {
         name: predict(
             model,
@@ -390,6 +395,7 @@ def predict_splits(model: AqaModel, data: TrainingData, beam: int) -> dict[str, 
             factor=split.factor,
             beam=beam,
             samples=split.samples,
+            encode=name == "train",
         )
         for name, split in data.splits.items()
     }

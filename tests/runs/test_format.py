@@ -48,6 +48,7 @@ def trained(tmp_path_factory):
 def test_the_folder_holds_every_file_and_nothing_else(trained):
     run, _ = trained
     assert sorted(path.name for path in run.folder.iterdir()) == [
+        "MODEL_CARD.md",
         "caption_attention.csv",
         "config.json",
         "contributions.csv",
@@ -56,6 +57,7 @@ def test_the_folder_holds_every_file_and_nothing_else(trained):
         "out_of_fold.csv",
         "predictions.csv",
         "summary.json",
+        "training_samples.safetensors",
         "vocabulary.json",
     ]
     assert [path.name for path in run.folder.parent.iterdir()] == ["exp1-attention-dot-encoder-attention"]
@@ -134,7 +136,8 @@ def test_the_weights_file_describes_itself(trained):
     with safe_open(run.folder / "model.safetensors", "pt") as file:
         metadata = file.metadata()
     said = json.loads(metadata["run"])
-    assert (said["config"], said["vocabulary"]) == (run.config, run.vocabulary.words)
+    expected = {name: value for name, value in run.config.items() if name != "files"}
+    assert (said["config"], said["vocabulary"]) == (expected, run.vocabulary.words)
     assert Architecture(**said["architecture"]) == run.load_model().architecture
     assert Architecture.from_record(run.config, len(run.vocabulary)) == run.load_model().architecture
 

@@ -1,9 +1,9 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from interrupted_runs import files
 from sklearn.linear_model import Ridge
 from sklearn.svm import SVR
 from synthetic_cache import POSITIONS, small_models, tuned_on, without, write_synthetic_cache
@@ -97,17 +97,10 @@ def test_same_seed_gives_the_same_bits_and_another_seed_others(config, experimen
     first, second, other = [
         train(replace(config, seed=seed, out=config.out / str(place))) for place, seed in enumerate((3, 3, 4))
     ]
-    names = sorted(path.name for path in first.folder.iterdir())
-    assert names == sorted(path.name for path in second.folder.iterdir())
-    for name in names:
-        contents = [(run.folder / name).read_bytes() for run in (first, second)]
-        if name == "metrics.csv":
-            contents = [[line.rsplit(b",", 1)[0] for line in content.splitlines()] for content in contents]
-        elif name == "summary.json":
-            contents = [json.loads(content) for content in contents]
-            for content in contents:
-                del content["seconds"], content["peak_memory_bytes"]
-        assert contents[0] == contents[1], name
+    mine, theirs = files(first.folder), files(second.folder)
+    assert mine.keys() == theirs.keys()
+    for name, content in mine.items():
+        assert content == theirs[name], name
     if not config.resolve().row.closed_form:
         assert [epoch.train_loss for epoch in other.epochs] != [epoch.train_loss for epoch in first.epochs]
         assert not same_weights(weights_of(first), weights_of(other))

@@ -1,0 +1,144 @@
+"""What a run keeps of the samples that it learned from: what the encoder gives for them, and which they are.
+
+`training_samples.safetensors` holds `encoded`, `(rows, width)` float16, every row divided by its length,
+since float16 has a range, and `length`, `(rows,)` float32. Its metadata lists all training samples; where
+their rows would be more than 64 MiB, every second, third, … sample has one.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aqa_cache.annotations import Sample
+
+from ..errors import RunError
+from .schema import TRAINING_SAMPLES
+from .weights_file import read_weights, said_with, sizes_in, write_weights
+
+FILE = "training_samples.safetensors"
+_TENSOR, _LENGTH = "encoded", "length"
+_LARGEST = 2**26  # bytes of rows
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """A sample that a run learned from.
+
+    Args:
+        video: as in its annotations.
+        frames: `[start, end)` that its features were made of; None where they are not known.
+        final_score, caption: None where it has none; judges: NaN where one gave no mark.
+    """
+
+    sample_id: str
+    video: str
+    frames: tuple[float, float] | None = None
+    final_score: float | None = None
+    judges: tuple[float, ...] = ()
+    caption: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingSamples:
+    """All of a run.
+
+    Args:
+        encoded: `(rows, width)` float32, the directions of the encoder's outputs; None where the run has no
+            encoder. length: `(rows,)` float32, of these outputs.
+        every: row `i` is that of sample `i * every`.
+    """
+
+    samples: list[TrainingSample]
+    encoded: np.ndarray | None = None
+    length: np.ndarray | None = None
+    every: int = 1
+
+
+def directions(encoded: np.ndarray) -> np.ndarray:
+    """Rows of length 1; zeros stay zeros. Shape: `(rows, width)`, float64."""
+    rows = encoded.astype(np.float64)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1)
+
+
+def write_training_samples(
+    folder: Path,
+    samples: Sequence[Sample],
+    frames: Mapping[str, tuple[float, float]],
+    encoded: np.ndarray | None,
+) -> None:
+    """Write what is kept of training samples into a run's folder.
+
+    Args:
+        frames: by sample_id; infinite where an end is not known.
+        encoded: `(samples, width)`, what the encoder gives; None: there is no encoder.
+    """
+    import torch
+
+    every, tensors = 1, {}
+    if encoded is not None:
+        every = max(1, math.ceil(2 * encoded.size / _LARGEST))
+        rows = encoded[::every]
+        tensors[_TENSOR] = torch.from_numpy(directions(rows).astype(np.float16))
+        tensors[_LENGTH] = torch.from_numpy(
+            np.linalg.norm(rows.astype(np.float64), axis=1).astype(np.float32)
+        )
+    said = {"samples": [_record(sample, frames.get(sample.sample_id)) for sample in samples], "every": every}
+    write_weights(folder / FILE, tensors, said)
+
+
+def read_training_samples(folder: Path) -> TrainingSamples | None:
+    """What a run keeps of its training samples; None for runs of before any was kept.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    import torch
+
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        said, sizes = said_with(path, TRAINING_SAMPLES), sizes_in(path)
+        samples = [_sample(record) for record in said["samples"]]
+        if _TENSOR not in sizes:
+            return TrainingSamples(samples)
+        rows, width = sizes[_TENSOR]
+        if rows != len(range(0, len(samples), said["every"])) or 2 * rows * width > _LARGEST + 2 * width:
+            raise ValueError(f"it has {rows:,} rows of {width:,} for {len(samples):,} samples")
+        encoded, length = torch.empty(rows, width), torch.empty(rows)
+        read_weights(path, {_TENSOR: encoded, _LENGTH: length})
+        if not bool(encoded.isfinite().all() and length.isfinite().all()):
+            raise ValueError("a value in it is not finite")
+        return TrainingSamples(samples, encoded.numpy(), length.numpy(), said["every"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
+
+
+def _record(sample: Sample, frames: tuple[float, float] | None) -> dict:
+    known = frames is not None and all(map(math.isfinite, frames))
+    return {
+        "sample_id": sample.sample_id,
+        "video": sample.video,
+        "frames": [float(frame) for frame in frames] if known else None,
+        "final_score": sample.final_score,
+        "judges": [None if math.isnan(mark) else mark for mark in sample.judges],
+        "caption": sample.caption,
+    }
+
+
+def _sample(record: dict) -> TrainingSample:
+    frames = record.get("frames")
+    if frames is not None and (len(frames) != 2 or None in frames):
+        raise ValueError(f"the frames of {record['sample_id']!r} are {frames}, expected two numbers")
+    return TrainingSample(
+        record["sample_id"],
+        record["video"],
+        None if frames is None else (frames[0], frames[1]),
+        record.get("final_score"),
+        tuple(math.nan if mark is None else mark for mark in record.get("judges") or ()),
+        record.get("caption"),
+    )
