@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from .networks.score_heads.seam import Distribution, Encoded, Known, ScoreHead, ScorePrediction
     from .report.writing import write_report
     from .runs.format import Run, read_model, read_run
+    from .scoring.results import Score
+    from .scoring.table import score, score_table
     from .settings.experiments import (
         EXPERIMENTS,
         KNOWN_ENCODERS,
@@ -53,6 +55,9 @@ _EXPORTS = {
     "KNOWN_LOSSES": "settings.experiments",
     "Vocabulary": "captions.vocabulary",
     "write_report": "report.writing",
+    "score": "scoring.table",
+    "score_table": "scoring.table",
+    "Score": "scoring.results",
 }
 __all__ = [
     "EXPERIMENTS",
@@ -79,6 +84,9 @@ __all__ = [
     "KNOWN_LOSSES",
     "Vocabulary",
     "write_report",
+    "score",
+    "score_table",
+    "Score",
 ]
 
 

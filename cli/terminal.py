@@ -20,7 +20,9 @@ from aqa_cache.errors import AqaError
 # changes of the direction of writing, under which text is read as another; halves of surrogate pairs.
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # Our own signs in encodings that lack them; whatever else an encoding lacks is escaped.
-_PLAIN = str.maketrans({"…": "...", "–": "-", "±": "+/-", "×": "x", "━": "-", "╸": "-", "╺": "-"})
+_PLAIN = str.maketrans(
+    {"…": "...", "–": "-", "±": "+/-", "×": "x", "━": "-", "╸": "-", "╺": "-", "─": "-", "●": "o", "·": "."}
+)
 _PLAINER = "aqa_cli.terminal"
 
 

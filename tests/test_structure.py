@@ -46,11 +46,12 @@ WINGS = {
         "training": "captions data evaluation networks runs settings",
         "report": "data evaluation runs settings",
         "end_to_end": "data evaluation networks runs settings training",
+        "scoring": "captions data evaluation networks report runs settings",
     },
 }
 # Of aqa_cache, what the heads may know, and which of their wings may open videos and run backbones.
 HEADS_MAY_IMPORT = {"cache_file", "clips", "disk", "machine"}
-ABOVE_BOTH = {"end_to_end"}
+ABOVE_BOTH = {"end_to_end", "scoring"}
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SCRIPTS = PYPROJECT["project"]["scripts"]

@@ -21,7 +21,7 @@ from aqa_cache.clips.views import parse_views
 from aqa_cache.datasets.synthetic_dives import render_broadcasts
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction.run import ExtractionConfig, extract
-from aqa_heads import FineTuning, TrainingConfig, fine_tune, predict, train
+from aqa_heads import FineTuning, TrainingConfig, fine_tune, predict, score_table, train
 from aqa_heads.end_to_end import estimate
 from aqa_heads.end_to_end.frame_views import views_apart
 from aqa_heads.errors import DivergedError, RunError, TrainingError
@@ -181,6 +181,14 @@ def test_features_of_the_tuned_backbone_give_the_same_predictions(
     assert mine.keys() == theirs.keys()
     deviation = max(abs(mine[name] - theirs[name]) for name in mine)
     assert deviation <= allowed * np.std(list(mine.values()))
+    if (dtype, engine) == ("float32", "torch"):  # and so does the run when it scores the videos itself
+        scored = {one.sample_id: one.points for one in score_table(run.folder, [folder / "videos"]).scores}
+        assert all(abs(scored[name] - mine[name]) <= allowed * np.std(list(mine.values())) for name in mine)
+        assert {
+            one.sample_id: one.points for one in score_table(run.folder, features=features).scores
+        } == scored
+        with pytest.raises(RunError, match="do not mean what those mean"):
+            score_table(run.folder, features=folder / "feats.h5")
 
 
 def test_what_the_backbone_learned_from_is_known_ever_after(config, folder, tmp_path):

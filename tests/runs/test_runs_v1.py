@@ -11,6 +11,7 @@ import pytest
 from places import DATA
 
 from aqa_cache.cache_file.reader import FeatureCache
+from aqa_heads import score_table
 from aqa_heads.captions.captioner import Captioner
 from aqa_heads.errors import RunError
 from aqa_heads.evaluation.predictions import predict
@@ -99,6 +100,18 @@ def test_a_finished_run_predicts_what_it_predicted(here, name):
         clips = [torch.from_numpy(cache.features(index[row["sample_id"]])) for row in run.predictions]
     expected = [float(row["predicted_score"]) for row in run.predictions]
     np.testing.assert_allclose(predict(model, clips).score, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FINISHED)
+def test_a_finished_run_scores_without_neighbours(here, name):
+    table = score_table(here / "runs" / name, features=here / "tiny.h5")
+    expected = {
+        row["sample_id"]: row["predicted_score"] for row in read_run(here / "runs" / name).predictions
+    }
+    found = {one.sample_id: one.points for one in table.scores}
+    assert found == {sample_id: pytest.approx(float(expected[sample_id]), rel=1e-5) for sample_id in expected}
+    assert not any(one.neighbours for one in table.scores)
+    assert any("no neighbours, and not known what was learned from" in note for note in table.notes)
 
 
 @pytest.fixture

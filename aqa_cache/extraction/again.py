@@ -1,0 +1,178 @@
+"""Features of new videos, made as those of a cache were: the same weights, input, clips and arithmetic."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ..annotations import Sample
+from ..backbones.inference import Model
+from ..backbones.names import KNOWN_BACKBONES
+from ..backbones.openvino_engine import openvino_version
+from ..cache_file.meaning import Meaning
+from ..cache_file.reader import Record
+from ..clips.preprocess import Preprocessing
+from ..clips.rule import ClipRule
+from ..disk.tensor_file import sha256_of
+from ..errors import AqaError, WeightsError
+from ..machine.devices import pick_device
+from ..weights.download import weights_folder
+from ..weights.published import WEIGHTS
+from ..weights.random_weights import RANDOM, random_weights_path
+from ..weights.resolving import Weights, resolve_weights
+from ..weights.tuned import FILE
+from .configuration import PREPROCESS, ExtractionConfig
+from .loading import PREPROCESSINGS, load_model
+from .pipeline import Pipeline, Progress
+
+
+def model_again(
+    meaning: Meaning,
+    numerics: Mapping,
+    given: str | None = None,
+    near: Sequence[Path] = (),
+    device: str = "auto",
+    say: Callable[[str], None] = lambda line: None,
+) -> Model:
+    """The backbone that made features, with the same weights, ready to run as it was.
+
+    Args:
+        meaning, numerics: of the features. Engine, precision and batch size are taken over where the device
+            is of the same kind, a CPU or a GPU.
+        given: name or path of the weights; None: they are looked for.
+        near: paths of caches or runs beside which they may lie.
+
+    Raises:
+        AqaError: imported features, a backbone that is not known here, or weights that are not at hand.
+    """
+    if not meaning.weights_sha256:
+        raise AqaError(
+            f"the features were imported (backbone {meaning.backbone!r}), so it is not known how to make them"
+        )
+    if not KNOWN_BACKBONES.knows(meaning.backbone):
+        raise AqaError(KNOWN_BACKBONES.unknown(meaning.backbone))
+    weights = _weights_again(meaning, given, near, say)
+    on_gpu, was_on_gpu = pick_device(device).type == "cuda", numerics.get("cudnn") is not None
+    kept = numerics if on_gpu == was_on_gpu else {}
+    size = meaning.preprocessing.get("crop")
+    config = ExtractionConfig(
+        backbone=meaning.backbone,
+        weights=str(weights.path),
+        preprocess=_preprocess(meaning, weights),
+        size=size,
+        clip_rule=ClipRule.from_record(meaning.clip_rule),
+        stream=meaning.stream,
+        device=device,
+        precision=kept.get("precision", "fp32"),
+        compile=bool(kept.get("compiled")),
+        deterministic=bool(kept.get("deterministic")),
+        batch_size=kept.get("batch_size"),
+        engine=_engine(kept, say),
+    )
+    model, made = load_model(config, weights.path, say)
+    if made.fingerprint != meaning.fingerprint:
+        raise AqaError(
+            "features that are made now would not mean the same (now, then):\n  "
+            + "\n  ".join(made.differences(meaning))
+        )
+    return model
+
+
+def records_again(
+    model: Model,
+    meaning: Meaning,
+    folder: Path,
+    samples: Sequence[Sample],
+    progress: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterable[Record]:
+    """The features of samples, each as soon as it is done; where one fails, with the reason.
+
+    Args:
+        model: that of `model_again`.
+        folder: what the samples' videos are relative to.
+    """
+    rule = ClipRule.from_record(meaning.clip_rule)
+    pipeline = Pipeline(model, rule, folder, samples, stream=meaning.stream, say=say)
+    return pipeline.records(progress)
+
+
+def _engine(numerics: Mapping, say: Callable[[str], None]) -> str:
+    """What ran the backbone, if it can here; before there was a choice it was torch."""
+    engine = numerics.get("engine", "torch")
+    if engine == "openvino" and not openvino_version():
+        say("The features were made by OpenVINO, which is not here: torch's differ in their last bits.")
+        return "torch"
+    return engine
+
+
+def _preprocess(meaning: Meaning, weights: Weights) -> str:
+    """The option that gives the recorded preprocessing with these weights."""
+    expected = Preprocessing.from_record(meaning.preprocessing)
+    for name in PREPROCESS:
+        found = PREPROCESSINGS.get(name, weights.preprocessing)
+        if found.at_size(expected.crop) == expected:
+            return name
+    raise AqaError(
+        f"the features were made with a preprocessing that this program does not have ({expected}); update it"
+    )
+
+
+def _weights_again(
+    meaning: Meaning, given: str | None, near: Sequence[Path], say: Callable[[str], None]
+) -> Weights:
+    """The weights whose SHA-256 the meaning has.
+
+    Raises:
+        WeightsError: they are not at hand, or others were given.
+    """
+    named = f"{meaning.weights} (SHA-256 {meaning.weights_sha256})"
+    if given is not None and given != RANDOM:
+        found = resolve_weights(meaning.backbone, given, say=say)
+        if found.sha256 != meaning.weights_sha256:
+            raise WeightsError(
+                f"--weights {given}: are other weights (SHA-256 {found.sha256}) than those that made the"
+                f" features, {named}; scores from them would mean nothing. Give the latter"
+            )
+        return found
+    others = []
+    for path in _places(meaning, near):
+        if path.is_file():
+            if sha256_of(path) == meaning.weights_sha256:
+                return resolve_weights(meaning.backbone, str(path), say=say)
+            others.append(str(path))
+    why = f"{', '.join(others)}: another file of this name" if others else "no such file or run is at hand"
+    try:
+        if meaning.weights == f"{RANDOM} (seed 0)":
+            made = random_weights_path(weights_folder() / "again.h5", meaning.backbone)
+            made.parent.mkdir(parents=True, exist_ok=True)
+            found = resolve_weights(meaning.backbone, RANDOM, random_path=made, say=say)
+        elif meaning.weights in WEIGHTS:
+            found = resolve_weights(meaning.backbone, meaning.weights, say=say)
+        else:
+            found = None
+        if found is not None:
+            if found.sha256 == meaning.weights_sha256:
+                return found
+            why = f"{found.path} has the SHA-256 {found.sha256}"
+    except (WeightsError, OSError) as error:
+        why = str(error)
+    raise WeightsError(
+        f"the features were made with the weights {named}, which are not at hand: {why}. Give their path, or"
+        " that of the run that trained them, with --weights"
+    )
+
+
+def _places(meaning: Meaning, near: Sequence[Path]) -> list[Path]:
+    """Where the weights may lie: beside the features or the run, or here."""
+    random = meaning.weights == f"{RANDOM} (seed 0)"
+    found = []
+    for path in near:
+        if random:
+            found.append(random_weights_path(path, meaning.backbone))
+    folders = dict.fromkeys((*(path.absolute().parent for path in near), Path.cwd()))
+    for folder in folders:
+        if random:
+            found += sorted(folder.glob(f"*.random-{meaning.backbone}.safetensors"))
+        else:
+            for place in (folder / meaning.weights, folder / "runs" / meaning.weights):
+                found.append(place / FILE if place.is_dir() else place)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,97 @@
+"""What scoring says of a sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..runs.training_samples import TrainingSample
+
+
+@dataclass(frozen=True)
+class ClipContribution:
+    """What one clip adds to a score.
+
+    Args:
+        first_frame: of the clip, in the video; pts_seconds: its time, None where the source has none.
+        points: what it adds.
+    """
+
+    clip: int
+    first_frame: int
+    pts_seconds: float | None
+    points: float
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """A score taken apart by clips: the clips' points and the remainder add up to it.
+
+    Args:
+        remainder: what no clip of its own adds.
+        exact: whether the score is such a sum; else a clip's points are what the score loses without it.
+    """
+
+    clips: tuple[ClipContribution, ...]
+    remainder: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training sample, and how alike the encoder finds it: the cosine of the two outputs."""
+
+    sample: TrainingSample
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """One scored sample.
+
+    Args:
+        frames: `[first, end)` of the video that the clips are of.
+        points: the score; None where the run has no score task.
+        spread: a standard deviation in points: of several runs that of their scores, else the score head's;
+            None where there is none.
+        by_run: the score of every run, by its folder's name.
+        interval: that holds the true score as often as `interval_note` says; None: the note says why.
+        classes: by column the probability of every class, the most probable first.
+        caption: None where the run has no captioner.
+        contributions: None where there is no score, or a note says why.
+        neighbours: the training samples most alike, the nearest first.
+        share_as_far: of the training samples, and itself, the share that lies as far from the others as it
+            does, by the encoder's output; None where that is not known. Small: it is unlike them.
+        notes: what a person should know of it, a line each.
+        final_score: the true score, where the table or the cache has one.
+    """
+
+    sample_id: str
+    video: str
+    frames: tuple[int, int] | None
+    points: float | None
+    spread: float | None = None
+    by_run: dict[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    interval_note: str = ""
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)
+    caption: str | None = None
+    contributions: Contributions | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    share_as_far: float | None = None
+    notes: tuple[str, ...] = ()
+    final_score: float | None = None
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Several scored samples, the best first.
+
+    Args:
+        failures: sample_id and reason of those that could not be scored.
+        notes: on all of them.
+        scale: lowest and highest training score, in points; None where they are not known.
+    """
+
+    scores: Sequence[Score]
+    failures: Sequence[tuple[str, str]]
+    notes: tuple[str, ...] = ()
+    scale: tuple[float, float] | None = None

@@ -1,0 +1,392 @@
+"""Scores of new videos, and of cached samples, by trained runs."""
+
+# A prediction has what its model has a head for.
+# pyright: reportOptionalSubscript=false
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from aqa_cache.annotations import Sample
+from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache
+from aqa_cache.errors import AqaError
+
+from ..evaluation.calibration import Calibration
+from ..evaluation.predictions import Predictions, predict
+from .contributions import MOST_CLIPS, contributions_of
+from .intervals import LEVEL, calibration_for, check_level, interval_of
+from .made_with import MadeWith, check_fingerprint, made_with
+from .moments import frame_of
+from .neighbours import UNLIKE, learned_notes, length_note, neighbours_of, overlapping, shares_as_far
+from .results import ClipContribution, Contributions, Score, ScoreTable
+from .trained import read_trained
+
+_OTHER_RATE = 0.02  # relative
+
+
+class Scorer:
+    """Runs that score, read once.
+
+    Args:
+        run, features, weights, device, level, say: as `aqa_heads.score` takes them.
+
+    Raises:
+        AqaError: no such run, runs of different rows, or a damaged one.
+    """
+
+    def __init__(
+        self,
+        run: str | Path | Sequence[str | Path],
+        *,
+        features: str | Path | None = None,
+        weights: str | None = None,
+        device: str = "auto",
+        level: float = LEVEL,
+        say: Callable[[str], None] = lambda line: None,
+    ):
+        check_level(level)
+        self.runs = read_trained(run)
+        self._weights, self._device, self._level, self._say = weights, device, level, say
+        self._stack = ExitStack()
+        self.cache = None if features is None else self._stack.enter_context(FeatureCache(features))
+
+    def __enter__(self) -> "Scorer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stack.close()
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the runs: their folders', or whole paths where these are the same."""
+        names = [trained.name for trained in self.runs]
+        return names if len(set(names)) == len(names) else [str(trained.path) for trained in self.runs]
+
+    @cached_property
+    def scale(self) -> tuple[float, float] | None:
+        """Lowest and highest training score; None where they are not known."""
+        known = [s.final_score for run in self.runs for s in run.learned if s.final_score is not None]
+        return (min(known), max(known)) if known else None
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        return calibration_for(self.runs)
+
+    @cached_property
+    def made_with(self) -> MadeWith:
+        """How features of a video are made."""
+        return made_with(self.runs[0], self.cache)
+
+    def part(
+        self,
+        folder: Path,
+        sample: Sample,
+        start: int | str | None,
+        end: int | str | None,
+        difficulty: float | None = None,
+    ) -> Sample:
+        """The part of a video that is to be scored.
+
+        Raises:
+            AqaError: no moments, or the end is not after the start.
+        """
+        if difficulty is not None and not (math.isfinite(difficulty) and difficulty > 0):
+            raise AqaError(f"--difficulty is {difficulty}, it must be greater than 0")
+        path, stream = folder / sample.video, self.made_with.meaning.stream
+        first, last = (frame_of(path, moment, stream) for moment in (start, end))
+        if last is not None and last <= (first or 0):
+            raise AqaError(
+                f"{path}: ends at frame {last} and starts at {first or 0}; give an --end after --start"
+            )
+        return replace(sample, start_frame=first, end_frame=last, difficulty=difficulty)
+
+    def videos(
+        self,
+        folder: Path,
+        samples: Sequence[Sample],
+        progress: Callable | None = None,
+    ) -> ScoreTable:
+        """Score samples of videos.
+
+        Args:
+            folder: what their videos are relative to.
+            progress: told how far the extraction is.
+
+        Raises:
+            AqaError: the backbone cannot be had, or all of them lack what the run needs.
+        """
+        from aqa_cache.extraction.again import model_again, records_again
+
+        able, failures = self._able(samples)
+        made = self.made_with
+        near = [Path(str((self.runs[0].config.get("features") or {}).get("path") or "feats.h5"))]
+        near += [self.runs[0].path.absolute(), self.runs[0].path.absolute().parent]
+        near += [] if self.cache is None else [self.cache.path]
+        given = self._weights or (None if made.weights is None else str(made.weights))
+        model = model_again(made.meaning, made.numerics, given, near, self._device, self._say)
+
+        def extracted() -> Iterator[tuple[Sample, ClipFeatures]]:
+            told = {} if progress is None else {"progress": progress}
+            for record in records_again(model, made.meaning, folder, able, say=self._say, **told):
+                if record.reason:
+                    failures.append((record.sample.sample_id, record.reason))
+                else:
+                    clips = record.views[0]
+                    assert clips is not None
+                    yield record.sample, replace(clips, features=made.rounded(clips.features[:]))
+
+        return self._table(extracted(), failures)
+
+    def cached(self) -> ScoreTable:
+        """Score the samples of the cache.
+
+        Raises:
+            AqaError: its features do not mean what the runs learned from; or all of its samples lack what the
+                run needs.
+        """
+        assert self.cache is not None
+        for trained in self.runs:
+            check_fingerprint(trained, self.cache)
+        cache = self.cache
+        place = {sample.sample_id: number for number, sample in enumerate(cache.samples)}
+        able, failures = self._able(cache.samples)
+        failures += [
+            (s.sample_id, f"{s.sample_id}: {why}") for s in able if (why := cache.reasons[place[s.sample_id]])
+        ]
+        having = [sample for sample in able if cache.has_features(place[sample.sample_id])]
+        return self._table(((sample, cache.clips(place[sample.sample_id])) for sample in having), failures)
+
+    def _able(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[tuple[str, str]]]:
+        """The samples of which all is known that the runs need, and why the others cannot be scored."""
+        able, failures = [], []
+        for sample in samples:
+            lacking = [
+                name
+                for trained in self.runs
+                for name in trained.needs
+                if (sample.difficulty is None if name == "difficulty" else name not in sample.classes)
+            ]
+            if lacking:
+                failures.append((sample.sample_id, f"{sample.sample_id}: {_what_it_needs(lacking[0])}"))
+            else:
+                able.append(sample)
+        if failures and not able:
+            raise AqaError(failures[0][1])
+        return able, failures
+
+    def _table(
+        self, samples: Iterable[tuple[Sample, ClipFeatures]], failures: list[tuple[str, str]]
+    ) -> ScoreTable:
+        scores: list[Score] = []
+        encoded: list[np.ndarray] = []
+        for sample, clips in samples:
+            features = torch.from_numpy(np.ascontiguousarray(clips.features[:], np.float32))
+            try:
+                said = [self._said_by(trained, features, sample) for trained in self.runs]
+                scores.append(self._score(sample, clips, features, said))
+            except AqaError as error:
+                failures.append((sample.sample_id, str(error)))
+                continue
+            if said[0].encoded is not None:
+                encoded.append(said[0].encoded[0])
+        scores = self._marked(scores, np.array(encoded)) if encoded else scores
+        scores.sort(key=lambda one: (-math.inf if one.points is None else -one.points, one.sample_id))
+        return ScoreTable(scores, tuple(failures), tuple(self._notes(scores)), self.scale)
+
+    def _marked(self, scores: Sequence[Score], encoded: np.ndarray) -> list[Score]:
+        """The scores with how unlike the training samples of the first run they are."""
+        shares = shares_as_far(self.runs[0], encoded)
+        if shares is None:
+            return list(scores)
+        note = (
+            f"unlike the training samples: at most {UNLIKE:.0%} of these lie so far from the others, by what"
+            " the encoder gives; have a person look at it"
+        )
+        return [
+            replace(one, share_as_far=share, notes=(*one.notes, note) if share <= UNLIKE else one.notes)
+            for one, share in zip(scores, shares.tolist(), strict=True)
+        ]
+
+    def _score(
+        self, sample: Sample, clips: ClipFeatures, features: torch.Tensor, said: Sequence[Predictions]
+    ) -> Score:
+        frames = self._frames(sample, clips)
+        shared = overlapping(self.runs, sample.video, frames)
+        notes = learned_notes(self.runs, sample.sample_id, sample.video, frames, shared)
+        notes += length_note(self.runs, frames)
+        notes += self._rate_note(clips)
+        # What a head says of samples, said of one.
+        notes += [one.fallback for one in said[:1] if one.fallen_back is not None and one.fallen_back[0]]
+        by_run: dict[str, float] = {}
+        points = spread = interval = contributions = None
+        why = "no interval: the run has no score task"
+        if all(each.score is not None for each in said):
+            each = [float(one.score[0]) for one in said]
+            by_run = dict(zip(self.names, each, strict=True))
+            points = float(np.mean(each))
+            if not math.isfinite(points):
+                raise AqaError(
+                    f"{sample.sample_id}: its score is {points}; its features are not like any sample's"
+                )
+            spread = _spread(said)
+            spreads = [None if one.spread is None else float(one.spread[0]) for one in said]
+            interval, why = interval_of(self.calibration, each, spreads, sample.group, self._level)
+            contributions = self._contributions(features, sample, clips, points, each)
+            if self.scale and not self.scale[0] <= points <= self.scale[1]:
+                low, high = self.scale
+                notes.append(f"its score is outside those of training, {low:g} to {high:g}")
+            if contributions is None:
+                notes.append(
+                    f"{len(clips.first_frame)} clip(s): not said what each adds (from 2 to {MOST_CLIPS} it"
+                    " is)"
+                )
+        return Score(
+            sample.sample_id,
+            sample.video,
+            frames,
+            points,
+            spread,
+            by_run,
+            interval,
+            why,
+            self._classes(said),
+            said[0].captions[0] if said[0].captions else None,
+            contributions,
+            neighbours_of(
+                self.runs,
+                [None if one.encoded is None else one.encoded[0] for one in said],
+                frozenset({*shared, sample.sample_id}) if shared else frozenset(),
+            ),
+            notes=tuple(notes),
+            final_score=sample.final_score,
+        )
+
+    def _said_by(self, trained, features: torch.Tensor, sample: Sample) -> Predictions:
+        dim = trained.model.architecture.dim
+        if features.shape[1] != dim:
+            raise AqaError(
+                f"{sample.sample_id}: its features are {features.shape[1]} wide, the model takes {dim}"
+            )
+        return predict(
+            trained.model,
+            [features],
+            trained.vocabulary,
+            factor=np.array([_factor(trained, sample)]),
+            beam=trained.config.get("beam") or 1,
+            samples=[sample],
+            encode=True,
+        )
+
+    def _contributions(
+        self,
+        features: torch.Tensor,
+        sample: Sample,
+        clips: ClipFeatures,
+        points: float,
+        each: Sequence[float],
+    ) -> Contributions | None:
+        made = [
+            contributions_of(trained.model, features, sample, of_run, _factor(trained, sample))
+            for trained, of_run in zip(self.runs, each, strict=True)
+        ]
+        known = [one for one in made if one is not None]
+        if len(known) < len(made):
+            return None
+        mean = np.mean([added for added, _ in known], axis=0)
+        return Contributions(
+            tuple(
+                ClipContribution(
+                    number, int(first), None if math.isnan(seconds) else float(seconds), float(added)
+                )
+                for number, (first, seconds, added) in enumerate(
+                    zip(clips.first_frame, clips.pts_seconds, mean, strict=True)
+                )
+            ),
+            points - float(mean.sum()),
+            all(exact for _, exact in known),
+        )
+
+    def _classes(self, said: Sequence[Predictions]) -> dict[str, dict[str, float]]:
+        """Probabilities averaged over the runs; a class that a run does not know has none there."""
+        summed: dict[str, dict[str, float]] = {}
+        for trained, one in zip(self.runs, said, strict=True):
+            for column, names in trained.model.class_names.items():
+                found = summed.setdefault(column, {})
+                for name, probability in zip(names, one.probabilities[column][0].tolist(), strict=True):
+                    found[name] = found.get(name, 0.0) + probability / len(said)
+        return {
+            column: dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+            for column, found in summed.items()
+        }
+
+    def _frames(self, sample: Sample, clips: ClipFeatures) -> tuple[int, int] | None:
+        """What the clips are of; None for imported features, whose frames are not known."""
+        rule = (self.runs[0].config.get("features", {}).get("meaning") or {}).get("clip_rule")
+        rule = rule or (self.cache.meaning.clip_rule if self.cache is not None else None)
+        if not rule or not rule.get("clip_len"):
+            if sample.start_frame is None or sample.end_frame is None:
+                return None
+            return sample.start_frame, sample.end_frame
+        span = (rule["clip_len"] - 1) * rule["frame_step"] + 1
+        return int(clips.first_frame[0]), int(clips.first_frame[-1]) + span
+
+    def _rate_note(self, clips: ClipFeatures) -> list[str]:
+        """What is to be said where frames come faster or slower than in training."""
+        seconds = float(clips.pts_seconds[-1] - clips.pts_seconds[0])
+        features = self.runs[0].config.get("features") or {}
+        then = features.get("frame_rate") or (self.cache.frame_rate if self.cache is not None else None)
+        if not seconds > 0 or not then:
+            return []
+        now = float(clips.first_frame[-1] - clips.first_frame[0]) / seconds
+        if abs(now / then - 1) <= _OTHER_RATE:
+            return []
+        return [
+            f"has {now:.3g} frames a second, the training videos {then:.3g}: a clip shows {then / now:.3g}"
+            " times as much time, which the model has not learned from"
+        ]
+
+    def _notes(self, scores: Sequence[Score]) -> list[str]:
+        """On all samples."""
+        runs, notes = self.runs, []
+        if runs[0].config.get("features", {}).get("weights_random") and not runs[0].tuned_itself:
+            notes.append(
+                "the features come from random weights: the scores show that the tool works, no more"
+            )
+        if any(run.samples is None for run in runs):
+            notes.append(
+                "no neighbours, and not known what was learned from: the run is of an earlier version, or a"
+                " model file alone; train it again for both"
+            )
+        if len(runs) > 1:
+            notes.append(f"scores are averages of {len(runs)} runs, and the spread is that among them")
+            if any(one.caption is not None for one in scores):
+                notes.append(f"captions are those of {runs[0].name}")
+        return notes
+
+
+def _factor(trained, sample: Sample) -> float:
+    return float(sample.difficulty) if trained.multiplies and sample.difficulty else 1.0
+
+
+def _spread(said: Sequence[Predictions]) -> float | None:
+    """Of several runs the standard deviation of their scores, else the head's."""
+    if len(said) > 1:
+        return float(np.std([float(one.score[0]) for one in said], ddof=1))
+    return None if said[0].spread is None else float(said[0].spread[0])
+
+
+def _what_it_needs(name: str) -> str:
+    if name == "difficulty":
+        return (
+            "the run needs the difficulty, and it is not given; give --difficulty, or an annotations table"
+            " with the column difficulty"
+        )
+    return (
+        f"the run needs its class of {name!r}, and it is not given; give a table with the column class_{name}"
+    )

@@ -1,0 +1,82 @@
+"""aqa-score: scores of new videos by trained runs."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from aqa_cli.command import command
+from aqa_cli.errors import handle_errors
+from aqa_cli.options import PathName
+
+
+@command(
+    epilog="""\b
+Example:
+  aqa-score runs/default dive.mp4 --start 12.4s --end 16s
+  aqa-score runs/default videos/ -o scores/
+""",
+)
+@click.argument("run", type=PathName())
+@click.argument("videos", metavar="[VIDEO]...", nargs=-1, type=PathName())
+@click.option(
+    "--start", metavar="T", help="Where the action starts: a frame's number, or seconds such as 12.4s."
+)
+@click.option("--end", metavar="T", help="Where it ends, likewise; that frame is not part of it.")
+@click.option(
+    "--difficulty", type=float, help="Of one video, where the run needs it; of several a table has it."
+)
+@click.option(
+    "--features",
+    metavar="FEATS.h5",
+    type=PathName(),
+    help=(
+        "Score the samples of this cache. With a video: the cache that the run was trained on, for runs that"
+        " do not say how their features were made."
+    ),
+)
+@click.option(
+    "--weights", metavar="NAME|PATH|RUN", help="Backbone weights that made the run's features, if not found."
+)
+@click.option("--device", default="auto", show_default=True, help="Of the backbone: auto, cpu, cuda, …")
+@click.option(
+    "--level",
+    type=float,
+    default=0.9,
+    show_default=True,
+    help="The share of true scores that the intervals are to hold.",
+)
+@click.option("-o", "--output", type=PathName(), help="Folder for scores.csv and scores.json.")
+@handle_errors
+def main(run, videos, start, end, difficulty, features, weights, device, level, output: Path | None) -> None:
+    """Score each VIDEO with RUN, and say what it is made of.
+
+    RUN is a run folder that aqa-train wrote; a folder of runs, or a quoted pattern ('runs/exp7*'), that
+    differ only in seed or fold, which are averaged; or a model.safetensors. VIDEO is a video, a folder of
+    videos (an annotations.csv in it is found by itself), or an annotations table. The features are made as
+    those that the run learned from.
+
+    docs/scoring.md says what the numbers mean.
+
+    Exit code: 0 all are scored; 1 some failed, each is listed; 2 nothing could be done as asked.
+    """
+    from aqa_cli.progress import extraction_progress
+    from aqa_cli.score_shown import show
+    from aqa_cli.terminal import check_printed, print_line, say
+    from aqa_heads.scoring.table import score_table
+    from aqa_heads.scoring.writing import write_scores
+
+    options = {"features": features, "weights": weights, "device": device, "level": level, "say": say}
+    with extraction_progress() as progress:
+        table = score_table(run, videos, start, end, difficulty, progress=progress, **options)
+    show(table)
+    if output is not None:
+        for path in write_scores(table, output, [str(run)]):
+            print_line(f"Written: {path}")
+    else:
+        check_printed()
+    sys.exit(1 if table.failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Scores as a person reads them in a terminal."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from aqa_cache.errors import some
+from aqa_cli.console import console
+from aqa_cli.progress import say_failures
+from aqa_cli.terminal import print_line
+from aqa_heads.scoring.results import Score, ScoreTable
+
+_BAR, _SHOWN = 24, 50
+_FEW = 3  # so many are shown one by one, too
+
+
+def show(table: ScoreTable) -> None:
+    """Print a table of all, the best first, what a few of them are made of, and what failed."""
+    scale = _scale(table)
+    if table.scores:
+        console(width_elsewhere=120).print(_table(table.scores, scale))
+    if len(table.scores) > _SHOWN:
+        print_line(f"… and {len(table.scores) - _SHOWN} more; -o FOLDER writes all")
+    if len(table.scores) <= _FEW:
+        for score in table.scores:
+            _show_one(score)
+    else:
+        noted: dict[str, list[str]] = {}
+        for score in table.scores:
+            for note in score.notes:
+                noted.setdefault(note, []).append(score.sample_id)
+        for note, samples in list(noted.items())[:_SHOWN]:
+            print_line(f"{some(samples)}: {note}")
+        if len(noted) > _SHOWN:
+            print_line(f"… and {len(noted) - _SHOWN} more notes; -o FOLDER writes all")
+    for note in dict.fromkeys((*table.notes, *(score.interval_note for score in table.scores))):
+        if note:
+            print_line(f"Note: {note}")
+    say_failures(table.failures)
+
+
+def bar(low: float, points: float, high: float, scale: tuple[float, float]) -> str:
+    """An interval on a scale: `──●──` where it lies, dots elsewhere; what lies beyond an end is at it."""
+    width = (scale[1] - scale[0]) or 1.0
+    first, middle, last = (
+        min(_BAR - 1, max(0, round((value - scale[0]) / width * (_BAR - 1)))) for value in (low, points, high)
+    )
+    return "".join(
+        "●" if place == middle else "─" if first <= place <= last else "·" for place in range(_BAR)
+    )
+
+
+def _scale(table: ScoreTable) -> tuple[float, float] | None:
+    """From the lowest to the highest of training scores, predictions and ends of intervals."""
+    shown = [score.points for score in table.scores if score.points is not None]
+    shown += [end for score in table.scores for end in score.interval or ()]
+    shown += table.scale or ()
+    return (min(shown), max(shown)) if shown else None
+
+
+def _table(scores: Sequence[Score], scale: tuple[float, float] | None) -> Table:
+    table = Table()
+    bars = any(score.interval for score in scores)
+    spreads, true = (any(getattr(s, name) is not None for s in scores) for name in ("spread", "final_score"))
+    table.add_column("sample")
+    table.add_column("points", justify="right", no_wrap=True)
+    if spreads:
+        table.add_column("±", justify="right")
+    if bars and scale:
+        table.add_column("interval", justify="right", no_wrap=True)
+        table.add_column(f"{scale[0]:.1f} to {scale[1]:.1f}", no_wrap=True)
+    if true:
+        table.add_column("true", justify="right")
+    if any(score.classes for score in scores):
+        table.add_column("classes")
+    if any(score.neighbours for score in scores):
+        table.add_column("most like")
+    for score in scores[:_SHOWN]:
+        cells = [score.sample_id, _number(score.points)]
+        cells += [_number(score.spread)] if spreads else []
+        if bars and scale:
+            cells += (
+                [
+                    f"{score.interval[0]:.1f} to {score.interval[1]:.1f}",
+                    bar(score.interval[0], score.points, score.interval[1], scale),
+                ]
+                if score.interval and score.points is not None
+                else ["", ""]
+            )
+        cells += [_number(score.final_score)] if true else []
+        if any(one.classes for one in scores):
+            cells.append(", ".join(next(iter(likely)) for likely in score.classes.values()))
+        if any(one.neighbours for one in scores):
+            cells.append(", ".join(near.sample.sample_id for near in score.neighbours[:1]))
+        table.add_row(*cells)
+    return table
+
+
+def _show_one(score: Score) -> None:
+    print_line(score.sample_id)
+    for column, likely in score.classes.items():
+        most = list(likely.items())[:_FEW]
+        print_line(f"  {column}: " + ", ".join(f"{name} {probability:.0%}" for name, probability in most))
+    if score.caption is not None:
+        print_line(f"  caption: {score.caption}")
+    if made := score.contributions:
+        what = "adds, exactly" if made.exact else "adds (what the score loses without it)"
+        print_line(f"  what each clip {what}, in points:")
+        largest = max((abs(clip.points) for clip in made.clips), default=0) or 1
+        for clip in made.clips:
+            when = "" if clip.pts_seconds is None else f", {clip.pts_seconds:.1f} s"
+            drawn = ("+" if clip.points > 0 else "-") * round(abs(clip.points) / largest * _BAR)
+            print_line(f"    from frame {clip.first_frame}{when}: {clip.points:+8.2f}  {drawn}")
+        print_line(f"    the rest: {made.remainder:.2f}")
+    if score.neighbours:
+        print_line("  most alike of the training samples:")
+        for near in score.neighbours:
+            scored = "no score" if near.sample.final_score is None else f"{near.sample.final_score:g} points"
+            said = "" if near.sample.caption is None else f", “{near.sample.caption}”"
+            print_line(f"    {near.sample.sample_id}: {scored} (cosine {near.similarity:.3f}){said}")
+    for note in score.notes:
+        print_line(f"  note: {note}")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

@@ -1,0 +1,92 @@
+"""aqa-score: what it prints and writes."""
+
+import csv
+import json
+
+import pytest
+from click.testing import CliRunner
+from synthetic_cache import small_models, write_synthetic_cache
+
+from aqa_cli.score import main
+from aqa_cli.score_shown import bar, show
+from aqa_heads import Score, TrainingConfig, train
+from aqa_heads.scoring.results import ScoreTable
+from aqa_heads.scoring.writing import write_scores
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("score")
+    write_synthetic_cache(folder / "feats.h5", failed=(17,))
+    with small_models():
+        train(
+            TrainingConfig(
+                folder / "feats.h5", "baseline", epochs=1, device="cpu", meteor=False, out=folder, name="run"
+            )
+        )
+    return folder
+
+
+def run(*words):
+    with small_models():
+        return CliRunner().invoke(main, list(map(str, words)))
+
+
+def test_cached_samples_are_ranked_and_written(folder, tmp_path):
+    result = run(folder / "run", "--features", folder / "feats.h5", "-o", tmp_path / "out")
+    assert result.exit_code == 1 and "video is truncated" in result.stderr, result.output
+    with open(tmp_path / "out/scores.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    record = json.loads((tmp_path / "out/scores.json").read_text())
+    points = [float(row["points"]) for row in rows[:-1]]
+    assert len(rows) == 18 and points == sorted(points, reverse=True)
+    assert rows[-1]["sample_id"] == "s17" and "truncated" in rows[-1]["failed"] and not rows[-1]["points"]
+    assert [score["points"] for score in record["scores"]] == points
+    assert record["failures"][0]["sample_id"] == "s17"
+    one = record["scores"][0]
+    made = one["contributions"]
+    assert sum(clip["points"] for clip in made["clips"]) + made["remainder"] == pytest.approx(one["points"])
+    assert rows[0]["neighbours"].split() == [near["sample"]["sample_id"] for near in one["neighbours"]]
+    assert rows[0]["class_position"] == next(iter(one["classes"]["position"]))
+    assert "no interval" in result.stdout and rows[0]["sample_id"] in result.stdout
+    again = run(folder / "run", "--features", folder / "feats.h5", "-o", tmp_path / "out")
+    assert again.exit_code == 1 and again.stdout == result.stdout
+
+
+def test_files_of_others_are_not_replaced(folder, tmp_path):
+    (tmp_path / "scores.csv").write_text("mine")
+    result = run(folder / "run", "--features", folder / "feats.h5", "-o", tmp_path)
+    assert result.exit_code == 2 and "is there and holds no scores" in result.stderr
+    assert (tmp_path / "scores.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing to score; name videos"),
+        (["--features", "no.h5"], "no.h5: no such file"),
+        (["no.mp4"], "was trained on imported features"),
+    ],
+)
+def test_a_mistake_is_one_message(folder, words, message):
+    result = run(folder / "run", *words)
+    assert result.exit_code == 2 and message in result.stderr and "Traceback" not in result.output
+
+
+def test_an_interval_is_a_bar_on_the_scale():
+    drawn = bar(25, 50, 75, (0, 100))
+    assert len(drawn) == 24 and drawn.index("●") == 12
+    assert drawn.index("─") == 6 and drawn.rindex("─") == 17 and drawn[0] == drawn[-1] == "·"
+    assert bar(-10, 50, 200, (0, 100)).count("·") == 0 and bar(3, 3, 3, (3, 3)).count("●") == 1
+
+
+def test_an_interval_is_shown_and_written_where_there_is_one(tmp_path, capsys):
+    score = Score("a", "v.mp4", (0, 50), 50.0, 2.0, interval=(40.0, 61.5), interval_note="90 %")
+    table = ScoreTable([score], (), (), (0.0, 100.0))
+    show(table)
+    said = capsys.readouterr().out
+    assert "40.0 to 61.5" in said and "─●─" in said and "90 %" in said
+    path, _ = write_scores(table, tmp_path)
+    with open(path, newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["interval_low"], row["interval_high"]) == ("40.0", "61.5")

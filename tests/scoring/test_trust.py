@@ -1,0 +1,111 @@
+"""How sure a score is, and when it is not to be trusted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic_cache import small_models, write_synthetic_cache
+
+from aqa_cache.annotations import Sample
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.writer import write_cache
+from aqa_heads import TrainingConfig, score_table, train
+from aqa_heads.errors import RunError
+from aqa_heads.evaluation.calibration import interval_of
+from aqa_heads.runs.format import read_run
+from aqa_heads.runs.training_samples import read_training_samples, write_training_samples
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Forty samples of twenty groups to train on, and the default training on them."""
+    folder = tmp_path_factory.mktemp("trust")
+    own_group = {"change": lambda index, sample: replace(sample, group=f"g{index // 2}")}
+    path = write_synthetic_cache(folder / "feats.h5", train=40, test=6, **own_group)
+    settings = {"epochs": 1, "tasks": ("score",), "device": "cpu", "threads": 1, "validation_folds": 5}
+    with small_models():
+        train(TrainingConfig(path, "default", out=folder / "runs", name="made", **settings))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small():
+    with small_models():
+        yield
+
+
+def test_the_interval_is_that_of_the_runs_held_out_samples(folder):
+    run = read_run(folder / "runs" / "made")
+    scores = score_table(folder / "runs", features=folder / "feats.h5", level=0.8).scores
+    for one in scores:
+        interval, note = interval_of(run, one.points, level=0.8)
+        assert (one.interval, one.interval_note) == (interval, note)
+        assert one.interval[0] < one.points < one.interval[1] and "80 %, with 20 groups" in note
+    wider = score_table(folder / "runs", features=folder / "feats.h5", level=0.9).scores
+    assert all(one.interval[0] <= other.interval[0] for one, other in zip(wider, scores))
+    with pytest.raises(Exception, match="--level is 90, expected a share"):
+        score_table(folder / "runs", features=folder / "feats.h5", level=90)
+
+
+def test_a_model_file_alone_has_no_interval(folder):
+    found = score_table(folder / "runs/made/model.safetensors", features=folder / "feats.h5").scores[0]
+    assert found.interval is None and "name the run folder" in found.interval_note
+
+
+def test_what_is_unlike_the_training_samples_is_said(folder, tmp_path):
+    """Fifty times as large; of the training samples themselves, of which one in twenty may be."""
+    with FeatureCache(folder / "feats.h5") as cache:
+        far = [
+            replace(one, views=[replace(view, features=50 * view.features) for view in one.views])
+            for one in cache.records()[-6:]
+        ]
+        write_cache(tmp_path / "far.h5", far, cache.meaning, dtype="float32")
+    run = folder / "runs" / "made"
+    for one in score_table(run, features=tmp_path / "far.h5").scores:
+        assert one.share_as_far == pytest.approx(1 / 41)
+        assert any("unlike the training samples" in note for note in one.notes)
+        assert any("outside those of training" in note for note in one.notes)
+    near = score_table(run, features=folder / "feats.h5").scores
+    assert sum(any("unlike" in note for note in one.notes) for one in near) <= 3
+
+
+def test_a_damaged_table_of_training_samples_is_one_message(folder, tmp_path):
+    path = tmp_path / "training_samples.safetensors"
+    content = bytearray((folder / "runs/made" / path.name).read_bytes())
+    content[-3] ^= 64
+    for wrong in (bytes(content), content[:-9], b"", b"x" * 100):
+        path.write_bytes(wrong)
+        with pytest.raises(
+            RunError, match="training_samples.safetensors: cannot be read .*train the run again"
+        ):
+            read_training_samples(tmp_path)
+    path.unlink()
+    assert read_training_samples(tmp_path) is None
+
+
+def test_too_many_training_samples_are_thinned_out_evenly(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("aqa_heads.runs.training_samples._LARGEST", 100)
+    samples = [Sample(f"s{place}", "v.mp4") for place in range(30)]
+    encoded = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+    write_training_samples(tmp_path, samples, {"s1": (3, 50), "s2": (0, np.inf)}, encoded)
+    found = read_training_samples(tmp_path)
+    assert found.every == 3 and len(found.encoded) == 10 and len(found.samples) == 30
+    np.testing.assert_allclose(found.encoded * found.length[:, None], encoded[::3], atol=1e-2)
+    assert [one.frames for one in found.samples[:3]] == [None, (3, 50), None]
+
+
+def test_a_run_without_a_score_gives_what_it_has(folder, tmp_path):
+    run = train(
+        TrainingConfig(
+            folder / "feats.h5",
+            "baseline",
+            tasks=("caption",),
+            epochs=1,
+            device="cpu",
+            meteor=False,
+            out=tmp_path,
+        )
+    )
+    one = score_table(run.folder, features=folder / "feats.h5").scores[0]
+    assert one.points is None and one.contributions is None and not one.neighbours
+    assert one.caption is not None and one.interval_note == "no interval: the run has no score task"
