@@ -1,5 +1,6 @@
 """aqa-demo: the whole path on synthetic dives."""
 
+import shutil
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -117,7 +118,7 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
         choose_for(backbone, weights)
 
     say(
-        f"1/4  Rendering {plan.train_dives + plan.test_dives} dives in {plan.events} broadcasts to"
+        f"1/5  Rendering {plan.train_dives + plan.test_dives} dives in {plan.events} broadcasts to"
         f" {out / 'videos'}"
     )
     render_broadcasts(
@@ -129,10 +130,10 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
     )
     caches = {backbone: out / f"feats-{backbone}.h5" for backbone in dict.fromkeys(plan.backbones.values())}
     for backbone, cache in caches.items():
-        say(f"2/4  Extracting {backbone.upper()} features at {FRAME_SIZE} px to {cache}")
+        say(f"2/5  Extracting {backbone.upper()} features at {FRAME_SIZE} px to {cache}")
         _extract(out / "videos", cache, backbone, weights, device)
     say(
-        f"3/4  Training {len(plan.backbones)} experiments, at most {plan.epochs} epochs each,"
+        f"3/5  Training {len(plan.backbones)} experiments, at most {plan.epochs} epochs each,"
         f" {plan.batch_size} dives per step"
     )
     configs = [
@@ -151,14 +152,37 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
         for number in range(seeds)
     ]
     runs = train_and_print(Table(configs))
-    say("4/4  Writing the report")
+    say("4/5  Writing the report")
     report = write_report(
         [run.folder for run in runs],
         out / "report.html",
         "Eight experiments on synthetic dives",
         _preface(plan, runs),
     )
+    say("5/5  Scoring a dive that was rendered for that")
+    _score_new_dive(out, runs[0], seed, device)
     say(f"Done in {_minutes(time.monotonic() - started)}. Open {report}")
+
+
+def _score_new_dive(out: Path, run, seed: int, device: str) -> None:
+    """Render a competition that no run knows, and score the first dive of it."""
+    from aqa_cache.annotations import read_annotations
+    from aqa_cache.datasets.synthetic_dives import render_broadcasts
+    from aqa_cli.score_shown import show
+    from aqa_heads.scoring.table import score_table
+    from aqa_heads.scoring.writing import write_scores
+
+    table = render_broadcasts(
+        out / "new", train_dives=1, test_dives=1, events=2, seed=(seed + 1) % 2**31, workers=1
+    )
+    dive = read_annotations(table)[0]
+    # Under a name of its own: a run takes a video of the same name for the one that it learned from.
+    video = shutil.copyfile(out / "new" / dive.video, out / "new-dive.mp4")
+    scored = score_table(run.folder, [video], dive.start_frame, dive.end_frame, device=device)
+    show(scored)
+    files = write_scores(scored, out / "scores", [str(run.folder)])
+    say(f"     The judges gave {dive.final_score:g} points. Written: {', '.join(map(str, files))}")
+    say(f"     Your own: aqa-score {run.folder} VIDEO --start T --end T")
 
 
 def _preface(plan: Plan, runs) -> list[str]:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -36,6 +37,9 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
             "ridge",
         ]
     )
+    (scored,) = json.loads((tmp_path / "demo/scores/scores.json").read_text())["scores"]
+    assert scored["sample_id"] == "new-dive" and len(scored["neighbours"]) == 3
+    assert not any("learned" in note for note in scored["notes"])
     with FeatureCache(tmp_path / "demo" / "feats-s3d.h5") as cache:
         assert len(cache) == 15 and cache.count[:, 0].tolist() == [6] * 15
         assert cache.meaning.preprocessing["resize"] == [37, 49]  # the field of view of 128 x 171 at 112
@@ -46,7 +50,7 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
         again = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo")])
     assert again.exit_code == 0, again.output
     other = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo"), "--seed", "1"])
-    assert other.exit_code == 2 and other.stderr.startswith("1/4") and "Error: " in other.stderr
+    assert other.exit_code == 2 and other.stderr.startswith("1/5") and "Error: " in other.stderr
 
 
 def test_an_output_that_is_something_else(tmp_path):
