@@ -146,6 +146,7 @@ def test_who_validates_or_is_tested_is_in_no_training_batch(config, monkeypatch,
     assert not groups["train"] & groups["val"]
     assert run.config["validation"] == {
         "share": 0.2,
+        "role": "group",
         "whole_groups": True,
         "groups": sorted(groups["val"]),
         "samples": 5,
