@@ -1,117 +1,185 @@
 """The annotations table: one row per sample, that is, one action to be scored.
 
-The columns and their meaning are documented in `docs/annotations.md`; everything but `sample_id` and `video`
-may be missing.
+The columns and their meaning are documented in `docs/annotations.md`; everything but `video` may
+be missing.
 """
 
-import functools
-import math
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from .disk.csv_file import read_rows, write_rows
-from .errors import AnnotationError
+from .disk.csv_file import write_rows
+from .errors import AnnotationError, some
+from .sample import (
+    SPLITS,
+    Sample,
+    check_text,
+    class_names,
+    extra_columns,
+    from_columns,
+    parse_row,
+    to_columns,
+)
+from .tables.columns import (
+    CLASS_PREFIX,
+    END,
+    JUDGE,
+    START,
+    Columns,
+    columns_known,
+    is_known,
+    named,
+    nearest,
+)
+from .tables.forms import read_form
+from .tables.values import as_written_here, seconds_of
+
+__all__ = [
+    "CLASS_PREFIX",
+    "FILE_NAME",
+    "SPLITS",
+    "Columns",
+    "Sample",
+    "Table",
+    "class_names",
+    "extra_columns",
+    "from_columns",
+    "ids_of_videos",
+    "read_annotations",
+    "read_table",
+    "read_written",
+    "to_columns",
+    "write_annotations",
+]
 
 FILE_NAME = "annotations.csv"
-SPLITS = ("train", "val", "test")
-CLASS_PREFIX = "class_"
 
 _MOST_LETTERS = 500  # of what is said of a row
-_MOST_DIGITS = 15  # of a frame's number: less than 2^53
-_JUDGE = re.compile(r"judge_([1-9][0-9]{0,8})$")
-_HALF = re.compile("[\ud800-\udfff]")
-_PLAIN_COLUMNS = (
-    "sample_id",
-    "video",
-    "start_frame",
-    "end_frame",
-    "split",
-    "group",
-    "fold",
-    "final_score",
-    "difficulty",
-    "caption",
-)
+
+Row = tuple[int, list[str]]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One action to be scored.
+class Table:
+    """What an annotations table holds.
 
     Args:
-        sample_id: unique in its table.
-        video: file or frame folder, relative to the folder of videos, with forward slashes.
-        start_frame, end_frame: 0-based, half-open; None means from the first and to the last frame.
-        split: one of `SPLITS`, or None where nothing is said.
-        group: what must not be on both sides of a split (the competition, the patient, the session).
-        fold: an official fold's name.
-        final_score: in points.
-        difficulty: the factor by which the execution score is multiplied.
-        judges: the marks, in the order of the columns `judge_1` …; NaN where a judge gave none. Empty: not
-            known.
-        classes: class name by column name without the prefix `class_`; a missing label has no entry.
-        caption: what a commentator said, words separated by spaces.
-        extra: columns this project gives no meaning to, kept as they are.
+        samples: in the table's order.
+        times: by sample_id, begin and end in seconds from the first frame on, where the table gives times in
+            place of frames.
+        notes: how it was read, where that is not word for word, and what may be a mistake; a line each.
     """
 
-    sample_id: str
-    video: str
-    start_frame: int | None = None
-    end_frame: int | None = None
-    split: str | None = None
-    group: str | None = None
-    fold: str | None = None
-    final_score: float | None = None
-    difficulty: float | None = None
-    judges: tuple[float, ...] = ()
-    classes: dict[str, str] = field(default_factory=dict)
-    caption: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def words(self) -> list[str]:
-        """Of the caption; none where it is missing or blank."""
-        return (self.caption or "").split()
+    samples: list[Sample]
+    times: dict[str, tuple[float | None, float | None]]
+    notes: tuple[str, ...]
 
 
-def read_annotations(path: str | Path) -> list[Sample]:
-    """Read an annotations table.
+def read_annotations(
+    path: str | Path, columns: Columns | None = None, say: Callable[[str], None] = lambda line: None
+) -> list[Sample]:
+    """Read an annotations table whose frames are numbers.
 
     Args:
-        path: a CSV file, UTF-8, comma-separated, with a header.
+        path, columns: see `read_table`.
+        say: takes a line for whatever was not read word for word, or may be a mistake.
+
+    Raises:
+        AnnotationError: as `read_table`; or it gives times, which only its videos can turn into frames.
+    """
+    table = read_table(path, columns)
+    if table.times:
+        raise AnnotationError(
+            f"{path}: gives times in place of frames; aqa-extract, which has the videos, reads them"
+        )
+    for note in table.notes:
+        say(note)
+    return table.samples
+
+
+def read_table(path: str | Path, columns: Columns | None = None) -> Table:
+    """Read an annotations table as people have them (docs/annotations.md).
+
+    Args:
+        path: a file of UTF-8 or UTF-16 text with commas, semicolons or tabs between cells, or an .xlsx; with
+            a header.
+        columns: names of columns that are not the known ones.
 
     Raises:
         AnnotationError: every mistake in the table at once, each with its line number (at most twenty are
-            written out).
+            written out); or it can be read in two ways.
+        MissingDependency: an .xlsx without openpyxl.
     """
     path = Path(path)
+    form = read_form(path, lambda header: columns_known(header, columns))
+    own, rows = _without_blanks(form.rows)
     try:
-        rows = read_rows(path)
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise AnnotationError(
-            f"{path}: is not UTF-8 text (byte {error.start}); save it as CSV UTF-8"
-        ) from None
-    except ValueError as error:
-        raise AnnotationError(f"{path}: is not a valid CSV file: {error}") from None
+        header = named(own, columns)
+    except AnnotationError as error:
+        raise AnnotationError(f"{path}: {error}") from None
+    _check_header(path, header, own, ("video",))
+    rows, said = as_written_here(header, rows)
+    other = [f"{name!r} as {known}" for name, known in zip(own, header, strict=True) if name != known]
+    read = [*form.said, *([f"column {some(other, 20)}"] if other else []), *said]
+    times: list[tuple[float | None, float | None]] = []
+    samples = _parse_rows(path, header, rows, columns.unit if columns else None, times)
+    notes = [f"{path.name}: read with {'; '.join(read)}."] if read else []
+    timed = {sample.sample_id: time for sample, time in zip(samples, times) if time != (None, None)}
+    return Table(samples, timed, (*notes, *_doubts(path, header, samples)))
+
+
+def read_written(path: str | Path) -> list[Sample]:
+    """Read what `write_annotations` wrote, word for word.
+
+    Raises:
+        AnnotationError: as `read_table`.
+    """
+    path = Path(path)
+    header, rows = _without_blanks(read_form(path, lambda header: int("sample_id" in header)).rows)
+    _check_header(path, header, header, ("sample_id", "video"))
+    return _parse_rows(path, header, rows, None, [])
+
+
+def _without_blanks(rows: list[Row]) -> tuple[list[str], list[Row]]:
+    """The header, and the rows that hold something."""
     header = [name.strip() for name in rows[0][1]] if rows else []
     rows = [(line, row) for line, row in rows[1:] if any(cell.strip() for cell in row)]
-    header, rows = _without_empty_columns(header, rows)
-    _check_header(path, header)
+    return _without_empty_columns(header, rows)
+
+
+def _parse_rows(
+    path: Path,
+    header: list[str],
+    rows: list[Row],
+    unit: str | None,
+    times: list[tuple[float | None, float | None]],
+) -> list[Sample]:
+    """The samples; their times are appended to `times`."""
     if not rows:
         raise AnnotationError(f"{path}: has a header but no samples; add one row per sample")
-
+    timed = [place for place, name in enumerate(header) if name in (START, END)]
+    kept = [place for place in range(len(header)) if place not in timed]
+    names = [header[place] for place in kept]
     samples, mistakes, seen = [], [], {}
-    for line, cells in rows:
+    ids = None if "sample_id" in header else _ids_from_videos(header, rows)
+    if ids is not None:
+        names = ["sample_id", *names]
+    for number, (line, cells) in enumerate(rows):
         try:
-            sample = _parse_row(header, cells)
+            if len(cells) != len(header):
+                raise ValueError(f"has {len(cells)} cells but the header names {len(header)} columns")
+            values = [cells[place] for place in kept]
+            sample = parse_row(names, values if ids is None else [ids[number], *values])
+            if timed:
+                times.append(_times(dict(zip(header, cells, strict=True)), sample, unit))
             if sample.sample_id in seen:
                 raise ValueError(
                     f"sample_id {sample.sample_id!r} is already on line {seen[sample.sample_id]}; make it"
                     " unique"
+                    if ids is None
+                    else f"is the same part of {sample.video} as line {seen[sample.sample_id]}; delete one,"
+                    " or add a column sample_id"
                 )
             seen[sample.sample_id] = line
             samples.append(sample)
@@ -123,6 +191,86 @@ def read_annotations(path: str | Path) -> list[Sample]:
             f"{path}: {len(mistakes)} unusable row(s):\n  " + "\n  ".join(mistakes[:20]) + more
         )
     return samples
+
+
+def _ids_from_videos(header: list[str], rows: list[Row]) -> list[str]:
+    """A name for each row: that of its video, as where no table is; where several are of one video, with
+    their begin and end behind it, which do not change with the order of rows.
+    """
+    videos = [dict(zip(header, cells)).get("video", "") for _, cells in rows]
+    names = ids_of_videos(list(dict.fromkeys(videos)))
+    counts = Counter(videos)
+    begins, ends = ("start_frame", START), ("end_frame", END)
+
+    def part(cells: list[str]) -> str:
+        row = dict(zip(header, cells))
+        bounds = [next((row[name] for name in kind if row.get(name)), "") for kind in (begins, ends)]
+        return f"_{bounds[0]}-{bounds[1]}" if any(bounds) else ""
+
+    return [
+        names[video] if counts[video] == 1 else names[video] + part(cells)
+        for video, (_, cells) in zip(videos, rows, strict=True)
+    ]
+
+
+def ids_of_videos(videos: Sequence[str], folders: Collection[str] = ()) -> dict[str, str]:
+    """Names of videos, each once, without what their kind adds, where that tells them apart.
+
+    Args:
+        folders: those of the videos that are folders of frames, whose names are whole.
+    """
+
+    def stem(video: str) -> str:
+        place, _, name = video.rpartition("/")
+        cut = name if video in folders or "." not in name[1:] else name.rsplit(".", 1)[0]
+        return f"{place}/{cut}" if place else cut
+
+    stems = {video: stem(video) for video in videos}
+    count = Counter(stems.values())
+    return {video: short if count[short] == 1 else video for video, short in stems.items()}
+
+
+def _times(row: dict[str, str], sample: Sample, unit: str | None) -> tuple[float | None, float | None]:
+    bounds: list[float | None] = []
+    for name, frame in ((START, sample.start_frame), (END, sample.end_frame)):
+        try:
+            bounds.append(seconds_of(row.get(name, "").strip(), unit))
+        except ValueError as error:
+            raise ValueError(f"{name} is {error}") from None
+        if bounds[-1] is not None and frame is not None:
+            raise ValueError(f"has both {name} and {name}_frame; give one of them")
+    start, end = bounds
+    if end is not None and end <= (start or 0.0):
+        raise ValueError(f"end {row[END]!r} must be later than start {row.get(START) or '0'!r}")
+    return start, end
+
+
+def _doubts(path: Path, header: list[str], samples: list[Sample]) -> list[str]:
+    """What of a table may be a mistake."""
+    unknown = [name for name in header if not is_known(name) and name not in (START, END)]
+    doubts = []
+    for name in unknown:
+        if name.casefold() in (START, END):
+            doubts.append(
+                f"{path.name}: column {name!r} is not used; for times in seconds give --columns"
+                f" {name.casefold()}={name},unit=s, for frames name it {name.casefold()}_frame."
+            )
+        elif (near := nearest(name)) and near not in header:
+            doubts.append(
+                f"{path.name}: column {name!r} has no meaning here; if it is {near}, name it so, or give"
+                f" --columns {near}={name}"
+            )
+    labelled = any(
+        sample.final_score is not None or sample.judges or sample.classes or sample.caption
+        for sample in samples
+    )
+    if not labelled:
+        doubts.append(
+            f"{path.name}: no sample has a label (final_score, judge_1 …, class_NAME or caption), so nothing"
+            f" can be trained; its columns: {some(header, 20)}. If one is the score: --columns"
+            " final_score=NAME"
+        )
+    return doubts
 
 
 def write_annotations(path: str | Path, samples: Iterable[Sample]) -> None:
@@ -137,56 +285,10 @@ def write_annotations(path: str | Path, samples: Iterable[Sample]) -> None:
     for name, cells in table.items():
         for sample, cell in zip(samples, cells, strict=True):
             try:
-                _check_text(name, cell)
+                check_text(name, cell)
             except ValueError as error:
                 raise AnnotationError(f"sample {sample.sample_id!r}: {error}") from None
     write_rows(path, [list(table), *zip(*table.values(), strict=True)])
-
-
-def to_columns(samples: Sequence[Sample]) -> dict[str, list[str]]:
-    """The samples as text, column by column, columns that nobody uses left out; '' where a value is
-    missing.
-    """
-
-    def cell(value) -> str:
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return ""
-        return repr(value) if isinstance(value, float) else str(value)
-
-    columns = {name: [cell(getattr(sample, name)) for sample in samples] for name in _PLAIN_COLUMNS}
-    columns = {name: cells for name, cells in columns.items() if name in ("sample_id", "video") or any(cells)}
-    caption = columns.pop("caption", None)
-    for number in range(max((len(sample.judges) for sample in samples), default=0)):
-        columns[f"judge_{number + 1}"] = [
-            cell(sample.judges[number]) if number < len(sample.judges) else "" for sample in samples
-        ]
-    for name in class_names(samples):
-        columns[CLASS_PREFIX + name] = [sample.classes.get(name, "") for sample in samples]
-    for name in dict.fromkeys(name for sample in samples for name in sample.extra):
-        columns[name] = [sample.extra.get(name, "") for sample in samples]
-    if caption is not None:
-        columns["caption"] = caption
-    return columns
-
-
-def from_columns(columns: dict[str, Sequence[str]]) -> list[Sample]:
-    """The inverse of `to_columns`.
-
-    Raises:
-        ValueError: a value that its column does not admit.
-    """
-    header = list(columns)
-    return [_parse_row(header, cells) for cells in zip(*columns.values(), strict=True)]
-
-
-def class_names(samples: Iterable[Sample]) -> list[str]:
-    """The class columns in use, without their prefix, in the order of their first appearance."""
-    return list(dict.fromkeys(name for sample in samples for name in sample.classes))
-
-
-def extra_columns(samples: Iterable[Sample]) -> list[str]:
-    """The columns in use that this project gives no meaning to."""
-    return list(dict.fromkeys(name for sample in samples for name in sample.extra))
 
 
 def _without_empty_columns(header: list[str], rows: list[tuple[int, list[str]]]) -> tuple[list[str], list]:
@@ -206,12 +308,14 @@ def _without_empty_columns(header: list[str], rows: list[tuple[int, list[str]]])
     ]
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    for name in ("sample_id", "video"):
+def _check_header(path: Path, header: list[str], own: list[str], required: Sequence[str]) -> None:
+    """Refuse what cannot be used; `own` are the names as they stand in the table."""
+    for name in required:
         if name not in header:
             raise AnnotationError(
-                f"{path}: has no column {name!r} (its columns: {', '.join(header)[:500] or 'none'}); "
-                "the first line must name the columns, and sample_id and video are required"
+                f"{path}: has no column {name!r} (its columns: {', '.join(own)[:500] or 'none'}); the first"
+                f" line must name the columns, and {name} is required; if another column is it, say which:"
+                f" --columns {name}=NAME"
             )
     for name in header:
         if not name:
@@ -224,92 +328,8 @@ def _check_header(path: Path, header: list[str]) -> None:
             )
         if header.count(name) > 1:
             raise AnnotationError(f"{path}: column {name!r:.60} appears {header.count(name)} times; keep one")
-    judges = sorted(int(match[1]) for name in header if (match := _JUDGE.match(name)))
+    judges = sorted(int(match[1]) for name in header if (match := JUDGE.match(name)))
     if judges != list(range(1, len(judges) + 1)):
         raise AnnotationError(
             f"{path}: judge columns must be judge_1, judge_2, … without a gap, got {judges[:20]}"
         )
-
-
-def _parse_row(header: list[str], cells: Sequence[str]) -> Sample:
-    if len(cells) != len(header):
-        raise ValueError(f"has {len(cells)} cells but the header names {len(header)} columns")
-    row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-    for name, cell in row.items():
-        _check_text(name, cell)
-    for name in ("sample_id", "video"):
-        if not row[name]:
-            raise ValueError(f"{name} is empty")
-    if row["sample_id"] in (".", ".."):
-        raise ValueError(f"sample_id is {row['sample_id']!r}, which names a folder; choose another name")
-    if bad := next((name for name, cell in row.items() if "\0" in cell), None):
-        raise ValueError(f"{bad} is {row[bad]!r:.60}, which holds a NUL character; take it out")
-    start, end = _integer(row, "start_frame"), _integer(row, "end_frame")
-    if start is not None and end is not None and end <= start:
-        raise ValueError(
-            f"end_frame {end} must be greater than start_frame {start} (frames [start, end), 0-based)"
-        )
-    split = row.get("split") or None
-    if split is not None and split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; use one of {', '.join(SPLITS)}, or leave it empty")
-    difficulty = _number(row, "difficulty")
-    if difficulty is not None and difficulty <= 0:
-        raise ValueError(
-            f"difficulty is {difficulty}, it must be greater than 0; leave it empty if there is none"
-        )
-    judge_columns, class_columns, other_columns = _kinds(tuple(header))
-    judges = tuple(math.nan if (mark := _number(row, name)) is None else mark for name in judge_columns)
-    return Sample(
-        sample_id=row["sample_id"],
-        video=row["video"],
-        start_frame=start,
-        end_frame=end,
-        split=split,
-        group=row.get("group") or None,
-        fold=row.get("fold") or None,
-        final_score=_number(row, "final_score"),
-        difficulty=difficulty,
-        judges=() if all(math.isnan(mark) for mark in judges) else judges,
-        classes={name[len(CLASS_PREFIX) :]: row[name] for name in class_columns if row[name]},
-        caption=row.get("caption") or None,
-        extra={name: row[name] for name in other_columns if row[name]},
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def _kinds(header: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
-    """The columns of judges in their order, of classes, and those without a meaning here."""
-    numbers = {name: int(found[1]) for name in header if (found := _JUDGE.match(name))}
-    judges = sorted(numbers, key=lambda name: numbers[name])
-    classes = [name for name in header if name.startswith(CLASS_PREFIX)]
-    return judges, classes, [name for name in header if name not in {*_PLAIN_COLUMNS, *judges, *classes}]
-
-
-def _check_text(name: str, cell: str) -> None:
-    if half := _HALF.search(name + cell):
-        raise ValueError(
-            f"{name!r} holds {half[0]!r}, half of a surrogate pair, which is no character and cannot be"
-            f" stored: {cell!r}"
-        )
-
-
-def _integer(row: dict[str, str], name: str) -> int | None:
-    cell = row.get(name)
-    if not cell:
-        return None
-    if not cell.isascii() or not cell.isdigit() or len(cell) > _MOST_DIGITS:
-        raise ValueError(f"{name} is {cell!r:.60}, expected a whole number of frames from 0 up")
-    return int(cell)
-
-
-def _number(row: dict[str, str], name: str) -> float | None:
-    cell = row.get(name)
-    if not cell:
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {cell!r:.60}, expected a finite number, or nothing if it is not known")
-    return value

@@ -69,7 +69,7 @@ def mtl_aqa_command(release, output, force, subset, paper_test, video_pattern, v
     The 50 test dives that Ballari et al. speak of were never published; --subset size_140 --paper-test gives
     the 353 that their logs fit.
 
-    Judges' marks are in Raw_Annotations/*.xlsx; reading them needs openpyxl, without it they stay empty.
+    Judges' marks are in Raw_Annotations/*.xlsx; without these files they stay empty.
 
     Exit code: 0 done; 1 the table is written, but --videos found something to mend; 2 nothing is written.
     """

@@ -10,7 +10,7 @@ from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PR
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.options import PathName, dtype_option
+from aqa_cli.options import PathName, columns_option, dtype_option
 
 _CLIP_OPTIONS = ("clip_len", "clip_stride", "frame_step", "window", "clip_starts")
 _EXCLUSIVE = {"clip_starts", "clip_stride"}
@@ -61,8 +61,12 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @click.option(
     "--annotations",
     type=PathName(),
-    help="Annotations table, if it is not VIDEOS/annotations.csv.",
+    help=(
+        "Annotations table (.csv, .tsv, .xlsx), if it is not VIDEOS/annotations.csv or the only table in"
+        " VIDEOS."
+    ),
 )
+@columns_option
 @click.option(
     "--window",
     callback=_window,
@@ -167,13 +171,13 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     "--allow-mixed", is_flag=True, help="When going on: accept another device, precision or library version."
 )
 @handle_errors
-def main(videos, output, annotations, views, shard, **options):
+def main(videos, output, annotations, columns, views, shard, **options):
     """Put the clips of VIDEOS through a backbone, once, and keep the features in FEATS.h5.
 
-    VIDEOS is a folder of videos (an annotations.csv in it is found by itself), one video, or a folder of
-    folders with one image per frame. Without annotations every video is one sample. Running again goes on
-    where it stopped: finished samples are kept, new and changed videos are added. Ctrl-C publishes what is
-    done.
+    VIDEOS is a folder of videos (an annotations.csv, or the only table in it with a column video, is found by
+    itself), one video, or a folder of folders with one image per frame. Without annotations every video is
+    one sample. Running again goes on where it stopped: finished samples are kept, new and changed ones are
+    added; a new video needs a row in the annotations, if there are any. Ctrl-C publishes what is done.
 
     docs/extraction.md has the details of long runs, many processes, views and precision.
 
@@ -202,7 +206,14 @@ def main(videos, output, annotations, views, shard, **options):
             extraction_progress(stop.nothing_under_way) as progress,
         ):
             result = extract(
-                videos, output, config, annotations=annotations, progress=progress, say=say, stop=stop
+                videos,
+                output,
+                config,
+                annotations=annotations,
+                columns=columns,
+                progress=progress,
+                say=say,
+                stop=stop,
             )
     except KeyboardInterrupt:
         say("Stopped at once. Finished samples are kept in parts; run the same command again to go on.")

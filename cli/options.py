@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from aqa_cache.errors import AqaError
 from aqa_cache.extraction.configuration import DTYPES
 
 
@@ -43,6 +44,25 @@ class PathName(click.Path):
             self.fail("is empty, expected the name of a file or folder", param, ctx)
         return super().convert(value, param, ctx)
 
+
+def _columns(_context, _parameter, value: str | None):
+    from aqa_cache.annotations import Columns
+
+    try:
+        return Columns.parse(value)
+    except AqaError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+columns_option = click.option(
+    "--columns",
+    callback=_columns,
+    metavar="KNOWN=YOURS,…",
+    help=(
+        "Columns of the annotations table with other names than docs/annotations.md has, and times in place"
+        " of frames: final_score=Punkte,start=Begin,end=Ende,unit=s (s, ms or frame; none for 1:05.2)."
+    ),
+)
 
 dtype_option = click.option(
     "--dtype",

@@ -71,7 +71,7 @@ def test_missing_marks_stay_missing(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no column 'sample_id' \\(its columns: none\\)"),
+        ("", "has no column 'video' \\(its columns: none\\)"),
         ("sample_id,score\na,1\n", "has no column 'video'"),
         ("sample_id,video\n", "has a header but no samples"),
         ("sample_id,video,video\na,b,c\n", "column 'video' appears 2 times"),
@@ -82,7 +82,7 @@ def test_missing_marks_stay_missing(tmp_path):
             "sample_id,video,final_score\na,b,good\n",
             "line 2: final_score is 'good', expected a finite number",
         ),
-        ("sample_id,video,final_score\na,b,nan\n", "line 2: final_score is 'nan', expected a finite number"),
+        ("sample_id,video,final_score\na,b,inf\n", "line 2: final_score is 'inf', expected a finite number"),
         ("sample_id,video,difficulty\na,b,0\n", "line 2: difficulty is 0.0, it must be greater than 0"),
         (
             "sample_id,video,start_frame\na,b,-3\n",

@@ -25,6 +25,7 @@ MAY_IMPORT = {
 WINGS = {
     "aqa_cache": {
         "disk": "",
+        "tables": "disk",
         "machine": "",
         "clips": "",
         "video": "clips machine",

@@ -37,17 +37,20 @@ def _line(row: Sequence) -> str:
     return ",".join(quoted) + "\n"
 
 
-def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
+def read_rows(
+    path: str | Path, separator: str = ",", encoding: str = "utf-8-sig"
+) -> list[tuple[int, list[str]]]:
     """The rows of a file that any program wrote, each with the number of its last line; lines without
     anything are none.
 
     Raises:
         OSError: it cannot be read.
-        UnicodeDecodeError: it is not UTF-8.
+        UnicodeDecodeError: it is not of this encoding.
         ValueError: it is not CSV: something stands beside a quoted cell, or a quote has no end.
     """
-    with open(path, encoding="utf-8-sig", errors="surrogatepass", newline="", opener=_opened) as file:
-        reader = csv.reader(file, strict=True)
+    errors = "surrogatepass" if encoding == "utf-8-sig" else "strict"
+    with open(path, encoding=encoding, errors=errors, newline="", opener=_opened) as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
         try:
             return [(reader.line_num, row) for row in reader if row]
         except csv.Error as error:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ..annotations import FILE_NAME, Sample, read_annotations, write_annotations
+from ..annotations import FILE_NAME, Sample, read_written, write_annotations
 from ..cache_file.meaning import Meaning
 from ..disk.atomic import replacing
 from ..disk.links import refuse_link
@@ -221,7 +221,7 @@ class Parts:
             raise CacheError(
                 f"{self.output}: has no parts ({self.folder} holds no extraction); nothing to merge"
             )
-        return read_annotations(self.folder / FILE_NAME)
+        return read_written(self.folder / FILE_NAME)
 
 
 def folder_of(output: Path) -> Path:

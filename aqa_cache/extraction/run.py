@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..annotations import Sample, extra_columns
+from ..annotations import Columns, Sample, extra_columns
 from ..backbones.inference import Model
 from ..cache_file.meaning import Meaning
 from ..cache_file.reader import read_numerics
@@ -20,7 +20,8 @@ from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
 from ..disk.links import open_unlinked
 from ..disk.tensor_file import sha256_of
-from ..errors import AqaError, CacheBusy, CacheError, some
+from ..errors import AqaError, CacheBusy, CacheError, escaped, some
+from ..video.missing import why_missing
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
@@ -74,6 +75,7 @@ def extract(
     config: ExtractionConfig | None = None,
     *,
     annotations: str | Path | None = None,
+    columns: Columns | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
     stop: threading.Event | None = None,
@@ -81,26 +83,35 @@ def extract(
     """Extract the clip features of every sample into a cache.
 
     Args:
-        videos: a folder (with or without `annotations.csv`), one video, or a folder of frame folders.
+        videos: a folder (with or without an annotations table), one video, or a folder of frame folders.
         output: the cache. If it exists and was made in the same way, samples that have not changed are kept.
+        annotations: the table, if it is not the one in the folder; columns: names of its columns that are not
+            the known ones.
         progress: called after every batch.
         say: told in one line what a person should know; also by decoding threads.
         stop: when it is set, the batch in flight is finished, and what is done is published.
 
     Raises:
-        AqaError: nothing could be done as asked. A sample that fails alone does not raise: it is listed in
-            the result, and its reason is in the cache.
+        AqaError: nothing could be done as asked, or no sample has features in the end. A sample that fails
+            beside others that do not is listed in the result, and its reason is in the cache.
     """
     config, output, stop = config or ExtractionConfig(), Path(output), stop or threading.Event()
     started = time.monotonic()
     with no_collection():
-        source = find_samples(videos, annotations)
+        source = find_samples(videos, annotations, columns=columns, stream=config.stream)
+    if source.annotations or Path(videos).is_dir():
+        say(source.said_table())
     for note in source.notes:
         say(note)
     if extra := extra_columns(source.samples):
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
     _check_output(output)
     parts = Parts(output, say)
+    if missing := source.missing():
+        if len(missing) == len(source.videos()) and not output.exists() and not parts.paths():
+            raise source.without_any()
+        reasons = [f"{escaped(video)}{why_missing(source.folder / video)}" for video in missing]
+        say(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}")
     samples = config.shard.of(source)
     hashes = _hashes(source, samples, say, stop) if config.verify == "sha256" else None
     views = [view.name for view in config.views]
@@ -179,7 +190,19 @@ def extract(
         stopped=stopped,
     )
     _log(result, config, say)
+    if published and len(published.failures) == published.samples:
+        raise _nothing(output, published.failures)
     return result
+
+
+def _nothing(output: Path, failures: list[tuple[str, str]]) -> AqaError:
+    """What is to be said where every sample has failed."""
+    more = f"\n  … and {len(failures) - 5} more" if len(failures) > 5 else ""
+    return AqaError(
+        f"{output}: none of the {len(failures)} sample(s) has features, there is nothing to train with:\n  "
+        + "\n  ".join(reason for _, reason in failures[:5])
+        + more
+    )
 
 
 @dataclass

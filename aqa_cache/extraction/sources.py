@@ -1,19 +1,22 @@
 """Which samples to extract: from an annotations table, or one whole video each."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..annotations import FILE_NAME, Sample, read_annotations
+from ..annotations import Columns, Sample, ids_of_videos, read_table
+from ..annotations_found import Found, find_table
 from ..errors import AqaError, escaped, some
 from ..video.frame_folder import IMAGE_SUFFIXES
-from ..video.missing import spelt_on_disk, why_missing
+from ..video.missing import missing_video, spelt_on_disk, why_missing
 from ..video.outside import said_outside, videos_outside
 from ..video.recognition import VIDEO_SUFFIXES, is_video
+from ..video.same_file import copies, names_of_one_file
+from ..video.times import with_frames
 
 _KINDS_SHOWN = 8
+_COPIES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -23,18 +26,52 @@ class Source:
     Args:
         annotations: the table they come from; None where every video is one sample.
         notes: what a person should know of how they were found, a line each.
+        seen: where there is no table, what may be one and was not taken, and why.
     """
 
     folder: Path
     samples: list[Sample]
     annotations: Path | None
     notes: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
 
     def path(self, sample: Sample) -> Path:
         return self.folder / sample.video
 
+    def missing(self) -> list[str]:
+        """The videos that are not there, each once."""
+        there = {video: _is_there(self.folder / video) for video in self.videos()}
+        return [video for video, is_there in there.items() if not is_there]
 
-def find_samples(videos: str | Path, annotations: str | Path | None = None) -> Source:
+    def videos(self) -> list[str]:
+        return list(dict.fromkeys(sample.video for sample in self.samples))
+
+    def said_table(self) -> str:
+        """Where the labels come from, or that there are none."""
+        if self.annotations:
+            return f"Annotations: {self.annotations}, {len(self.samples)} row(s)."
+        return (
+            f"No annotations table was taken, so that no sample has a label{_said_seen(self.seen)}; name the"
+            " one that is it: --annotations FILE"
+        )
+
+    def without_any(self) -> AqaError:
+        """What is to be said where no video is there."""
+        missing = [missing_video(self.folder / video) for video in self.missing()]
+        more = f"\n  … and {len(missing) - 5} more" if len(missing) > 5 else ""
+        return AqaError(
+            f"{self.annotations or self.folder}: none of the {len(missing)} video(s) that it names is in"
+            f" {self.folder}:\n  " + "\n  ".join(missing[:5]) + more
+        )
+
+
+def find_samples(
+    videos: str | Path,
+    annotations: str | Path | None = None,
+    *,
+    columns: Columns | None = None,
+    stream: int | None = None,
+) -> Source:
     """Find the samples of a folder of videos, of a folder of frame folders, or of one video.
 
     Names in the table that are on the disk in another Unicode form (NFC, NFD) are given as they are there.
@@ -42,8 +79,10 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
 
     Args:
         videos: a video file, a folder of images, or a folder that holds either, at any depth.
-        annotations: an annotations table; None looks for `annotations.csv` in the folder, and without one
-            every video is a sample named after its path.
+        annotations: an annotations table; None looks for one in the folder (`annotations_found.find_table`),
+            and without one every video is a sample named after its path.
+        columns: names of the table's columns that are not the known ones.
+        stream: index of the video stream, by whose times the times of a table become frames.
 
     Raises:
         AqaError: nothing there, or the table cannot be used, or it was not named and leads out of the folder.
@@ -52,7 +91,9 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
     if not videos.exists():
         raise AqaError(f"{videos}: no such video or folder{why_missing(videos)}")
     try:
-        single = is_video(videos) and not (videos / FILE_NAME).is_file()
+        single = is_video(videos)
+        seen = Found(None) if annotations or videos.is_file() else find_table(videos, of_frames=single)
+        single = single and seen.path is None
     except OSError as error:
         raise _unreadable(videos, error) from None
     if videos.is_file() and not single:
@@ -61,24 +102,13 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
             " it in an annotations table, which may name any file"
         )
     folder = videos.parent if single else videos
-    table = Path(annotations) if annotations else folder / FILE_NAME
-    if annotations or (not single and table.is_file()):
-        samples, notes = _as_on_disk(folder, read_annotations(table))
-        if outside := videos_outside(folder, (sample.video for sample in samples)):
-            said = said_outside(folder, outside)
-            if not annotations:
-                raise AqaError(
-                    f"{table}: {said}; a table that is found in the folder may not lead out of it. If you"
-                    f" trust it, name it: --annotations {table}"
-                )
-            notes = (*notes, f"{table}: {said}.")
-        if single:
-            samples = [sample for sample in samples if folder / sample.video == videos]
-            if not samples:
-                raise AqaError(
-                    f"{table}: has no sample of {videos.name}; its column 'video' must name the file"
-                )
-        return Source(folder, samples, table, notes)
+    if annotations or seen.path:
+        table = Path(annotations or seen.path or "")
+        return _annotated(folder, table, columns, stream, videos if single else None, bool(annotations))
+    if columns is not None and (columns.names or columns.unit):
+        raise AqaError(
+            f"{videos}: has no annotations table for --columns{_said_seen(seen.seen)}; give --annotations"
+        )
     found, notes = ([videos], ()) if single else _videos_below(folder)
     if not found:
         raise AqaError(
@@ -86,13 +116,106 @@ def find_samples(videos: str | Path, annotations: str | Path | None = None) -> S
             f" images ({_known(IMAGE_SUFFIXES)}){''.join(f'. {note}' for note in notes)}"
         )
     names = [escaped(path.relative_to(folder).as_posix()) for path in found]
-    stems = [
-        name if path.is_dir() else name.rsplit(".", 1)[0] for name, path in zip(names, found, strict=True)
+    ids = ids_of_videos(names, {name for name, path in zip(names, found) if path.is_dir()})
+    samples = [Sample(ids[name], name) for name in names]
+    return Source(folder, samples, None, notes, seen.seen)
+
+
+def _annotated(
+    folder: Path,
+    table: Path,
+    columns: Columns | None,
+    stream: int | None,
+    single: Path | None,
+    is_named: bool,
+) -> Source:
+    """The samples of a table; of those of one video alone, where it is `single`."""
+    read = read_table(table, columns)
+    samples, notes = _as_on_disk(folder, read.samples)
+    notes = (*notes, *read.notes)
+    if outside := videos_outside(folder, (sample.video for sample in samples)):
+        said = said_outside(folder, outside)
+        if not is_named:
+            raise AqaError(
+                f"{table}: {said}; a table that is found in the folder may not lead out of it. If you"
+                f" trust it, name it: --annotations {table}"
+            )
+        notes = (*notes, f"{table}: {said}.")
+    samples, same = _under_one_name(folder, samples)
+    notes = (*notes, *same)
+    if single is not None:
+        samples = [sample for sample in samples if folder / sample.video == single]
+        if not samples:
+            raise AqaError(f"{table}: has no sample of {single.name}; its column 'video' must name the file")
+    else:
+        notes = (*notes, *_without_row(folder, table, samples))
+    source = Source(folder, samples, table, notes)
+    if read.times:
+        if missing := source.missing():
+            raise AqaError(
+                f"{table}: gives times, which only the videos can turn into frames, and {len(missing)} are"
+                f" not there: {some([_with_reason(folder, video) for video in missing], 3)}"
+            )
+        samples = with_frames(folder, samples, read.times, stream)
+        notes = (*notes, f"{table.name}: times became frames by the time stamps of each video.")
+    return Source(folder, samples, table, notes)
+
+
+def _under_one_name(folder: Path, samples: list[Sample]) -> tuple[list[Sample], list[str]]:
+    """The samples with one name for each video, so that a leak between two names of it is found; copies are
+    only said.
+    """
+    videos = list(dict.fromkeys(sample.video for sample in samples))
+    notes = []
+    if one := names_of_one_file(folder, videos):
+        samples = [replace(sample, video=one.get(sample.video, sample.video)) for sample in samples]
+        pairs = [f"{escaped(name)} is {escaped(best)}" for name, best in one.items()]
+        notes.append(f"{len(one)} name(s) lead to a video that another row names otherwise: {some(pairs)}.")
+    sides: dict[str, set[str]] = {}
+    for sample in samples:
+        sides.setdefault(sample.video, set()).add(sample.split or "no split")
+    for copy, original in copies(folder, sides).items():
+        apart = sides[copy] ^ sides[original]
+        where = f", with rows in {' and '.join(sorted(sides[copy] | sides[original]))}" if apart else ""
+        advice = "the test is then of what was trained on; delete one" if apart else "delete one"
+        notes.append(
+            f"{escaped(copy)} is a copy of {escaped(original)}{where}; unless that is meant, {advice}."
+        )
+    more = len(notes) - _COPIES_SHOWN
+    return samples, [*notes[:_COPIES_SHOWN], *([f"… and {more} more copies."] if more > 0 else [])]
+
+
+def _without_row(folder: Path, table: Path, samples: list[Sample]) -> list[str]:
+    """A line that lists the videos in the folder that no row names."""
+    try:
+        found, _ = _videos_below(folder)
+    except AqaError:  # not what was asked for
+        return []
+    rows = {os.path.realpath(folder / sample.video) for sample in samples}
+    left = [
+        escaped(path.relative_to(folder).as_posix()) for path in found if os.path.realpath(path) not in rows
     ]
-    count = Counter(stems)
-    ids = [stem if count[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
-    samples = [Sample(sample_id, name) for sample_id, name in zip(ids, names, strict=True)]
-    return Source(folder, samples, None, notes)
+    if not left:
+        return []
+    return [
+        f"{len(left)} of {len(found)} videos have no row in {table.name}, and are not extracted:"
+        f" {some(left)}. Add a row for each that is a sample"
+    ]
+
+
+def _with_reason(folder: Path, video: str) -> str:
+    return f"{escaped(video)}{why_missing(folder / video)}"
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _said_seen(seen: Sequence[str]) -> str:
+    return f" (seen: {some(seen)})" if seen else ""
 
 
 def _videos_below(folder: Path) -> tuple[list[Path], tuple[str, ...]]:

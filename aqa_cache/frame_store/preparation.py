@@ -12,7 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..annotations import FILE_NAME, Sample
+from ..annotations import Sample
+from ..annotations_found import find_table
 from ..cache_file.reader import FeatureCache
 from ..clips.assembler import Clip
 from ..clips.preprocess import Preprocessing
@@ -145,7 +146,10 @@ def _folder_of(videos: Path) -> Path:
     try:
         if not videos.exists():
             raise AqaError(f"{videos}: no such video or folder; give what aqa-extract was given")
-        return videos.parent if is_video(videos) and not (videos / FILE_NAME).is_file() else videos
+        if not is_video(videos):
+            return videos
+        annotated = videos.is_dir() and find_table(videos, of_frames=True).path
+        return videos if annotated else videos.parent
     except OSError as error:
         raise AqaError(f"{videos}: cannot be read ({error.strerror})") from None
 

@@ -296,11 +296,9 @@ def test_a_missing_video_is_named_with_its_place(output, tmp_path):
         tmp_path / "in" / "annotations.csv", [Sample("x", "nope.mp4", 0, 16, extra={"wind": "3"})]
     )
     result = run("--weights", "random", "--size", 32, tmp_path / "in", output)
-    assert result.exit_code == 1
-    assert (
-        f"x (nope.mp4): no such video ({tmp_path / 'in' / 'nope.mp4'}); correct the column 'video'"
-        in result.stderr
-    )
+    assert result.exit_code == 2 and not list(output.parent.glob("feats.h5*"))
+    assert "none of the 1 video(s) that it names is in" in result.stderr
+    assert f"no such video ({tmp_path / 'in' / 'nope.mp4'}); correct the column 'video'" in result.stderr
     assert "Columns kept as they are, without a meaning to this program: wind" in result.stderr
 
 

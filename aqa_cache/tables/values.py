@@ -1,0 +1,132 @@
+"""What a cell says: numbers with decimal commas, whole numbers with a fraction of 0, words for nothing known,
+words for the parts of a split, times.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+from ..errors import some
+from .columns import CLASS_PREFIX, END, JUDGE, START, UNITS
+
+_FRAMES = ("start_frame", "end_frame")
+_NUMBERS = ("final_score", "difficulty")
+_TEXTS = ("group", "fold", "caption")
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+# Words for nothing known; in columns of text only those that are no names.
+_NOTHING = {"nan", "n/a", "#n/a", "na", "null", "none", "-", "–", "—", "?"}
+_NOTHING_IN_TEXT = {"NaN", "nan", "n/a", "N/A", "#N/A"}
+_WHOLE = re.compile(r"([0-9]+)[.,]0+$")
+_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+$")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+$")
+_TIME = re.compile(r"(?:(?:([0-9]{1,3}):)?([0-9]{1,4}):)([0-9]{1,2}(?:[.,][0-9]+)?)$")
+_SECONDS = re.compile(r"[0-9]{1,9}(?:[.,][0-9]+)?$")
+
+
+def as_written_here(
+    header: Sequence[str], rows: Sequence[tuple[int, list[str]]]
+) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """The rows with every cell as this project writes it, and what made the difference.
+
+    A cell that may be read in two ways stays as it is, and is refused by who reads it.
+    """
+    said: list[str] = []
+    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
+    for place, name in enumerate(header):
+        kind = _kind(name)
+        if kind is None:
+            continue
+        cells = [cells[place] for _, cells in rows if len(cells) == len(header)]
+        commas = kind == "number" and _decimal_commas(cells)
+        counts = {"nothing": 0}
+        words: dict[str, str] = {}
+        for _, row in rows:
+            if len(row) != len(header):
+                continue
+            cell = row[place]
+            if cell in _NOTHING_IN_TEXT or (kind != "text" and cell.casefold() in _NOTHING):
+                row[place] = ""
+                counts["nothing"] += 1
+                words.setdefault(cell, "")
+            elif kind == "number" and commas and _COMMA.match(cell):
+                row[place] = cell.replace(",", ".")
+            elif kind == "frame" and (whole := _WHOLE.match(cell)):
+                row[place] = whole[1]
+            elif kind == "split" and (split := _SPLITS.get(cell.casefold())) and split != cell:
+                row[place] = split
+                words[cell] = split
+        if counts["nothing"]:
+            empty = some([repr(word) for word, meant in words.items() if not meant], 3)
+            said.append(f"{empty} in {name} as not known ({counts['nothing']} cells)")
+        if commas:
+            said.append(f"decimal commas in {name}")
+        if taken := [f"{word!r} as {meant}" for word, meant in words.items() if meant]:
+            said.append(f"{name} {some(taken)}")
+    return rows, said
+
+
+def seconds_of(cell: str, unit: str | None) -> float | None:
+    """A time in seconds: `1:05.2`, `0:01:05,2`, or a number in a unit; None where nothing stands there.
+
+    Raises:
+        ValueError: neither, or a number whose unit is not said.
+    """
+    if not cell or cell.casefold() in _NOTHING:
+        return None
+    if time := _TIME.match(cell):
+        hours, minutes, seconds = int(time[1] or 0), int(time[2]), float(time[3].replace(",", "."))
+        if seconds >= 60 or (time[1] and minutes >= 60):
+            raise ValueError(f"{cell!r:.60} is no time; expected minutes:seconds or hours:minutes:seconds")
+        return 3600.0 * hours + 60.0 * minutes + seconds
+    if not _SECONDS.match(cell):
+        raise ValueError(f"{cell!r:.60} is no time; expected seconds, or minutes:seconds such as 1:05.2")
+    factor = UNITS.get(unit or "")
+    if factor is None:
+        raise ValueError(f"{cell!r:.60} may be seconds or frames; say which: --columns …,unit=s")
+    return float(cell.replace(",", ".")) * factor
+
+
+def number_trouble(cell: str) -> str:
+    """Why a cell with a comma is not read as a number, as the end of a sentence; '' where it has none."""
+    if "," not in cell or not math.isnan(_number(cell)):
+        return ""
+    return (
+        "; its comma may stand for a decimal point or between thousands: write numbers with a point, and"
+        " without separators of thousands"
+    )
+
+
+def _kind(name: str) -> str | None:
+    if name in _FRAMES:
+        return "frame"
+    if name in _NUMBERS or JUDGE.match(name):
+        return "number"
+    if name == "split":
+        return "split"
+    if name in (START, END):
+        return "time"
+    return "text" if name in _TEXTS or name.startswith(CLASS_PREFIX) else None
+
+
+def _decimal_commas(cells: Sequence[str]) -> bool:
+    """Whether the commas in a column are decimal ones: none has a point too, and not all look like
+    separators of thousands.
+    """
+    having = [cell for cell in cells if _COMMA.match(cell)]
+    points = any("." in cell for cell in cells)
+    return bool(having) and not points and not all(_THOUSANDS.match(cell) for cell in having)
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
