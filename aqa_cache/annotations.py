@@ -122,8 +122,10 @@ def read_table(path: str | Path, columns: Columns | None = None) -> Table:
     rows, said = as_written_here(header, rows)
     other = [f"{name!r} as {known}" for name, known in zip(own, header, strict=True) if name != known]
     read = [*form.said, *([f"column {some(other, 20)}"] if other else []), *said]
+    framed = {"start_frame", "end_frame"} & set(header)
+    timed = () if framed and not (columns and columns.gives_times()) else (START, END)
     times: list[tuple[float | None, float | None]] = []
-    samples = _parse_rows(path, header, rows, columns.unit if columns else None, times)
+    samples = _parse_rows(path, header, rows, timed, columns.unit if columns else None, times)
     notes = [f"{path.name}: read with {'; '.join(read)}."] if read else []
     timed = {sample.sample_id: time for sample, time in zip(samples, times) if time != (None, None)}
     return Table(samples, timed, (*notes, *_doubts(path, header, samples)))
@@ -138,7 +140,7 @@ def read_written(path: str | Path) -> list[Sample]:
     path = Path(path)
     header, rows = _without_blanks(read_form(path, lambda header: int("sample_id" in header)).rows)
     _check_header(path, header, header, ("sample_id", "video"))
-    return _parse_rows(path, header, rows, None, [])
+    return _parse_rows(path, header, rows, (), None, [])
 
 
 def _without_blanks(rows: list[Row]) -> tuple[list[str], list[Row]]:
@@ -152,13 +154,14 @@ def _parse_rows(
     path: Path,
     header: list[str],
     rows: list[Row],
+    columns_of_times: Sequence[str],
     unit: str | None,
     times: list[tuple[float | None, float | None]],
 ) -> list[Sample]:
     """The samples; their times are appended to `times`."""
     if not rows:
         raise AnnotationError(f"{path}: has a header but no samples; add one row per sample")
-    timed = [place for place, name in enumerate(header) if name in (START, END)]
+    timed = [place for place, name in enumerate(header) if name in columns_of_times]
     kept = [place for place in range(len(header)) if place not in timed]
     names = [header[place] for place in kept]
     samples, mistakes, seen = [], [], {}
@@ -205,7 +208,7 @@ def _ids_from_videos(header: list[str], rows: list[Row]) -> list[str]:
     def part(cells: list[str]) -> str:
         row = dict(zip(header, cells))
         bounds = [next((row[name] for name in kind if row.get(name)), "") for kind in (begins, ends)]
-        return f"_{bounds[0]}-{bounds[1]}" if any(bounds) else ""
+        return f"_{bounds[0]}-{bounds[1]}".replace(":", ".") if any(bounds) else ""
 
     return [
         names[video] if counts[video] == 1 else names[video] + part(cells)
@@ -250,12 +253,7 @@ def _doubts(path: Path, header: list[str], samples: list[Sample]) -> list[str]:
     unknown = [name for name in header if not is_known(name) and name not in (START, END)]
     doubts = []
     for name in unknown:
-        if name.casefold() in (START, END):
-            doubts.append(
-                f"{path.name}: column {name!r} is not used; for times in seconds give --columns"
-                f" {name.casefold()}={name},unit=s, for frames name it {name.casefold()}_frame."
-            )
-        elif (near := nearest(name)) and near not in header:
+        if (near := nearest(name)) and near not in header:
             doubts.append(
                 f"{path.name}: column {name!r} has no meaning here; if it is {near}, name it so, or give"
                 f" --columns {near}={name}"

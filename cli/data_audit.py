@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aqa_cache.errors import AqaError
+from aqa_cache.errors import AqaError, escaped, some
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.options import PathName
+from aqa_cli.options import PathName, columns_option
 from aqa_cli.terminal import check_printed, print_json, print_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from aqa_cache.annotations import Sample
+    from aqa_cache.annotations import Columns, Sample
     from aqa_cache.cache_file.meaning import Learned
     from aqa_heads.evaluation.audit import Audit
 
@@ -39,8 +39,9 @@ _WIDTH_WITHOUT_TERMINAL = 100
         " instead."
     ),
 )
+@columns_option
 @handle_errors
-def audit(source, fold, output):
+def audit(source, fold, output, columns):
     """Find what would make a result mean less than it seems.
 
     Found are samples on both sides of the split, by their id and by frames of a video that they share, and
@@ -50,13 +51,14 @@ def audit(source, fold, output):
     missing labels. docs/evaluation.md explains each.
 
     Of a cache, the frames that its features were really made of are compared, and samples without features
-    are left out; of a table, the annotated frames.
+    are left out; of a table, the annotated frames, and its videos by what they are, where they lie beside it:
+    other spellings, links and copies of a file are one video.
 
     Exit code: 0 no leak; 1 a leak was found; 2 the file cannot be audited.
     """
     from aqa_heads.evaluation.audit import audit as look
 
-    samples, frames, tuned, notes = _read(source)
+    samples, frames, tuned, notes = _read(source, columns)
     if fold is not None:
         samples = _with_fold(source, samples, fold)
     elif not any(sample.split for sample in samples):
@@ -67,23 +69,52 @@ def audit(source, fold, output):
     else:
         if output is not None:
             _write(output, found.record())
-        _print(source, found, notes)
+        print_audit(source, found, notes)
     check_printed()
     if found.leaks:
         sys.exit(1)
 
 
-def _read(source: Path) -> tuple[list["Sample"], dict[str, tuple[int, int]], "Learned | None", list[str]]:
+def under_one_name(folder: Path, samples: list["Sample"], notes: list[str]) -> list["Sample"]:
+    """The samples with one name for each video that lies in a folder: of other spellings, links and copies.
+
+    Args:
+        notes: is told which names those are.
+    """
+    from aqa_cache.video.same_file import copies, names_of_one_file
+
+    one = names_of_one_file(folder, (sample.video for sample in samples))
+    one |= copies(folder, (one.get(sample.video, sample.video) for sample in samples))
+    if not one:
+        return samples
+    pairs = some([f"{escaped(name)} is {escaped(best)}" for name, best in one.items()])
+    notes.append(f"{len(one)} name(s) are of a video that another row names otherwise: {pairs}.")
+    renamed = []
+    for sample in samples:
+        video = one.get(sample.video, sample.video)
+        renamed.append(replace(sample, video=one.get(video, video)))  # a link may be to a copy
+    return renamed
+
+
+def _read(
+    source: Path, columns: "Columns | None"
+) -> tuple[list["Sample"], dict[str, tuple[int, int]], "Learned | None", list[str]]:
     """Samples, the frames their features were made of where that is known, what the backbone was fine-tuned
     on, and what to say.
     """
     from aqa_cache.annotations import read_annotations
+    from aqa_cache.tables.forms import SUFFIXES
 
-    if source.suffix.lower() == ".csv":
-        return read_annotations(source), {}, None, []
+    if source.suffix.lower() in SUFFIXES:
+        notes: list[str] = []
+        samples = read_annotations(source, columns, notes.append)
+        return under_one_name(source.parent, samples, notes), {}, None, notes
+    if columns is not None and columns.names:
+        raise AqaError(f"{source}: --columns is for tables; a cache has the names that are known")
     if source.suffix.lower() not in (".h5", ".hdf5"):
         raise AqaError(
-            f"{source}: expected a feature cache (.h5) or an annotations table (.csv), by the name's ending"
+            f"{source}: expected a feature cache (.h5) or an annotations table ({', '.join(SUFFIXES)}), by"
+            " the name's ending"
         )
     from aqa_cache.cache_file.reader import FeatureCache
     from aqa_heads.data.leaks import frames_of_features
@@ -138,7 +169,8 @@ def _write(output: Path, record: dict) -> None:
         temporary.write_text(text, "utf-8", "backslashreplace")  # in JSON, an escape says the same
 
 
-def _print(source: Path, found: "Audit", notes: list[str]) -> None:
+def print_audit(source: Path, found: "Audit", notes: list[str]) -> None:
+    """What was found of a split, floors and leaks included."""
     from rich.table import Table
 
     from aqa_cli.console import console, line

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from ..errors import AnnotationError, some
 
-UNITS = {"s": 1.0, "ms": 0.001, "frame": None}
+SECONDS = {"s": 1.0, "ms": 0.001}
+FRAME = "frame"
 START, END = "start", "end"  # in a unit, or as times such as 1:05.2
 CLASS_PREFIX = "class_"
 FURTHER_GROUP = "group_"
@@ -24,7 +25,7 @@ PLAIN = (
     "difficulty",
     "caption",
 )
-LABELS = ("final_score", "caption")
+_OF_FRAMES = {START: "start_frame", END: "end_frame"}
 
 # Other names that leave no doubt; whatever else is near to a known one is only suggested.
 _ALSO = {"score": "final_score", "file": "video", "filename": "video", "file_name": "video"}
@@ -38,11 +39,14 @@ class Columns:
 
     Args:
         names: by the name that is known here, the table's own.
-        unit: of `start` and `end`, a key of `UNITS`; None: they are times such as 1:05.2.
+        unit: of `start` and `end`, a key of `SECONDS`; None: they are times such as 1:05.2.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     unit: str | None = None
+
+    def gives_times(self) -> bool:
+        return bool(self.names.keys() & {START, END})
 
     @classmethod
     def parse(cls, text: str | None) -> "Columns":
@@ -63,8 +67,8 @@ class Columns:
                     " start=Begin,end=Ende,unit=s"
                 )
             if known == "unit":
-                if own not in UNITS:
-                    raise AnnotationError(f"--columns: unit is {own!r}, expected one of {', '.join(UNITS)}")
+                if own not in (*SECONDS, FRAME):
+                    raise AnnotationError(f"--columns: unit is {own!r}, expected s, ms or {FRAME}")
                 unit = own
             elif not (is_known(known) or known in (START, END)):
                 near = f", did you mean {nearest(known)}" if nearest(known) else ""
@@ -78,6 +82,8 @@ class Columns:
                 names[known] = own
         if unit and not names.keys() & {START, END}:
             raise AnnotationError("--columns: unit is of start and end; name their columns, start=…,end=…")
+        if unit == FRAME:
+            return cls({_OF_FRAMES.get(known, known): own for known, own in names.items()})
         return cls(names, unit)
 
 
@@ -144,7 +150,7 @@ def nearest(name: str) -> str:
 
 def _meaning(name: str) -> str | None:
     plain = _plain(name)
-    if plain in PLAIN:
+    if plain in (*PLAIN, START, END):
         return plain
     if judge := _JUDGE_ALSO.match(plain):
         return f"judge_{judge[1]}"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ..errors import some
-from .columns import CLASS_PREFIX, END, JUDGE, START, UNITS
+from .columns import CLASS_PREFIX, END, JUDGE, SECONDS, START
 
 _FRAMES = ("start_frame", "end_frame")
 _NUMBERS = ("final_score", "difficulty")
@@ -88,9 +88,14 @@ def seconds_of(cell: str, unit: str | None) -> float | None:
         return 3600.0 * hours + 60.0 * minutes + seconds
     if not _SECONDS.match(cell):
         raise ValueError(f"{cell!r:.60} is no time; expected seconds, or minutes:seconds such as 1:05.2")
-    factor = UNITS.get(unit or "")
+    factor = SECONDS.get(unit or "")
     if factor is None:
-        raise ValueError(f"{cell!r:.60} may be seconds or frames; say which: --columns …,unit=s")
+        raise ValueError(
+            f"{cell!r:.60} may be seconds or frames; say which: --columns start=NAME,end=NAME,unit=s, or name"
+            " the columns start_frame and end_frame"
+        )
+    if unit == "ms" and "," in cell:
+        raise ValueError(f"{cell!r:.60} may have a comma between thousands; write milliseconds without one")
     return float(cell.replace(",", ".")) * factor
 
 

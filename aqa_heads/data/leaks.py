@@ -1,6 +1,7 @@
 """Samples on both sides of a split, found by id and by the frames of a video that they share."""
 
 import math
+import posixpath
 import statistics
 from bisect import bisect_left
 from collections import defaultdict
@@ -44,6 +45,14 @@ class Leak:
     frames: int | None
 
 
+def video_of(sample: Sample) -> str:
+    """What a sample's video is known by: its path, however that is written.
+
+    Links and absolute paths have the name of their file already (`aqa_cache.video.same_file`).
+    """
+    return posixpath.normpath(sample.video)
+
+
 def find_leaks(
     samples: Sequence[Sample], split: Mapping[str, str | None], frames: Mapping[str, Frames]
 ) -> list[Leak]:
@@ -57,7 +66,7 @@ def find_leaks(
     by_video = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         if split[sample.sample_id] is not None:
-            by_video[sample.video][split[sample.sample_id]].append(sample)
+            by_video[video_of(sample)][split[sample.sample_id]].append(sample)
     ids = {sample.sample_id: sample for sample in samples}
     found = {}
     for sides in by_video.values():
@@ -127,7 +136,7 @@ def neighbours(
     by_video = defaultdict(list)
     for sample in samples:
         if split[sample.sample_id] is not None and math.isfinite(frames[sample.sample_id][1]):
-            by_video[sample.video].append((*frames[sample.sample_id], split[sample.sample_id]))
+            by_video[video_of(sample)].append((*frames[sample.sample_id], split[sample.sample_id]))
     gaps, tested = [], 0
     for actions in by_video.values():
         actions.sort()

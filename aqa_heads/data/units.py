@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aqa_cache.annotations import Sample
 
-from .leaks import TEST_COPY, Frames
+from .leaks import TEST_COPY, Frames, video_of
 
 # Roles: the column group, and further ones of the annotations that are named group_NAME.
 GROUP = "group"
@@ -64,7 +64,7 @@ def units_of(
                 parent[root(index)] = root(first_of_group.setdefault((role, group), index))
     reach: dict[str, tuple[float, int]] = {}  # by video, the furthest end so far, and whose it is
     for index in sorted(order, key=lambda index: spans[samples[index].sample_id]):
-        video = samples[index].video
+        video = video_of(samples[index])
         start, end = spans[samples[index].sample_id]
         if video in reach and start < reach[video][0]:
             parent[root(index)] = root(reach[video][1])

@@ -55,6 +55,19 @@ def test_a_leak_is_an_exit_code_and_a_sentence(table):
     assert "LEAK. aqa-train refuses this split" in result.stdout
 
 
+@pytest.mark.parametrize("other", ["./a.mp4", "sub/../a.mp4", "soft.mp4", "copy.mp4", "absolute"])
+def test_names_of_one_video_are_a_leak(tmp_path, other):
+    (tmp_path / "a.mp4").write_bytes(b"frames")
+    (tmp_path / "copy.mp4").write_bytes(b"frames")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "soft.mp4").symlink_to("a.mp4")
+    other = str(tmp_path / "a.mp4") if other == "absolute" else other
+    rows = [Sample("x", "a.mp4", split="train"), Sample("y", other, split="test")]
+    write_annotations(tmp_path / "t.csv", rows)
+    result = run(tmp_path / "t.csv")
+    assert result.exit_code == 1 and "1 of 1 test samples is also in train" in result.stdout
+
+
 def test_json_holds_everything(table, tmp_path):
     path = table(("x", 0, "train"), ("y", 9, "test"))
     result = run(path, "--json", tmp_path / "audit.json")

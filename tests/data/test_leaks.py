@@ -6,6 +6,7 @@ import pytest
 from aqa_cache.annotations import Sample
 from aqa_cache.datasets import mtl_aqa
 from aqa_heads.data.leaks import TEST_COPY, find_backbone_leaks, find_leaks, frames_of, neighbours
+from aqa_heads.data.units import units_of
 
 
 def action(sample_id, start=None, end=None, split="train", video="a.mp4"):
@@ -142,3 +143,11 @@ def test_neighbours_by_hand():
         "smallest": None,
         "median": None,
     }
+
+
+@pytest.mark.parametrize("other", ["./v.mp4", "day/../v.mp4", "v.mp4"])
+def test_a_video_is_the_same_however_its_path_is_written(other):
+    samples = [Sample("a", "v.mp4", 0, 9, "train"), Sample("b", other, 5, 12, "test")]
+    (leak,) = find_leaks(samples, {"a": "train", "b": "test"}, frames_of(samples))
+    assert (leak.sample_id, leak.frames) == ("b", 4)
+    assert len(units_of(samples, frames_of(samples), [0, 1])) == 1
