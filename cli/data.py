@@ -7,6 +7,7 @@ from aqa_cli.data_features import export, import_features
 from aqa_cli.data_import import import_command
 from aqa_cli.data_merge import merge
 from aqa_cli.data_mtl_aqa import mtl_aqa_command
+from aqa_cli.data_split import split_command
 
 
 @group(epilog="\b\nExample:\n  aqa-data mtl-aqa MTL-AQA --videos videos -o videos/annotations.csv")
@@ -19,5 +20,15 @@ def data():
     """
 
 
-for _command in (mtl_aqa_command, import_command, import_features, export, show, verify, audit, merge):
+for _command in (
+    mtl_aqa_command,
+    split_command,
+    import_command,
+    import_features,
+    export,
+    show,
+    verify,
+    audit,
+    merge,
+):
     data.add_command(_command)

@@ -188,7 +188,7 @@ def _fold(
         if unsaid := of_sample.count(None):
             notes.append(f"{unsaid} samples without fold are left out")
     else:
-        numbers, single = _make_folds(samples, spans, folds, Random(f"folds {seed}"))
+        numbers, single = make_folds(samples, spans, folds, seed)
         of_sample = [names[number] for number in numbers]
         named = len({sample.group for sample in samples} - {None})
         kind = (
@@ -205,14 +205,18 @@ def _fold(
     return train, test
 
 
-def _make_folds(
-    samples: Sequence[Sample], spans: Mapping[str, Frames], folds: int, random: Random
+def make_folds(
+    samples: Sequence[Sample], spans: Mapping[str, Frames], folds: int, seed: int
 ) -> tuple[list[int], str | None]:
     """Per sample the number of its fold, and where groups could not stay whole, why and what did.
 
     Units from the largest to the smallest, each into the fold that has the fewest samples yet. Chance decides
     among groups of equal size; single samples follow the scores, and chance decides among neighbours.
+
+    Raises:
+        TrainingError: fewer parts without common frames than folds.
     """
+    random = Random(f"folds {seed}")
     order = sorted(range(len(samples)), key=lambda index: samples[index].sample_id)
     units = units_of(samples, spans, order, (GROUP,))
     few = few_groups(samples, units, order, folds)
