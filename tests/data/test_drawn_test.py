@@ -19,14 +19,14 @@ def actions(groups, each):
     ]
 
 
-def tested_of(samples, share=0.25, seed=0):
+def names_drawn(samples, share=0.25, seed=0):
     drawn, few = draw_test(samples, frames_of(samples), share, seed)
     return {samples[index].sample_id for index in drawn}, few
 
 
 def test_groups_stay_whole_and_scores_are_spread_alike():
     samples = actions(12, 4)
-    test, few = tested_of(samples)
+    test, few = names_drawn(samples)
     assert few is None and len(test) == 12
     groups = sorted({int(name.split("_")[0]) for name in test})
     assert len(groups) == 3 and groups[0] < 6 <= groups[-1], "from below and above"
@@ -36,13 +36,13 @@ def test_groups_stay_whole_and_scores_are_spread_alike():
 def test_the_order_of_rows_has_no_influence_and_the_seed_has():
     samples = actions(12, 4)
     mixed = random.Random(1).sample(samples, len(samples))
-    assert tested_of(samples) == tested_of(mixed)
-    assert len({frozenset(tested_of(samples, seed=seed)[0]) for seed in range(5)}) > 1
+    assert names_drawn(samples) == names_drawn(mixed)
+    assert len({frozenset(names_drawn(samples, seed=seed)[0]) for seed in range(5)}) > 1
 
 
 def test_without_groups_what_shares_frames_stays_together():
     samples = [Sample(f"{n}", f"./v{n // 2}.mp4" if n % 2 else f"v{n // 2}.mp4") for n in range(20)]
-    test, few = tested_of(samples)
+    test, few = names_drawn(samples)
     assert few == "no sample names its group" and len(test) in (4, 6)
     split = {sample.sample_id: "test" if sample.sample_id in test else "train" for sample in samples}
     assert not find_leaks(samples, split, frames_of(samples))
@@ -51,15 +51,15 @@ def test_without_groups_what_shares_frames_stays_together():
 @pytest.mark.parametrize("share", [0, 1, 1.5, float("nan")])
 def test_shares_out_of_range_are_refused(share):
     with pytest.raises(TrainingError, match="expected a number between 0 and 1"):
-        tested_of(actions(4, 2), share)
+        names_drawn(actions(4, 2), share)
 
 
 def test_one_video_cannot_be_divided():
     with pytest.raises(TrainingError, match="share frames with each other"):
-        tested_of([Sample("a", "v.mp4"), Sample("b", "v.mp4", 3, 9)])
+        names_drawn([Sample("a", "v.mp4"), Sample("b", "v.mp4", 3, 9)])
 
 
 @pytest.mark.parametrize("share", [0.001, 0.999])
 def test_both_sides_have_somebody(share):
     samples = actions(4, 2)
-    assert 0 < len(tested_of(samples, share)[0]) < len(samples)
+    assert 0 < len(names_drawn(samples, share)[0]) < len(samples)
