@@ -182,7 +182,8 @@ def _parse_rows(
                     " unique"
                     if ids is None
                     else f"is the same part of {sample.video} as line {seen[sample.sample_id]}; delete one,"
-                    " or add a column sample_id"
+                    " add a column sample_id, or say where each begins and ends: start_frame and end_frame, or"
+                    " --columns start=NAME,end=NAME,unit=s"
                 )
             seen[sample.sample_id] = line
             samples.append(sample)
@@ -208,7 +209,7 @@ def _ids_from_videos(header: list[str], rows: list[Row]) -> list[str]:
     def part(cells: list[str]) -> str:
         row = dict(zip(header, cells))
         bounds = [next((row[name] for name in kind if row.get(name)), "") for kind in (begins, ends)]
-        return f"_{bounds[0]}-{bounds[1]}".replace(":", ".") if any(bounds) else ""
+        return f"_{bounds[0]}-{bounds[1]}".replace(":", ".").replace(",", ".") if any(bounds) else ""
 
     return [
         names[video] if counts[video] == 1 else names[video] + part(cells)
