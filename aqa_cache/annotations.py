@@ -182,8 +182,8 @@ def _parse_rows(
                     " unique"
                     if ids is None
                     else f"is the same part of {sample.video} as line {seen[sample.sample_id]}; delete one,"
-                    " add a column sample_id, or say where each begins and ends: start_frame and end_frame, or"
-                    " --columns start=NAME,end=NAME,unit=s"
+                    " add a column sample_id, or say where each begins and ends: start_frame and end_frame,"
+                    " or --columns start=NAME,end=NAME,unit=s"
                 )
             seen[sample.sample_id] = line
             samples.append(sample)
