@@ -116,15 +116,19 @@ def _read(
             f"{source}: expected a feature cache (.h5) or an annotations table ({', '.join(SUFFIXES)}), by"
             " the name's ending"
         )
+    from aqa_cache.cache_file.contents import said_unseen, unseen_frames
     from aqa_cache.cache_file.reader import FeatureCache
     from aqa_heads.data.leaks import frames_of_features
 
     with FeatureCache(source) as cache:
         samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
         frames, failed, meaning = frames_of_features(cache), len(cache) - len(samples), cache.meaning
+        unseen = said_unseen(unseen_frames(cache))
     if not samples:
         raise AqaError(f"{source}: no sample has features; aqa-data show says why")
     notes = [f"{failed:,} sample(s) without features are left out, as in training."] if failed else []
+    if unseen:
+        notes.append(f"Features are of what clips saw: {unseen}.")
     if len(frames) < len(samples):
         unknown = len(samples) - len(frames)
         notes.append(

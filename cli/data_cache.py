@@ -164,6 +164,8 @@ def _tuned(tuned: dict) -> str:
 
 
 def _show_samples(on: "Console", inside: dict) -> None:
+    from aqa_cache.cache_file.contents import said_unseen
+
     on.print(
         f"\n{inside['samples']:,} samples, {inside['samples'] - inside['failed']:,} with features,"
         f" {inside['failed']:,} failed",
@@ -173,6 +175,8 @@ def _show_samples(on: "Console", inside: dict) -> None:
         for view, clips in inside["clips"].items()
     ]
     _print_table(on, ["view", "samples", "clips", "fewest in a sample", "median", "most"], views)
+    if said := said_unseen(inside["unseen_frames"]):
+        on.print(f"{said[0].upper()}{said[1:]}.")
     if not inside["splits"]:
         return
     names = [name for name in inside["splits"][0] if name != "split"]

@@ -5,6 +5,7 @@ import sys
 import click
 
 from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
+from aqa_cache.clips.rule import DROP, LAST_CLIPS
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
 from aqa_cache.video.decoding import DECODE_TIMEOUT
@@ -12,7 +13,7 @@ from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PathName, columns_option, dtype_option
 
-_CLIP_OPTIONS = ("clip_len", "clip_stride", "frame_step", "window", "clip_starts")
+_CLIP_OPTIONS = ("clip_len", "clip_stride", "frame_step", "window", "clip_starts", "last_clip")
 _EXCLUSIVE = {"clip_starts", "clip_stride"}
 
 
@@ -80,6 +81,14 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     callback=_numbers,
     metavar="N,N,…",
     help="First frames of the clips instead of a stride (CoRe: 0,10,…,80,86).",
+)
+@click.option(
+    "--last-clip",
+    type=click.Choice(LAST_CLIPS),
+    help=(
+        "Where frames are left behind the last clip that fits: drop them, or add a clip that ends with the"
+        " last one. By default as in FEATS.h5, if it exists, else drop."
+    ),
 )
 @click.option("--frame-step", type=int, default=1, show_default=True, help="Take every Nth frame.")
 @click.option(
@@ -196,6 +205,8 @@ def main(videos, output, annotations, columns, views, shard, **options):
         raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
     if tuned := find_tuned(options["weights"]):
         options = _as_fine_tuned(tuned, options["weights"], options)
+    if options["last_clip"] is None:
+        options["last_clip"] = _last_clip_of(output, options["clip_starts"] is not None)
     rule = _clip_rule(**{name: options.pop(name) for name in _CLIP_OPTIONS})
     shard = Shard.parse(shard) if shard else Shard.from_environment()
     config = ExtractionConfig(clip_rule=rule, views=parse_views(views), shard=shard, **options)
@@ -229,11 +240,29 @@ def main(videos, output, annotations, columns, views, shard, **options):
     sys.exit(1 if result.dtype and (result.failures or result.missing) else 0)
 
 
-def _clip_rule(clip_len, clip_stride, frame_step, window, clip_starts):
+def _last_clip_of(output, starts_given: bool) -> str:
+    """As in the cache that exists, which is then said; else what was always done."""
+    from aqa_cache.cache_file.reader import FeatureCache
+    from aqa_cli.terminal import say
+
+    if starts_given or not output.is_file():
+        return DROP
+    try:
+        with FeatureCache(output) as cache:
+            there = cache.meaning.clip_rule.get("last_clip", DROP)
+    except AqaError:  # said where it is continued
+        return DROP
+    if there != DROP:
+        say(f"Not given, so as in {output}: --last-clip {there}")
+    return there
+
+
+def _clip_rule(clip_len, clip_stride, frame_step, window, clip_starts, last_clip):
     from aqa_cache.clips.rule import ClipRule
 
     starts = None if clip_starts is None else tuple(clip_starts)
-    return ClipRule(clip_len, clip_len if clip_stride is None else clip_stride, frame_step, window, starts)
+    stride = clip_len if clip_stride is None else clip_stride
+    return ClipRule(clip_len, stride, frame_step, window, starts, last_clip)
 
 
 def _as_fine_tuned(tuned, weights: str, options: dict) -> dict:
@@ -255,6 +284,8 @@ def _as_fine_tuned(tuned, weights: str, options: dict) -> dict:
     ]
     if said:
         say(f"Not given, so as in the fine-tuning of {weights}: {' '.join(said)}")
+    if options["last_clip"] is None:
+        taken.setdefault("last_clip", DROP)
     return options | taken
 
 

@@ -26,9 +26,9 @@ def contents(cache: FeatureCache) -> dict:
 
     Returns:
         `file` and `bytes`; `provenance`; `samples`, of which `failed`; `clips` by view, over the samples that
-        have it (`samples`, `total`, and the `min`, `median` and `max` of a sample); `splits`, one entry per
-        split with its counts, the samples without split under the name ''; `final_score` (`min`, `mean`,
-        `std`, `max` in points; null without scores); `caption_words` (`min`, `median`, `max`; null without
+        have it (`samples`, `total`, and the `min`, `median` and `max` of a sample);
+        `unseen_frames`, see there; `splits`, one entry per split with its counts, the samples without split
+        under the name ''; `final_score` (`min`, `mean`, `std`, `max` in points; null without scores); `caption_words` (`min`, `median`, `max`; null without
         captions); `classes`, by column the samples of every class; `extra` columns; `failures` with
         `sample_id` and `reason`.
     """
@@ -46,6 +46,7 @@ def contents(cache: FeatureCache) -> dict:
         "samples": len(cache),
         "failed": sum(bool(reason) for reason in cache.reasons),
         "clips": {view: _clips(cache, number) for number, view in enumerate(cache.views)},
+        "unseen_frames": unseen_frames(cache),
         "splits": [_split(cache, split) for split in dict.fromkeys(sample.split for sample in samples)],
         "final_score": (
             {
@@ -68,6 +69,43 @@ def contents(cache: FeatureCache) -> dict:
             if reason
         ],
     }
+
+
+def unseen_frames(cache: FeatureCache) -> dict | None:
+    """How many annotated frames no clip of the plain view takes.
+
+    Returns:
+        `samples` whose end is annotated and whose clips are known, `frames` of them, and those `unseen`; None
+        where there is no such sample.
+    """
+    rule = cache.meaning.clip_rule
+    if not rule.get("clip_len"):
+        return None
+    span = (rule["clip_len"] - 1) * (rule.get("frame_step") or 1) + 1
+    counted = total = seen = 0
+    for index, sample in enumerate(cache.samples):
+        if sample.end_frame is None or not cache.has_features(index):
+            continue
+        firsts = cache.record(index).views[0].first_frame
+        if (firsts < 0).any():
+            continue
+        start, end = sample.start_frame or 0, sample.end_frame
+        counted, total, reached = counted + 1, total + end - start, start
+        for first in sorted(firsts.tolist()):
+            seen += max(0, min(first + span, end) - max(first, reached))
+            reached = max(reached, first + span)
+    return {"samples": counted, "frames": total, "unseen": total - seen} if counted else None
+
+
+def said_unseen(unseen: dict | None) -> str | None:
+    """In words; None where every frame was seen or that is not known."""
+    if not unseen or not unseen["unseen"]:
+        return None
+    share = 100 * unseen["unseen"] / unseen["frames"]
+    return (
+        f"no clip saw {unseen['unseen']:,} of {unseen['frames']:,} annotated frames ({share:.1f} %, of"
+        f" {unseen['samples']:,} samples whose end is annotated)"
+    )
 
 
 def _clips(cache: FeatureCache, view: int) -> dict:

@@ -57,7 +57,7 @@ class ClipAssembler:
                 elif rule.clip_starts is not None:
                     firsts = [start + first for first in rule.clip_starts]
                 else:
-                    assert rule.window is None, "the last frames of a video are not known before its end"
+                    assert not rule.needs_end, "the last frames of a video are not known before its end"
                     firsts = itertools.count(start, rule.clip_stride)
                 firsts = map(shift.__add__, firsts)
                 first = next(firsts)

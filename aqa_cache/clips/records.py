@@ -77,5 +77,6 @@ _CLIP_RULE: dict[str, _Rule] = {
     "frame_step": (_frames, f"1 to {MOST_FRAMES} frames"),
     "window": (_or_null(_frames), f"1 to {MOST_FRAMES} frames, or null"),
     "clip_starts": (_or_null(_starts), "a list of frame numbers, or null"),
+    "last_clip": (lambda value: value in ("drop", "from-end"), "drop or from-end"),
     "stream": (_or_null(_whole(0, 2**31)), "the number of a stream, or null"),
 }

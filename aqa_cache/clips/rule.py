@@ -7,6 +7,7 @@ from .records import check_clip_rule
 
 CLIP_LEN = 16
 MTL_AQA_WINDOW = 103
+DROP, FROM_END = LAST_CLIPS = "drop", "from-end"
 CORE_CLIP_STARTS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 86)
 
 
@@ -15,8 +16,8 @@ class ClipRule:
     """How a sample's frames `[start, end)` are cut into clips.
 
         start                                   end
-          |-- clip 0 --|-- clip 1 --| ... |rest|      rest: fewer frames than a clip spans, unused
-          |<--stride-->|
+          |-- clip 0 --|-- clip 1 --| ... |rest|      rest: frames behind the last clip that fits
+          |<--stride-->|         |-- last clip --|
 
     Args:
         clip_len: frames in a clip.
@@ -26,6 +27,8 @@ class ClipRule:
             None: all of it.
         clip_starts: explicit first frames, counted from the start of the window or sample; replaces
             `clip_stride`.
+        last_clip: `drop` leaves the rest unused; `from-end` adds a clip that ends with the last frame, where
+            there is a rest.
 
     Raises:
         AqaError: a value that makes no clips.
@@ -41,6 +44,7 @@ class ClipRule:
     frame_step: int = 1
     window: int | None = None
     clip_starts: tuple[int, ...] | None = None
+    last_clip: str = DROP
 
     def __post_init__(self):
         for name in ("clip_len", "clip_stride", "frame_step"):
@@ -51,7 +55,14 @@ class ClipRule:
                 f"window is {self.window} frames but one clip spans {self.clip_span}; use a window at least"
                 " as long"
             )
+        if self.last_clip not in LAST_CLIPS:
+            raise AqaError(f"last_clip is {self.last_clip!r}, expected one of {', '.join(LAST_CLIPS)}")
         if self.clip_starts is not None:
+            if self.last_clip != DROP:
+                raise AqaError(
+                    f"clip_starts say which clip is the last, and last_clip {self.last_clip} does too; give"
+                    " one of them"
+                )
             if (
                 not self.clip_starts
                 or min(self.clip_starts) < 0
@@ -71,6 +82,11 @@ class ClipRule:
     def clip_span(self) -> int:
         """Frames from the first to the last frame of a clip, both counted."""
         return (self.clip_len - 1) * self.frame_step + 1
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether clips depend on where the sample ends, before its frames are read."""
+        return self.window is not None or self.last_clip == FROM_END
 
     def first_frames(self, start: int, end: int) -> list[int]:
         """First frame of every clip of a sample that has frames `[start, end)`, 0-based in the video.
@@ -94,11 +110,18 @@ class ClipRule:
             return [start + first for first in self.clip_starts]
         if end - start < self.clip_span:
             raise AqaError(f"has {end - start} frame(s), shorter than one clip of {self.clip_span}")
-        return list(range(start, end - self.clip_span + 1, self.clip_stride))
+        firsts = list(range(start, end - self.clip_span + 1, self.clip_stride))
+        if self.last_clip == FROM_END and firsts[-1] + self.clip_span < end:
+            firsts.append(end - self.clip_span)
+        return firsts
 
     def record(self) -> dict:
-        """The rule as it enters the fingerprint; what does not apply is null."""
+        """The rule as it enters the fingerprint; what does not apply is null, and `drop` is not written, as
+        it was the only way before there was another.
+        """
         record = asdict(self)
+        if self.last_clip == DROP:
+            del record["last_clip"]
         if self.clip_starts is not None:
             record["clip_starts"] = list(self.clip_starts)
             record["clip_stride"] = None
@@ -113,7 +136,8 @@ class ClipRule:
         """
         check_clip_rule(record)
         record = {name: value for name, value in record.items() if name != "stream"}
-        if record.keys() != (expected := {field.name for field in fields(cls)}):
+        expected = {field.name for field in fields(cls)} - {"last_clip"}
+        if record.keys() - {"last_clip"} != expected:
             raise AqaError(
                 f"a clip rule has the keys {', '.join(sorted(record)) or 'none'}, expected"
                 f" {', '.join(sorted(expected))}"

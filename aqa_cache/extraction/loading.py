@@ -101,7 +101,9 @@ def _say_other_input(
     then = {**weights.tuned.preprocessing.record(), **weights.tuned.clip_rule}
     now = {**preprocessing.record(), **_clip_rule(config)}
     differing = [
-        f"{name} {then.get(name)}, now {value}" for name, value in now.items() if value != then.get(name)
+        f"{name} {then.get(name)}, now {now.get(name)}"
+        for name in {**now, **then}
+        if now.get(name) != then.get(name)
     ]
     if differing:
         say(

@@ -91,8 +91,8 @@ class VideoReader:
         for key, sample in self.samples.items():
             start, end = sample.start_frame or 0, sample.end_frame
             try:
-                if end is None and self._rule.window is not None:
-                    # The window ends where the video does, and only decoding tells where that is.
+                if end is None and self._rule.needs_end:
+                    # The last clip ends where the video does, and only decoding tells where that is.
                     length = length if length is not None else self._count_frames(go_on, threads)
                     end = length
                 if end is not None:

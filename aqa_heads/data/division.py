@@ -74,8 +74,8 @@ def divide(cache: FeatureCache, config: ResolvedConfig, frames: Mapping[str, Fra
         raise TrainingError(
             f"{cache.path}: no sample with features has split 'train' ({count['test']} test, {count['val']}"
             f" val, {count[None]} without split, {len(lacking)} without features); fill in the column 'split'"
-            " of the annotations with train and test, and extract again; or give --folds, which divides them"
-            " anew"
+            " of the annotations with train and test (aqa-data split does), and extract again; or give"
+            " --folds 5, which divides them anew"
         )
     # Before they are divided: how many would validate is of no interest where nothing can be trained.
     _labelled_tasks(

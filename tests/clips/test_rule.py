@@ -57,6 +57,30 @@ def test_plain_rule_takes_all_whole_clips(numbered_video):
     assert [clip[0] for clip in clips[1]] == list(range(0, 300 - 15, 16))
 
 
+def test_the_last_clip_ends_with_the_last_frame_where_frames_are_left_over(numbered_video):
+    rule = ClipRule(last_clip="from-end")
+    samples = [Sample("rest", "", 10, 75), Sample("none", "", 10, 74), Sample("open", "", 250)]
+    clips, outcomes = numbers_of_clips(numbered_video, samples, rule)
+    assert [clip[0] for clip in clips[0]] == [10, 26, 42, 58, 59] and clips[0][-1][-1] == 74
+    assert [clip[0] for clip in clips[1]] == [10, 26, 42, 58]
+    assert [clip[0] for clip in clips[2]] == [250, 266, 282, 284] and clips[2][-1][-1] == 299
+    assert outcomes[2] == Outcome(2, (4,))
+    stepped = ClipRule(4, 3, 5, last_clip="from-end").first_frames(5, 60)
+    assert stepped == [*range(5, 45, 3)] and ClipRule(4, 3, 5).first_frames(5, 61) == stepped
+    assert ClipRule(4, 3, 5, last_clip="from-end").first_frames(5, 61) == [*stepped, 45]
+
+
+def test_a_rule_that_drops_the_rest_is_recorded_as_it_always_was():
+    assert "last_clip" not in ClipRule().record()
+    for rule in (ClipRule(), ClipRule(last_clip="from-end"), ClipRule(window=103, last_clip="from-end")):
+        assert ClipRule.from_record(rule.record()) == rule
+    for wrong in ({"last_clip": "pad"}, {"last_clip": "from-end", "clip_starts": (0, 10)}):
+        with pytest.raises(AqaError, match="last_clip"):
+            ClipRule(**wrong)
+    with pytest.raises(AqaError, match="last_clip is 'pad', expected drop or from-end"):
+        ClipRule.from_record({**ClipRule().record(), "last_clip": "pad"})
+
+
 def test_overlapping_clips_and_frame_step(numbered_video):
     clips, _ = numbers_of_clips(
         numbered_video, [Sample("a", "", 5, 60)], ClipRule(clip_len=4, clip_stride=3, frame_step=5)

@@ -18,6 +18,7 @@ from aqa_cache.extraction.run import ExtractionConfig, extract
 from aqa_cache.video.decoding import decode
 from aqa_cache.video.reader import VideoReader
 from aqa_cache.weights.random_weights import random_weights_path
+from aqa_cli.data import data
 from aqa_cli.extract import main as aqa_extract
 
 
@@ -288,6 +289,24 @@ def test_command_exit_codes_and_summary(videos, output, tmp_path):
     assert "random weights" in result.stderr
     write_annotations(tmp_path / "good.csv", [Sample("a1", "a.mp4", 0, 50)])
     assert run(*options, "--prune", "--annotations", tmp_path / "good.csv", videos, output).exit_code == 0
+
+
+def test_the_rest_of_an_action_is_taken_on_request_and_a_cache_goes_on_as_it_was_made(output, tmp_path):
+    write_numbered_video(tmp_path / "a.mp4", 60)
+    write_annotations(tmp_path / "annotations.csv", [Sample("x", "a.mp4", 0, 43, final_score=1.0)])
+    options = ("--weights", "random", "--size", 32, "--batch-size", 4, tmp_path, output)
+    assert run(*options).exit_code == 0
+    show = CliRunner().invoke(data, ["show", str(output)]).stdout
+    assert "No clip saw 11 of 43 annotated frames (25.6 %, of 1 samples" in show
+    assert "no clip saw 11 of 43" in " ".join(CliRunner().invoke(data, ["audit", str(output)]).stdout.split())
+    assert run("--last-clip", "from-end", *options).exit_code == 2, "another meaning"
+    other = output.with_name("other.h5")
+    again = (*options[:-1], other)
+    assert run("--last-clip", "from-end", *again).exit_code == 0
+    result = run(*again)
+    assert result.exit_code == 0 and f"Not given, so as in {other}: --last-clip from-end" in result.stderr
+    assert contents(other)["x"].views[0].first_frame.tolist() == [0, 16, 27]
+    assert "No clip saw" not in CliRunner().invoke(data, ["show", str(other)]).stdout
 
 
 def test_a_missing_video_is_named_with_its_place(output, tmp_path):
