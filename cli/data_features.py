@@ -6,7 +6,7 @@ import click
 
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.options import PathName
+from aqa_cli.options import PathName, columns_option
 from aqa_cli.terminal import print_line, say
 
 
@@ -19,6 +19,7 @@ from aqa_cli.terminal import print_line, say
 @click.argument("source", metavar="SRC", type=PathName())
 @click.argument("output", metavar="FEATS.h5", type=PathName())
 @click.option("--annotations", required=True, type=PathName(), help="Annotations table of the samples.")
+@columns_option
 @click.option(
     "--backbone", required=True, metavar="NAME", help="What made the features, such as i3d or videomae-b."
 )
@@ -69,7 +70,7 @@ def import_features(source, output, annotations, **options):
     from aqa_cli.console import console, line
 
     with console(stderr=True).status(line(f"Reading {source} …")):
-        done = feature_import.import_features(source, output, annotations, **options)
+        done = feature_import.import_features(source, output, annotations, say=say, **options)
     print_line(
         f"Wrote {done.path}: {done.samples - len(done.missing):,} of {done.samples:,} samples with features,"
         f" {done.clips:,} clips of {done.meaning.dim:,} values ({done.meaning.backbone}, {done.dtype}),"

@@ -28,8 +28,9 @@ def contents(cache: FeatureCache) -> dict:
         `file` and `bytes`; `provenance`; `samples`, of which `failed`; `clips` by view, over the samples that
         have it (`samples`, `total`, and the `min`, `median` and `max` of a sample);
         `unseen_frames`, see there; `splits`, one entry per split with its counts, the samples without split
-        under the name ''; `final_score` (`min`, `mean`, `std`, `max` in points; null without scores); `caption_words` (`min`, `median`, `max`; null without
-        captions); `classes`, by column the samples of every class; `extra` columns; `failures` with
+        under the name ''; `final_score` (`min`, `mean`, `std`, `max` in points; null without scores);
+        `caption_words` (`min`, `median`, `max`; null without captions); `classes`, by column the samples of
+        every class; `extra` columns; `failures` with
         `sample_id` and `reason`.
     """
     samples = cache.samples

@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..annotations import Sample, read_annotations
+from ..annotations import Columns, Sample, read_annotations
 from ..cache_file.meaning import Meaning
 from ..cache_file.reader import ClipFeatures, Record
 from ..cache_file.schema import PLAIN_VIEW
@@ -136,6 +136,8 @@ def import_features(
     allow_missing: bool = False,
     ignore_surplus: bool = False,
     force: bool = False,
+    columns: Columns | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> FeatureImport:
     """Make a feature cache of features that another program made.
 
@@ -153,13 +155,14 @@ def import_features(
         allow_missing: write samples without features as failed.
         ignore_surplus: leave out arrays that belong to no sample.
         force: overwrite `output`.
+        columns, say: see `read_annotations`.
 
     Raises:
         AqaError: every mistake in the names, or else in the arrays, at once; nothing is written then.
     """
     source, output, annotations = Path(source), Path(output), Path(annotations)
     _check_request(source, output, backbone, clip_len, clip_stride, views, force)
-    samples, views = read_annotations(annotations), (PLAIN_VIEW, *views)
+    samples, views = read_annotations(annotations, columns, say), (PLAIN_VIEW, *views)
     names = array_names(samples, views)
     with open_features(source) as arrays:
         files = {place: arrays[name][0] for place, name in names.items() if name in arrays}

@@ -92,7 +92,9 @@ def _check_size(path: Path) -> None:
                         f"{path}: {one.filename!r} declares entities, which no spreadsheet program writes;"
                         " save it as CSV UTF-8"
                     )
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except AnnotationError:
+        raise
+    except Exception as error:  # zipfile lets through whatever its decompressors raise
         raise AnnotationError(
             f"{path}: is a damaged or encrypted .xlsx ({first_line(error)}); save it again without a password"
         ) from None

@@ -3,12 +3,13 @@
 import datetime
 import re
 import zipfile
+from random import Random
 
 import openpyxl
 import pytest
 
 from aqa_cache.annotations import Columns, Sample, read_annotations, read_table, write_annotations
-from aqa_cache.errors import AnnotationError
+from aqa_cache.errors import AnnotationError, AqaError
 from aqa_cache.tables import xlsx
 from aqa_cache.tables.values import seconds_of
 
@@ -222,3 +223,17 @@ def test_begin_and_end_without_a_unit_are_times_or_a_question(tmp_path):
 def test_a_table_of_this_project_is_read_without_a_word(tmp_path):
     write_annotations(tmp_path / "a.csv", SAMPLES)
     assert read_table(tmp_path / "a.csv").notes == ()
+
+
+def test_books_that_are_damaged_anywhere_are_one_message(tmp_path):
+    path = book(tmp_path / "t.xlsx", ROWS)
+    whole, random = path.read_bytes(), Random(0)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(random.randint(1, 5)):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_table(path)
+        except AqaError as error:
+            assert str(error).startswith(str(path))
