@@ -353,7 +353,7 @@ def _group_lines(found: Audit) -> list[str]:
             f" {shared['samples']:,} of {found.samples[second]:,} {second} samples"
             f" ({some(shared['groups'])}): " + _SHARED_MEANS[pair]
         )
-    if not any(found.groups.values()):
+    if not any(found.groups.values()) and any(found.samples[side] for side in SPLITS):
         lines.append(
             "none are given: whether a competition or person is on both sides of the split cannot be seen"
         )

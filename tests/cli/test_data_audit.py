@@ -94,6 +94,12 @@ def test_a_table_without_a_split_says_so(table):
     )
 
 
+def test_without_a_split_nothing_is_said_of_groups_on_its_sides(table):
+    grouped = run(table(("x", 0, None), ("y", 9, None), group="g")).stdout
+    assert "none are given" not in grouped
+    assert "none are given" in run(table(("x", 0, "train"), ("y", 9, "test"))).stdout
+
+
 def test_a_cache_is_audited_without_its_failed_samples(tmp_path):
     write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
     result = run(tmp_path / "feats.h5")
