@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .annotations import FILE_NAME
 from .errors import AnnotationError, AqaError, some
-from .tables.columns import columns_known, named
+from .tables.columns import Columns, columns_known, named
 from .tables.forms import SUFFIXES, read_form
 
 # What people keep tables in, and is not read.
@@ -25,12 +25,13 @@ class Found:
     seen: tuple[str, ...] = ()
 
 
-def find_table(folder: Path, of_frames: bool = False) -> Found:
+def find_table(folder: Path, of_frames: bool = False, columns: Columns | None = None) -> Found:
     """The table of a folder: `annotations.csv`, else the one named so in another case or of another kind,
     else the only one with a column `video`.
 
     Args:
         of_frames: whether the folder is one of frames, beside which only a table of that name is looked for.
+        columns: names of the table's columns that are not the known ones.
 
     Raises:
         AnnotationError: more than one may be it.
@@ -49,7 +50,7 @@ def find_table(folder: Path, of_frames: bool = False) -> Found:
     why: dict[Path, str] = {path: "not a kind that is read" for path in files if _is_other(path)}
     if not best and not of_frames:
         for path in tables:
-            if reason := _why_not(path):
+            if reason := _why_not(path, columns):
                 why[path] = reason
             else:
                 best.append(path)
@@ -67,11 +68,11 @@ def _is_other(path: Path) -> bool:
     return path.suffix.lower() in _OTHER_SUFFIXES
 
 
-def _why_not(path: Path) -> str:
+def _why_not(path: Path, columns: Columns | None) -> str:
     """Why a file is not the annotations; '' where it may be."""
     try:
-        rows = read_form(path, columns_known).rows
-        header = named(rows[0][1]) if rows else []
+        rows = read_form(path, lambda names: columns_known(names, columns)).rows
+        header = named(rows[0][1], columns) if rows else []
     except AqaError as error:
         return str(error).removeprefix(f"{path}: ")
-    return "" if "video" in header else "no column video"
+    return "" if "video" in header else "no column video, which --columns video=NAME may say"

@@ -92,7 +92,7 @@ def find_samples(
         raise AqaError(f"{videos}: no such video or folder{why_missing(videos)}")
     try:
         single = is_video(videos)
-        seen = Found(None) if annotations or videos.is_file() else find_table(videos, of_frames=single)
+        seen = Found(None) if annotations or videos.is_file() else find_table(videos, single, columns)
         single = single and seen.path is None
     except OSError as error:
         raise _unreadable(videos, error) from None

@@ -104,8 +104,8 @@ def number_trouble(cell: str) -> str:
     if "," not in cell or not math.isnan(_number(cell)):
         return ""
     return (
-        "; its comma may stand for a decimal point or between thousands: write numbers with a point, and"
-        " without separators of thousands"
+        "; a comma is a decimal one only where no number of its column has a point, and not all have three"
+        " digits behind the comma, as between thousands: write numbers with a point"
     )
 
 

@@ -38,9 +38,12 @@ def test_where_no_table_is_taken_it_is_said_what_was_seen(tmp_path):
     folder_with(tmp_path, "a.mp4", "b.xls", labels__csv="name,score\na,7\n")
     source = find_samples(tmp_path)
     assert source.samples == [Sample("a", "a.mp4")]
-    assert "no sample has a label (seen: b.xls (not a kind that is read), labels.csv (no column video))" in (
-        source.said_table()
+    assert (
+        "no sample has a label (seen: b.xls (not a kind that is read), labels.csv (no column video, which"
+        in (source.said_table())
     )
+    mapped = find_samples(tmp_path, columns=Columns.parse("video=name,final_score=score"))
+    assert mapped.samples == [Sample("a", "a", final_score=7.0)]
 
 
 def test_two_tables_are_one_question(tmp_path):

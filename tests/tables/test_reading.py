@@ -114,7 +114,7 @@ def test_frames_of_a_spreadsheet_and_words_for_nothing(tmp_path):
     [
         (
             ["1,234", "2,500"],
-            "line 2: final_score is '1,234', .* between thousands: write",
+            "line 2: final_score is '1,234', .* between thousands: write numbers",
         ),
         (["7,5", "7.25"], "line 2: final_score is '7,5', expected a finite number"),
         (["1.234,5"], "line 2: final_score is '1.234,5'"),
