@@ -102,8 +102,11 @@ def _epoch(families: "Sequence[Family]") -> str:
 
 
 def _caption(families: "Sequence[Family]") -> str:
+    from aqa_heads.settings.experiments import EXPERIMENTS
+
     lines = []
-    direct = [family for family in families if family.asked.direct and not family.asked.literal]
+    rows = [family for family in families if family.experiment in EXPERIMENTS]
+    direct = [family for family in rows if family.asked.direct and not family.asked.literal]
     if any(not family.end_to_end for family in direct):
         lines.append(
             "Not literal: trained as suits cached features, the score from a ridge regression on"

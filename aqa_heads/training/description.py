@@ -158,7 +158,7 @@ def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
         notes.append(_tuned_note(cache))
     elif cache.meaning.random and config.fine_tuning is None:
         notes.append(f"{cache.path.name} was made with random weights ({cache.meaning.weights})")
-    if "caption" not in data.tasks and row.rnn is not None:
+    if "caption" not in data.tasks and row.name in EXPERIMENTS:
         notes.append("no caption task: rnn, layers and attention are of the captioner and have no effect")
     if data.tasks == ("caption",):
         notes.append("caption is the only task: the encoder has no effect")
