@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from .errors import TrainingError
 from .settings.experiments import EXPERIMENTS, REFERENCES, ROWS
 from .settings.resolved import NETWORK_ONLY, row_of
-from .settings.training import SWEPT, TrainingConfig
+from .settings.training import OFFICIAL_FOLDS, SWEPT, TrainingConfig
 
 if TYPE_CHECKING:
     from .runs.format import Run
     from .training.listener import Listener
     from .training.plan import Plan, Planner
 
+# Where the annotations say of no sample whether it trains or is tested.
+FOLDS = 5
 GROUPS = {"all": tuple(EXPERIMENTS), "references": tuple(REFERENCES)}
 
 
@@ -167,6 +169,7 @@ class Table:
 
     Attributes:
         plans (list): of all runs, in the order in which they are trained.
+        notes (list): what a person should know of how they were planned, one line each.
 
     Raises:
         AqaError: on entering, if a run folder is in the way, or a cache or a device cannot be used.
@@ -176,6 +179,7 @@ class Table:
         self._configs = list(configs)
         self._planners: dict[str, Planner] = {}
         self.plans: list[Plan] = []
+        self.notes: list[str] = []
 
     def __enter__(self) -> "Table":
         with ExitStack() as stack:
@@ -226,10 +230,27 @@ class Table:
         return self._planners[path]
 
     def _folded(self, config: TrainingConfig, stack: ExitStack) -> list[TrainingConfig]:
+        config = self._divided(config, stack)
         if config.folds is None or config.fold is not None:
             return [config]
         names = self._planner(config, stack).fold_names(config.resolve().folds)
         return [replace(config, fold=name) for name in names]
+
+    def _divided(self, config: TrainingConfig, stack: ExitStack) -> TrainingConfig:
+        """With folds where neither the config nor the annotations say who is tested."""
+        cache = self._planner(config, stack).cache
+        having = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+        if config.folds is not None or len(having) < 2 or any(sample.split for sample in having):
+            return config
+        official = len({sample.fold for sample in having} - {None}) > 1
+        folds = OFFICIAL_FOLDS if official else min(FOLDS, len(having))
+        line = (
+            f"{cache.path}: no sample has a split, so each is tested in one of"
+            f" {'the folds of the column fold' if official else f'{folds} folds'}, as with --folds {folds}"
+        )
+        if line not in self.notes:
+            self.notes.append(line)
+        return replace(config, folds=folds)
 
     def _plan(self, config: TrainingConfig, stack: ExitStack) -> "Plan":
         from aqa_cache.machine.devices import pick_device

@@ -149,6 +149,8 @@ def train_and_print(table: "Table") -> "list[Run]":
     with ExitStack() as stack:
         with said_by_the_first():
             stack.enter_context(table)
+            for note in table.notes if not rank() else ():
+                say(note)
         runs = table.train(showing(on))
     on.print(results_table(runs))
     for note in dict.fromkeys(

@@ -268,3 +268,21 @@ def test_every_combination_of_swept_values_is_a_config_and_a_closed_form_is_one(
     assert {c.varied for c in configs} == {("lr", "encoder"), ()}
     with pytest.raises(TrainingError, match="lr: expected different values, got 0.1, 0.1"):
         table_configs("feats.h5", lr=[0.1, 0.1])
+
+
+def test_where_no_sample_has_a_split_each_is_tested_in_one_fold(tmp_path):
+    path = write_synthetic_cache(
+        tmp_path / "feats.h5", train=12, test=0, change=lambda index, sample: replace(sample, split=None)
+    )
+    with Table([TrainingConfig(path, out=tmp_path)]) as table:
+        assert [plan.config.fold for plan in table.plans] == [f"{number}/5" for number in range(1, 6)]
+        (note,) = table.notes
+        assert note.endswith("no sample has a split, so each is tested in one of 5 folds, as with --folds 5")
+    named = write_synthetic_cache(
+        tmp_path / "named.h5",
+        train=12,
+        test=0,
+        change=lambda index, sample: replace(sample, split=None, fold="ab"[index % 2]),
+    )
+    with Table([TrainingConfig(named, out=tmp_path)]) as table:
+        assert [plan.config.fold for plan in table.plans] == ["a", "b"]

@@ -167,7 +167,7 @@ def nan_feature(path):
         (lambda path: path.unlink(), "no such file"),
         (lambda path: write_synthetic_cache(path, train=1), "at least 3 and 2; give more training samples"),
         (
-            lambda path: write_synthetic_cache(path, change=without("split")),
+            lambda path: write_synthetic_cache(path, train=0),
             "no sample with features has split 'train'",
         ),
         (
