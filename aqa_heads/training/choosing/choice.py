@@ -72,7 +72,10 @@ class Choice:
 
 def refit_note(choice: Choice, data: TrainingData, config: ResolvedConfig) -> str:
     """What is to be said before the model is trained on all samples."""
-    steps = " and ".join(f"its {part.name} for {part.steps:,} steps" for part in choice.parts)
+    steps = " and ".join(
+        f"its {part.name} for {part.steps:,} steps" if part.steps else f"its {part.name} stays at its start"
+        for part in choice.parts
+    )
     return (
         f"the reported model is trained once more, on all {len(data.train.labelled):,} labelled training"
         f" samples: {steps}, as was chosen (--no-refit: the model that chose)"
