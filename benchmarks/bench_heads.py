@@ -282,8 +282,9 @@ def main(work: Path, minutes: float, seeds: int, processes: int, only: tuple[str
         _SETTING,
         "",
         (
-            f"Mean Spearman on the test samples over {seeds} seeds; in brackets the paired difference to"
-            f" `{' + '.join(BASE)}` and its 95 % interval (Student's t over runs). Crossed are the three best"
+            f"Mean Spearman on the test samples over up to {seeds} seeds, of as many as were run; in brackets"
+            f" the paired difference to `{' + '.join(BASE)}` and its 95 % interval (Student's t over runs)."
+            " Crossed are the three best"
             " heads and encoders by that difference."
         ),
         "",
@@ -294,7 +295,8 @@ def main(work: Path, minutes: float, seeds: int, processes: int, only: tuple[str
     hours = sum(line.get("seconds", 0) for line in done.values()) / 3600
     lines += [
         "",
-        f"{len(done)} runs, {hours:.1f} hours of one core" + (f"; {lacking} not run." if lacking else "."),
+        f"`judges` knows the difficulty. {len(done)} runs, {hours:.1f} hours of one core"
+        + (f"; {lacking} not run." if lacking else "."),
     ]
     click.echo("\n".join(lines))
     if not only:
