@@ -23,7 +23,7 @@ wheels_limit=60000000 # bytes
 # Of PyAV what is certainly lacking there, of the others what may be. scipy and matplotlib, 35 and 16 MB with what they
 # need, do not fit beside PyAV; torchvision comes with Pillow.
 fetched=(av h5py safetensors click rich markdown-it-py mdurl pygments pytest pluggy iniconfig packaging pytest-xdist
-  execnet scikit-learn joblib threadpoolctl)
+  execnet scikit-learn joblib threadpoolctl openpyxl et-xmlfile)
 expected=(torch torchvision numpy scipy pillow matplotlib)
 
 dry_run=${ON_GPU_DRY_RUN:-} listing='' inside='' failed=0 parts=()

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -41,13 +42,15 @@ def test_what_two_processes_of_torchrun_exchange():
 
 @pytest.mark.parametrize("what", ["lose_one", "wrong_devices"])
 def test_a_process_that_fails_leaves_none_waiting(what):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    variables = ENVIRONMENT | {"MASTER_PORT": port}
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for each in free:
+            each.bind(("localhost", 0))
+        ports = [str(each.getsockname()[1]) for each in free]
+    variables = ENVIRONMENT | {"MASTER_PORT": ports[0]}
     started = [
         subprocess.Popen(
-            [*PROGRAM, what],
+            [*PROGRAM, what, *ports],
             env=environment(**variables | {"RANK": rank, "LOCAL_RANK": rank}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -268,11 +271,14 @@ def lose_one():
 def wrong_devices():
     """Devices are looked at before any is used, so that there need not be one."""
     rank = int(os.environ["RANK"])
-    for gpus, device, said in (
+    cases = (
         (1, torch.device("cuda", 0), "2 processes were started on a machine with 1 GPU"),
         (2, torch.device("cuda", 1), "device is cuda:1, but 2 processes run on this machine"),
         (2, torch.device("cuda" if rank else "cpu"), "some of the processes have a GPU and others have none"),
-    ):
+    )
+    # One who connects late could meet those who are leaving.
+    for port, (gpus, device, said) in zip(sys.argv[2:], cases, strict=True):
+        os.environ["MASTER_PORT"] = port
         torch.cuda.device_count = lambda gpus=gpus: gpus
         try:
             with Processes.from_environment(device):
