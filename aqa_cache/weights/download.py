@@ -146,7 +146,9 @@ def _receive(record: WeightsRecord, target: Path, tell: Callable[[int, int | Non
             received = file.tell()
     # The address of a redirect may be none: that is a ValueError, or with a port beyond all an OverflowError.
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError) and error.filename == os.fspath(target):
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        elif isinstance(error, OSError) and error.filename == os.fspath(target):
             raise
         raise WeightsError(
             f"{record.name}: cannot be downloaded from {record.url} ({_why(error)}); fetch it by other means"
