@@ -63,6 +63,21 @@ class FileLock:
         self._handle = handle
         return True
 
+    def wait(self, doing: str, say: Callable[[str], None]) -> None:
+        """Take the lock, however long another process has it.
+
+        Args:
+            doing: what the other does, for a person.
+            say: is told whom is waited for.
+
+        Raises:
+            AqaError, OSError: as `acquire`.
+        """
+        if not self.acquire():
+            owner = self.owner() or {}
+            say(f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which {doing}.")
+            self.acquire(wait=True)
+
     def release(self) -> None:
         """Give the lock back and remove its file."""
         if self._handle is not None:

@@ -71,13 +71,7 @@ class Parts:
         while True:
             try:
                 self.folder.mkdir(exist_ok=True)
-                if not lock.acquire():
-                    owner = lock.owner() or {}
-                    self._say(
-                        f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which"
-                        " starts or publishes."
-                    )
-                    lock.acquire(wait=True)
+                lock.wait("starts or publishes", self._say)
                 break
             except OSError as error:
                 if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():

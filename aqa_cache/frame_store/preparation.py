@@ -196,13 +196,7 @@ def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     not_locked: list[str] = []
     lock = FileLock(path.with_name(f".{path.name}.lock"), not_locked.append)
     try:
-        if not lock.acquire():
-            owner = lock.owner() or {}
-            say(
-                f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which decodes"
-                f" frames into {path}."
-            )
-            lock.acquire(wait=True)
+        lock.wait(f"decodes frames into {path}", say)
     except OSError as error:
         raise AqaError(
             f"{path}: cannot be written ({error.strerror}); choose another place with --frames"

@@ -170,13 +170,7 @@ def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     """No two processes download one file."""
     lock = FileLock(path.with_name(f".{path.name}.lock"), say)
     try:
-        if not lock.acquire():
-            owner = lock.owner() or {}
-            say(
-                f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which downloads"
-                f" {path.name}."
-            )
-            lock.acquire(wait=True)
+        lock.wait(f"downloads {path.name}", say)
     except OSError as error:
         raise WeightsError(
             f"{path.parent}: cannot be written to ({error.strerror}); set AQA_WEIGHTS to a folder you can"
