@@ -117,15 +117,7 @@ def hold_out(
     wanted = share * len(labelled)
     units = [unit for unit in units_of(samples, spans, order, (GROUP,)) if labelled.intersection(unit)]
     few = few_groups(samples, units, of_label, FEWEST_GROUPS)
-    random.shuffle(units)
-    held = _draw(units, labelled, wanted)
-    enough = len(held & labelled)
-    if few:
-        why_single = f"{few}, and holding out whole ones needs {FEWEST_GROUPS}"
-    elif not max(wanted / 2, FEWEST_VALIDATED) <= enough <= wanted * 2:
-        why_single = f"whole groups would come to {enough} where {wanted:.0f} are wanted"
-    else:
-        why_single = None
+    held, why_single = _draw_groups(units, few, labelled, wanted, random)
     together = ""
     if why_single:
         units = [unit for unit in units_of(samples, spans, order) if labelled.intersection(unit)]
@@ -169,16 +161,10 @@ def hold_out_mirrored(
         roles = tuple(dict.fromkeys((*mirror.whole, mirror.role)))
         units = [unit for unit in units_of(samples, spans, order, roles) if labelled.intersection(unit)]
         few = few_groups(samples, units, of_label, FEWEST_GROUPS, mirror.role)
-        random.shuffle(units)
         whole = wanted * (1 - mirror.known)
-        held = _draw(units, labelled, whole)
+        held, why_single = _draw_groups(units, few, labelled, whole, random, alone=not mirror.known)
+        held = set() if why_single else held
         by_groups = len(held & labelled)
-        if few:
-            why_single = f"{few}, and holding out whole ones needs {FEWEST_GROUPS}"
-        elif not mirror.known and not max(whole / 2, FEWEST_VALIDATED) <= by_groups <= whole * 2:
-            why_single = f"whole groups would come to {by_groups} where {whole:.0f} are wanted"
-        if why_single:
-            held, by_groups = set(), 0
     together, single = "", 0
     if mirror.known or why_single:
         units = [
@@ -203,6 +189,31 @@ def hold_out_mirrored(
     train, val = [index for index in train if index not in held], sorted(held)
     check_sizes(samples, train, val, scored, together)
     return train, val
+
+
+def _draw_groups(
+    units: list[list[int]],
+    few: str | None,
+    labelled: set[int],
+    wanted: float,
+    random: Random,
+    alone: bool = True,
+) -> tuple[set[int], str]:
+    """Whole groups in random order whose labelled samples come close to the number wanted, and why single
+    samples must take their place; empty where they need not.
+
+    Args:
+        few: why there are too few groups (`few_groups`), or None.
+        alone: nobody validates beside them, so that their number has to be near the one wanted.
+    """
+    random.shuffle(units)
+    held = _draw(units, labelled, wanted)
+    count = len(held & labelled)
+    if few:
+        return held, f"{few}, and holding out whole ones needs {FEWEST_GROUPS}"
+    if alone and not max(wanted / 2, FEWEST_VALIDATED) <= count <= wanted * 2:
+        return held, f"whole groups would come to {count} where {wanted:.0f} are wanted"
+    return held, ""
 
 
 def _told(
