@@ -19,22 +19,24 @@ def choose_block_weights(
     Every block is brought to the length of the first (the root of its mean squared distance from its mean)
     and then given one of `LENGTHS`; columns of a block keep their proportions. A block that says nothing
     about the scores is so left out, instead of drowning what the others say. With fewer than ten samples, or
-    equal scores, it is the first block alone.
+    equal scores, it is the first block alone; without a score, all blocks are as long as the first.
 
     Args:
         blocks: `(samples, columns)` each, as many as `LENGTHS` has places.
-        scores: `(samples,)`.
-        folds: places of the samples that are held out together; None: each by itself.
+        scores: `(samples,)`, NaN where there is none.
+        folds: places, among the samples with a score, that are held out together; None: each by itself.
 
     Returns:
         A factor for each block; 0 leaves it out.
     """
-    blocks = [block.astype(np.float64) for block in blocks]
-    length = [np.sqrt(np.square(block - block.mean(0)).sum(1).mean()) for block in blocks]
+    blocks, known = [block.astype(np.float64) for block in blocks], ~np.isnan(scores)
+    if not known.any():
+        return _factors(blocks, (1,) * len(blocks))
+    blocks, scores = [block[known] for block in blocks], scores[known]
     chosen = LENGTHS[0]
     if len(scores) >= FEWEST_TO_CHOOSE and np.ptp(scores) > 0:
         kept = np.arange(0, len(scores), -(-len(scores) // _MOST))
-        grams = [_gram(block[kept], each) for block, each in zip(blocks, length, strict=True)]
+        grams = [_gram(block[kept], _length(block)) for block in blocks]
         place = {index: number for number, index in enumerate(kept.tolist())}
         held = (
             [[number] for number in range(len(kept))]
@@ -46,8 +48,18 @@ def choose_block_weights(
             for lengths in LENGTHS
         ]
         chosen = LENGTHS[int(np.argmin(errors))]
-    unit = length[0] or 1.0
-    return [float(part * unit / each) if each else 0.0 for part, each in zip(chosen, length, strict=True)]
+    return _factors(blocks, chosen)
+
+
+def _factors(blocks: Sequence[np.ndarray], lengths: Sequence[float]) -> list[float]:
+    """That bring blocks to these lengths, the first's own being 1; 0 for one that does not vary."""
+    own = [_length(block) for block in blocks]
+    unit = own[0] or 1.0
+    return [float(part * unit / each) if each else 0.0 for part, each in zip(lengths, own, strict=True)]
+
+
+def _length(block: np.ndarray) -> float:
+    return np.sqrt(np.square(block - block.mean(0)).sum(1).mean())
 
 
 def _gram(block: np.ndarray, length: float) -> np.ndarray:

@@ -2,7 +2,7 @@
 pre-trained encoder, the prepared score head.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -183,18 +183,22 @@ def fit_closed_form(
     Args:
         penalty: `chosen` of another fit; None: it is chosen.
     """
-    reference = _linear(config.experiment, model, data, config.seed, penalty)
+    features, scores = _seen_by_linear_path(model, data)
+    if penalty is not None:
+        reference = fit_at(config.experiment, features, scores, penalty)
+    else:
+        reference = _fit(config.experiment, features, scores, data, config.seed)
     _set(model.heads.score, reference.weights, reference.bias)
     return reference
 
 
 def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> str:
     """Put a ridge regression into the direct path of the score; returns what was done."""
-    reference = _linear("ridge", model, data, config.seed)
+    features, scores = _seen_by_linear_path(model, data)
+    reference = _fit("ridge", features, scores, data, config.seed)
     scale = model.score_scale
     _set(model.heads.direct, reference.weights / scale, (reference.bias - model.score_centre) / scale)
     if config.score_head != REGRESSION:
-        _, features, scores = _mean_clips(model, data)
         left = left_out_spread(features, scores, reference) / scale
         model.heads.score.start_with_spread(max(left, _LEAST_SPREAD))
     replaced = model.encoder.replaces_mean
@@ -205,63 +209,64 @@ def _start_from_ridge(model: AqaModel, data: TrainingData, config: ResolvedConfi
     )
 
 
-@torch.no_grad()
 def _weigh_statistics(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> str:
     """Decide from the training samples how much mean, spread and number of the clips count; returns what was
     decided.
     """
-    everyone = []
-    for index in range(len(data.train)):
-        clips = data.train.clips[index].unsqueeze(0)
-        count = torch.tensor([clips.shape[1]], device=clips.device)
-        everyone.append(model.encoder.raw(model.seen(clips, count), count)[0].cpu())
-    raw = torch.stack(everyone)
-    scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
-    samples = [data.train.samples[index] for index in scored]
-    mirror = data.choice.mirror or Mirror()
-    weights = choose_block_weights(
-        [block.numpy() for block in raw[scored].split(model.encoder.sizes, 1)],
-        data.train.score[scored].double().numpy(),
-        penalty_folds(samples, mirror, config.seed, data.frames) if samples else None,
+    encoder, train = model.encoder, data.train
+    raw = _of_each(
+        train, range(len(train)), lambda clips, count: encoder.raw(model.seen(clips, count), count)[0]
     )
-    model.encoder.weigh(raw.mean(0), weights)
+    samples, scores = _scored(train), train.score.double().numpy()
+    weights = choose_block_weights(
+        [block.numpy() for block in raw.split(encoder.sizes, 1)],
+        scores,
+        penalty_folds(samples, data.choice.mirror or Mirror(), config.seed, data.frames) if samples else None,
+    )
+    encoder.weigh(raw.mean(0), weights)
     names = ("their mean", "their standard deviation", "their number")
     used = [name for name, weight in zip(names, weights, strict=True) if weight]
-    return (
-        f"of the clips the encoder gives {' and '.join(used)}: with these held-out scores are predicted best"
-    )
+    why = "with these held-out scores are predicted best" if samples else "there is no score to choose by"
+    return f"of the clips the encoder gives {' and '.join(used)}: {why}"
 
 
-@torch.no_grad()
-def _linear(
-    name: str, model: AqaModel, data: TrainingData, seed: int, penalty: Mapping | None = None
+def _fit(
+    name: str, features: np.ndarray, scores: np.ndarray, data: TrainingData, seed: int
 ) -> LinearReference:
-    """The closed form `name`, fitted to the mean of the clips, as the model sees them, or to what its encoder
-    puts in its place, of all training samples with a score.
-    """
-    scored, features, scores = _mean_clips(model, data)
-    if penalty is not None:
-        return fit_at(name, features, scores, penalty)
-    samples = [data.train.samples[index] for index in scored]
+    """The closed form `name` of the training samples with a score, its penalty chosen as they validate."""
+    samples = _scored(data.train)
     if data.choice.mirror is None:
         return fit_reference(name, features, scores, [sample.group for sample in samples], seed)
     folds = penalty_folds(samples, data.choice.mirror, seed, data.frames)
     return fit_reference(name, features, scores, [None] * len(samples), seed, folds)
 
 
-@torch.no_grad()
-def _mean_clips(model: AqaModel, data: TrainingData) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """The places of the training samples with a score, what the linear path sees of them, their scores."""
-    scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
-    means = []
-    for index in scored:
-        clips = data.train.clips[index].unsqueeze(0)
-        count = torch.tensor([clips.shape[1]], device=clips.device)
+def _seen_by_linear_path(model: AqaModel, data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
+    """Of the training samples with a score the mean of the clips, as the model sees them, or what its encoder
+    puts in its place; and their scores.
+    """
+
+    def seen(clips: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         if model.encoder.replaces_mean:
-            means.append(model.encode(clips, count).mean[0].cpu())
-        else:  # weights of clips are equal at the start
-            means.append(model.seen(clips, count)[0].mean(0).cpu())
-    return scored, torch.stack(means).numpy(), data.train.score[scored].double().numpy()
+            return model.encode(clips, count).mean[0]
+        return model.seen(clips, count)[0].mean(0)  # weights of clips are equal at the start
+
+    scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
+    return _of_each(data.train, scored, seen).numpy(), data.train.score[scored].double().numpy()
+
+
+@torch.no_grad()
+def _of_each(
+    train: Split, places: Iterable[int], of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """What `of` says of each sample's clips, `(1, clips, dim)`, and their number; on the CPU, one below the
+    other.
+    """
+    rows = []
+    for place in places:
+        clips = train.clips[place].unsqueeze(0)
+        rows.append(of(clips, torch.tensor([clips.shape[1]], device=clips.device)).cpu())
+    return torch.stack(rows)
 
 
 @torch.no_grad()

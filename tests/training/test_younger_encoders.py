@@ -125,3 +125,14 @@ def test_training_sees_windows_of_the_longest_and_evaluation_all(config, monkeyp
     monkeypatch.setattr(ConvEncoder, "forward", watched)
     train(replace(config, encoder="conv", max_clips=5))
     assert seen == {True: {1, 5}, False: {1, 7, 40}}
+
+
+def test_without_scores_all_statistics_of_the_clips_count(tmp_path):
+    """The default model for classes alone: there is no score to weigh them by."""
+    path = write_synthetic_cache(
+        tmp_path / "feats.h5", change=lambda index, sample: replace(sample, final_score=None)
+    )
+    run = train(TrainingConfig(path, epochs=1, tasks=("classes",), out=tmp_path, device="cpu"))
+    assert run.load_model().encoder.weights.min() > 0
+    assert any(note.endswith("there is no score to choose by") for note in run.config["notes"])
+    assert all(math.isfinite(value) for value in run.summary["class_accuracy"].values())
