@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from aqa_heads.evaluation.metrics import kendall, pearson, per_group
-from aqa_heads.report.drawing import Drawing
 from aqa_heads.report.families import ROWS
+from aqa_heads.report.html.drawing import Drawing
 from aqa_heads.report.writing import write_report
 from aqa_heads.runs.format import Epoch
 
@@ -366,7 +366,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.words.append(data)
 
 
@@ -377,5 +377,5 @@ def report(folder, *runs, **options):
 def leave_out_drawing(monkeypatch):
     """For laws of the text."""
     for name in ("drawing.render", "frames.Frame.render"):
-        monkeypatch.setattr(f"aqa_heads.report.{name}", lambda *_: Drawing(b"", "<svg></svg>"))
-    monkeypatch.setattr("aqa_heads.report.frames.Frame.__init__", lambda *_: None)
+        monkeypatch.setattr(f"aqa_heads.report.html.{name}", lambda *_: Drawing(b"", "<svg></svg>"))
+    monkeypatch.setattr("aqa_heads.report.html.frames.Frame.__init__", lambda *_: None)

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from aqa_cache.disk.csv_file import csv_bytes
 
-from .drawing import Drawing, use
 from .html import Markup, element
+from .html.drawing import Drawing, use
 
 
 class Attachments:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import drawing
-from .drawing import LETTER, SERIES, Drawing, Size, cut, new_axes, on_white
-from .frames import Frame
+from .html import SERIES, drawing
+from .html.drawing import LETTER, Drawing, Size, cut, new_axes, on_white
+from .html.frames import Frame
 
 _LINE_STYLES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 _MARKERS = "oDs^"

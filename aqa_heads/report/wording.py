@@ -5,9 +5,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from ..data.leaks import OF_BACKBONE
 from ..runs.format import LEAKED
-from .drawing import SERIES
 from .families import END_TO_END, ROWS, Family
-from .html import Markup, element, join, number
+from .html import SERIES, Markup, element, join, number
 from .results import Result
 
 SETTINGS = ("backbone", "rnn", "layers", "attention", "encoder")

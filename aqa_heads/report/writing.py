@@ -61,7 +61,7 @@ def write_report(
     attachments = Attachments(files_folder(output).name)
     sections = all_sections(Report.of(read_families(found)), title, preface or (), attachments)
     try:
-        _write(output, document(title, sorted(attachments.files), *sections), attachments.files, force)
+        _write(output, document(title, *sections, files=sorted(attachments.files)), attachments.files, force)
     except OSError as error:
         raise RunError(
             f"{output}: the report cannot be written ({error}); choose another place for it"

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 
 from aqa_heads.report.attachments import Attachments
-from aqa_heads.report.drawing import new_axes, render
 from aqa_heads.report.figures import (
     LOSS_LABEL,
     SMALL,
@@ -22,6 +21,7 @@ from aqa_heads.report.figures import (
     draw_scatter,
     scatter_frame,
 )
+from aqa_heads.report.html.drawing import new_axes, render
 from aqa_heads.report.matrix_figures import draw_matrix
 
 

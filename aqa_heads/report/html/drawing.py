@@ -16,28 +16,13 @@ import numpy as np
 
 from aqa_cache.errors import missing
 
+from .style import COLOURS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-# Name of the CSS variable: (on white, on dark). Told apart with any of the common colour vision deficiencies
-# (after Okabe & Ito); figures name each line directly as well.
-COLOURS = {
-    "series-0": ("#1f2328", "#f0f3f6"),
-    "series-1": ("#0072b2", "#58b0ee"),
-    "series-2": ("#d55e00", "#ff8b3d"),
-    "series-3": ("#009e73", "#2fcf9f"),
-    "series-4": ("#b5478c", "#ee93c8"),
-    "series-5": ("#b98600", "#ecbe3b"),
-    "series-6": ("#3fa3dc", "#a5dcff"),
-    "series-7": ("#7a5230", "#cfa27c"),
-    "ink": ("#20262d", "#e6eaef"),
-    "muted": ("#5b6570", "#a3adb8"),
-    "grid": ("#e3e6ea", "#30363d"),
-    "context": ("#c9cfd6", "#454d57"),
-}
-SERIES = 8
 LETTER = 6.4  # mean width of one in the small text of figures, in pixels
 PNG_DPI = 72 * 2.5
 PNG_MARGIN = 0.12  # inches

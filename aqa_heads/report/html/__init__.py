@@ -1,0 +1,21 @@
+"""What every page of the project is made of: elements, the page itself, its style, figures, and its terms."""
+
+from .elements import Markup, element, join, number, table
+from .glossary import glossary, term
+from .page import GENERATOR, document
+from .style import COLOURS, SERIES, style
+
+__all__ = [
+    "COLOURS",
+    "GENERATOR",
+    "SERIES",
+    "Markup",
+    "document",
+    "element",
+    "glossary",
+    "join",
+    "number",
+    "style",
+    "table",
+    "term",
+]
