@@ -5,7 +5,7 @@ import sys
 import click
 
 from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
-from aqa_cache.clips.rule import DROP, LAST_CLIPS
+from aqa_cache.clips.rule import CLIP_STARTS, DROP, LAST_CLIPS
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
 from aqa_cache.video.decoding import DECODE_TIMEOUT
@@ -18,12 +18,14 @@ _EXCLUSIVE = {"clip_starts", "clip_stride"}
 
 
 def _numbers(_context, _parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
+    if value is None or value in CLIP_STARTS:
+        return CLIP_STARTS.get(value)
     try:
         return tuple(int(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of frame numbers such as 0,10,20") from None
+        raise click.BadParameter(
+            f"{value!r} is neither {' nor '.join(CLIP_STARTS)} nor a list of frame numbers such as 0,10,20"
+        ) from None
 
 
 def _window(_context, _parameter, value: str | None) -> int | None:
@@ -79,8 +81,11 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @click.option(
     "--clip-starts",
     callback=_numbers,
-    metavar="N,N,…",
-    help="First frames of the clips instead of a stride (CoRe: 0,10,…,80,86).",
+    metavar="core|musdl|N,N,…",
+    help=(
+        "First frames of the clips instead of a stride; core: 0,10,…,80,86, musdl: 0,10,…,80,87, both of"
+        " --window 103."
+    ),
 )
 @click.option(
     "--last-clip",

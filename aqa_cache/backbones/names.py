@@ -4,7 +4,20 @@ an extraction.
 
 from ..extensions import Extensions
 
-BACKBONE_NAMES = ("c3d", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
+BACKBONE_NAMES = (
+    "c3d",
+    "s3d",
+    "i3d",
+    "i3d-core",
+    "r2plus1d_18",
+    "r3d_18",
+    "mc3_18",
+    "mvit_v1_b",
+    "mvit_v2_s",
+    "swin3d_t",
+    "swin3d_s",
+    "swin3d_b",
+)
 
 KNOWN_BACKBONES = Extensions(
     "backbone",

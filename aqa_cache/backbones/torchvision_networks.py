@@ -40,6 +40,39 @@ def r2plus1d_18() -> nn.Module:
     return module
 
 
+def r3d_18() -> nn.Module:
+    """ResNet-3D of 18 layers, features before the classifier; 33,166,272 parameters.
+
+    Shape, Source: as `r2plus1d_18`.
+    """
+    module = torchvision_network("r3d_18", "R3D-18")
+    module.fc = nn.Identity()
+    return module
+
+
+def mc3_18() -> nn.Module:
+    """ResNet-MC3 of 18 layers, 3D convolutions below and 2D above, features before the classifier; 11,490,240
+    parameters.
+
+    Shape, Source: as `r2plus1d_18`.
+    """
+    module = torchvision_network("mc3_18", "MC3-18")
+    module.fc = nn.Identity()
+    return module
+
+
+def mvit_v1_b() -> nn.Module:
+    """MViT-B, features before the classifier; 36,303,072 parameters.
+
+    Shape: as `mvit_v2_s`.
+
+    Source: Fan et al. 2021, arXiv:2104.11227; layers of `torchvision.models.video.mvit_v1_b`.
+    """
+    module = torchvision_network("mvit_v1_b", "MViT-B")
+    module.head = nn.Identity()
+    return module
+
+
 def mvit_v2_s() -> nn.Module:
     """MViTv2-S, features before the classifier; 34,230,144 parameters.
 
@@ -63,6 +96,20 @@ def swin3d_t() -> nn.Module:
 
     Source: Liu et al. 2022, arXiv:2106.13230; layers of `torchvision.models.video.swin3d_t`.
     """
-    module = torchvision_network("swin3d_t", "Video Swin-T")
+    return _swin3d("swin3d_t", "Video Swin-T")
+
+
+def swin3d_s() -> nn.Module:
+    """Video Swin-S; 49,509,078 parameters. Shape, Source: as `swin3d_t`."""
+    return _swin3d("swin3d_s", "Video Swin-S")
+
+
+def swin3d_b() -> nn.Module:
+    """Video Swin-B, `(batch, 1024)`; 87,638,984 parameters. Shape, Source: else as `swin3d_t`."""
+    return _swin3d("swin3d_b", "Video Swin-B")
+
+
+def _swin3d(name: str, title: str) -> nn.Module:
+    module = torchvision_network(name, title)
     module.head = nn.Identity()
     return module

@@ -9,6 +9,9 @@ CLIP_LEN = 16
 MTL_AQA_WINDOW = 103
 DROP, FROM_END = LAST_CLIPS = "drop", "from-end"
 CORE_CLIP_STARTS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 86)
+MUSDL_CLIP_STARTS = (*CORE_CLIP_STARTS[:-1], 87)
+CLIP_STARTS = {"core": CORE_CLIP_STARTS, "musdl": MUSDL_CLIP_STARTS}
+"""By the names that `--clip-starts` takes; both are of a window of 103 frames."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class ClipRule:
     Source: Parmar & Morris 2019 (MTL-AQA) take the 103 frames that end at `end_frame`, 6 clips of 16 frames
     in a row, whatever the annotated start; `ClipRule(window=103)` gives the same frames. Their loop stops one
     frame early (a window of 96 would give them 5 clips, here 6); with 103 there is no difference.
-    `clip_starts` of CoRe (Yu et al. 2021) and USDL: `CORE_CLIP_STARTS`.
+    `clip_starts` of CoRe (Yu et al. 2021) and T2CR: `CORE_CLIP_STARTS`; of USDL and MUSDL (Tang et al. 2020)
+    and DAE: `MUSDL_CLIP_STARTS`.
     """
 
     clip_len: int = CLIP_LEN

@@ -20,9 +20,16 @@ from aqa_cache.errors import AqaError
 SHAPES = {
     "c3d": (16, 112),
     "s3d": (16, 112),
+    "i3d": (9, 64),
+    "i3d-core": (9, 64),
     "r2plus1d_18": (8, 64),
+    "r3d_18": (8, 64),
+    "mc3_18": (8, 64),
+    "mvit_v1_b": (16, 224),
     "mvit_v2_s": (16, 224),
     "swin3d_t": (4, 196),
+    "swin3d_s": (2, 196),
+    "swin3d_b": (2, 196),
 }
 CPU = torch.device("cpu")
 
@@ -153,7 +160,16 @@ def test_c3d_first_layer_worked_by_hand():
 
 @pytest.mark.parametrize(
     ("name", "classifier", "parameters"),
-    [("r2plus1d_18", "fc", 31_300_125), ("mvit_v2_s", "head", 34_230_144), ("swin3d_t", "head", 27_850_470)],
+    [
+        ("r2plus1d_18", "fc", 31_300_125),
+        ("r3d_18", "fc", 33_166_272),
+        ("mc3_18", "fc", 11_490_240),
+        ("mvit_v1_b", "head", 36_303_072),
+        ("mvit_v2_s", "head", 34_230_144),
+        ("swin3d_t", "head", 27_850_470),
+        ("swin3d_s", "head", 49_509_078),
+        ("swin3d_b", "head", 87_638_984),
+    ],
 )
 def test_features_are_what_torchvisions_classifier_reads(name, classifier, parameters):
     from torchvision.models import video
@@ -174,11 +190,15 @@ def test_features_are_what_torchvisions_classifier_reads(name, classifier, param
         )
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+# What these have, smaller ones have too.
+LARGE = {"mvit_v1_b", "swin3d_s", "swin3d_b"}
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in LARGE])
 def test_folded_channels_last_equals_plain(name):
     torch.manual_seed(0)
     module = with_random_norms(BACKBONES[name].build()).eval()
-    clip = clips(name, 2 if name in ("c3d", "s3d", "r2plus1d_18") else 1)
+    clip = clips(name, 1 if name.startswith(("mvit", "swin3d")) else 2)
     with torch.no_grad():
         plain = module(clip)
         # From training mode: dropout and stochastic depth must be off afterwards.
@@ -282,9 +302,9 @@ def test_inputs_that_do_not_fit_are_refused():
     ):
         get_backbone("swin3d_t").check_input(16, 112)
     with pytest.raises(
-        AqaError, match="backbone 'i3d' is not known here, only c3d, s3d, r2plus1d_18, mvit_v2_s, swin3d_t"
+        AqaError, match="backbone 'x3d' is not known here, only c3d, s3d, i3d, i3d-core, r2plus1d_18, r3d_18"
     ):
-        get_backbone("i3d")
+        get_backbone("x3d")
 
 
 def test_names_and_records_agree_and_names_need_no_torch():
@@ -293,7 +313,10 @@ def test_names_and_records_agree_and_names_need_no_torch():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
-@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in ("c3d", "s3d")])
+OF_TORCHVISION = [name for name in BACKBONES if name not in ("c3d", "s3d", "i3d", "i3d-core")]
+
+
+@pytest.mark.parametrize("name", OF_TORCHVISION)
 def test_without_torchvision_there_is_one_message(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "torchvision.models", None)
     with pytest.raises(AqaError, match="^torchvision is needed for the .* backbone, but importing it failed"):

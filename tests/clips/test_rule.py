@@ -7,7 +7,7 @@ from numbered_video import image_number, write_numbered_video
 from aqa_cache.annotations import Sample
 from aqa_cache.clips.assembler import Clip, ClipAssembler
 from aqa_cache.clips.preprocess import FramePreparer, Preprocessing
-from aqa_cache.clips.rule import CORE_CLIP_STARTS, ClipRule
+from aqa_cache.clips.rule import CLIP_STARTS, CORE_CLIP_STARTS, ClipRule
 from aqa_cache.errors import AqaError
 from aqa_cache.video.reader import Outcome, VideoReader
 
@@ -93,11 +93,12 @@ def test_window_of_a_whole_video_ends_with_it(numbered_video):
     assert [clip[0] for clip in clips[0]] == [197 + first for first in (0, 16, 32, 48, 64, 80)]
 
 
-def test_core_clip_starts(numbered_video):
-    rule = ClipRule(window=103, clip_starts=CORE_CLIP_STARTS)
+@pytest.mark.parametrize(("name", "last"), [("core", 101), ("musdl", 102)])
+def test_named_clip_starts(numbered_video, name, last):
+    rule = ClipRule(window=103, clip_starts=CLIP_STARTS[name])
     clips, _ = numbers_of_clips(numbered_video, [Sample("a", "", 100, 250)], rule)
-    assert [clip[0] for clip in clips[0]] == [147 + first for first in CORE_CLIP_STARTS]
-    assert clips[0][-1][-1] == 147 + 101
+    assert [clip[0] for clip in clips[0]] == [147 + first for first in CLIP_STARTS[name]]
+    assert len(clips[0]) == 10 and clips[0][-1][-1] == 147 + last
 
 
 def test_assembler_takes_each_frame_once():

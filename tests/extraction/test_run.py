@@ -396,6 +396,11 @@ def test_file_names_that_begin_with_a_dash(output, tmp_path, monkeypatch):
         ),
         (
             lambda folder: write_numbered_video(folder / "v.mp4", 16),
+            ["--weights", "random", "--clip-starts", "musdl", "--window", "102", "v.mp4", "o.h5"],
+            "the clip that starts at 87 spans 16 frames and leaves the window of 102",
+        ),
+        (
+            lambda folder: write_numbered_video(folder / "v.mp4", 16),
             ["--window", "9", "v.mp4", "o.h5"],
             "window is 9 frames",
         ),
