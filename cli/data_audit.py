@@ -118,10 +118,11 @@ def _read(
         )
     from aqa_cache.cache_file.contents import said_unseen, unseen_frames
     from aqa_cache.cache_file.reader import FeatureCache
-    from aqa_heads.data.leaks import frames_of_features
+    from aqa_heads.data.leaks import frames_of_features, samples_by_content
 
     with FeatureCache(source) as cache:
-        samples = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+        named = samples_by_content(cache)
+        samples = [sample for index, sample in enumerate(named) if cache.has_features(index)]
         frames, failed, meaning = frames_of_features(cache), len(cache) - len(samples), cache.meaning
         unseen = said_unseen(unseen_frames(cache))
     if not samples:

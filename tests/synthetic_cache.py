@@ -33,6 +33,7 @@ def write_synthetic_cache(
     views: Mapping[str, Callable[[int, np.ndarray], np.ndarray | None]] = {},
     seed: int = 0,
     tuned: Learned | None = None,
+    hashes: Callable[[int], str] = lambda index: "",
 ) -> Path:
     """Write a cache of `train` training samples followed by `test` test samples, of four groups in turn.
 
@@ -41,6 +42,7 @@ def write_synthetic_cache(
         change: the sample to write in place of the given one, by its index.
         failed: indices of samples without features.
         tuned: what the backbone was fine-tuned on, see `tuned_on`.
+        hashes: SHA-256 of a sample's video, by its index.
         views: beside the plain one, by name: a sample's features from its index and its plain features, or
             None.
     """
@@ -74,6 +76,7 @@ def write_synthetic_cache(
                 Record(
                     change(index, sample),
                     [None if view is None else ClipFeatures(view, times * 16, times / 2) for view in shown],
+                    video_sha256=hashes(index),
                 )
             )
     meaning = Meaning(backbone, "pool5", dim, weights, "", {}, {}, tuned)

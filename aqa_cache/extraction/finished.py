@@ -245,13 +245,20 @@ class Records:
 
     Args:
         outdated: ids of samples whose records are of other frames or another video, and so are none.
+        hashes: per video its SHA-256, for records that have none.
 
     Attributes:
         failures: sample_id and reason of those that failed; missing: ids of those without a record.
     """
 
-    def __init__(self, finished: Finished, samples: Sequence[Sample], outdated: Collection[str]):
-        self._finished, self._samples, self._outdated = finished, samples, outdated
+    def __init__(
+        self,
+        finished: Finished,
+        samples: Sequence[Sample],
+        outdated: Collection[str],
+        hashes: Mapping[str, str],
+    ):
+        self._finished, self._samples, self._outdated, self._hashes = finished, samples, outdated, hashes
         self.failures: list[tuple[str, str]] = []
         self.missing: list[str] = []
 
@@ -267,6 +274,8 @@ class Records:
                 record = Record(sample, [None] * len(self._finished.views), reason)
             elif not record.ok:
                 self.failures.append((sample.sample_id, record.reason))
+            if not record.video_sha256 and record.ok and sample.video in self._hashes:
+                record = replace(record, video_sha256=self._hashes[sample.video])
             yield record
 
 

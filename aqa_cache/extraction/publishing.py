@@ -40,6 +40,7 @@ def publish(
     *,
     source: Source | None = None,
     hashes: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
     meaning: Meaning | None = None,
     views: Sequence[str] | None = None,
     dtype: str = "auto",
@@ -51,7 +52,7 @@ def publish(
 
     Args:
         samples: all that are asked for, in the order the file shall have.
-        source, hashes: of their videos, see `Finished.current`.
+        source, hashes: of their videos, see `Finished.current`; known: hashes that records without one get.
         meaning, views: of the features; None: those of the parts.
         dtype: of the stored features, see `write_cache`; allow_mixed: whether they may have been made with
             different numerics.
@@ -89,7 +90,7 @@ def publish(
             return None
         if not paths and (published := as_it_is(finished, samples, dtype, current.missing)):
             return published
-        records = Records(finished, samples, {sample.sample_id for sample in current.missing})
+        records = Records(finished, samples, {sample.sample_id for sample in current.missing}, known or {})
         made_with = finished.numerics_of(sample.sample_id for sample in current.done) or [{}]
         if len(made_with) > 1 and not allow_mixed:
             raise CacheError(

@@ -114,6 +114,8 @@ def extract(
         say(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}")
     samples = config.shard.of(source)
     hashes = _hashes(source, samples, say, stop) if config.verify == "sha256" else None
+    # A cache knows its copies by these, so that none is tested on another's.
+    known = hashes if hashes is not None else _hashes_of(source, source.copies, stop)
     views = [view.name for view in config.views]
     try:
         with parts.exclusively():
@@ -151,7 +153,7 @@ def extract(
                 workers=config.workers,
                 stream=config.stream,
                 decode_timeout=config.decode_timeout,
-                hashes=hashes or {},
+                hashes=known,
                 scratch=parts.folder,
                 say=say,
             )
@@ -166,6 +168,7 @@ def extract(
                     source.samples,
                     source=source,
                     hashes=hashes,
+                    known=known,
                     meaning=meaning,
                     views=views,
                     dtype=config.dtype,
@@ -345,6 +348,10 @@ def _hashes(
     """SHA-256 of the samples' videos, hex; of a frame folder none is made."""
     videos = dict.fromkeys(sample.video for sample in samples)
     say(f"Hashing {len(videos)} videos …")
+    return _hashes_of(source, videos, stop)
+
+
+def _hashes_of(source: Source, videos: Iterable[str], stop: threading.Event) -> dict[str, str]:
     hashes = {}
     for video in videos:
         # One that cannot be read has no hash, and fails by itself when it is decoded.

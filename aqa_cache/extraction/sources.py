@@ -26,6 +26,7 @@ class Source:
     Args:
         annotations: the table they come from; None where every video is one sample.
         notes: what a person should know of how they were found, a line each.
+        copies: videos of which another one that is asked for holds the same bytes.
         seen: where there is no table, what may be one and was not taken, and why.
     """
 
@@ -34,6 +35,7 @@ class Source:
     annotations: Path | None
     notes: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
+    copies: frozenset[str] = frozenset()
 
     def path(self, sample: Sample) -> Path:
         return self.folder / sample.video
@@ -118,7 +120,8 @@ def find_samples(
     names = [escaped(path.relative_to(folder).as_posix()) for path in found]
     ids = ids_of_videos(names, {name for name, path in zip(names, found) if path.is_dir()})
     samples = [Sample(ids[name], name) for name in names]
-    return Source(folder, samples, None, notes, seen.seen)
+    same, said = _copies(folder, samples)
+    return Source(folder, samples, None, (*notes, *said), seen.seen, same)
 
 
 def _annotated(
@@ -141,15 +144,16 @@ def _annotated(
                 f" trust it, name it: --annotations {table}"
             )
         notes = (*notes, f"{table}: {said}.")
-    samples, same = _under_one_name(folder, samples)
-    notes = (*notes, *same)
+    samples, said = _under_one_name(folder, samples)
+    same, said_too = _copies(folder, samples)
+    notes = (*notes, *said, *said_too)
     if single is not None:
         samples = [sample for sample in samples if folder / sample.video == single]
         if not samples:
             raise AqaError(f"{table}: has no sample of {single.name}; its column 'video' must name the file")
     else:
         notes = (*notes, *_without_row(folder, table, samples))
-    source = Source(folder, samples, table, notes)
+    source = Source(folder, samples, table, notes, copies=same)
     if read.times:
         if missing := source.missing():
             raise AqaError(
@@ -158,31 +162,37 @@ def _annotated(
             )
         samples = with_frames(folder, samples, read.times, stream)
         notes = (*notes, f"{table.name}: times became frames by the time stamps of each video.")
-    return Source(folder, samples, table, notes)
+    return Source(folder, samples, table, notes, copies=same)
 
 
 def _under_one_name(folder: Path, samples: list[Sample]) -> tuple[list[Sample], list[str]]:
-    """The samples with one name for each video, so that a leak between two names of it is found; copies are
-    only said.
-    """
+    """The samples with one name for each video, so that a leak between two names of it is found."""
     videos = list(dict.fromkeys(sample.video for sample in samples))
     notes = []
     if one := names_of_one_file(folder, videos):
         samples = [replace(sample, video=one.get(sample.video, sample.video)) for sample in samples]
         pairs = [f"{escaped(name)} is {escaped(best)}" for name, best in one.items()]
         notes.append(f"{len(one)} name(s) lead to a video that another row names otherwise: {some(pairs)}.")
+    return samples, notes
+
+
+def _copies(folder: Path, samples: list[Sample]) -> tuple[frozenset[str], list[str]]:
+    """The videos of which there are copies, and what is to be said of them."""
+    notes: list[str] = []
     sides: dict[str, set[str]] = {}
     for sample in samples:
         sides.setdefault(sample.video, set()).add(sample.split or "no split")
-    for copy, original in copies(folder, sides).items():
+    found = copies(folder, sides)
+    for copy, original in found.items():
         apart = sides[copy] ^ sides[original]
         where = f", with rows in {' and '.join(sorted(sides[copy] | sides[original]))}" if apart else ""
-        advice = "the test is then of what was trained on; delete one" if apart else "delete one"
+        advice = "aqa-train refuses to test on what it trains on; delete one" if apart else "delete one"
         notes.append(
             f"{escaped(copy)} is a copy of {escaped(original)}{where}; unless that is meant, {advice}."
         )
     more = len(notes) - _COPIES_SHOWN
-    return samples, [*notes[:_COPIES_SHOWN], *([f"… and {more} more copies."] if more > 0 else [])]
+    said = [*notes[:_COPIES_SHOWN], *([f"… and {more} more copies."] if more > 0 else [])]
+    return frozenset(found) | frozenset(found.values()), said
 
 
 def _without_row(folder: Path, table: Path, samples: list[Sample]) -> list[str]:

@@ -11,7 +11,7 @@ from ..errors import TrainingError
 from ..settings.experiments import TASKS
 from ..settings.resolved import ResolvedConfig
 from ..settings.training import AUTO, SMALL_DATA, SMALL_DATA_FOLDS
-from .leaks import Frames
+from .leaks import Frames, samples_by_content
 from .splits import SplitChoice, choose_split
 from .validation import TELL_THEM_APART, Mirror, mirror_of, validation_folds
 
@@ -68,7 +68,8 @@ def divide(cache: FeatureCache, config: ResolvedConfig, frames: Mapping[str, Fra
             f"{len(lacking)} of {len(cache)} samples have no features in {cache.path.name} and are left out"
             f" (first: {cache.samples[lacking[0]].sample_id}: {cache.reasons[lacking[0]] or 'no plain view'})"
         )
-    candidates = [cache.samples[index] for index in having]
+    samples = samples_by_content(cache)
+    candidates = [samples[index] for index in having]
     if not config.folds and not any(sample.split == "train" for sample in candidates):
         count = Counter(sample.split for sample in candidates)
         raise TrainingError(

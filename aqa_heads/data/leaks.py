@@ -6,7 +6,7 @@ import statistics
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aqa_cache.annotations import SPLITS, Sample
 from aqa_cache.cache_file.reader import FeatureCache
@@ -51,6 +51,17 @@ def video_of(sample: Sample) -> str:
     Links and absolute paths have the name of their file already (`aqa_cache.video.same_file`).
     """
     return posixpath.normpath(sample.video)
+
+
+def samples_by_content(cache: FeatureCache) -> list[Sample]:
+    """The samples of a cache; copies of one video, where it has the videos' hashes, under the first's name."""
+    if not any(cache.video_sha256):
+        return cache.samples
+    first: dict[str, str] = {}
+    return [
+        replace(sample, video=first.setdefault(sha256, sample.video)) if sha256 else sample
+        for sample, sha256 in zip(cache.samples, cache.video_sha256, strict=True)
+    ]
 
 
 def find_leaks(

@@ -8,7 +8,7 @@ from pathlib import Path
 from aqa_cache.cache_file.reader import FeatureCache
 
 from ..data.division import Division, divide
-from ..data.leaks import OF_BACKBONE, Frames, frames_of_features
+from ..data.leaks import OF_BACKBONE, Frames, frames_of_features, samples_by_content
 from ..data.splits import fold_names
 from ..errors import TrainingError
 from ..evaluation.audit import Audit, audit
@@ -114,8 +114,8 @@ class Planner:
         if folds is None:
             return []
         if folds not in self._fold_names:
-            cache = self.cache
-            having = [sample for index, sample in enumerate(cache.samples) if cache.has_features(index)]
+            named = enumerate(samples_by_content(self.cache))
+            having = [sample for index, sample in named if self.cache.has_features(index)]
             self._fold_names[folds] = fold_names(having, folds)
         return self._fold_names[folds]
 
@@ -151,7 +151,7 @@ class Planner:
         known = (tuple((learned or {}).get(kind, ())) for kind in ("trained_on", "chosen_on"))
         key = (tuple(choice.train), tuple(choice.val), tuple(choice.test), *known)
         if key not in self._audits:
-            samples = self.cache.samples
+            samples = samples_by_content(self.cache)
             used = [samples[index] for part in (choice.train, choice.val, choice.test) for index in part]
             self._audits[key] = audit(used, division.split_of(samples), self.frames, learned)
         return self._audits[key]

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from synthetic_cache import small_models, tuned_on, without, write_synthetic_cache
 
+from aqa_cli.data import data
 from aqa_cli.train import main
 from aqa_heads.runs.format import read_run
 from aqa_heads.settings.experiments import EXPERIMENTS
@@ -68,6 +69,25 @@ def test_without_a_row_it_is_the_default_model_and_refitted_rows_are_told_apart(
     assert "the reported model is trained once more, on all 12 labelled training samples" in result.output
     run = CliRunner().invoke(main, ["--help"])
     assert "--validate-on" in run.output and "--no-refit" in run.output
+
+
+def test_copies_of_a_video_on_both_sides_are_an_error(aqa_train, path, tmp_path):
+    """As in the audit, and where folds are drawn, copies are in the same one."""
+
+    def apart(index, sample):
+        return replace(sample, video=f"v{index}.mp4", start_frame=0, end_frame=100)
+
+    write_synthetic_cache(path, change=apart, hashes=lambda index: "ab" * (index in (3, 14)))
+    result = aqa_train("--tasks", "score")
+    assert result.exit_code == 2
+    assert "(1 with the same frames): s14 with s03" in result.output
+    result = CliRunner().invoke(data, ["audit", str(path)])
+    assert result.exit_code == 1 and "s14 with s03" in result.output
+    result = aqa_train("--exp", "ridge", "--folds", "9", "--tasks", "score")
+    assert result.exit_code == 0, result.output
+    predictions = [folder / "predictions.csv" for folder in sorted((tmp_path / "runs").iterdir())]
+    tested = [text for file in predictions if "s03,test" in (text := file.read_text())]
+    assert len(predictions) == 9 and len(tested) == 1 and "s14,test" in tested[0]
 
 
 def test_all_runs_the_eight_rows(aqa_train, tmp_path):

@@ -105,6 +105,21 @@ def test_a_copy_is_said_and_that_it_is_on_both_sides(tmp_path):
     source = find_samples(tmp_path)
     assert source.samples == rows
     assert any("b.mp4 is a copy of a.mp4, with rows in test and train" in note for note in source.notes)
+    assert source.copies == {"a.mp4", "b.mp4"}
+
+
+def test_a_cache_knows_its_copies_also_one_that_was_added_later(tmp_path, output):
+    (tmp_path / "v").mkdir()
+    write_numbered_video(tmp_path / "v/a.mp4", 16)
+    write_numbered_video(tmp_path / "v/other.mp4", 17)
+    extract(tmp_path / "v", output, CONFIG)
+    assert [record.video_sha256 for record in contents(output).values()] == ["", ""]
+    shutil.copy(tmp_path / "v/a.mp4", tmp_path / "v/b.mp4")
+    said = []
+    extract(tmp_path / "v", output, CONFIG, say=said.append)
+    assert any("b.mp4 is a copy of a.mp4; unless that is meant, delete one" in line for line in said)
+    hashes = {name: record.video_sha256 for name, record in contents(output).items()}
+    assert len(hashes["a"]) == 64 and hashes == {"a": hashes["a"], "b": hashes["a"], "other": ""}
 
 
 def test_times_become_the_frames_that_the_file_says(tmp_path):
