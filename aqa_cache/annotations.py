@@ -23,6 +23,7 @@ from .sample import (
 )
 from .tables.columns import (
     CLASS_PREFIX,
+    DURATION,
     END,
     JUDGE,
     START,
@@ -32,7 +33,7 @@ from .tables.columns import (
     named,
     nearest,
 )
-from .tables.forms import read_form
+from .tables.forms import Form, read_form
 from .tables.values import as_written_here, seconds_of
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "read_annotations",
     "read_table",
     "read_written",
+    "table_of",
     "to_columns",
     "write_annotations",
 ]
@@ -112,7 +114,15 @@ def read_table(path: str | Path, columns: Columns | None = None) -> Table:
         MissingDependency: an .xlsx without openpyxl.
     """
     path = Path(path)
-    form = read_form(path, lambda header: columns_known(header, columns))
+    return table_of(path, read_form(path, lambda header: columns_known(header, columns)), columns)
+
+
+def table_of(path: Path, form: Form, columns: Columns | None = None, word: str = "line") -> Table:
+    """The table that rows of text are, see `read_table`.
+
+    Args:
+        path: where they were read; word: what is numbered in them.
+    """
     own, rows = _without_blanks(form.rows)
     try:
         header = named(own, columns)
@@ -124,8 +134,10 @@ def read_table(path: str | Path, columns: Columns | None = None) -> Table:
     read = [*form.said, *([f"column {some(other, 20)}"] if other else []), *said]
     framed = {"start_frame", "end_frame"} & set(header)
     timed = () if framed and not (columns and columns.gives_times()) else (START, END)
+    if columns and DURATION in columns.names:
+        timed = (START, DURATION)
     times: list[tuple[float | None, float | None]] = []
-    samples = _parse_rows(path, header, rows, timed, columns.unit if columns else None, times)
+    samples = _parse_rows(path, header, rows, timed, columns.unit if columns else None, times, word)
     notes = [f"{path.name}: read with {'; '.join(read)}."] if read else []
     timed = {sample.sample_id: time for sample, time in zip(samples, times) if time != (None, None)}
     return Table(samples, timed, (*notes, *_doubts(path, header, samples)))
@@ -157,6 +169,7 @@ def _parse_rows(
     columns_of_times: Sequence[str],
     unit: str | None,
     times: list[tuple[float | None, float | None]],
+    word: str = "line",
 ) -> list[Sample]:
     """The samples; their times are appended to `times`."""
     if not rows:
@@ -175,20 +188,21 @@ def _parse_rows(
             values = [cells[place] for place in kept]
             sample = parse_row(names, values if ids is None else [ids[number], *values])
             if timed:
-                times.append(_times(dict(zip(header, cells, strict=True)), sample, unit))
+                row = dict(zip(header, cells, strict=True))
+                times.append(_times(row, sample, unit, DURATION if DURATION in columns_of_times else END))
             if sample.sample_id in seen:
                 raise ValueError(
-                    f"sample_id {sample.sample_id!r} is already on line {seen[sample.sample_id]}; make it"
+                    f"sample_id {sample.sample_id!r} is already on {word} {seen[sample.sample_id]}; make it"
                     " unique"
                     if ids is None
-                    else f"is the same part of {sample.video} as line {seen[sample.sample_id]}; delete one,"
+                    else f"is the same part of {sample.video} as {word} {seen[sample.sample_id]}; delete one,"
                     " add a column sample_id, or say where each begins and ends: start_frame and end_frame,"
                     " or --columns start=NAME,end=NAME,unit=s"
                 )
             seen[sample.sample_id] = line
             samples.append(sample)
         except ValueError as error:
-            mistakes.append(f"line {line}: {error}"[:_MOST_LETTERS])
+            mistakes.append(f"{word} {line}: {error}"[:_MOST_LETTERS])
     if mistakes:
         more = f"\n  … and {len(mistakes) - 20} more" if len(mistakes) > 20 else ""
         raise AnnotationError(
@@ -234,9 +248,11 @@ def ids_of_videos(videos: Sequence[str], folders: Collection[str] = ()) -> dict[
     return {video: short if count[short] == 1 else video for video, short in stems.items()}
 
 
-def _times(row: dict[str, str], sample: Sample, unit: str | None) -> tuple[float | None, float | None]:
+def _times(
+    row: dict[str, str], sample: Sample, unit: str | None, last: str
+) -> tuple[float | None, float | None]:
     bounds: list[float | None] = []
-    for name, frame in ((START, sample.start_frame), (END, sample.end_frame)):
+    for name, frame in ((START, sample.start_frame), (last, sample.end_frame)):
         try:
             bounds.append(seconds_of(row.get(name, "").strip(), unit))
         except ValueError as error:
@@ -244,14 +260,17 @@ def _times(row: dict[str, str], sample: Sample, unit: str | None) -> tuple[float
         if bounds[-1] is not None and frame is not None:
             raise ValueError(f"has both {name} and {name}_frame; give one of them")
     start, end = bounds
+    if last == DURATION and end is not None:
+        end += start or 0.0
     if end is not None and end <= (start or 0.0):
-        raise ValueError(f"end {row[END]!r} must be later than start {row.get(START) or '0'!r}")
+        must = "be later than start" if last == END else "be more than 0, behind start"
+        raise ValueError(f"{last} {row[last]!r} must {must} {row.get(START) or '0'!r}")
     return start, end
 
 
 def _doubts(path: Path, header: list[str], samples: list[Sample]) -> list[str]:
     """What of a table may be a mistake."""
-    unknown = [name for name in header if not is_known(name) and name not in (START, END)]
+    unknown = [name for name in header if not is_known(name) and name not in (START, END, DURATION)]
     doubts = []
     for name in unknown:
         if (near := nearest(name)) and near not in header:

@@ -1,6 +1,7 @@
 """aqa-data: annotations and feature caches, in, out, and looked at."""
 
 from aqa_cli.command import group
+from aqa_cli.data_annotations import import_annotations_command
 from aqa_cli.data_audit import audit
 from aqa_cli.data_cache import show, verify
 from aqa_cli.data_features import export, import_features
@@ -24,6 +25,7 @@ for _command in (
     mtl_aqa_command,
     split_command,
     import_command,
+    import_annotations_command,
     import_features,
     export,
     show,

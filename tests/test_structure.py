@@ -32,6 +32,7 @@ WINGS = {
         "backbones": "clips disk",
         "cache_file": "clips disk",
         "weights": "backbones cache_file clips disk",
+        "annotation_tools": "disk tables video",
         "exchange": "cache_file disk",
         "frame_store": "cache_file clips disk video",
         "datasets": "clips disk machine video",

@@ -10,6 +10,7 @@ from ..errors import AnnotationError, some
 SECONDS = {"s": 1.0, "ms": 0.001}
 FRAME = "frame"
 START, END = "start", "end"  # in a unit, or as times such as 1:05.2
+DURATION = "duration"  # in place of END, where a mapping names it
 CLASS_PREFIX = "class_"
 FURTHER_GROUP = "group_"
 JUDGE = re.compile(r"judge_([1-9][0-9]{0,8})$")
@@ -70,11 +71,11 @@ class Columns:
                 if own not in (*SECONDS, FRAME):
                     raise AnnotationError(f"--columns: unit is {own!r}, expected s, ms or {FRAME}")
                 unit = own
-            elif not (is_known(known) or known in (START, END)):
+            elif not (is_known(known) or known in (START, END, DURATION)):
                 near = f", did you mean {nearest(known)}" if nearest(known) else ""
                 raise AnnotationError(
                     f"--columns: {known!r} is no column that is known here{near};"
-                    f" known are {', '.join(PLAIN)}, judge_1 …, class_NAME, start and end"
+                    f" known are {', '.join(PLAIN)}, judge_1 …, class_NAME, start, end and duration"
                 )
             elif known in names:
                 raise AnnotationError(f"--columns names {known} twice; give it once")
@@ -82,6 +83,11 @@ class Columns:
                 names[known] = own
         if unit and not names.keys() & {START, END}:
             raise AnnotationError("--columns: unit is of start and end; name their columns, start=…,end=…")
+        if DURATION in names and (START not in names or END in names or unit == FRAME):
+            raise AnnotationError(
+                "--columns: duration is a time beside start, in place of end; name start and duration, or"
+                " start and end"
+            )
         if unit == FRAME:
             return cls({_OF_FRAMES.get(known, known): own for known, own in names.items()})
         return cls(names, unit)

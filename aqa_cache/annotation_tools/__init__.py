@@ -1,0 +1,1 @@
+"""What people annotate with: its exports as annotations tables."""
