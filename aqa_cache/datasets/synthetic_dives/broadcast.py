@@ -18,6 +18,7 @@ from ...errors import AqaError, missing
 from ...machine.cores import available_cores
 from .dive import Dive, draw_faults, draw_labels, draw_looks
 from .diver import APPROACH_S, SPLASH_S, Motion
+from .faults import FAULTS_FILE, shown_faults, write_faults
 from .judging import commentate, draw_panel, final_score, give_marks
 from .picture import Scene
 
@@ -96,12 +97,12 @@ def render_broadcasts(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Render synthetic diving competitions: one H.264 video per event, and `annotations.csv`.
+    """Render synthetic diving competitions: one H.264 video per event, `annotations.csv`, and `faults.csv`.
 
     Final scores are difficulty times the sum of the middle three of seven marks, as in MTL-AQA, and reach the
     picture only through the faults that the judges saw. The same arguments give the same annotations and
     frames, whatever `workers`. A render that was interrupted is taken up where it stopped; a finished one is
-    left as it is.
+    left as it is, and given `faults.csv` where it has none: see `ShownFault`.
 
     Args:
         folder: of the videos; made if need be. It must be empty or hold a render with the same arguments.
@@ -145,6 +146,9 @@ def render_broadcasts(
         write_annotations(table, [planned.sample for broadcast in broadcasts for planned in broadcast.dives])
         os.replace(table, folder / FILE_NAME)
         os.replace(folder / _UNFINISHED_FILE, folder / _PARAMETERS_FILE)
+    if not (folder / FAULTS_FILE).exists():
+        dives = [planned for broadcast in broadcasts for planned in broadcast.dives]
+        write_faults(folder, [fault for planned in dives for fault in shown_faults(planned, frame_rate)])
     return folder / FILE_NAME
 
 

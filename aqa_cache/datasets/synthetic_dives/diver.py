@@ -20,6 +20,7 @@ APPROACH_S = 1.8  # the diver is seen this long before take-off
 TAKE_OFF_S = 0.75  # of it, for the swing of the arms and the crouch
 SINKING_S = 0.32  # from the first touch of the water until nothing of the body is seen
 SPLASH_S = 1.2  # nothing of the splash is left this long after the body meets the water
+FAULTY_FROM_S = 0.04  # from here on knees bend and legs part
 
 
 (
@@ -270,7 +271,7 @@ class Motion:
         return [(0.0, REACH), *keys, (min(keys[-1][0] + 0.2, whole), self._last_pose)]
 
     def _flight_pose(self, seconds: float) -> Pose:
-        return self._faulty(_between(self._keys, seconds), _ease((seconds - 0.04) / 0.2))
+        return self._faulty(_between(self._keys, seconds), _ease((seconds - FAULTY_FROM_S) / 0.2))
 
     def _twists_deg(self) -> float:
         return 360 * self.dive.labels.twists * (1 if self.dive.looks.left_twister else -1)

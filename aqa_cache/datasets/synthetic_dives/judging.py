@@ -4,7 +4,7 @@ import numpy as np
 
 from .dive import IDEAL_DISTANCE_M, Faults, Labels, round_half_up
 
-JUDGES = 7
+JUDGES, COUNTED = 7, 3  # marks, and how many of them, in the middle, make the score
 MAX_CAPTION_WORDS = 35
 
 
@@ -56,7 +56,8 @@ def final_score(marks: tuple[float, ...], difficulty: float) -> float:
     75.2
     """
     assert len(marks) == JUDGES
-    return round(sum(sorted(marks)[2:5]) * difficulty, 2)
+    dropped = (JUDGES - COUNTED) // 2
+    return round(sum(sorted(marks)[dropped : dropped + COUNTED]) * difficulty, 2)
 
 
 _HALVES = {
