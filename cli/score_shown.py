@@ -8,7 +8,7 @@ from aqa_cache.errors import some
 from aqa_cli.console import console
 from aqa_cli.progress import say_failures
 from aqa_cli.terminal import print_line
-from aqa_heads.scoring.results import Score, ScoreTable
+from aqa_heads.scoring.results import Panel, Score, ScoreTable
 
 _BAR, _SHOWN = 24, 50
 _FEW = 3  # so many are shown one by one, too
@@ -71,6 +71,8 @@ def _table(scores: Sequence[Score], scale: tuple[float, float] | None) -> Table:
         table.add_column(f"{scale[0]:.1f} to {scale[1]:.1f}", no_wrap=True)
     if true:
         table.add_column("true", justify="right")
+    if panels := any(score.panel for score in scores):
+        table.add_column("judge furthest from the others", justify="right")
     if any(score.classes for score in scores):
         table.add_column("classes")
     if any(score.neighbours for score in scores):
@@ -88,6 +90,7 @@ def _table(scores: Sequence[Score], scale: tuple[float, float] | None) -> Table:
                 else ["", ""]
             )
         cells += [_number(score.final_score)] if true else []
+        cells += [_furthest(score.panel)] if panels else []
         if any(one.classes for one in scores):
             cells.append(", ".join(next(iter(likely)) for likely in score.classes.values()))
         if any(one.neighbours for one in scores):
@@ -112,14 +115,49 @@ def _show_one(score: Score) -> None:
             drawn = ("+" if clip.points > 0 else "-") * round(abs(clip.points) / largest * _BAR)
             print_line(f"    from frame {clip.first_frame}{when}: {clip.points:+8.2f}  {drawn}")
         print_line(f"    the rest: {made.remainder:.2f}")
+    if score.panel:
+        _show_panel(score.panel)
     if score.neighbours:
         print_line("  most alike of the training samples:")
         for near in score.neighbours:
             scored = "no score" if near.sample.final_score is None else f"{near.sample.final_score:g} points"
+            marks = " ".join(f"{mark:g}" for mark in near.sample.judges)
+            marked = f", marks {marks}" if marks else ""
             said = "" if near.sample.caption is None else f", “{near.sample.caption}”"
-            print_line(f"    {near.sample.sample_id}: {scored} (cosine {near.similarity:.3f}){said}")
+            print_line(f"    {near.sample.sample_id}: {scored} (cosine {near.similarity:.3f}){marked}{said}")
     for note in score.notes:
         print_line(f"  note: {note}")
+
+
+def _show_panel(panel: Panel) -> None:
+    marks = ", ".join(f"{judge.number}: {judge.mark:g}" for judge in panel.judges)
+    print_line(f"  the judges' marks: {marks}")
+    if panel.points is not None:
+        print_line(f"    {panel.rule}: {panel.points:.2f} points")
+    elif panel.rule:
+        print_line(f"    {panel.rule}: no points without the difficulty")
+    else:
+        print_line("    by which rule they make a score is not known: no scores are, or they follow none")
+    if panel.predicted_mark is not None:
+        print_line(f"    the predicted score is that of a mark of {panel.predicted_mark:.2f} by each")
+    if (judge := panel.furthest_judge) is None:
+        print_line("    all gave the same")
+        return
+    side = "above" if judge.deviation > 0 else "below"
+    share = (
+        "" if panel.share_as_far is None else f", as far as in {panel.share_as_far:.0%} of training panels"
+    )
+    print_line(
+        f"    furthest from the others: judge {judge.number}, {abs(judge.deviation):.2f} {side} their"
+        f" mean{share}"
+    )
+    if judge.points_without is not None:
+        print_line(f"    with their mean in its place: {judge.points_without:.2f} points")
+
+
+def _furthest(panel: Panel | None) -> str:
+    judge = panel.furthest_judge if panel else None
+    return "" if judge is None else f"{judge.number}: {judge.deviation:+.1f}"
 
 
 def _number(value: float | None) -> str:

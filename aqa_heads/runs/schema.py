@@ -182,6 +182,10 @@ TRAINING_SAMPLES = {
                     "final_score": FINITE,
                     "judges": [FINITE],
                     "caption": Text(),
+                    "difficulty": FINITE,
+                    "stamp": _all_of(
+                        {"size": Whole(), "mtime_ns": Whole(-(2**63), 2**63), "sha256": Text(64)}
+                    ),
                 }
             )
         ]

@@ -7,8 +7,9 @@ their rows would be more than 64 MiB, every second, third, … sample has one.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,13 +25,26 @@ _LARGEST = 2**26  # bytes of rows
 
 
 @dataclass(frozen=True)
+class VideoStamp:
+    """What a video file is known by: bytes, time of modification, and SHA-256, hex, empty if not known."""
+
+    size: int
+    mtime_ns: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class TrainingSample:
     """A sample that a run learned from.
 
     Args:
         video: as in its annotations.
         frames: `[start, end)` that its features were made of; None where they are not known.
-        final_score, caption: None where it has none; judges: NaN where one gave no mark.
+        final_score, caption, difficulty: None where it has none.
+        judges: NaN where one gave no mark.
+        stamp: of the video when it was decoded; None where that is not known.
+
+    Runs of before kept neither difficulty nor stamp.
     """
 
     sample_id: str
@@ -39,6 +53,8 @@ class TrainingSample:
     final_score: float | None = None
     judges: tuple[float, ...] = ()
     caption: str | None = None
+    difficulty: float | None = None
+    stamp: VideoStamp | None = None
 
 
 @dataclass(frozen=True)
@@ -69,11 +85,12 @@ def write_training_samples(
     samples: Sequence[Sample],
     frames: Mapping[str, tuple[float, float]],
     encoded: np.ndarray | None,
+    stamps: Mapping[str, VideoStamp] = MappingProxyType({}),
 ) -> None:
     """Write what is kept of training samples into a run's folder.
 
     Args:
-        frames: by sample_id; infinite where an end is not known.
+        frames: by sample_id; infinite where an end is not known. stamps: likewise, where they are known.
         encoded: `(samples, width)`, what the encoder gives; None: there is no encoder.
     """
     import torch
@@ -86,7 +103,10 @@ def write_training_samples(
         tensors[_LENGTH] = torch.from_numpy(
             np.linalg.norm(rows.astype(np.float64), axis=1).astype(np.float32)
         )
-    said = {"samples": [_record(sample, frames.get(sample.sample_id)) for sample in samples], "every": every}
+    records = [
+        _record(sample, frames.get(sample.sample_id), stamps.get(sample.sample_id)) for sample in samples
+    ]
+    said = {"samples": records, "every": every}
     write_weights(folder / FILE, tensors, said)
 
 
@@ -118,7 +138,7 @@ def read_training_samples(folder: Path) -> TrainingSamples | None:
         raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
 
 
-def _record(sample: Sample, frames: tuple[float, float] | None) -> dict:
+def _record(sample: Sample, frames: tuple[float, float] | None, stamp: VideoStamp | None) -> dict:
     known = frames is not None and all(map(math.isfinite, frames))
     return {
         "sample_id": sample.sample_id,
@@ -127,6 +147,8 @@ def _record(sample: Sample, frames: tuple[float, float] | None) -> dict:
         "final_score": sample.final_score,
         "judges": [None if math.isnan(mark) else mark for mark in sample.judges],
         "caption": sample.caption,
+        "difficulty": sample.difficulty,
+        "stamp": stamp and asdict(stamp),
     }
 
 
@@ -141,4 +163,6 @@ def _sample(record: dict) -> TrainingSample:
         record.get("final_score"),
         tuple(math.nan if mark is None else mark for mark in record.get("judges") or ()),
         record.get("caption"),
+        record.get("difficulty"),
+        VideoStamp(**stamp) if (stamp := record.get("stamp")) else None,
     )

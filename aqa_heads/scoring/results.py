@@ -44,6 +44,50 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """A mark of a panel.
+
+    Args:
+        number: of the column, 3 for `judge_3`.
+        deviation: how far the mark lies above the mean of the others' marks.
+        points_without: the panel's score with that mean in the mark's place; None where its rule, or the
+            difficulty that this asks for, is not known.
+    """
+
+    number: int
+    mark: float
+    deviation: float
+    points_without: float | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The marks that judges gave a sample, beside its predicted score.
+
+    Args:
+        judges: those who gave a mark, two at least.
+        rule: how marks become a score, in words; empty where that is not known.
+        points: the score that the rule makes of the marks; None as `Judge.points_without`.
+        predicted_mark: the mark that, given by all, makes the predicted score; None likewise.
+        furthest: number of the judge whose mark lies furthest from the mean of the others'; None where all
+            gave the same.
+        share_as_far: of the training panels, and this one, the share in which a judge lies as far from the
+            others; None where no training sample has marks.
+    """
+
+    judges: tuple[Judge, ...]
+    rule: str
+    points: float | None
+    predicted_mark: float | None
+    furthest: int | None
+    share_as_far: float | None
+
+    @property
+    def furthest_judge(self) -> Judge | None:
+        return next((judge for judge in self.judges if judge.number == self.furthest), None)
+
+
+@dataclass(frozen=True)
 class Score:
     """One scored sample.
 
@@ -62,6 +106,7 @@ class Score:
             does, by the encoder's output; None where that is not known. Small: it is unlike them.
         notes: what a person should know of it, a line each.
         final_score: the true score, where the table or the cache has one.
+        panel: the judges' marks, where the table or the cache has two at least.
     """
 
     sample_id: str
@@ -79,6 +124,7 @@ class Score:
     share_as_far: float | None = None
     notes: tuple[str, ...] = ()
     final_score: float | None = None
+    panel: Panel | None = None
 
 
 @dataclass(frozen=True)

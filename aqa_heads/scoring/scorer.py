@@ -14,20 +14,26 @@ import numpy as np
 import torch
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache
+from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.errors import AqaError
 
 from ..evaluation.calibration import Calibration
 from ..evaluation.predictions import Predictions, predict
+from ..runs.training_samples import VideoStamp
 from .contributions import MOST_CLIPS, contributions_of
+from .frames import frames_of, length_note, rate_note
 from .intervals import LEVEL, calibration_for, check_level, interval_of
+from .learned_from import Video, learned_notes, overlapping
 from .made_with import MadeWith, check_fingerprint, made_with
 from .moments import frame_of
-from .neighbours import UNLIKE, learned_notes, length_note, neighbours_of, overlapping, shares_as_far
+from .needs import able_samples
+from .neighbours import UNLIKE, neighbours_of, shares_as_far
+from .panel import with_panels
 from .results import ClipContribution, Contributions, Score, ScoreTable
 from .trained import read_trained
 
-_OTHER_RATE = 0.02  # relative
+# A sample, what its features are, and its video.
+Clipped = tuple[Sample, ClipFeatures, Video]
 
 
 class Scorer:
@@ -73,6 +79,18 @@ class Scorer:
         """Lowest and highest training score; None where they are not known."""
         known = [s.final_score for run in self.runs for s in run.learned if s.final_score is not None]
         return (min(known), max(known)) if known else None
+
+    @cached_property
+    def _clip_rule(self) -> dict | None:
+        """How samples are cut into clips; None where it is not known."""
+        rule = (self.runs[0].config.get("features", {}).get("meaning") or {}).get("clip_rule")
+        return rule or (None if self.cache is None else self.cache.meaning.clip_rule)
+
+    @cached_property
+    def _training_rate(self) -> float | None:
+        """Frames a second of the training videos; None where it is not known."""
+        features = self.runs[0].config.get("features") or {}
+        return features.get("frame_rate") or (None if self.cache is None else self.cache.frame_rate)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -123,7 +141,7 @@ class Scorer:
         """
         from aqa_cache.extraction.again import model_again, records_again
 
-        able, failures = self._able(samples)
+        able, failures = able_samples(self.runs, samples)
         made = self.made_with
         near = [Path(str((self.runs[0].config.get("features") or {}).get("path") or "feats.h5"))]
         near += [self.runs[0].path.absolute(), self.runs[0].path.absolute().parent]
@@ -131,7 +149,9 @@ class Scorer:
         given = self._weights or (None if made.weights is None else str(made.weights))
         model = model_again(made.meaning, made.numerics, given, near, self._device, self._say)
 
-        def extracted() -> Iterator[tuple[Sample, ClipFeatures]]:
+        known: dict[str, Video] = {}  # so that each is hashed once
+
+        def extracted() -> Iterator[Clipped]:
             told = {} if progress is None else {"progress": progress}
             for record in records_again(model, made.meaning, folder, able, say=self._say, **told):
                 if record.reason:
@@ -139,7 +159,9 @@ class Scorer:
                 else:
                     clips = record.views[0]
                     assert clips is not None
-                    yield record.sample, replace(clips, features=made.rounded(clips.features[:]))
+                    name = record.sample.video
+                    video = known.setdefault(name, Video(name, _stamp(record), folder / name))
+                    yield record.sample, replace(clips, features=made.rounded(clips.features[:])), video
 
         return self._table(extracted(), failures)
 
@@ -155,47 +177,32 @@ class Scorer:
             check_fingerprint(trained, self.cache)
         cache = self.cache
         place = {sample.sample_id: number for number, sample in enumerate(cache.samples)}
-        able, failures = self._able(cache.samples)
+        able, failures = able_samples(self.runs, cache.samples)
         failures += [
             (s.sample_id, f"{s.sample_id}: {why}") for s in able if (why := cache.reasons[place[s.sample_id]])
         ]
-        having = [sample for sample in able if cache.has_features(place[sample.sample_id])]
-        return self._table(((sample, cache.clips(place[sample.sample_id])) for sample in having), failures)
+        places = [place[sample.sample_id] for sample in able]
+        records = [cache.record(number) for number in places if cache.has_features(number)]
+        having = ((r.sample, r.views[0], Video(r.sample.video, _stamp(r))) for r in records)
+        return self._table(having, failures)
 
-    def _able(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[tuple[str, str]]]:
-        """The samples of which all is known that the runs need, and why the others cannot be scored."""
-        able, failures = [], []
-        for sample in samples:
-            lacking = [
-                name
-                for trained in self.runs
-                for name in trained.needs
-                if (sample.difficulty is None if name == "difficulty" else name not in sample.classes)
-            ]
-            if lacking:
-                failures.append((sample.sample_id, f"{sample.sample_id}: {_what_it_needs(lacking[0])}"))
-            else:
-                able.append(sample)
-        if failures and not able:
-            raise AqaError(failures[0][1])
-        return able, failures
-
-    def _table(
-        self, samples: Iterable[tuple[Sample, ClipFeatures]], failures: list[tuple[str, str]]
-    ) -> ScoreTable:
+    def _table(self, samples: Iterable[Clipped], failures: list[tuple[str, str]]) -> ScoreTable:
         scores: list[Score] = []
+        scored: list[Sample] = []
         encoded: list[np.ndarray] = []
-        for sample, clips in samples:
+        for sample, clips, video in samples:
             features = torch.from_numpy(np.ascontiguousarray(clips.features[:], np.float32))
             try:
                 said = [self._said_by(trained, features, sample) for trained in self.runs]
-                scores.append(self._score(sample, clips, features, said))
+                scores.append(self._score(sample, clips, video, features, said))
             except AqaError as error:
                 failures.append((sample.sample_id, str(error)))
                 continue
+            scored.append(sample)
             if said[0].encoded is not None:
                 encoded.append(said[0].encoded[0])
         scores = self._marked(scores, np.array(encoded)) if encoded else scores
+        scores = with_panels(self.runs, scored, scores)
         scores.sort(key=lambda one: (-math.inf if one.points is None else -one.points, one.sample_id))
         return ScoreTable(scores, tuple(failures), tuple(self._notes(scores)), self.scale)
 
@@ -214,13 +221,18 @@ class Scorer:
         ]
 
     def _score(
-        self, sample: Sample, clips: ClipFeatures, features: torch.Tensor, said: Sequence[Predictions]
+        self,
+        sample: Sample,
+        clips: ClipFeatures,
+        video: Video,
+        features: torch.Tensor,
+        said: Sequence[Predictions],
     ) -> Score:
-        frames = self._frames(sample, clips)
-        shared = overlapping(self.runs, sample.video, frames)
-        notes = learned_notes(self.runs, sample.sample_id, sample.video, frames, shared)
+        frames = frames_of(sample, clips, self._clip_rule)
+        shared = overlapping(self.runs, video, frames)
+        notes = learned_notes(self.runs, sample.sample_id, video, frames, shared)
         notes += length_note(self.runs, frames)
-        notes += self._rate_note(clips)
+        notes += rate_note(clips, self._training_rate)
         # What a head says of samples, said of one.
         notes += [one.fallback for one in said[:1] if one.fallen_back is not None and one.fallen_back[0]]
         by_run: dict[str, float] = {}
@@ -325,32 +337,6 @@ class Scorer:
             for column, found in summed.items()
         }
 
-    def _frames(self, sample: Sample, clips: ClipFeatures) -> tuple[int, int] | None:
-        """What the clips are of; None for imported features, whose frames are not known."""
-        rule = (self.runs[0].config.get("features", {}).get("meaning") or {}).get("clip_rule")
-        rule = rule or (self.cache.meaning.clip_rule if self.cache is not None else None)
-        if not rule or not rule.get("clip_len"):
-            if sample.start_frame is None or sample.end_frame is None:
-                return None
-            return sample.start_frame, sample.end_frame
-        span = (rule["clip_len"] - 1) * rule["frame_step"] + 1
-        return int(clips.first_frame[0]), int(clips.first_frame[-1]) + span
-
-    def _rate_note(self, clips: ClipFeatures) -> list[str]:
-        """What is to be said where frames come faster or slower than in training."""
-        seconds = float(clips.pts_seconds[-1] - clips.pts_seconds[0])
-        features = self.runs[0].config.get("features") or {}
-        then = features.get("frame_rate") or (self.cache.frame_rate if self.cache is not None else None)
-        if not seconds > 0 or not then:
-            return []
-        now = float(clips.first_frame[-1] - clips.first_frame[0]) / seconds
-        if abs(now / then - 1) <= _OTHER_RATE:
-            return []
-        return [
-            f"has {now:.3g} frames a second, the training videos {then:.3g}: a clip shows {then / now:.3g}"
-            " times as much time, which the model has not learned from"
-        ]
-
     def _notes(self, scores: Sequence[Score]) -> list[str]:
         """On all samples."""
         runs, notes = self.runs, []
@@ -370,6 +356,12 @@ class Scorer:
         return notes
 
 
+def _stamp(record: Record) -> VideoStamp | None:
+    """Of its video; None for imported features."""
+    size = int(record.video_size)
+    return VideoStamp(size, int(record.video_mtime_ns), record.video_sha256) if size else None
+
+
 def _factor(trained, sample: Sample) -> float:
     return float(sample.difficulty) if trained.multiplies and sample.difficulty else 1.0
 
@@ -379,14 +371,3 @@ def _spread(said: Sequence[Predictions]) -> float | None:
     if len(said) > 1:
         return float(np.std([float(one.score[0]) for one in said], ddof=1))
     return None if said[0].spread is None else float(said[0].spread[0])
-
-
-def _what_it_needs(name: str) -> str:
-    if name == "difficulty":
-        return (
-            "the run needs the difficulty, and it is not given; give --difficulty, or an annotations table"
-            " with the column difficulty"
-        )
-    return (
-        f"the run needs its class of {name!r}, and it is not given; give a table with the column class_{name}"
-    )

@@ -11,7 +11,7 @@ from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.csv_file import write_rows
 from aqa_cache.errors import AqaError
 
-from .results import Score, ScoreTable
+from .results import Judge, Score, ScoreTable
 
 FORMAT = 1
 CSV_FILE, JSON_FILE = "scores.csv", "scores.json"
@@ -72,6 +72,8 @@ def _check_replaceable(path: Path, begins: str) -> None:
 def _rows(table: ScoreTable) -> list[dict]:
     columns = list(dict.fromkeys(column for score in table.scores for column in score.classes))
     rows = [_row(score, columns) for score in table.scores]
+    if judges := max((judge.number for score in table.scores for judge in _judges(score)), default=0):
+        rows = [row | _panel(score, judges) for row, score in zip(rows, table.scores, strict=True)]
     empty = dict.fromkeys(rows[0] if rows else _row(Score("", "", None, None), columns), "")
     return rows + [{**empty, "sample_id": name, "failed": reason} for name, reason in table.failures]
 
@@ -104,6 +106,25 @@ def _row(score: Score, columns: Sequence[str]) -> dict:
         "neighbours": " ".join(near.sample.sample_id for near in score.neighbours),
     }
     row |= {"notes": "; ".join((*score.notes, score.interval_note)), "failed": ""}
+    return {name: "" if value is None else value for name, value in row.items()}
+
+
+def _judges(score: Score) -> tuple[Judge, ...]:
+    return score.panel.judges if score.panel else ()
+
+
+def _panel(score: Score, judges: int) -> dict:
+    """The marks, the score of the panel, and the judge furthest from the others."""
+    panel, marks = score.panel, {judge.number: judge.mark for judge in _judges(score)}
+    furthest = panel.furthest_judge if panel else None
+    row = {f"judge_{number}": marks.get(number) for number in range(1, judges + 1)}
+    row |= {
+        "panel_points": panel and panel.points,
+        "predicted_mark": panel and panel.predicted_mark,
+        "furthest_judge": furthest and furthest.number,
+        "furthest_judge_deviation": furthest and furthest.deviation,
+        "points_without_furthest_judge": furthest and furthest.points_without,
+    }
     return {name: "" if value is None else value for name, value in row.items()}
 
 

@@ -361,7 +361,9 @@ class Job(ABC):
             self.finish(folder, steps, data, summary, record)
         write_model_card(folder, record, summary)
         learned = predictions["train"]
-        write_training_samples(folder, data.train.samples, self.plan.frames, learned.encoded)
+        write_training_samples(
+            folder, data.train.samples, self.plan.frames, learned.encoded, self.plan.stamps
+        )
         tables = result_tables(data, predictions)
         held_out = choice.held_out if config.refit else held_out_of(choice, predictions["val"], data)
         if held_out:

@@ -12,6 +12,7 @@ from ..data.leaks import OF_BACKBONE, Frames, frames_of_features, samples_by_con
 from ..data.splits import fold_names
 from ..errors import TrainingError
 from ..evaluation.audit import Audit, audit
+from ..runs.training_samples import VideoStamp
 from ..settings.encoder_sizes import fitted_to_data
 from ..settings.naming import full_label, run_label, run_name
 from ..settings.resolved import ResolvedConfig
@@ -27,7 +28,8 @@ class Plan:
         config: the settings, every value filled in; `tasks` are those that the cache has labels for,
             `validation_folds` as the number of samples says.
         division: who trains, validates and is tested.
-        frames: `[start, end)` in the video that the features were made of, by sample_id.
+        frames: `[start, end)` in the video that the features were made of, by sample_id; stamps: of the
+            videos, where they are known.
         audit: of the division. No leaks, unless they were allowed.
         folder: where the run is written; its name is the run's.
         name, label: of the run; title: the label with fold and seed.
@@ -37,6 +39,7 @@ class Plan:
     config: ResolvedConfig
     division: Division
     frames: Mapping[str, Frames]
+    stamps: Mapping[str, VideoStamp]
     audit: Audit
     folder: Path
     name: str
@@ -86,6 +89,7 @@ class Planner:
             resolved,
             division,
             self.frames,
+            self.stamps,
             audited,
             Path(resolved.out) / name,
             name,
@@ -100,6 +104,16 @@ class Planner:
     def frames(self) -> dict[str, Frames]:
         """Of all views of every sample."""
         return frames_of_features(self.cache)
+
+    @cached_property
+    def stamps(self) -> dict[str, VideoStamp]:
+        cache = self.cache
+        each = zip(cache.video_size, cache.video_mtime_ns, cache.video_sha256, strict=True)
+        return {
+            sample.sample_id: VideoStamp(int(size), int(mtime_ns), sha256)
+            for sample, (size, mtime_ns, sha256) in zip(cache.samples, each, strict=True)
+            if size
+        }
 
     @cached_property
     def annotations_sha256(self) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +11,7 @@ from synthetic_cache import small_models, write_synthetic_cache
 from aqa_cli.score import main
 from aqa_cli.score_shown import bar, show
 from aqa_heads import Score, TrainingConfig, train
-from aqa_heads.scoring.results import ScoreTable
+from aqa_heads.scoring.results import Judge, Panel, ScoreTable
 from aqa_heads.scoring.writing import write_scores
 
 
@@ -90,3 +91,27 @@ def test_an_interval_is_shown_and_written_where_there_is_one(tmp_path, capsys):
     with open(path, newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["interval_low"], row["interval_high"]) == ("40.0", "61.5")
+
+
+def test_the_marks_of_judges_are_shown_and_written(tmp_path, capsys):
+    judges = (Judge(1, 7.0, -1.0, 75.0), Judge(3, 8.0, 1.0, 69.0))
+    panel = Panel(judges, "the mean of all 2 marks, times the difficulty", 72.0, 6.5, 1, 0.25)
+    with_marks = Score("a", "v.mp4", (0, 50), 60.0, panel=panel)
+    unknown = Panel(tuple(replace(judge, points_without=None) for judge in judges), "", None, None, 3, None)
+    scores = [with_marks, Score("b", "v.mp4", None, 50.0), replace(with_marks, sample_id="c", panel=unknown)]
+    table = ScoreTable(scores, ())
+    show(table)
+    said = capsys.readouterr().out
+    assert (
+        "the judges' marks: 1: 7, 3: 8" in said and "all 2 marks, times the difficulty: 72.00 points" in said
+    )
+    assert "that of a mark of 6.50 by each" in said and "which rule they make a score is not known" in said
+    assert "judge 1, 1.00 below their mean, as far as in 25% of training panels" in said
+    assert "with their mean in its place: 75.00 points" in said and "1: -1.0" in said
+    path, record = write_scores(table, tmp_path)
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["judge_1"] for row in rows] == ["7.0", "", "7.0"] and rows[0]["judge_2"] == ""
+    assert rows[0]["panel_points"] == "72.0" and rows[0]["points_without_furthest_judge"] == "75.0"
+    assert [row["furthest_judge"] for row in rows] == ["1", "", "3"]
+    assert json.loads(record.read_text())["scores"][0]["panel"]["judges"][1]["mark"] == 8.0

@@ -23,8 +23,9 @@ from aqa_heads.networks.model import AqaModel
 from aqa_heads.runs.format import read_run
 from aqa_heads.runs.training_samples import TrainingSample, TrainingSamples, directions
 from aqa_heads.scoring.contributions import contributions_of, is_sum_over_clips
+from aqa_heads.scoring.learned_from import Video, overlapping
 from aqa_heads.scoring.moments import frame_of
-from aqa_heads.scoring.neighbours import neighbours_of, overlapping
+from aqa_heads.scoring.neighbours import neighbours_of
 from aqa_heads.scoring.scorer import Scorer
 from aqa_heads.scoring.trained import Trained
 
@@ -208,6 +209,22 @@ def test_moments_are_frames_or_seconds(folder, numbered_video):
         score(folder / "ridge", video, 20, 20)
 
 
+def test_the_panel_stands_beside_the_score(folder):
+    """Of the dives' rule, which the run has from its training samples."""
+    dives = {sample.sample_id: sample for sample in read_annotations(folder / "videos/annotations.csv")}
+    for one in of_cache(folder, "ridge"):
+        sample, panel = dives[one.sample_id], one.panel
+        assert [judge.mark for judge in panel.judges] == list(sample.judges)
+        assert panel.rule == "the sum of the middle 3 of 7 marks, times the difficulty"
+        assert panel.points == pytest.approx(sample.final_score, abs=0.01)
+        assert panel.predicted_mark == pytest.approx(one.points / sample.difficulty / 3)
+        furthest = max(abs(judge.deviation) for judge in panel.judges)
+        assert abs(panel.furthest_judge.deviation) == furthest and 1 / 9 <= panel.share_as_far <= 1
+    sample = dives_of(folder)[0]
+    video = folder / "videos" / sample.video
+    assert score(folder / "ridge", video, sample.start_frame, sample.end_frame).panel is None
+
+
 def test_what_was_learned_from_is_said(folder):
     for one in score_table(folder / "ridge", [folder / "videos"]).scores:
         ids = {near.sample.sample_id for near in one.neighbours}
@@ -230,8 +247,21 @@ def test_neighbours_are_the_nearest_by_cosine():
         "c",
         "d",
     ]
-    assert overlapping([run], "other/v.mp4", (140, 210)).keys() == {"b", "c"}
-    assert not overlapping([run], "w.mp4", (140, 210)) and not overlapping([run], "v.mp4", (150, 200))
+    assert overlapping([run], Video("other/v.mp4"), (140, 210)).keys() == {"b", "c"}
+    assert not overlapping([run], Video("w.mp4"), (140, 210))
+    assert not overlapping([run], Video("v.mp4"), (150, 200))
+
+
+def test_another_video_of_the_same_name_was_not_learned_from(folder, tmp_path):
+    sample = read_annotations(folder / "videos/annotations.csv")[0]
+    frames = sample.start_frame, sample.end_frame
+    copied = shutil.copy(folder / "videos" / sample.video, tmp_path / sample.video)
+    assert any("learned from it" in note for note in score(folder / "ridge", copied, *frames).notes)
+    render_broadcasts(
+        tmp_path / "new", train_dives=2, test_dives=0, events=1, seed=1, size=(128, 72), workers=1
+    )
+    other = score(folder / "ridge", tmp_path / "new" / sample.video, 0, 60)
+    assert not any("learned" in note for note in other.notes)
 
 
 def test_files_that_were_changed_are_seen(folder, alone):

@@ -1,0 +1,60 @@
+"""Which frames of a video are scored, and what a person should know of them."""
+
+from collections.abc import Mapping, Sequence
+
+from aqa_cache.annotations import Sample
+from aqa_cache.cache_file.reader import ClipFeatures
+
+from .learned_from import Frames
+from .trained import Trained
+
+_OTHER_RATE = 0.02  # relative
+
+
+def frames_of(sample: Sample, clips: ClipFeatures, rule: Mapping | None) -> tuple[int, int] | None:
+    """What the clips are of; those annotated where the rule by which they are cut is not known, as for
+    imported features; None where there are none.
+    """
+    if not rule or not rule.get("clip_len"):
+        if sample.start_frame is None or sample.end_frame is None:
+            return None
+        return sample.start_frame, sample.end_frame
+    span = (rule["clip_len"] - 1) * rule["frame_step"] + 1
+    return int(clips.first_frame[0]), int(clips.first_frame[-1]) + span
+
+
+def length_note(runs: Sequence[Trained], frames: Frames | None) -> list[str]:
+    """What is to be said of a sample that is shorter or longer than every training sample."""
+    lengths = [
+        sample.frames[1] - sample.frames[0]
+        for run in runs
+        for sample in run.learned
+        if sample.frames is not None
+    ]
+    if frames is None or not lengths:
+        return []
+    mine, shortest, longest = frames[1] - frames[0], min(lengths), max(lengths)
+    if shortest <= mine <= longest:
+        return []
+    return [
+        f"{mine:.0f} frames are scored; the training samples have {shortest:.0f} to {longest:.0f}"
+        + (": if the action is a part of the video, give --start and --end" if mine > longest else "")
+    ]
+
+
+def rate_note(clips: ClipFeatures, then: float | None) -> list[str]:
+    """What is to be said where frames come faster or slower than in training.
+
+    Args:
+        then: frames a second of the training videos; None: not known.
+    """
+    seconds = float(clips.pts_seconds[-1] - clips.pts_seconds[0])
+    if not seconds > 0 or not then:
+        return []
+    now = float(clips.first_frame[-1] - clips.first_frame[0]) / seconds
+    if abs(now / then - 1) <= _OTHER_RATE:
+        return []
+    return [
+        f"has {now:.3g} frames a second, the training videos {then:.3g}: a clip shows {then / now:.3g} times"
+        " as much time, which the model has not learned from"
+    ]
