@@ -5,7 +5,7 @@ The file is a public contract, written down in `docs/schema.md`; its only reader
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -31,6 +31,9 @@ from .schema import (
     column_name,
 )
 from .structure import broken, open_cache
+
+# Values of features that are read at once: 16 MiB in float32.
+_PIECE_VALUES = 2**22
 
 
 class StoredRows:
@@ -209,6 +212,32 @@ class FeatureCache:
                 f" {self.path.name} is not finite (NaN or infinite); extract this sample again"
             )
         return features
+
+    def features_of(self, places: Sequence[tuple[int, int]]) -> np.ndarray:
+        """The clip features of many samples in views that they have, `(index, view)` each, one below the
+        other: `(clips, dim)` float32. The file is read in large pieces.
+
+        Raises:
+            CacheError: as `features`.
+        """
+        index, view = np.array(places, np.int64).reshape(-1, 2).T
+        first, count = self.offset[index, view], self.count[index, view]
+        begin = np.concatenate([[0], np.cumsum(count)]).tolist()
+        rows = np.empty((begin[-1], self.dim), np.float32)
+        for piece in _pieces(first, count, max(1, _PIECE_VALUES // self.dim)):
+            start, stop = int(first[piece[0]]), int((first[piece] + count[piece]).max())
+            try:
+                read = self._read(FEATURES, slice(start, stop)).astype(np.float32, copy=False)
+            except CacheError:  # perhaps of a sample that lies between them
+                read = None
+            if read is not None and not np.isfinite(read).all():
+                read = None
+            for place in piece.tolist():
+                at = int(first[place]) - start
+                rows[begin[place] : begin[place + 1]] = (
+                    self.features(*places[place]) if read is None else read[at : at + int(count[place])]
+                )
+        return rows
 
     def clips(self, index: int, view: int = 0) -> ClipFeatures:
         """Features, first frames and times of one sample's clips."""
@@ -391,3 +420,16 @@ def read_numerics(path: Path) -> dict:
             return read_attributes(file).numerics
         except DAMAGE as error:
             raise broken(path, f"{type(error).__name__}: {first_line(error)}") from None
+
+
+def _pieces(first: np.ndarray, count: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Stretches of rows, by their places, in the order of the file: together they span `most` rows of it at
+    most, or are one.
+    """
+    order = np.argsort(first, kind="stable")
+    begin = 0
+    while begin < len(order):
+        inside = np.searchsorted(first[order], first[order[begin]] + most - count.max(initial=0), "right")
+        end = max(begin + 1, int(inside))
+        yield order[begin:end]
+        begin = end

@@ -1,6 +1,7 @@
 """The clip features of a split's samples in all their views: in memory, or read when they are needed."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 
@@ -59,10 +60,16 @@ class Views(Sequence):
         self._device = torch.device("cpu")
         self._held = None
         if in_memory:
-            self._held = [
-                [self._stored(index, view) for view in range(len(views))]
-                for index, views in enumerate(self._numbers)
+            places = [
+                (index, view)
+                for index, views in zip(self._indices, self._numbers, strict=True)
+                for view in views
             ]
+            self._held = torch.from_numpy(cache.features_of(places))
+            clips = [int(cache.count[place]) for place in places]
+            # Of each view its first row, and of each sample its first view.
+            self._row = [0, *accumulate(clips)]
+            self._view = [0, *accumulate(self.counts)]
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -86,14 +93,15 @@ class Views(Sequence):
             CacheError: they are damaged.
         """
         if self._held is not None:
-            return self._held[index][view]
+            place = range(self._view[index], self._view[index + 1])[view]
+            return self._held[self._row[place] : self._row[place + 1]]
         return self._stored(index, view).to(self._device)
 
     def to(self, device: torch.device) -> "Views":
         """Itself, with features on `device` from now on."""
         self._device = device
         if self._held is not None:
-            self._held = [[features.to(device) for features in views] for views in self._held]
+            self._held = self._held.to(device)
         return self
 
     def _stored(self, index: int, view: int) -> torch.Tensor:

@@ -263,6 +263,7 @@ def read_training_data(cache: FeatureCache, config: ResolvedConfig, division: Di
         learned = {"train": both, "val": [], "test": samples["test"]}
     names = _class_names(learned, notes) if "classes" in division.asked else {}
     vocabulary = _vocabulary(cache, config, learned["train"], notes) if "caption" in tasks else None
+    silent = torch.empty(0, dtype=torch.int64)
     stored = _Stored(cache, config, chosen, notes)
 
     def split(name: str) -> Split:
@@ -281,9 +282,9 @@ def read_training_data(cache: FeatureCache, config: ResolvedConfig, division: Di
             factor,
             {column: _class_numbers(column, classes, members) for column, classes in names.items()},
             [
-                torch.tensor(
-                    vocabulary.encode(s.caption) if vocabulary and s.words else [], dtype=torch.int64
-                )
+                torch.tensor(vocabulary.encode(s.caption), dtype=torch.int64)
+                if vocabulary and s.words
+                else silent
                 for s in members
             ],
         )

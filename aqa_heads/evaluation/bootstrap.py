@@ -14,7 +14,7 @@ MIN_SAMPLES = 10
 MIN_GROUPS = 5
 # A share of the resamples: leaving out many would make the interval one of the lucky draws.
 MAX_UNDEFINED = 0.05
-_CHUNK_VALUES = 4_000_000
+_CHUNK_VALUES = 1_000_000
 
 
 def spearman_interval(

@@ -1,10 +1,13 @@
 """Clip features brought to mean 0 and standard deviation 1."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import nn
+
+# Values that are added up at once: 8 MiB in float64.
+_BLOCK_VALUES = 2**20
 
 
 class Standardiser(nn.Module):
@@ -33,15 +36,15 @@ class Standardiser(nn.Module):
         """
         rows, total = 0, np.zeros(len(self.mean))
         lowest, highest = np.full(len(self.mean), np.inf), np.full(len(self.mean), -np.inf)
-        for sample in (torch.as_tensor(features).cpu().numpy() for features in clips):
-            rows += len(sample)
-            total += sample.sum(0, dtype=np.float64)
-            np.minimum(lowest, sample.min(0), out=lowest)
-            np.maximum(highest, sample.max(0), out=highest)
-        mean = total / rows
-        variance = (
-            sum(np.square(torch.as_tensor(features).cpu().numpy() - mean).sum(0) for features in clips) / rows
-        )
+        for block, first in _blocks(clips):
+            rows += len(block)
+            total = _added(total, block.astype(np.float64), first)
+            np.minimum(lowest, block.min(0), out=lowest)
+            np.maximum(highest, block.max(0), out=highest)
+        mean, squares = total / rows, np.zeros(len(self.mean))
+        for block, first in _blocks(clips):
+            squares = _added(squares, np.square(block - mean), first)
+        variance = squares / rows
         scale = np.where(lowest == highest, 0, 1 / np.sqrt(np.where(lowest == highest, 1, variance)))
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))
@@ -49,3 +52,21 @@ class Standardiser(nn.Module):
     def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         padding = torch.arange(features.shape[1], device=count.device) >= count.unsqueeze(1)
         return ((features - self.mean) * self.scale).masked_fill(padding.unsqueeze(2), 0)
+
+
+def _blocks(clips: Sequence[torch.Tensor]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Samples one below the other, some at a time: `(clips, dim)`, and the first clip of each sample."""
+    held: list[np.ndarray] = []
+    values = 0
+    for features in clips:
+        if values >= _BLOCK_VALUES:
+            yield np.concatenate(held), np.cumsum([0, *map(len, held[:-1])])
+            held, values = [], 0
+        held.append(torch.as_tensor(features).cpu().numpy())
+        values += held[-1].size
+    yield np.concatenate(held), np.cumsum([0, *map(len, held[:-1])])
+
+
+def _added(total: np.ndarray, block: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """`total` and then the sum of each sample: in the order in which one sample at a time would be added."""
+    return np.concatenate([total[None], np.add.reduceat(block, first, axis=0)]).sum(0)

@@ -1,20 +1,25 @@
 """By what labels and features are known again."""
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import fields
 
 import numpy as np
 
+from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.meaning import canonical_json
 from aqa_cache.cache_file.reader import FeatureCache
 
 _HASHED = 64  # samples, enough to tell one extraction from another
+_COLUMNS = [field.name for field in fields(Sample)]
 
 
 def annotations_sha256(cache: FeatureCache) -> str:
     """Of all annotations in the cache, in its order."""
-    text = "\n".join(canonical_json(_plain(asdict(sample))) for sample in cache.samples)
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for number, sample in enumerate(cache.samples):
+        line = canonical_json(_plain({name: getattr(sample, name) for name in _COLUMNS}))
+        digest.update((line if number == 0 else "\n" + line).encode())
+    return digest.hexdigest()
 
 
 def features_sha256(cache: FeatureCache) -> str:

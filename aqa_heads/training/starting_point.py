@@ -2,7 +2,7 @@
 pre-trained encoder, the prepared score head.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from ..data.validation import Mirror, penalty_folds
 from ..errors import TrainingError
 from ..networks import rank_losses
 from ..networks.architecture import Architecture
-from ..networks.encoders.seam import Encoder
+from ..networks.encoders.seam import Encoder, mean_of
 from ..networks.encoders.statistics import StatisticsEncoder
 from ..networks.frugal_lstm import FrugalLstmEncoder
 from ..networks.model import FRUGAL_HIDDEN, AddedLoss, AqaModel
@@ -215,7 +215,7 @@ def _weigh_statistics(model: AqaModel, data: TrainingData, config: ResolvedConfi
     """
     encoder, train = model.encoder, data.train
     raw = _of_each(
-        train, range(len(train)), lambda clips, count: encoder.raw(model.seen(clips, count), count)[0]
+        train, range(len(train)), lambda clips, count: encoder.raw(model.seen(clips, count), count)
     )
     samples, scores = _scored(train), train.score.double().numpy()
     weights = choose_block_weights(
@@ -248,8 +248,8 @@ def _seen_by_linear_path(model: AqaModel, data: TrainingData) -> tuple[np.ndarra
 
     def seen(clips: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         if model.encoder.replaces_mean:
-            return model.encode(clips, count).mean[0]
-        return model.seen(clips, count)[0].mean(0)  # weights of clips are equal at the start
+            return model.encode(clips, count).mean
+        return mean_of(model.seen(clips, count), count)  # weights of clips are equal at the start
 
     scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
     return _of_each(data.train, scored, seen).numpy(), data.train.score[scored].double().numpy()
@@ -257,16 +257,17 @@ def _seen_by_linear_path(model: AqaModel, data: TrainingData) -> tuple[np.ndarra
 
 @torch.no_grad()
 def _of_each(
-    train: Split, places: Iterable[int], of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    train: Split, places: Sequence[int], of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
-    """What `of` says of each sample's clips, `(1, clips, dim)`, and their number; on the CPU, one below the
+    """What `of` says of samples' clips, `(batch, clips, dim)`, and their numbers; on the CPU, one below the
     other.
     """
-    rows = []
-    for place in places:
-        clips = train.clips[place].unsqueeze(0)
-        rows.append(of(clips, torch.tensor([clips.shape[1]], device=clips.device)).cpu())
-    return torch.stack(rows)
+    return torch.cat(
+        [
+            of(*pad_clips([train.clips[place] for place in places[start : start + _BATCH_SIZE]])).cpu()
+            for start in range(0, len(places), _BATCH_SIZE)
+        ]
+    )
 
 
 @torch.no_grad()

@@ -45,8 +45,9 @@ def test_as_a_sequence_it_is_the_plain_views(path, in_memory):
 def test_in_memory_the_file_is_read_once_and_else_whenever_it_is_asked_for(path, monkeypatch):
     with FeatureCache(path) as cache:
         reads = []
-        features = cache.features
+        features, features_of = cache.features, cache.features_of
         monkeypatch.setattr(cache, "features", lambda *place: reads.append(place) or features(*place))
+        monkeypatch.setattr(cache, "features_of", lambda places: reads.extend(places) or features_of(places))
         held = Views(cache, INDICES, NUMBERS, True)
         assert sorted(reads) == [(2, 0), (2, 1), (4, 0), (4, 1), (4, 2), (7, 0), (7, 2)]
         reads.clear()
@@ -83,3 +84,20 @@ def test_a_damaged_feature_is_found_when_it_is_read(path):
 def test_no_samples_are_no_views(path):
     with FeatureCache(path) as cache:
         assert list(Views(cache, [], [], True)) == [] and Views(cache, [], [], False).counts == []
+
+
+def test_pieces_of_the_file_give_what_one_sample_at_a_time_gives(path, monkeypatch):
+    with FeatureCache(path) as cache:
+        places = [(i, v) for i in reversed(range(len(cache))) for v in range(3) if cache.has_features(i, v)]
+        plain = np.concatenate([cache.features(*place) for place in places])
+        for values in (1, 60, 2**22):
+            monkeypatch.setattr("aqa_cache.cache_file.reader._PIECE_VALUES", values)
+            np.testing.assert_array_equal(cache.features_of(places), plain)
+            np.testing.assert_array_equal(
+                cache.features_of(places[::2]), cache.features_of(places)[_rows(cache, places)]
+            )
+
+
+def _rows(cache, places):
+    """Of the clips of all places those of every second one."""
+    return np.repeat(np.arange(len(places)) % 2 == 0, [cache.count[place] for place in places])

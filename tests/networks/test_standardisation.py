@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from aqa_heads.networks.standardisation import Standardiser
@@ -59,3 +60,19 @@ def test_a_small_spread_on_a_large_mean_is_seen():
     standardiser = Standardiser(1)
     standardiser.fit(clips)
     np.testing.assert_allclose(1 / standardiser.scale, np.std([0, 0.5, 1]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [1, 7])
+def test_blocks_of_samples_give_the_bits_of_one_sample_at_a_time(dim, monkeypatch):
+    monkeypatch.setattr("aqa_heads.networks.standardisation._BLOCK_VALUES", 100)
+    generator = np.random.default_rng(0)
+    clips = [generator.normal(3, 2, (int(n), dim)).astype(np.float32) for n in generator.integers(1, 40, 50)]
+    fitted = Standardiser(dim)
+    fitted.fit([torch.from_numpy(sample) for sample in clips])
+    rows, total, squares = sum(map(len, clips)), np.zeros(dim), np.zeros(dim)
+    for sample in clips:
+        total += sample.sum(0, dtype=np.float64)
+    for sample in clips:
+        squares += np.square(sample - total / rows).sum(0)
+    assert (fitted.mean.numpy() == (total / rows).astype(np.float32)).all()
+    assert (fitted.scale.numpy() == (1 / np.sqrt(squares / rows)).astype(np.float32)).all()
