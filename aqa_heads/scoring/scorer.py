@@ -4,7 +4,7 @@
 # pyright: reportOptionalSubscript=false
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +21,7 @@ from ..evaluation.calibration import Calibration
 from ..evaluation.predictions import Predictions, predict
 from ..runs.training_samples import VideoStamp
 from .contributions import MOST_CLIPS, contributions_of
+from .extracted import extracted
 from .frames import frames_of, length_note, rate_note
 from .intervals import LEVEL, calibration_for, check_level, interval_of
 from .learned_from import Video, learned_notes, overlapping
@@ -31,9 +32,6 @@ from .neighbours import UNLIKE, neighbours_of, shares_as_far
 from .panel import with_panels
 from .results import ClipContribution, Contributions, Score, ScoreTable
 from .trained import read_trained
-
-# A sample, what its features are, and its video.
-Clipped = tuple[Sample, ClipFeatures, Video]
 
 
 class Scorer:
@@ -139,31 +137,19 @@ class Scorer:
         Raises:
             AqaError: the backbone cannot be had, or all of them lack what the run needs.
         """
-        from aqa_cache.extraction.again import model_again, records_again
-
         able, failures = able_samples(self.runs, samples)
-        made = self.made_with
-        near = [Path(str((self.runs[0].config.get("features") or {}).get("path") or "feats.h5"))]
-        near += [self.runs[0].path.absolute(), self.runs[0].path.absolute().parent]
-        near += [] if self.cache is None else [self.cache.path]
-        given = self._weights or (None if made.weights is None else str(made.weights))
-        model = model_again(made.meaning, made.numerics, given, near, self._device, self._say)
-
-        known: dict[str, Video] = {}  # so that each is hashed once
-
-        def extracted() -> Iterator[Clipped]:
-            told = {} if progress is None else {"progress": progress}
-            for record in records_again(model, made.meaning, folder, able, say=self._say, **told):
-                if record.reason:
-                    failures.append((record.sample.sample_id, record.reason))
-                else:
-                    clips = record.views[0]
-                    assert clips is not None
-                    name = record.sample.video
-                    video = known.setdefault(name, Video(name, _stamp(record), folder / name))
-                    yield record.sample, replace(clips, features=made.rounded(clips.features[:])), video
-
-        return self._table(extracted(), failures)
+        records = extracted(
+            self.runs,
+            self.made_with,
+            folder,
+            able,
+            cache=self.cache,
+            weights=self._weights,
+            device=self._device,
+            say=self._say,
+            progress=progress,
+        )
+        return self._table(records, failures, folder)
 
     def cached(self) -> ScoreTable:
         """Score the samples of the cache.
@@ -173,9 +159,14 @@ class Scorer:
                 run needs.
         """
         assert self.cache is not None
-        for trained in self.runs:
-            check_fingerprint(trained, self.cache)
         cache = self.cache
+        if len(self.runs) > 1 and self.runs[0].tuned_itself:
+            raise AqaError(
+                f"{cache.path}: {len(self.runs)} runs trained a backbone each, and a cache has the features"
+                f" of one; give the videos, or name one run, such as {self.runs[0].path}"
+            )
+        for trained in self.runs:
+            check_fingerprint(trained, cache)
         place = {sample.sample_id: number for number, sample in enumerate(cache.samples)}
         able, failures = able_samples(self.runs, cache.samples)
         failures += [
@@ -183,18 +174,33 @@ class Scorer:
         ]
         places = [place[sample.sample_id] for sample in able]
         records = [cache.record(number) for number in places if cache.has_features(number)]
-        having = ((r.sample, r.views[0], Video(r.sample.video, _stamp(r))) for r in records)
-        return self._table(having, failures)
+        return self._table(([record] * len(self.runs) for record in records), failures)
 
-    def _table(self, samples: Iterable[Clipped], failures: list[tuple[str, str]]) -> ScoreTable:
+    def _table(
+        self,
+        records: Iterable[Sequence[Record]],
+        failures: list[tuple[str, str]],
+        folder: Path | None = None,
+    ) -> ScoreTable:
+        """Args: as `extracted` gives them; the samples that fail; where their videos are at hand."""
         scores: list[Score] = []
         scored: list[Sample] = []
         encoded: list[np.ndarray] = []
-        for sample, clips, video in samples:
-            features = torch.from_numpy(np.ascontiguousarray(clips.features[:], np.float32))
+        videos: dict[str, Video] = {}  # so that each is hashed once
+        for by_run in records:
+            sample, name = by_run[0].sample, by_run[0].sample.video
+            if reason := next((record.reason for record in by_run if record.reason), None):
+                failures.append((sample.sample_id, reason))
+                continue
+            path = None if folder is None else folder / name
+            video = videos.setdefault(name, Video(name, _stamp(by_run[0]), path))
             try:
-                said = [self._said_by(trained, features, sample) for trained in self.runs]
-                scores.append(self._score(sample, clips, video, features, said))
+                features = [_features(record) for record in by_run]
+                said = [
+                    self._said_by(trained, clips, sample)
+                    for trained, clips in zip(self.runs, features, strict=True)
+                ]
+                scores.append(self._score(sample, by_run[0].views[0], video, features, said))
             except AqaError as error:
                 failures.append((sample.sample_id, str(error)))
                 continue
@@ -225,7 +231,7 @@ class Scorer:
         sample: Sample,
         clips: ClipFeatures,
         video: Video,
-        features: torch.Tensor,
+        features: Sequence[torch.Tensor],
         said: Sequence[Predictions],
     ) -> Score:
         frames = frames_of(sample, clips, self._clip_rule)
@@ -297,15 +303,15 @@ class Scorer:
 
     def _contributions(
         self,
-        features: torch.Tensor,
+        features: Sequence[torch.Tensor],
         sample: Sample,
         clips: ClipFeatures,
         points: float,
         each: Sequence[float],
     ) -> Contributions | None:
         made = [
-            contributions_of(trained.model, features, sample, of_run, _factor(trained, sample))
-            for trained, of_run in zip(self.runs, each, strict=True)
+            contributions_of(trained.model, of_its, sample, of_run, _factor(trained, sample))
+            for trained, of_its, of_run in zip(self.runs, features, each, strict=True)
         ]
         known = [one for one in made if one is not None]
         if len(known) < len(made):
@@ -354,6 +360,11 @@ class Scorer:
             if any(one.caption is not None for one in scores):
                 notes.append(f"captions are those of {runs[0].name}")
         return notes
+
+
+def _features(record: Record) -> torch.Tensor:
+    """Of the plain view, `(clips, dim)` float32."""
+    return torch.from_numpy(np.ascontiguousarray(record.views[0].features[:], np.float32))
 
 
 def _stamp(record: Record) -> VideoStamp | None:

@@ -106,11 +106,6 @@ def read_trained(runs: str | Path | Sequence[str | Path]) -> list[Trained]:
             f"{', '.join(map(str, names))}: its runs were trained on features that do not mean the same; name"
             " one run folder"
         )
-    if len(found) > 1 and any(trained.tuned_itself for trained in found):
-        raise RunError(
-            f"{', '.join(map(str, names))}: each of its {len(found)} runs trained a backbone of its own; name"
-            f" one run folder, such as {found[0].path}"
-        )
     return found
 
 

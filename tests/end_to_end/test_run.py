@@ -191,6 +191,24 @@ def test_features_of_the_tuned_backbone_give_the_same_predictions(
             score_table(run.folder, features=folder / "feats.h5")
 
 
+def test_runs_that_trained_a_backbone_each_are_averaged(config, folder):
+    runs = [fine_tune(replace(config, epochs=1, seed=seed)) for seed in (0, 1)]
+    videos = [folder / "videos"]
+    each = [{one.sample_id: one for one in score_table(run.folder, videos).scores} for run in runs]
+    both = score_table(config.out, videos)
+    assert not both.failures and len(both.scores) == 16
+    for one in both.scores:
+        alone = [scores[one.sample_id] for scores in each]
+        assert list(one.by_run.values()) == [score.points for score in alone]
+        assert one.points == np.mean([score.points for score in alone]) and one.spread > 0
+        made = one.contributions
+        assert sum(clip.points for clip in made.clips) + made.remainder == pytest.approx(one.points, abs=1e-9)
+        added = np.mean([[clip.points for clip in score.contributions.clips] for score in alone], axis=0)
+        assert [clip.points for clip in made.clips] == pytest.approx(added.tolist(), abs=1e-9)
+    with pytest.raises(AqaError, match="2 runs trained a backbone each.*give the videos, or name one run"):
+        score_table(config.out, features=folder / "feats.h5")
+
+
 def test_what_the_backbone_learned_from_is_known_ever_after(config, folder, tmp_path):
     """Of its features: the same split trains on, another one tests or validates on what it has seen."""
     run = fine_tune(replace(config, tasks=("score",), epochs=1))

@@ -1,0 +1,61 @@
+"""Features of new videos, as runs that score them need them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from aqa_cache.annotations import Sample
+from aqa_cache.cache_file.reader import FeatureCache, Record
+
+from .made_with import MadeWith, made_with
+from .trained import Trained
+
+
+def extracted(
+    runs: Sequence[Trained],
+    made: MadeWith,
+    folder: Path,
+    samples: Sequence[Sample],
+    *,
+    cache: FeatureCache | None,
+    weights: str | None,
+    device: str,
+    say: Callable[[str], None],
+    progress: Callable | None,
+) -> Iterator[list[Record]]:
+    """Of each sample its features for every run, in the runs' order; each as soon as it is done, or, of runs
+    that trained a backbone each, when all are.
+
+    Args:
+        made: how features of the first run are made.
+        weights, device, say, progress: as `Scorer` takes them.
+
+    Raises:
+        AqaError: a backbone cannot be had.
+    """
+    from aqa_cache.extraction.again import model_again, records_again
+
+    def of(trained: Trained, made: MadeWith) -> Iterator[Record]:
+        near = [Path(str((trained.config.get("features") or {}).get("path") or "feats.h5"))]
+        near += [trained.path.absolute(), trained.path.absolute().parent]
+        near += [] if cache is None else [cache.path]
+        given = weights or (None if made.weights is None else str(made.weights))
+        model = model_again(made.meaning, made.numerics, given, near, device, say)
+        told = {} if progress is None else {"progress": progress}
+        for record in records_again(model, made.meaning, folder, samples, say=say, **told):
+            yield replace(record, views=[_rounded(clips, made) for clips in record.views])
+
+    if len(runs) == 1 or not runs[0].tuned_itself:
+        for record in of(runs[0], made):
+            yield [record] * len(runs)
+        return
+    by_run = [
+        {record.sample.sample_id: record for record in of(trained, made_with(trained, cache))}
+        for trained in runs
+    ]
+    for sample in samples:
+        yield [records[sample.sample_id] for records in by_run]
+
+
+def _rounded(clips, made: MadeWith):
+    return None if clips is None else replace(clips, features=made.rounded(clips.features[:]))
