@@ -46,9 +46,16 @@ Example:
     show_default=True,
     help="The share of true scores that the intervals are to hold.",
 )
+@click.option(
+    "--calibrate-by",
+    default="group",
+    show_default=True,
+    metavar="COLUMN",
+    help="Groups, or classes of this column, that have enough held-out samples get intervals of their own.",
+)
 @click.option("-o", "--output", type=PathName(), help="Folder for scores.csv and scores.json.")
 @handle_errors
-def main(run, videos, start, end, difficulty, features, weights, device, level, output: Path | None) -> None:
+def main(run, videos, start, end, difficulty, output: Path | None, **options) -> None:
     """Score each VIDEO with RUN, and say what it is made of.
 
     RUN is a run folder that aqa-train wrote; a folder of runs, or a quoted pattern ('runs/exp7*'), that
@@ -66,9 +73,8 @@ def main(run, videos, start, end, difficulty, features, weights, device, level, 
     from aqa_heads.scoring.table import score_table
     from aqa_heads.scoring.writing import write_scores
 
-    options = {"features": features, "weights": weights, "device": device, "level": level, "say": say}
     with extraction_progress() as progress:
-        table = score_table(run, videos, start, end, difficulty, progress=progress, **options)
+        table = score_table(run, videos, start, end, difficulty, progress=progress, say=say, **options)
     show(table)
     if output is not None:
         for path in write_scores(table, output, [str(run)]):

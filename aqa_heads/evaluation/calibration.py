@@ -1,6 +1,6 @@
 """Intervals of new samples' scores, from what a run's held-out samples say of its errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -228,7 +228,7 @@ def _of_seeds(runs: "Sequence[Run]") -> Calibration:
         caution.append("the epoch was chosen on these samples, so the interval is a little narrow")
     validation = first.config.get("validation") or {}
     role = validation.get("role") or "group"
-    labels = _labels(first, names)
+    labels = _labels({row["sample_id"]: row for row in first.predictions}, names)
     groups = [rows[0][name].group or of_table for name, of_table in zip(names, labels["group"])]
     counted = None
     if validation.get("whole_groups"):
@@ -250,24 +250,25 @@ def _of_folds(runs: "Sequence[Run]", folds: Sequence[str]) -> Calibration:
     """Of runs of several test folds: what each predicted of its test samples, which it has not seen."""
     found: dict[str, dict[str, list[float]]] = {fold: {} for fold in folds}
     true: dict[str, float] = {}
-    tested: dict[str, str | None] = {}
+    rows: dict[str, dict[str, str]] = {}
     for run in runs:
         for row in run.predictions:
             if row["split"] == "test" and row["final_score"] and row["predicted_score"]:
                 name = row["sample_id"]
-                true[name], tested[name] = float(row["final_score"]), row["group"] or None
+                true[name], rows[name] = float(row["final_score"]), row
                 found[run.config.get("fold")].setdefault(name, []).append(float(row["predicted_score"]))
     placed = [(name, fold) for fold in folds for name in found[fold]]
     if len({name for name, _ in placed}) < len(placed):
         twice = some([name for name in true if sum(name in found[fold] for fold in folds) > 1])
         return Calibration(lacking=f"no interval: {twice} tested in more than one fold")
     means = np.array([np.mean(found[fold][name]) for name, fold in placed])
-    of_fold = {fold: {tested[name] for name in found[fold]} - {None} for fold in folds}
+    of_fold = {fold: {rows[name]["group"] for name in found[fold]} - {""} for fold in folds}
     whole = any(of_fold.values()) and sum(map(len, of_fold.values())) == len(set().union(*of_fold.values()))
-    groups = [tested[name] for name, _ in placed]
+    labels = _labels(rows, [name for name, _ in placed])
+    groups = labels["group"]
     return Calibration(
         np.abs(np.array([true[name] for name, _ in placed]) - means),
-        labels={"group": groups},
+        labels=labels,
         groups=[f"of {g}" if g else name for g, (name, _) in zip(groups, placed)] if whole else None,
         folds=np.array([folds.index(fold) for _, fold in placed]),
         fold_of_run=np.array([folds.index(run.config.get("fold")) for run in runs]),
@@ -288,9 +289,12 @@ def _usable(spreads: list[list[float | None]], predicted: np.ndarray) -> tuple[n
     return (found, of_seeds) if (found > 0).all() else (None, False)
 
 
-def _labels(run: "Run", names: Sequence[str]) -> dict[str, list[str | None]]:
-    """Of the samples, the columns of `predictions.csv` that name groups and classes."""
-    rows = {row["sample_id"]: row for row in run.predictions}
+def _labels(rows: Mapping[str, Mapping[str, str]], names: Sequence[str]) -> dict[str, list[str | None]]:
+    """Of the samples, the columns of `predictions.csv` that name groups and classes.
+
+    Args:
+        rows: of that table, by sample_id.
+    """
     columns = [name for name in next(iter(rows.values()), {}) if name == "group" or name.startswith("class_")]
     return {
         column: [rows.get(name, {}).get(column) or None for name in names] for column in ("group", *columns)

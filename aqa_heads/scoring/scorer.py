@@ -17,13 +17,12 @@ from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.errors import AqaError
 
-from ..evaluation.calibration import Calibration
 from ..evaluation.predictions import Predictions, predict
 from ..runs.training_samples import VideoStamp
 from .contributions import MOST_CLIPS, contributions_of
 from .extracted import extracted
 from .frames import frames_of, length_note, rate_note
-from .intervals import LEVEL, calibration_for, check_level, interval_of
+from .intervals import GROUP, LEVEL, calibration_for, check_level, interval_of
 from .learned_from import Video, learned_notes, overlapping
 from .made_with import MadeWith, check_fingerprint, made_with
 from .moments import frame_of
@@ -38,7 +37,7 @@ class Scorer:
     """Runs that score, read once.
 
     Args:
-        run, features, weights, device, level, say: as `aqa_heads.score` takes them.
+        run, features, weights, device, level, calibrate_by, say: as `aqa_heads.score` takes them.
 
     Raises:
         AqaError: no such run, runs of different rows, or a damaged one.
@@ -52,11 +51,14 @@ class Scorer:
         weights: str | None = None,
         device: str = "auto",
         level: float = LEVEL,
+        calibrate_by: str = GROUP,
         say: Callable[[str], None] = lambda line: None,
     ):
         check_level(level)
         self.runs = read_trained(run)
-        self._weights, self._device, self._level, self._say = weights, device, level, say
+        self._weights, self._device, self._say = weights, device, say
+        self._level, self._by = level, calibrate_by
+        self.calibration = calibration_for(self.runs, calibrate_by)
         self._stack = ExitStack()
         self.cache = None if features is None else self._stack.enter_context(FeatureCache(features))
 
@@ -89,10 +91,6 @@ class Scorer:
         """Frames a second of the training videos; None where it is not known."""
         features = self.runs[0].config.get("features") or {}
         return features.get("frame_rate") or (None if self.cache is None else self.cache.frame_rate)
-
-    @cached_property
-    def calibration(self) -> Calibration:
-        return calibration_for(self.runs)
 
     @cached_property
     def made_with(self) -> MadeWith:
@@ -254,7 +252,7 @@ class Scorer:
                 )
             spread = _spread(said)
             spreads = [None if one.spread is None else float(one.spread[0]) for one in said]
-            interval, why = interval_of(self.calibration, each, spreads, sample.group, self._level)
+            interval, why = interval_of(self.calibration, each, spreads, sample, self._level, self._by)
             contributions = self._contributions(features, sample, clips, points, each)
             if self.scale and not self.scale[0] <= points <= self.scale[1]:
                 low, high = self.scale

@@ -8,7 +8,7 @@ from pathlib import Path
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import AqaError
 
-from .intervals import LEVEL
+from .intervals import GROUP, LEVEL
 from .results import Score, ScoreTable
 from .scorer import Scorer
 
@@ -24,6 +24,7 @@ def score(
     weights: str | None = None,
     device: str = "auto",
     level: float = LEVEL,
+    calibrate_by: str = GROUP,
     say: Callable[[str], None] = lambda line: None,
 ) -> Score:
     """Score one video, or a part of it.
@@ -38,6 +39,8 @@ def score(
         features: the cache that the run was trained on; only for runs of before they said how it was made.
         weights: name or path of the backbone's, where they are not found.
         level: the probability with which the interval is to hold the true score.
+        calibrate_by: a class column, so that a sample of a class that has enough held-out samples is
+            calibrated by these alone; by default groups are.
 
     Raises:
         AqaError: the run cannot score it, or the video cannot be read.
@@ -59,6 +62,7 @@ def score(
         weights=weights,
         device=device,
         level=level,
+        calibrate_by=calibrate_by,
         say=say,
     )
     if len(table.scores) + len(table.failures) != 1:
@@ -80,6 +84,7 @@ def score_table(
     weights: str | None = None,
     device: str = "auto",
     level: float = LEVEL,
+    calibrate_by: str = GROUP,
     progress: Callable | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> ScoreTable:
@@ -90,7 +95,7 @@ def score_table(
             annotations tables (`.csv`), whose videos lie beside them. None: the samples of `features` are
             scored.
         start, end, difficulty: of one video only; of several a table has them.
-        run, features, weights, device, level, say: as `score` takes them.
+        run, features, weights, device, level, calibrate_by, say: as `score` takes them.
         progress: told how far the extraction is.
 
     Raises:
@@ -102,7 +107,8 @@ def score_table(
         raise AqaError("nothing to score; name videos, a folder, a table, or a cache with --features")
     if not videos and given:
         raise AqaError(f"{', '.join(given)}: of cached samples the cache says that; leave it out")
-    with Scorer(run, features=features, weights=weights, device=device, level=level, say=say) as scorer:
+    made = {"features": features, "weights": weights, "device": device, "level": level}
+    with Scorer(run, **made, calibrate_by=calibrate_by, say=say) as scorer:
         if not videos:
             return scorer.cached()
         scorer.made_with  # noqa: B018  a run that cannot score videos is said before they are looked for

@@ -1,5 +1,6 @@
 """How sure a score is, and when it is not to be trusted."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from synthetic_cache import small_models, write_synthetic_cache
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.writer import write_cache
+from aqa_cache.errors import AqaError
 from aqa_heads import TrainingConfig, score_table, train
 from aqa_heads.errors import RunError
 from aqa_heads.evaluation.calibration import interval_of
@@ -45,6 +47,28 @@ def test_the_interval_is_that_of_the_runs_held_out_samples(folder):
     assert all(one.interval[0] <= other.interval[0] for one, other in zip(wider, scores))
     with pytest.raises(Exception, match="--level is 90, expected a share"):
         score_table(folder / "runs", features=folder / "feats.h5", level=90)
+
+
+def test_classes_are_calibrated_apart_where_they_have_enough(folder, tmp_path):
+    def classes(index, sample):
+        return replace(sample, group=None, classes={"event": ("beam", "vault", "bars")[index % 7 % 3]})
+
+    path = write_synthetic_cache(tmp_path / "feats.h5", train=40, test=6, change=classes)
+    settings = {"epochs": 1, "tasks": ("score", "classes"), "device": "cpu", "validation_folds": 5}
+    run = train(TrainingConfig(path, "default", out=tmp_path, name="made", **settings))
+    event = {row["sample_id"]: row["class_event"] for row in run.predictions}
+    count = Counter(event[row.sample_id] for row in run.out_of_fold)
+    for one in score_table(run.folder, features=path, calibrate_by="event").scores:
+        name = event[one.sample_id]
+        expected = interval_of(run, one.points, group=name, by="class_event")
+        assert (one.interval, one.interval_note) == expected
+        assert f"with {count[name]} calibration samples" in one.interval_note
+        assert f"all of class_event {name}" in one.interval_note
+    assert min(count.values()) >= 9 and len(set(count.values())) > 1
+    pooled = score_table(run.folder, features=path).scores
+    assert all("with 40 calibration samples" in one.interval_note for one in pooled)
+    with pytest.raises(AqaError, match="--calibrate-by is 'no', expected a column that the run has: .*event"):
+        score_table(run.folder, features=path, calibrate_by="no")
 
 
 def test_a_model_file_alone_has_no_interval(folder):

@@ -4,6 +4,7 @@ knows of the errors.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -160,6 +161,7 @@ def _by_group(tested: Sequence[_Tested], attachments: Attachments) -> list[Marku
     sizes.pop("", None)
     if len(sizes) < 2:
         return []
+    _by_group_table(tested, sorted(sizes, key=natural), attachments)
     shown = sorted(sorted(sizes, key=lambda name: (-sizes[name], natural(name)))[:_MOST], key=natural)
     dots = []
     for group in shown:
@@ -177,6 +179,19 @@ def _by_group(tested: Sequence[_Tested], attachments: Attachments) -> list[Marku
     kept = f" The {_MOST} largest of {len(sizes)} groups." if len(sizes) > _MOST else ""
     promised = f"{what}; {_percent(LEVEL)} are meant, and shares of few samples scatter widely.{kept}"
     return [attachments.figure("interval_coverage", drawing, promised)]
+
+
+def _by_group_table(tested: Sequence[_Tested], groups: Sequence[str], attachments: Attachments) -> None:
+    rows = []
+    for each, group in product(tested, groups):
+        own = np.array(each.groups) == group
+        if n := int(own.sum()):
+            hits = int(each.inside[own].sum())
+            ends = share_interval(hits, n)
+            rows.append([each.family.short, group, n, hits / n, *ends, float(each.width[own].mean())])
+    header = ["row", "group", "samples", "inside", "inside_low", "inside_high", "mean_width"]
+    what = "Share of the true scores inside their intervals, and mean width of these in points, by group"
+    attachments.table("intervals_by_group", header, rows, what)
 
 
 def _risk(tested: Sequence[_Tested], attachments: Attachments) -> list[Markup]:

@@ -91,3 +91,21 @@ def test_curves_of_risk_where_widths_differ_and_dots_where_there_are_groups(tmp_
     ]
     assert f"{np.mean(errors[:40]):.2f} of all" in described and described.count(" of all") == 1
     assert "samples kept (%)" in page.text
+
+
+def test_coverage_and_width_of_every_group_are_in_a_table(tmp_path, undrawn):
+    page = report(tmp_path, calibrated(tmp_path / "baseline"), calibrated(tmp_path / "same", experiment="1"))
+    rows = page.table("intervals_by_group")
+    of_samples = page.table("intervals")
+    assert len({row["row"] for row in rows}) == 2 and len({row["group"] for row in rows}) > 1
+    assert sum(int(row["samples"]) for row in rows) == len(of_samples)
+    for row in rows:
+        own = [one for one in of_samples if (one["row"], one["group"]) == (row["row"], row["group"])]
+        low, high, true = (
+            np.array([float(one[name]) for one in own]) for name in ("low", "high", "true_score")
+        )
+        inside = (low <= true) & (true <= high)
+        assert float(row["inside"]) == pytest.approx(inside.mean())
+        assert float(row["mean_width"]) == pytest.approx((high - low).mean())
+        ends = share_interval(int(inside.sum()), len(own))
+        assert [float(row[name]) for name in ("inside_low", "inside_high")] == pytest.approx(ends)
