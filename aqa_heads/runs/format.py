@@ -223,8 +223,7 @@ def read_model(path: str | Path) -> tuple["AqaModel", Vocabulary | None]:
 
     path = Path(path)
     try:
-        said = said_with(path, MODEL)
-        check_format(path, said.get("config") or {})
+        said = _said_of(path)
         vocabulary = Vocabulary(said["vocabulary"]) if said.get("vocabulary") else None
         if said.get("architecture") is None:  # files of before it was saved with them
             architecture = Architecture.from_record(said["config"], len(vocabulary or ()))
@@ -290,6 +289,19 @@ def check_format(path: Path, config: Mapping) -> None:
         raise RunError(
             f"{path}: has run format {number}, this program reads up to {RUN_FORMAT}; upgrade aqa-cache"
         )
+
+
+def _said_of(path: Path) -> dict:
+    """What a model's file says of itself, of a format that this program reads."""
+    try:
+        said = said_with(path, MODEL)
+    except ValueError:
+        with contextlib.suppress(ValueError):  # a newer one may be of another kind
+            newer = said_with(path, {"config": {"run_format": CONFIG["run_format"]}})
+            check_format(path, newer.get("config") or {})
+        raise
+    check_format(path, said.get("config") or {})
+    return said
 
 
 def _model_of(architecture: "Architecture", path: Path) -> "AqaModel":

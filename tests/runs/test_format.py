@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from scipy.stats import kendalltau, pearsonr, spearmanr
 from synthetic_cache import small_models, write_synthetic_cache
 
@@ -156,6 +157,17 @@ def test_a_weights_file_alone_is_a_model(trained, tmp_path):
         (tmp_path / "model.safetensors").write_bytes(damage)
         with pytest.raises(RunError, match="model.safetensors: is not the model of a run, or damaged"):
             read_model(file)
+
+
+@pytest.mark.parametrize("changed", [{}, {"seed": {"of": "then"}}])
+def test_a_model_file_of_a_newer_format_is_refused(trained, tmp_path, changed):
+    path = trained[0].folder / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        said = json.loads(file.metadata()["run"])
+    said["config"] |= {"run_format": 3} | changed
+    save_file(load_file(path), tmp_path / "model.safetensors", {"run": json.dumps(said)})
+    with pytest.raises(RunError, match=r"model.safetensors: has run format 3, .* reads up to 2; upgrade"):
+        read_model(tmp_path / "model.safetensors")
 
 
 def test_damaged_runs_are_one_message(trained, tmp_path):

@@ -101,6 +101,14 @@ def test_a_video_scores_as_its_cached_sample_to_the_bit(folder, run):
     assert [one.points for one in table.scores] == sorted((one.points for one in table.scores), reverse=True)
 
 
+def test_in_batches_of_another_size_a_video_scores_nearly_as_its_cached_sample(folder, alone):
+    changed(alone, lambda config: config["features"]["numerics"].update(batch_size=1))
+    found = {one.sample_id: one.points for one in score_table(alone, [folder / "videos"]).scores}
+    cached = {one.sample_id: one.points for one in of_cache(folder, "ridge")}
+    allowed = 1e-3 * np.std([s.final_score for s in read_annotations(folder / "videos/annotations.csv")])
+    assert max(abs(found[name] - cached[name]) for name in cached) <= allowed
+
+
 def test_a_run_predicts_what_it_predicted(folder):
     expected = {
         row["sample_id"]: float(row["predicted_score"]) for row in read_run(folder / "ridge").predictions

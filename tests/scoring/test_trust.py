@@ -1,19 +1,24 @@
 """How sure a score is, and when it is not to be trusted."""
 
+import csv
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from scipy.stats import betabinom
 from synthetic_cache import small_models, write_synthetic_cache
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import AqaError
+from aqa_cli.score import main
 from aqa_heads import TrainingConfig, score_table, train
 from aqa_heads.errors import RunError
 from aqa_heads.evaluation.calibration import interval_of
+from aqa_heads.evaluation.conformal import rank
 from aqa_heads.runs.format import read_run
 from aqa_heads.runs.training_samples import read_training_samples, write_training_samples
 
@@ -47,6 +52,32 @@ def test_the_interval_is_that_of_the_runs_held_out_samples(folder):
     assert all(one.interval[0] <= other.interval[0] for one, other in zip(wider, scores))
     with pytest.raises(Exception, match="--level is 90, expected a share"):
         score_table(folder / "runs", features=folder / "feats.h5", level=90)
+
+
+def test_new_samples_are_covered_as_is_promised(tmp_path):
+    """Through the real path: default training with refit, out_of_fold.csv, aqa-score, its table."""
+    noise = np.random.default_rng(7).normal(scale=6, size=340)
+
+    def noisy(index, sample):
+        return replace(sample, group=None, final_score=sample.final_score + noise[index])
+
+    path = write_synthetic_cache(tmp_path / "feats.h5", train=40, test=300, change=noisy)
+    settings = {"epochs": 1, "tasks": ("score",), "device": "cpu", "validation_folds": 5}
+    run = train(TrainingConfig(path, "default", out=tmp_path, name="made", **settings))
+    assert run.config["refit"] and len(run.out_of_fold) == 40
+    words = [run.folder, "--features", path, "-o", tmp_path / "scores"]
+    result = CliRunner().invoke(main, list(map(str, words)))
+    assert result.exit_code == 0, result.output
+    with open(tmp_path / "scores/scores.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["sample_id"][1:]) >= 40]
+    low, high, true, points = (
+        np.array([float(row[name]) for row in rows])
+        for name in ("interval_low", "interval_high", "final_score", "points")
+    )
+    hits, k = int(((low <= true) & (true <= high)).sum()), rank(40, 0.9)
+    least, most = betabinom.ppf([1e-3, 1 - 1e-3], 300, k, 41 - k)
+    assert len(rows) == 300 and least <= hits <= most
+    assert (high - low).mean() < 8 * np.abs(true - points).mean()  # not by being wide
 
 
 def test_classes_are_calibrated_apart_where_they_have_enough(folder, tmp_path):
