@@ -155,6 +155,8 @@ SUMMARY = {
     **dict.fromkeys(("parameters", "peak_memory_bytes"), FROM_ZERO),
     **dict.fromkeys(("n_train", "n_val", "n_test", "epochs"), COUNT),
     "interval": [RHO],
+    "intervals": {...: [FINITE]},
+    "class_intervals": {...: [SHARE]},
     "seconds": {...: FROM_ZERO},
     "class_accuracy": {...: SHARE},
     "majority_accuracy": {...: SHARE},

@@ -12,6 +12,7 @@ from aqa_cache.cache_file.reader import FeatureCache
 
 from ..captions.caption_metrics import why_no_caption_metrics
 from ..data.training_data import TrainingData, read_training_data
+from ..evaluation.calibration import calibration_of
 from ..evaluation.predictions import Predictions, caption_loss_per_token, predict
 from ..networks.model import AqaModel
 from ..runs.checkpoint import DamagedCheckpoint
@@ -359,7 +360,6 @@ class Job(ABC):
             summary["taken_over"] = taken
         if steps is not None:
             self.finish(folder, steps, data, summary, record)
-        write_model_card(folder, record, summary)
         learned = predictions["train"]
         write_training_samples(
             folder, data.train.samples, self.plan.frames, learned.encoded, self.plan.stamps
@@ -369,6 +369,7 @@ class Job(ABC):
         if held_out:
             tables["out_of_fold.csv"] = held_out_table(held_out)
         write_run(folder, record, choice.epochs, tables, summary, data.vocabulary, model)
+        write_model_card(folder, record, summary, calibration_of(read_run(folder)))
 
     def _warnings(self, data: TrainingData) -> list[str]:
         lines, audited = [], self.plan.audit

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import eq
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from ..captions.vocabulary import unigram_loss
 from ..data.training_data import NO_CLASS, TrainingData
 from ..evaluation.audit import Audit
 from ..evaluation.bootstrap import spearman_interval
+from ..evaluation.conformal import share_interval
 from ..evaluation.floors import judge_ceiling, score_floors
+from ..evaluation.metric_intervals import metric_intervals
 from ..evaluation.metrics import (
     accuracy,
     kendall,
@@ -73,9 +76,15 @@ def summarise(
     return {
         **{name: metric(predicted, true) for name, metric in METRICS.items()},
         "interval": spearman_interval(true, predicted) if len(true) else None,
+        "intervals": metric_intervals(true, predicted),
         "per_group": per_group(predicted, true, groups) if len(true) and any(groups) else {},
         **_uncertainty(tested, data),
         "class_accuracy": {name: accuracy(said, true) for name, (said, true, _) in columns.items()},
+        "class_intervals": {
+            name: share_interval(sum(map(eq, said, true)), len(true))
+            for name, (said, true, _) in columns.items()
+            if true
+        },
         "majority_accuracy": {
             name: accuracy([majority] * len(true), true) for name, (_, true, majority) in columns.items()
         },
