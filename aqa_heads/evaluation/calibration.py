@@ -46,9 +46,10 @@ class Calibration:
         fold_of_run: of each run whose points `interval` is given, likewise.
         scale: lowest and highest score there can be; None: not known.
         caution: what is to be said beside every interval.
+        signed: true - predicted, for the errors of differences; None where there is nothing.
         lacking: why there is no interval, with what to do; empty where there can be one.
 
-    Shape: errors, spreads, folds: `(samples,)`; fold_of_run: `(runs,)`.
+    Shape: errors, spreads, folds, signed: `(samples,)`; fold_of_run: `(runs,)`.
     """
 
     errors: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -62,6 +63,7 @@ class Calibration:
     scale: Interval | None = None
     caution: tuple[str, ...] = ()
     lacking: str = ""
+    signed: np.ndarray | None = None
     _widths: dict = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -122,6 +124,7 @@ class Calibration:
             folds=None if self.folds is None else self.folds[places],
             groups=None if self.groups is None else [self.groups[place] for place in places],
             labels={},
+            signed=None if self.signed is None else self.signed[places],
             _widths={},
         )
 
@@ -243,6 +246,7 @@ def _of_seeds(runs: "Sequence[Run]") -> Calibration:
         _plural(role),
         scale=_scale(first),
         caution=tuple(caution),
+        signed=true - predicted.mean(axis=0),
     )
 
 
@@ -263,16 +267,18 @@ def _of_folds(runs: "Sequence[Run]", folds: Sequence[str]) -> Calibration:
         return Calibration(lacking=f"no interval: {twice} tested in more than one fold")
     means = np.array([np.mean(found[fold][name]) for name, fold in placed])
     of_fold = {fold: {rows[name]["group"] for name in found[fold]} - {""} for fold in folds}
+    error = np.array([true[name] for name, _ in placed]) - means
     whole = any(of_fold.values()) and sum(map(len, of_fold.values())) == len(set().union(*of_fold.values()))
     labels = _labels(rows, [name for name, _ in placed])
     groups = labels["group"]
     return Calibration(
-        np.abs(np.array([true[name] for name, _ in placed]) - means),
+        np.abs(error),
         labels=labels,
         groups=[f"of {g}" if g else name for g, (name, _) in zip(groups, placed)] if whole else None,
         folds=np.array([folds.index(fold) for _, fold in placed]),
         fold_of_run=np.array([folds.index(run.config.get("fold")) for run in runs]),
         scale=_scale(runs[0]),
+        signed=error,
     )
 
 

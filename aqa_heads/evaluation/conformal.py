@@ -10,6 +10,7 @@ Tibshirani 2021, arXiv:1905.02928; groups: Lee, Barber & Willett 2023, arXiv:230
 
 import math
 from collections.abc import Hashable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -114,6 +115,7 @@ def clipped(low, high, scale: tuple[float, float] | None):
     return (low, high) if scale is None else (np.clip(low, *scale), np.clip(high, *scale))
 
 
+@cache
 def coverage_range(n: int, level: float, middle: float = 0.9) -> tuple[float, float] | None:
     """How many of all new samples the intervals of one calibration hold: the middle share of what
     calibrations of n samples give, the beta distribution of k and n + 1 - k with k = `rank(n, level)`.
