@@ -5,7 +5,7 @@ One grammar for every such option. A name is
 
 1. one that comes with the program, was registered in this process, or is an entry point of an installed
    package;
-2. else `hf:ORG/NAME`, `hf:FOLDER` or `timm:NAME`, of backbones only;
+2. else `hf:ORG/NAME`, `hf:FOLDER`, `timm:NAME` or `timm:FOLDER`, of backbones only;
 3. else `MODULE:ATTRIBUTE`, looked for as Python does, the current folder first.
 
 Names go into caches and runs, and files come from others: so nothing is ever imported because a file names
@@ -25,7 +25,8 @@ from typing import Any
 from .errors import AqaError, first_line
 
 _MODULE_ATTRIBUTE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_ELSEWHERE = ("hf:", "timm:")
+ELSEWHERE = ("hf:", "timm:")
+"""What names of networks of other libraries begin with."""
 
 
 class Extensions:
@@ -39,7 +40,8 @@ class Extensions:
         fits: whether a value is that.
         option: where it is not `what` with two dashes.
         error: the kind of error that is raised.
-        elsewhere: whether `hf:…` and `timm:…` are names of this option.
+        elsewhere: what `hf:…` and `timm:…` stand for, with a `name` by which it is known; None: they are no
+            names of this option.
 
     Attributes:
         registered (dict): what is known in this process, by name.
@@ -60,7 +62,7 @@ class Extensions:
         *,
         option: str | None = None,
         error: type[AqaError] = AqaError,
-        elsewhere: bool = False,
+        elsewhere: Callable[[str], Any] | None = None,
     ):
         self.what, self.group, self.option = what, group, option or f"--{what.replace(' ', '-')}"
         self._built_in, self._expected, self._fits = tuple(built_in), expected, fits
@@ -89,23 +91,34 @@ class Extensions:
             )
         self.registered[name] = self._checked(name, value)
 
-    def give(self, name: str) -> None:
+    def give(self, name: str) -> str:
         """Make what a person asked for known, importing it where that is what its name says.
+
+        Returns:
+            The name by which it is known; for networks of other libraries it is a shorter one.
 
         Raises:
             AqaError: there is no such name, module or attribute, importing it fails, or it stands for
                 something else.
         """
         if name in self._built_in or name in self.registered:
-            return
-        if name.startswith(_ELSEWHERE):
-            raise self._error(self._of_elsewhere(name))
+            return name
+        if name.startswith(ELSEWHERE):
+            if self._elsewhere is None:
+                raise self._error(
+                    f"{self.what} is {name!r}, but {name.split(':')[0]}: names backbones only; give one of"
+                    f" {self.choices}"
+                )
+            value = self._elsewhere(name)
+            self.registered[value.name] = self._checked(name, value)
+            return value.name
         if _MODULE_ATTRIBUTE.fullmatch(name):
             self.registered[name] = self._checked(name, self._imported(name))
         elif not self.knows(name):
             raise self._error(
                 f"{self.what} is {name!r}, expected {'one of ' * bool(self.names)}{self.choices}"
             )
+        return name
 
     def knows(self, name: str) -> bool:
         """Whether a file may name it here: it is built in, registered or given, or an installed package's."""
@@ -125,6 +138,11 @@ class Extensions:
 
     def unknown(self, name: str) -> str:
         """What is to be said of a name that a file gives and nobody here knows."""
+        if self._elsewhere is not None and name.startswith(ELSEWHERE):
+            return (
+                f"the {self.what} {name!r} is not known here, and nothing is fetched or read because a file"
+                f" names it; give {self.option} again, with its folder or its whole name on the Hub"
+            )
         if _MODULE_ATTRIBUTE.fullmatch(name):
             return (
                 f"the {self.what} {name!r} is not known here, and nothing is imported because a file names"
@@ -133,16 +151,6 @@ class Extensions:
         return (
             f"the {self.what} {name!r} is not known here, only {', '.join(self.names)}; install the package"
             " that brings it, or register it as the program did that used it"
-        )
-
-    def _of_elsewhere(self, name: str) -> str:
-        source = name.split(":")[0]
-        if not self._elsewhere:
-            return f"{self.what} is {name!r}, but {source}: names backbones only; give one of {self.choices}"
-        return (
-            f"{self.what} is {name!r}: networks of {'Hugging Face' if source == 'hf' else 'timm'} are not"
-            " taken yet; write MODULE:ATTRIBUTE for it (docs/extending.md), or give one of"
-            f" {', '.join(self.names)}"
         )
 
     def _imported(self, name: str) -> object:

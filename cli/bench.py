@@ -20,10 +20,10 @@ _DRIFT = 0.1
 @command(epilog="Example: aqa-bench --backbone c3d --seconds 10 --json bench.json")
 @click.option(
     "--backbone",
-    metavar="NAME|MODULE:ATTRIBUTE",
+    metavar="NAME|hf:…|timm:…|MODULE:ATTRIBUTE",
     default="s3d",
     show_default=True,
-    help=f"Network to measure: {', '.join(BACKBONE_NAMES)}, or one of your own.",
+    help=f"Network to measure, as in aqa-extract: {', '.join(BACKBONE_NAMES)}, …",
 )
 @click.option("--size", type=int, help="Side of the frames in pixels; by default what aqa-extract takes.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")

@@ -44,11 +44,12 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @click.argument("output", metavar="FEATS.h5", type=PathName())
 @click.option(
     "--backbone",
-    metavar="NAME|MODULE:ATTRIBUTE",
+    metavar="NAME|hf:…|timm:…|MODULE:ATTRIBUTE",
     default="s3d",
     show_default=True,
     help=(
-        f"Network that makes the features: {', '.join(BACKBONE_NAMES)}, or one of your own"
+        f"Network that makes the features: {', '.join(BACKBONE_NAMES)}; one of the Hub or of a folder, as"
+        " hf:facebook/vjepa2-vitl-fpc64-256 or timm:NAME (docs/backbones.md); or one of your own"
         " (docs/extending.md)."
     ),
 )
@@ -208,6 +209,7 @@ def main(videos, output, annotations, columns, views, shard, **options):
 
     if all(options[name] is not None for name in _EXCLUSIVE):
         raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
+    options["backbone"] = KNOWN_BACKBONES.give(options["backbone"])
     if tuned := find_tuned(options["weights"]):
         options = _as_fine_tuned(tuned, options["weights"], options)
     if options["last_clip"] is None:

@@ -38,6 +38,11 @@ Example:
 @click.option(
     "--weights", metavar="NAME|PATH|RUN", help="Backbone weights that made the run's features, if not found."
 )
+@click.option(
+    "--backbone",
+    metavar="hf:…|timm:…|MODULE:ATTRIBUTE",
+    help="Where such a one made the run's features: the same again, since no file is believed to name it.",
+)
 @click.option("--device", default="auto", show_default=True, help="Of the backbone: auto, cpu, cuda, …")
 @click.option(
     "--level",
@@ -55,7 +60,7 @@ Example:
 )
 @click.option("-o", "--output", type=PathName(), help="Folder for scores.csv and scores.json.")
 @handle_errors
-def main(run, videos, start, end, difficulty, output: Path | None, **options) -> None:
+def main(run, videos, start, end, difficulty, backbone, output: Path | None, **options) -> None:
     """Score each VIDEO with RUN, and say what it is made of.
 
     RUN is a run folder that aqa-train wrote; a folder of runs, or a quoted pattern ('runs/exp7*'), that
@@ -67,12 +72,15 @@ def main(run, videos, start, end, difficulty, output: Path | None, **options) ->
 
     Exit code: 0 all are scored; 1 some failed, each is listed; 2 nothing could be done as asked.
     """
+    from aqa_cache.backbones.names import KNOWN_BACKBONES
     from aqa_cli.progress import extraction_progress
     from aqa_cli.score_shown import show
     from aqa_cli.terminal import check_printed, print_line, say
     from aqa_heads.scoring.table import score_table
     from aqa_heads.scoring.writing import write_scores
 
+    if backbone is not None:
+        KNOWN_BACKBONES.give(backbone)
     with extraction_progress() as progress:
         table = score_table(run, videos, start, end, difficulty, progress=progress, say=say, **options)
     show(table)

@@ -79,10 +79,17 @@ def test_what_is_wrong_is_one_message(known, own_code):
         assert "\n" not in str(error.value) and name not in extensions.registered
 
 
-def test_networks_of_other_libraries_are_announced_for_backbones():
-    for name, whose in (("hf:org/name", "Hugging Face"), ("timm:vit_base", "timm")):
-        with pytest.raises(AqaError, match=f"networks of {whose} are not taken yet; write MODULE:ATTRIBUTE"):
-            ExtractionConfig(name)
+def test_networks_of_other_libraries_are_known_by_a_name_of_their_own():
+    class Found:
+        name = "hf:short"
+
+    known = Extensions("backbone", "aqa_test.b", (), "a network", callable, elsewhere=lambda name: Found)
+    assert known.give("hf:org/short@main") == known.give("hf:short") == "hf:short"
+    assert known.find("hf:short") is Found and not known.knows("hf:org/short@main")
+    with pytest.raises(AqaError, match="neither a folder that is there nor a name on the Hub"):
+        ExtractionConfig("hf:name")
+    with pytest.raises(AqaError, match="nothing is fetched or read because a file names it; give --backbone"):
+        known.find("timm:other")
 
 
 def test_what_a_file_names_is_never_imported(known, own_code, tmp_path):

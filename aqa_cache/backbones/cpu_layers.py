@@ -57,7 +57,8 @@ class OneDnnConvolution(nn.Module):
         self._dilation, self._groups = layer.dilation, layer.groups
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and is_native("bf16")):
+        ours = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and is_native("bf16"))
+        if ours and not torch.compiler.is_compiling():  # torch.compile cannot trace it, and has its own
             return torch.mkldnn_convolution(
                 x, self.weight, self.bias, self._padding, self._stride, self._dilation, self._groups
             )

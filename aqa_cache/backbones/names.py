@@ -2,6 +2,8 @@
 an extraction.
 """
 
+from typing import Any
+
 from ..extensions import Extensions
 
 BACKBONE_NAMES = (
@@ -19,6 +21,13 @@ BACKBONE_NAMES = (
     "swin3d_b",
 )
 
+
+def _elsewhere(name: str) -> Any:
+    from .elsewhere.naming import backbone_of
+
+    return backbone_of(name)
+
+
 KNOWN_BACKBONES = Extensions(
     "backbone",
     "aqa_cache.backbones",
@@ -27,5 +36,5 @@ KNOWN_BACKBONES = Extensions(
     lambda value: (
         all(hasattr(value, name) for name in ("build", "check_input")) and value.preprocessing is not None
     ),
-    elsewhere=True,
+    elsewhere=_elsewhere,
 )

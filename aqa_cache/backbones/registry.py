@@ -4,12 +4,14 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from ..clips.preprocess import Preprocessing
 from ..errors import AqaError
+from ..extensions import ELSEWHERE
 from .c3d import C3D
 from .cpu_layers import OneDnnConvolution, with_cpu_layers
 from .i3d import I3D
@@ -50,6 +52,10 @@ class Backbone:
         head: prefixes of keys in its weights files that belong to layers above the feature; they are left
             out.
         openvino: whether `--engine auto` may take OpenVINO for it.
+        clip_step, size_step: frames and pixels that clips and their sides must be multiples of.
+        published: finds its own weights, or fetches them, and tells what a person should know: their name,
+            and their file or the index of several; None: they are found by name or path.
+        translated: the tensors of such a file under the module's names; None: as `key_layouts` says.
     """
 
     name: str
@@ -64,6 +70,10 @@ class Backbone:
     preprocessing: Preprocessing | None = None
     head: tuple[str, ...] = ()
     openvino: bool = True
+    clip_step: int = 1
+    size_step: int = 1
+    published: Callable[[Callable[[str], None]], tuple[str, Path]] | None = None
+    translated: Callable[[dict[str, torch.Tensor], Path], dict[str, torch.Tensor]] | None = None
 
     def check_input(self, clip_len: int, size: int | None) -> None:
         """Raise AqaError unless clips of `clip_len` frames of `size` pixels (None: not known yet) fit the
@@ -79,6 +89,11 @@ class Backbone:
                 f"{self.name} needs clips of at least {self.min_clip_len} frames, got {clip_len}; give a"
                 " larger --clip-len"
             )
+        if clip_len % self.clip_step:
+            raise AqaError(
+                f"{self.name} takes clips of a multiple of {self.clip_step} frames, got {clip_len}; give"
+                f" --clip-len {clip_len + self.clip_step - clip_len % self.clip_step}"
+            )
         if size is None:
             return
         if self.size is not None and size != self.size:
@@ -90,6 +105,11 @@ class Backbone:
             raise AqaError(
                 f"{self.name} needs frames of at least {self.min_size}x{self.min_size} pixels, got {size};"
                 " give a larger --size"
+            )
+        if size % self.size_step:
+            raise AqaError(
+                f"{self.name} takes frames whose side is a multiple of {self.size_step} pixels, got {size};"
+                f" give --size {size - size % self.size_step or self.size_step}"
             )
 
 
@@ -157,7 +177,7 @@ def get_backbone(name: str) -> Backbone:
     Raises:
         AqaError: it is neither; nothing is imported because a file names it.
     """
-    if name not in BACKBONES:
+    if name not in BACKBONES or name.startswith(ELSEWHERE):  # which may have been given anew
         # By the name it was asked for by: that is what caches say.
         _keep(replace(KNOWN_BACKBONES.find(name), name=name))
     return BACKBONES[name]

@@ -10,17 +10,20 @@ import torch
 from ..errors import AqaError, WeightsError, first_line
 from .atomic import replacing
 from .saved_tensors import check_saved
+from .sharded_tensors import INDEX, shards_of
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a `.safetensors` file, or of one that `torch.save` wrote; no other object is ever
-    created.
+    """The tensors of a `.safetensors` file, of the index of several, or of a file that `torch.save` wrote; no
+    other object is ever created.
 
     Raises:
         WeightsError: the file is neither, or holds more than tensors by name, all of whose values are in it.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: is no plain file; expected a file of weights")
+    if path.name.endswith(INDEX):
+        return {name: tensor for shard in shards_of(path) for name, tensor in read_tensors(shard).items()}
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -39,7 +42,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: cannot be read as weights ({_why_not(error)}); expected a .safetensors file, or a"
             " state dict saved by torch.save that holds tensors only"
         ) from None
-    for wrapper in ("state_dict", "model_state_dict", "model"):
+    for wrapper in ("state_dict", "model_state_dict", "model_state", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             break
@@ -101,6 +104,14 @@ def write_tensors(
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
         except SafetensorError as error:  # for what the system calls an OSError, too
             raise AqaError(f"{path}: writing failed ({first_line(error)}); nothing was changed") from None
+
+
+def sha256_of_weights(path: Path) -> str:
+    """SHA-256 of a file of weights, hex; of the index of several, of one line for each: `HASH  NAME`."""
+    if not path.name.endswith(INDEX):
+        return sha256_of(path)
+    lines = "".join(f"{sha256_of(shard)}  {shard.name}\n" for shard in shards_of(path))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

@@ -7,6 +7,7 @@ from ..annotations import Sample
 from ..backbones.inference import Model
 from ..backbones.names import KNOWN_BACKBONES
 from ..backbones.openvino_engine import openvino_version
+from ..backbones.registry import get_backbone
 from ..cache_file.meaning import Meaning
 from ..cache_file.reader import Record
 from ..clips.preprocess import Preprocessing
@@ -147,6 +148,8 @@ def _weights_again(
             found = resolve_weights(meaning.backbone, RANDOM, random_path=made, say=say)
         elif meaning.weights in WEIGHTS:
             found = resolve_weights(meaning.backbone, meaning.weights, say=say)
+        elif get_backbone(meaning.backbone).published is not None:
+            found = resolve_weights(meaning.backbone, say=say)
         else:
             found = None
         if found is not None:

@@ -22,8 +22,9 @@ class ExtractionConfig:
     """What `extract` is asked to do; the fields mirror the options of `aqa-extract`.
 
     Args:
-        backbone: `c3d`, `s3d`, … (`aqa_cache.backbones.names`), one that was registered, or an own one as
-            MODULE:ATTRIBUTE (docs/extending.md).
+        backbone: `c3d`, `s3d`, … (`aqa_cache.backbones.names`), one that was registered, one of another
+            library as `hf:…` or `timm:…` (docs/backbones.md), or an own one as MODULE:ATTRIBUTE
+            (docs/extending.md).
         weights: published name, path, or `random`; None: the backbone's own.
         preprocess: `weights` (what the weights were trained on) or `mtl-aqa`.
         size: frames' side in pixels; None: what the weights were trained on.
@@ -76,7 +77,7 @@ class ExtractionConfig:
     shard: Shard = Shard()
 
     def __post_init__(self):
-        KNOWN_BACKBONES.give(self.backbone)
+        object.__setattr__(self, "backbone", KNOWN_BACKBONES.give(self.backbone))
         for name in ("batch_size", "workers"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise AqaError(f"{name} is {value}, it must be at least 1")

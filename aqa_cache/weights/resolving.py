@@ -4,7 +4,7 @@ Nothing is unpickled but tensors, nothing is downloaded without being said, and 
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ..backbones.key_layouts import LAYOUTS, detect_layout, layouts_of
 from ..backbones.registry import get_backbone
 from ..cache_file.meaning import Learned, named_random
 from ..clips.preprocess import Preprocessing
-from ..disk.tensor_file import read_backbone_tensors, read_tensors, sha256_of
+from ..disk.tensor_file import read_backbone_tensors, read_tensors, sha256_of, sha256_of_weights
 from ..errors import WeightsError
 from .download import download
 from .published import WEIGHTS
@@ -113,6 +113,9 @@ def resolve_weights(
             match.
     """
     record = get_backbone(backbone)
+    if source is None and record.published is not None:
+        name, path = record.published(say)
+        return Weights(name, path, sha256_of_weights(path), layouts_of(backbone)[0].preprocessing)
     source = source or record.weights
     if source is None:
         raise WeightsError(
@@ -143,7 +146,7 @@ def resolve_weights(
         name = path.parent.resolve().name if path.name == FILE else path.name
         return Weights(name, path, sha256_of(path), tuned.preprocessing, tuned)
     layout = detect_layout(backbone, read_backbone_tensors(path), path)
-    return Weights(path.name, path, sha256_of(path), layout.preprocessing)
+    return Weights(path.name, path, sha256_of_weights(path), layout.preprocessing)
 
 
 def find_tuned(source: str | None) -> TunedBackbone | None:
@@ -192,8 +195,8 @@ def load_weights(module: nn.Module, backbone: str, weights: Weights) -> None:
     Raises:
         WeightsError: with the counts and the first few names.
     """
-    renamed = read_tensors(weights.path) if weights.tuned else _renamed(weights.path, backbone)
     expected = module.state_dict()
+    renamed = read_tensors(weights.path) if weights.tuned else _renamed(weights.path, backbone, expected)
     lacking = [key for key in expected if key not in renamed and not _OPTIONAL.search(key)]
     surplus = [key for key in renamed if key not in expected]
     unequal = [
@@ -225,8 +228,11 @@ def load_weights(module: nn.Module, backbone: str, weights: Weights) -> None:
     module.load_state_dict(renamed, strict=False)
 
 
-def _renamed(path: Path, backbone: str) -> dict[str, torch.Tensor]:
-    """The tensors of a file under the names that they have in our module."""
+def _renamed(path: Path, backbone: str, expected: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a file under the names that they have in our module, which are those of `expected`."""
+    if translated := get_backbone(backbone).translated:
+        tensors = read_tensors(path)
+        return tensors if expected.keys() <= tensors.keys() else translated(tensors, path)
     tensors = read_backbone_tensors(path)
     layout = detect_layout(backbone, tensors, path)
     renamed = {}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..backbones.names import KNOWN_BACKBONES
+from ..backbones.registry import get_backbone
 from ..cache_file.meaning import Meaning
 from ..disk.tensor_file import sha256_of
 from ..errors import CacheError, WeightsError
@@ -94,6 +95,10 @@ def _recorded(meaning: Meaning, features_path: Path, say: Callable[[str], None])
                 f" {meaning.weights} to start from the latter"
             )
         return weights
+    if get_backbone(meaning.backbone).published is not None:
+        weights = resolve_weights(meaning.backbone, say=say)
+        if weights.sha256 == meaning.weights_sha256:
+            return weights
     others = []
     for folder in dict.fromkeys((features_path.absolute().parent, Path.cwd())):
         # Where runs lie unless another place is given.

@@ -1,6 +1,7 @@
 """`MODEL_CARD.md`: what a run is and is good for, for people who did not train it."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,19 @@ _TORCHVISION = (
     "published with torchvision (BSD-3-Clause), which says that weights may have terms of their own, from the"
     " data that they were trained on (Kinetics-400)"
 )
+_OF_TORCHVISION = (
+    *("s3d", "r2plus1d_18", "r3d_18", "mc3_18", "mvit_v1_b", "mvit_v2_s"),
+    *("swin3d_t", "swin3d_s", "swin3d_b"),
+)
+# Of the names of weights that were found by `hf:` or `timm:`.
+_SAID_BY_CARD = re.compile(r"(?:hf|timm):[^()]*\((licence [^()]*)\)")
 # By the names of published weights.
 LICENCES = {
     **dict.fromkeys(
-        ("s3d-kinetics400", "r2plus1d_18-kinetics400", "mvit_v2_s-kinetics400", "swin3d_t-kinetics400"),
+        (
+            *(f"{name}-kinetics400" for name in _OF_TORCHVISION),
+            "swin3d_b-kinetics400-imagenet22k",
+        ),
         _TORCHVISION,
     ),
     "c3d-sports1m-mmaction2": "published with mmaction2 (Apache-2.0); trained on Sports-1M",
@@ -195,11 +205,12 @@ def _licence(config: Mapping) -> str:
         name = config["fine_tuning"]["origin"]
     elif tuned := config["features"].get("tuned"):
         name = tuned["origin"]
-    said = (
-        "random: made here, nobody's"
-        if named_random(name)
-        else LICENCES.get(name, "not known to this program")
-    )
+    if by_card := _SAID_BY_CARD.fullmatch(name):
+        said = f"{by_card[1]} (of the model's own card)"
+    elif named_random(name):
+        said = "random: made here, nobody's"
+    else:
+        said = LICENCES.get(name, "not known to this program")
     return (
         f"Backbone, `{name}`: {said}. Heads: yours, and as far as the licence of the videos and annotations"
         " that they were trained on goes."

@@ -43,3 +43,11 @@ def test_only_layers_whose_function_is_kept_are_replaced():
         torch.testing.assert_close(fast(x), module(x), rtol=1e-5, atol=1e-5)
     replaced = [isinstance(layer, OneDnnConvolution | SeparateMaxPooling) for layer in fast]
     assert replaced == [True, False, True, False, True, False, True] and fast[0] is fast[2]
+
+
+def test_what_torch_compile_traces_is_torchs_own():
+    layer = nn.Conv3d(3, 4, 3, stride=2)
+    clips = torch.rand(1, 3, 8, 8, 8)
+    with torch.no_grad():
+        traced = torch.compile(OneDnnConvolution(layer), backend="eager", fullgraph=True)
+        torch.testing.assert_close(traced(clips), layer(clips))

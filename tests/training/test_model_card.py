@@ -73,6 +73,13 @@ def test_the_card_has_every_section_and_how_sure_a_score_is(run):
     assert "scale of the scores: 0 to 100 points" in scale
 
 
+def test_the_licence_of_a_model_of_the_hub_is_its_cards(run):
+    weights = "hf:MCG-NJU/videomae-base@0123456789ab (licence cc-by-nc-4.0: not for commercial use)"
+    config = run.config | {"features": run.config["features"] | {"weights": weights}}
+    said = "licence cc-by-nc-4.0: not for commercial use (of the model's own card). Heads: yours"
+    assert said in model_card(config, run.summary)
+
+
 def test_what_is_not_defined_is_left_out(run):
     untested = {"spearman": None, "interval": None, "mae": float("nan"), "floors": {}, "class_accuracy": {}}
     untested |= dict.fromkeys(("kendall", "pearson", "relative_l2", "captions"))

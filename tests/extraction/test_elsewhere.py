@@ -1,0 +1,78 @@
+"""Features of a model of another library: extracted, continued, made again where a person says so."""
+
+import numpy as np
+import pytest
+from model_folders import saved_by_transformers
+from numbered_video import write_numbered_video
+
+from aqa_cache.annotations import Sample
+from aqa_cache.backbones.names import KNOWN_BACKBONES
+from aqa_cache.backbones.registry import BACKBONES
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.clips.rule import ClipRule
+from aqa_cache.errors import AqaError
+from aqa_cache.extraction.again import model_again, records_again
+from aqa_cache.extraction.configuration import ExtractionConfig
+from aqa_cache.extraction.run import extract
+from aqa_cache.weights.starting import starting_weights
+
+pytestmark = pytest.mark.extra
+pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    saved_by_transformers(tmp_path / "models" / "tiny", "vjepa2", licence="cc-by-nc-4.0")
+    yield tmp_path / "models" / "tiny"
+    forget()
+
+
+def forget():
+    """As a new process is."""
+    KNOWN_BACKBONES.registered.pop("hf:tiny", None)
+    BACKBONES.pop("hf:tiny", None)
+
+
+def config(folder, **options):
+    rule = ClipRule(clip_len=8, clip_stride=8)
+    return ExtractionConfig(
+        f"hf:{folder}", clip_rule=rule, device="cpu", engine="torch", batch_size=2, **options
+    )
+
+
+def test_features_are_made_again_where_a_person_names_the_model_again(folder, tmp_path):
+    (tmp_path / "videos").mkdir()
+    write_numbered_video(tmp_path / "videos" / "a.mp4", 24)
+    output, said = tmp_path / "feats.h5", []
+    extract(tmp_path / "videos", output, config(folder), say=said.append)
+    assert "hf:tiny: licence cc-by-nc-4.0: not for commercial use." in said
+    assert extract(tmp_path / "videos", output, config(folder)).reused == 1
+    with FeatureCache(output) as cache:
+        meaning, numerics, features = cache.meaning, cache.numerics, cache.features(0)
+        assert (meaning.backbone, meaning.dim, features.shape) == ("hf:tiny", 32, (3, 32))
+        assert meaning.weights == "hf:tiny (licence cc-by-nc-4.0: not for commercial use)"
+        assert meaning.clip_rule["clip_len"] == 8 and meaning.preprocessing["resize"] == 36
+    forget()
+    for again in (
+        lambda: model_again(meaning, numerics, near=[output]),
+        lambda: starting_weights(meaning, output, None),
+    ):
+        with pytest.raises(AqaError, match="nothing is fetched or read because a file names it"):
+            again()
+    KNOWN_BACKBONES.give(f"hf:{folder}")
+    model = model_again(meaning, numerics, near=[output])
+    sample = Sample("a", "a.mp4")
+    (record,) = records_again(model, meaning, tmp_path / "videos", [sample])
+    np.testing.assert_array_equal(record.views[0].features.astype(np.float16), features)
+    assert starting_weights(meaning, output, None).sha256 == meaning.weights_sha256
+
+
+def test_random_weights_need_no_file_and_other_weights_are_other_features(folder, tmp_path):
+    write_numbered_video(tmp_path / "a.mp4", 8)
+    (folder / "model.safetensors").rename(tmp_path / "other.safetensors")
+    done = extract(tmp_path / "a.mp4", tmp_path / "r.h5", config(folder, weights="random"))
+    assert done.meaning.random and (tmp_path / "r.random-hf:tiny.safetensors").exists()
+    other = str(tmp_path / "other.safetensors")
+    with pytest.raises(AqaError, match="weights_sha256"):
+        extract(tmp_path / "a.mp4", tmp_path / "r.h5", config(folder, weights=other))
+    assert extract(tmp_path / "a.mp4", tmp_path / "o.h5", config(folder, weights=other)).clips == 1
