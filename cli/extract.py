@@ -7,7 +7,7 @@ import click
 from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
 from aqa_cache.clips.rule import CLIP_STARTS, DROP, LAST_CLIPS
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PREPROCESS, VERIFY
+from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PREPROCESS, TOKENS, VERIFY
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
@@ -97,6 +97,13 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     ),
 )
 @click.option("--frame-step", type=int, default=1, show_default=True, help="Take every Nth frame.")
+@click.option(
+    "--tokens",
+    type=click.Choice(TOKENS),
+    default="clip",
+    show_default=True,
+    help="Rows of features: one a clip, or one for each time step that the network leaves inside a clip.",
+)
 @click.option(
     "--preprocess",
     type=click.Choice(PREPROCESS),
@@ -320,11 +327,13 @@ def _summary(result, config) -> None:
             )
     seconds = result.seconds - result.loading_seconds
     rate = f" ({result.clips / seconds:.1f} a second)" if result.clips else ""
+    rows = "clip" if result.meaning.step is None else "time step"
     table.add_row(
-        "clips", f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading"
+        f"{rows}s",
+        f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading",
     )
     stored = f", {result.dtype}" if result.dtype else ""
-    table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per clip{stored}")
+    table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per {rows}{stored}")
     table.add_row("weights", f"{result.meaning.weights}, SHA-256 {result.meaning.weights_sha256[:12]}…")
     table.add_row("fingerprint", result.meaning.fingerprint[:12] + "…")
     console().print(table)

@@ -5,6 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from .time_steps import mean_over_pictures
+
 
 class I3D(nn.Module):
     """Inflated 3D Inception, features before the classifier; 12,287,264 parameters.
@@ -47,6 +49,13 @@ class I3D(nn.Module):
         steps = clips.mean(dim=(3, 4))
         # A window of two time steps slides over them, and its places are averaged.
         return ((steps[:, :, 1:] + steps[:, :, :-1]) / 2).mean(dim=2)
+
+
+def i3d_over_time(module: I3D, clips: torch.Tensor) -> torch.Tensor:
+    """One vector a time step. Shape: as `time_steps.OverTime`, dim 1024."""
+    for layer in module.children():
+        clips = layer(clips)
+    return mean_over_pictures(clips)
 
 
 class _Mixed(nn.Module):

@@ -41,7 +41,7 @@ class PendingFeatures:
         self._features, self._ready = features, ready
 
     def wait(self) -> np.ndarray:
-        """`(clips, dim)` float32, the caller's own."""
+        """`(clips, dim)`, or `(clips, steps, dim)`, float32, the caller's own."""
         if self._ready is not None:
             self._ready.synchronize()
         return self._features.numpy().copy()
@@ -51,7 +51,8 @@ class Model:
     """A backbone ready to run, and what its batches look like.
 
     Args:
-        module: `(batch, 3, clip_len, size, size)` to `(batch, dim)`; or the same by another engine.
+        module: `(batch, 3, clip_len, size, size)` to `(batch, dim)`, or to `(batch, steps, dim)`
+            (`time_steps.OverTime`); or the same by another engine.
         precision: `fp32`, `tf32`, `fp16` or `bf16`.
         batch_size: clips in a batch; every batch has this shape, so that a clip's feature depends on nothing
             but the clip.
@@ -82,8 +83,8 @@ class Model:
         return "openvino" if isinstance(self.module, OpenVinoNetwork) else "torch"
 
     def forward(self, clips: Sequence[Sequence[np.ndarray] | np.ndarray]) -> np.ndarray:
-        """Features of at most `batch_size` clips, `(len(clips), dim)` float32; the batch is filled up with
-        zeros.
+        """Features of at most `batch_size` clips, a row, or rows, of `dim` float32 each; the batch is filled
+        up with zeros.
 
         Shape:
             - clips: each `clip_len` frames `(size, size, 3)` uint8 RGB.

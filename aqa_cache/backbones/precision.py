@@ -32,7 +32,8 @@ class Parity:
 
     @classmethod
     def between(cls, features: np.ndarray, reference: np.ndarray) -> "Parity":
-        """Compare `(clips, dim)` features with the reference of the same shape."""
+        """Compare `(clips, dim)` or `(clips, steps, dim)` features with the reference of the same shape."""
+        features, reference = (rows.reshape(-1, rows.shape[-1]) for rows in (features, reference))
         if not np.isfinite(features).all():
             return cls(float("nan"), float("nan"))
         features, reference = features.astype(np.float64), reference.astype(np.float64)

@@ -14,25 +14,32 @@ from ..errors import AqaError
 from ..extensions import ELSEWHERE
 from .c3d import C3D
 from .cpu_layers import OneDnnConvolution, with_cpu_layers
-from .i3d import I3D
+from .i3d import I3D, i3d_over_time
 from .key_layouts import LAYOUTS, KeyLayout
 from .names import KNOWN_BACKBONES
-from .s3d import S3D
+from .s3d import S3D, s3d_over_time
+from .time_steps import TimeSteps
 from .torchvision_networks import (
     mc3_18,
+    mvit_over_time,
     mvit_v1_b,
     mvit_v2_s,
     r2plus1d_18,
     r3d_18,
+    resnet_over_time,
     swin3d_b,
     swin3d_s,
     swin3d_t,
+    swin_over_time,
 )
 
 # Below 193 pixels the last stage of a Video Swin has fewer than 7x7 tokens, and torchvision gives its window
 # other positions' biases.
 _SWIN_LEAST = 193
-_MEAN_OF_ALL = "mean over time, height and width"
+
+_MEAN_OF_ALL, _MEAN_OF_PICTURES = "mean over time, height and width", "mean over height and width"
+_MVIT_STEPS = TimeSteps(2, f"norm, {_MEAN_OF_PICTURES} without the class token", mvit_over_time)
+_I3D_STEPS = f"mixed_5c, {_MEAN_OF_PICTURES}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ class Backbone:
         published: finds its own weights, or fetches them, and tells what a person should know: their name,
             and their file or the index of several; None: they are found by name or path.
         translated: the tensors of such a file under the module's names; None: as `key_layouts` says.
+        time: how it gives one vector a time step; None: one a clip is all that it leaves.
     """
 
     name: str
@@ -74,6 +82,7 @@ class Backbone:
     size_step: int = 1
     published: Callable[[Callable[[str], None]], tuple[str, Path]] | None = None
     translated: Callable[[dict[str, torch.Tensor], Path], dict[str, torch.Tensor]] | None = None
+    time: TimeSteps | None = None
 
     def check_input(self, clip_len: int, size: int | None) -> None:
         """Raise AqaError unless clips of `clip_len` frames of `size` pixels (None: not known yet) fit the
@@ -128,22 +137,45 @@ BACKBONES = {
             1024,
             "s3d-kinetics400",
             min_clip_len=14,
+            time=TimeSteps(8, f"features, {_MEAN_OF_PICTURES}", s3d_over_time),
         ),
         # Nowhere are they published with a hash; where they lie: docs/backbones.md.
-        Backbone("i3d", I3D, "mixed_5c, mean over (2, height, width) windows", 1024, min_clip_len=9),
+        Backbone(
+            "i3d",
+            I3D,
+            "mixed_5c, mean over (2, height, width) windows",
+            1024,
+            min_clip_len=9,
+            time=TimeSteps(8, _I3D_STEPS, i3d_over_time),
+        ),
         Backbone(
             "i3d-core",
             partial(I3D, norm_eps=1e-5),
             "mixed_5c, mean over (2, height, width) windows, batch norm eps 1e-5",
             1024,
             min_clip_len=9,
+            time=TimeSteps(8, f"{_I3D_STEPS}, batch norm eps 1e-5", i3d_over_time),
         ),
         *(
-            Backbone(network.__name__, network, f"avgpool: {_MEAN_OF_ALL}", 512, _kinetics(network))
-            for network in (r2plus1d_18, r3d_18, mc3_18)
+            Backbone(
+                network.__name__,
+                network,
+                f"avgpool: {_MEAN_OF_ALL}",
+                512,
+                _kinetics(network),
+                time=TimeSteps(frames, f"layer4, {_MEAN_OF_PICTURES}", resnet_over_time),
+            )
+            for network, frames in ((r2plus1d_18, 8), (r3d_18, 8), (mc3_18, 1))
         ),
         Backbone(
-            "mvit_v1_b", mvit_v1_b, "norm, class token", 768, "mvit_v1_b-kinetics400", clip_len=16, size=224
+            "mvit_v1_b",
+            mvit_v1_b,
+            "norm, class token",
+            768,
+            "mvit_v1_b-kinetics400",
+            clip_len=16,
+            size=224,
+            time=_MVIT_STEPS,
         ),
         # In OpenVINO its relative positions become 3.8 GB of constants, worked out at every start.
         Backbone(
@@ -155,6 +187,7 @@ BACKBONES = {
             clip_len=16,
             size=224,
             openvino=False,
+            time=_MVIT_STEPS,
         ),
         *(
             Backbone(
@@ -164,6 +197,7 @@ BACKBONES = {
                 dim,
                 _kinetics(network),
                 min_size=_SWIN_LEAST,
+                time=TimeSteps(2, f"norm, {_MEAN_OF_PICTURES}", swin_over_time),
             )
             for network, dim in ((swin3d_t, 768), (swin3d_s, 768), (swin3d_b, 1024))
         ),

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from .time_steps import mean_over_pictures
+
 
 class S3D(nn.Module):
     """Separable 3D Inception, features before the classifier; 7,910,048 parameters.
@@ -42,6 +44,11 @@ class S3D(nn.Module):
         x = self.features(clips).mean(dim=(3, 4))
         # The head slides a window of two time steps and averages over its places, so inner steps count twice.
         return ((x[:, :, 1:] + x[:, :, :-1]) / 2).mean(dim=2)
+
+
+def s3d_over_time(module: S3D, clips: torch.Tensor) -> torch.Tensor:
+    """One vector a time step. Shape: as `time_steps.OverTime`, dim 1024."""
+    return mean_over_pictures(module.features(clips))
 
 
 class _Inception(nn.Module):

@@ -2,9 +2,11 @@
 and S3D work without it.
 """
 
+import torch
 from torch import nn
 
 from ..errors import missing
+from .time_steps import mean_over_pictures
 
 
 def torchvision_network(name: str, title: str) -> nn.Module:
@@ -38,6 +40,14 @@ def r2plus1d_18() -> nn.Module:
     module = torchvision_network("r2plus1d_18", "R(2+1)D-18")
     module.fc = nn.Identity()
     return module
+
+
+def resnet_over_time(module: nn.Module, clips: torch.Tensor) -> torch.Tensor:
+    """One vector a time step, of R3D, R(2+1)D and MC3. Shape: as `time_steps.OverTime`, dim 512."""
+    maps = module.stem(clips)
+    for layer in (module.layer1, module.layer2, module.layer3, module.layer4):
+        maps = layer(maps)
+    return mean_over_pictures(maps)
 
 
 def r3d_18() -> nn.Module:
@@ -87,6 +97,17 @@ def mvit_v2_s() -> nn.Module:
     return module
 
 
+def mvit_over_time(module: nn.Module, clips: torch.Tensor) -> torch.Tensor:
+    """The mean of the tokens of each time step; the class token has no time. Shape: as
+    `time_steps.OverTime`, dim 768.
+    """
+    tokens = module.pos_encoding(module.conv_proj(clips).flatten(2).transpose(1, 2))
+    grid = (module.pos_encoding.temporal_size, *module.pos_encoding.spatial_size)
+    for block in module.blocks:
+        tokens, grid = block(tokens, grid)
+    return module.norm(tokens)[:, 1:].unflatten(1, (grid[0], grid[1] * grid[2])).mean(dim=2)
+
+
 def swin3d_t() -> nn.Module:
     """Video Swin-T, features before the classifier; 27,850,470 parameters.
 
@@ -113,3 +134,11 @@ def _swin3d(name: str, title: str) -> nn.Module:
     module = torchvision_network(name, title)
     module.head = nn.Identity()
     return module
+
+
+def swin_over_time(module: nn.Module, clips: torch.Tensor) -> torch.Tensor:
+    """One vector a time step. Shape: as `time_steps.OverTime`, dim 768
+    or 1024.
+    """
+    tokens = module.norm(module.features(module.pos_drop(module.patch_embed(clips))))
+    return tokens.mean(dim=(2, 3))

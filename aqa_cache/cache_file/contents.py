@@ -79,10 +79,9 @@ def unseen_frames(cache: FeatureCache) -> dict | None:
         `samples` whose end is annotated and whose clips are known, `frames` of them, and those `unseen`; None
         where there is no such sample.
     """
-    rule = cache.meaning.clip_rule
-    if not rule.get("clip_len"):
+    span = cache.meaning.row_span
+    if span is None:
         return None
-    span = (rule["clip_len"] - 1) * (rule.get("frame_step") or 1) + 1
     counted = total = seen = 0
     for index, sample in enumerate(cache.samples):
         if sample.end_frame is None or not cache.has_features(index):

@@ -4,12 +4,14 @@ model.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
 # The hash of the weights decides them.
 _NOT_IN_FINGERPRINT = ("weights", "tuned")
 _RANDOM = "random"
+_STEP = re.compile(r"; one row per ([1-9]\d{0,6}) frames$")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,15 @@ def named_random(weights: str) -> bool:
     return weights.startswith(_RANDOM)
 
 
+def over_time(layer: str, frames: int) -> str:
+    """The record of a layer of which every time step inside a clip is a row, `frames` from one to the next.
+
+    >>> over_time("norm, mean over height and width", 2)
+    'norm, mean over height and width; one row per 2 frames'
+    """
+    return f"{layer}; one row per {frames} frames"
+
+
 @dataclass(frozen=True)
 class Meaning:
     """Everything that decides what the features are; what only decides their last bits is the numerics
@@ -111,6 +122,22 @@ class Meaning:
     def tuned_in(self) -> str | None:
         """Name of the run that fine-tuned the backbone; None: none did."""
         return self.weights if self.tuned else None
+
+    @property
+    def step(self) -> int | None:
+        """Frames of a clip from one row to the next, where time steps inside it are rows; None: one row is
+        one clip.
+        """
+        found = _STEP.search(self.layer)
+        return int(found[1]) if found else None
+
+    @property
+    def row_span(self) -> int | None:
+        """Frames of the video from the first to the last that a row stands for, both counted; None: not
+        known.
+        """
+        frames = self.step or self.clip_rule.get("clip_len")
+        return None if not frames else (frames - 1) * (self.clip_rule.get("frame_step") or 1) + 1
 
     @property
     def stream(self) -> int | None:

@@ -17,7 +17,8 @@ class Clip:
 
     Args:
         sample: key of the sample it belongs to; view: index of the view.
-        first_frame: 0-based in the video; pts_seconds: its presentation time, NaN where the source has none.
+        first_frame: 0-based in the video.
+        times: presentation times of its frames in seconds, NaN where the source has none.
 
     Shape:
         - frames: `clip_len` arrays `(size, size, 3)` uint8 RGB, shared with other clips.
@@ -26,8 +27,13 @@ class Clip:
     sample: int
     view: int
     first_frame: int
-    pts_seconds: float
+    times: tuple[float, ...]
     frames: tuple[np.ndarray, ...]
+
+    @property
+    def pts_seconds(self) -> float:
+        """Of the first frame."""
+        return self.times[0]
 
 
 class ClipAssembler:
@@ -49,7 +55,7 @@ class ClipAssembler:
     ):
         self._rule, self._views = rule, views
         self._coming: list[tuple[int, int, int, Iterator[int]]] = []
-        self._open: list[tuple[int, int, int, float, list[np.ndarray]]] = []
+        self._open: list[tuple[int, int, int, list[float], list[np.ndarray]]] = []
         for sample, (start, end) in spans.items():
             for shift in sorted({view.shift for view in views}):
                 if end is not None:
@@ -71,7 +77,7 @@ class ClipAssembler:
         while self._coming and self._coming[0][0] <= frame:
             first, sample, shift, firsts = heapq.heappop(self._coming)
             assert first == frame, (first, frame)
-            self._open.append((sample, shift, first, float("nan"), []))
+            self._open.append((sample, shift, first, [], []))
             if (following := next(firsts, None)) is not None:
                 heapq.heappush(self._coming, (following, sample, shift, firsts))
         return any((frame - first) % self._rule.frame_step == 0 for _, _, first, _, _ in self._open)
@@ -79,23 +85,27 @@ class ClipAssembler:
     def feed(self, frame: int, pts_seconds: float, pixels: np.ndarray) -> list[Clip]:
         """Give a frame that is needed; returns the clips it completes."""
         complete, still_open = [], []
-        for sample, shift, first, time, frames in self._open:
+        for sample, shift, first, times, frames in self._open:
             if (frame - first) % self._rule.frame_step == 0:
                 frames.append(pixels)
-            time = pts_seconds if frame == first else time
+                times.append(pts_seconds)
             if len(frames) == self._rule.clip_len:
-                complete += self._views_of(sample, shift, first, time, frames)
+                complete += self._views_of(sample, shift, first, times, frames)
             else:
-                still_open.append((sample, shift, first, time, frames))
+                still_open.append((sample, shift, first, times, frames))
         self._open = still_open
         return complete
 
     def _views_of(
-        self, sample: int, shift: int, first: int, time: float, frames: list[np.ndarray]
+        self, sample: int, shift: int, first: int, times: list[float], frames: list[np.ndarray]
     ) -> list[Clip]:
         return [
             Clip(
-                sample, number, first, time, tuple(frame[:, ::-1] if view.flip else frame for frame in frames)
+                sample,
+                number,
+                first,
+                tuple(times),
+                tuple(frame[:, ::-1] if view.flip else frame for frame in frames),
             )
             for number, view in enumerate(self._views)
             if view.shift == shift

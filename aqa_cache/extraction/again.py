@@ -61,6 +61,7 @@ def model_again(
         size=size,
         clip_rule=ClipRule.from_record(meaning.clip_rule),
         stream=meaning.stream,
+        tokens="time" if meaning.step else "clip",
         device=device,
         precision=kept.get("precision", "fp32"),
         compile=bool(kept.get("compiled")),
@@ -92,7 +93,7 @@ def records_again(
         folder: what the samples' videos are relative to.
     """
     rule = ClipRule.from_record(meaning.clip_rule)
-    pipeline = Pipeline(model, rule, folder, samples, stream=meaning.stream, say=say)
+    pipeline = Pipeline(model, rule, folder, samples, stream=meaning.stream, step=meaning.step, say=say)
     return pipeline.records(progress)
 
 

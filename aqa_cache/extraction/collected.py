@@ -5,6 +5,7 @@ file.
 import os
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,34 +27,49 @@ class Collected:
     """
 
     def __init__(self, scratch: Path | None):
-        self._scratch, self._file = scratch, None
+        self._scratch, self._file, self._clips = scratch, None, 0
         self._first_frames: list[int] = []
         self._times: list[float] = []
         self._features: list[np.ndarray] = []
         self.finite = True
 
     def __len__(self) -> int:
-        return len(self._first_frames)
+        """Clips."""
+        return self._clips
 
-    def append(self, first_frame: int, pts_seconds: float, feature: np.ndarray) -> None:
-        self._first_frames.append(first_frame)
-        self._times.append(pts_seconds)
-        self._features.append(feature)
-        self.finite = self.finite and bool(np.isfinite(feature).all())
-        if len(self._features) * feature.nbytes >= SPILL_BYTES:
-            self._file = self._file or _NamelessFile(self._scratch, feature.size)
+    def append(self, first_frames: Sequence[int], times: Sequence[float], rows: np.ndarray) -> None:
+        """Add a clip. Shape: rows: `(rows, dim)`, as many of each clip."""
+        self._clips += 1
+        self._first_frames += first_frames
+        self._times += times
+        self._features += list(rows)
+        self.finite = self.finite and bool(np.isfinite(rows).all())
+        if len(self._features) * rows[0].nbytes >= SPILL_BYTES:
+            self._file = self._file or _NamelessFile(self._scratch, rows.shape[1])
             self._file.append(self._features)
             self._features = []
 
-    def features(self, count: int) -> ClipFeatures:
-        """The first `count` clips."""
-        index = np.array(self._first_frames[:count], np.int64), np.array(self._times[:count], np.float64)
+    def features(self, clips: int) -> ClipFeatures:
+        """Those of the first `clips` clips, rows in the order of their first frames."""
+        count = clips * (len(self._first_frames) // self._clips)
+        first_frames = np.array(self._first_frames[:count], np.int64)
+        times = np.array(self._times[:count], np.float64)
+        # Time steps of clips that overlap lie between each other.
+        order = np.argsort(first_frames, kind="stable")
+        first_frames, times = first_frames[order], times[order]
         if self._file is None:
-            return ClipFeatures(np.stack(self._features[:count]), *index)
+            return ClipFeatures(np.stack(self._features[:count])[order], first_frames, times)
         if self._features:
             self._file.append(self._features)
             self._features = []
-        return ClipFeatures(StoredRows(self._file.read, (count, self._file.dim)), *index)
+        file = self._file
+
+        def read(start: int, stop: int) -> np.ndarray:
+            places = order[start:stop]
+            first = int(places.min(initial=count))
+            return file.read(first, int(places.max(initial=first - 1)) + 1)[places - first]
+
+        return ClipFeatures(StoredRows(read, (count, file.dim)), first_frames, times)
 
 
 class _NamelessFile:

@@ -12,6 +12,7 @@ from .shards import Shard
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 DTYPES = ("auto", "float16", "float32")
 ENGINES = ("auto", "torch", "openvino")
+TOKENS = ("clip", "time")
 PREPROCESS = ("weights", "mtl-aqa")
 VERIFY = ("stat", "sha256")
 ON_ERROR = ("skip", "stop")
@@ -28,6 +29,7 @@ class ExtractionConfig:
         weights: published name, path, or `random`; None: the backbone's own.
         preprocess: `weights` (what the weights were trained on) or `mtl-aqa`.
         size: frames' side in pixels; None: what the weights were trained on.
+        tokens: `clip`, one row a clip, or `time`, one row a time step inside it.
         views: of every sample, the plain one first (`aqa_cache.clips.views.parse_views`).
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
         precision: of the backbone: `fp32`, `tf32`, `fp16` or `bf16`; one that differs too much from fp32 is
@@ -59,6 +61,7 @@ class ExtractionConfig:
     preprocess: str = "weights"
     size: int | None = None
     clip_rule: ClipRule = field(default_factory=ClipRule)
+    tokens: str = "clip"
     views: tuple[View, ...] = (PLAIN,)
     device: str = "auto"
     precision: str = "fp32"
@@ -87,6 +90,7 @@ class ExtractionConfig:
             ("preprocess", PREPROCESS),
             ("precision", PRECISIONS),
             ("engine", ENGINES),
+            ("tokens", TOKENS),
             ("verify", VERIFY),
             ("on_error", ON_ERROR),
             ("dtype", DTYPES),

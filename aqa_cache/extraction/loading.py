@@ -7,9 +7,11 @@ import torch
 
 from ..backbones.inference import Model, ready_model
 from ..backbones.openvino_engine import Converted
-from ..backbones.registry import get_backbone
-from ..cache_file.meaning import Meaning
+from ..backbones.registry import BACKBONES, get_backbone
+from ..backbones.time_steps import OverTime, TimeSteps
+from ..cache_file.meaning import Meaning, over_time
 from ..clips.preprocess import MTL_AQA, Preprocessing
+from ..errors import AqaError
 from ..machine.devices import pick_device
 from ..weights.download import weights_folder
 from ..weights.resolving import Weights, load_weights, resolve_weights
@@ -32,9 +34,10 @@ def load_model(
             engine `auto` is this one then.
 
     Raises:
-        AqaError: unknown names, weights that do not fit, or a clip length or frame size that the backbone
-            does not take.
+        AqaError: unknown names, weights that do not fit, a clip length or frame size that the backbone
+            does not take, or time steps that it has not.
     """
+    steps = _time_steps(config)  # before anything is downloaded
     device = pick_device(config.device)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = not config.deterministic
@@ -43,7 +46,7 @@ def load_model(
     backbone = get_backbone(config.backbone)
     meaning = Meaning(
         backbone=backbone.name,
-        layer=backbone.layer,
+        layer=over_time(steps.layer, steps.frames) if steps else backbone.layer,
         dim=backbone.dim,
         weights=weights.name,
         weights_sha256=weights.sha256,
@@ -51,12 +54,14 @@ def load_model(
         clip_rule=_clip_rule(config),
         tuned=weights.learned,
     )
-    clip_len, size = config.clip_rule.clip_len, preprocessing.crop
+    clip_len, size, name = config.clip_rule.clip_len, preprocessing.crop, backbone.name
+    if steps:
+        module, name = OverTime(module, steps), f"{name}-over-time"
 
     def converted() -> Converted:
         folder = weights_folder() / "converted"
         shape = (1, 3, clip_len, size, size)
-        return Converted(module.eval(), shape, folder, backbone.name, weights.sha256, say)
+        return Converted(module.eval(), shape, folder, name, weights.sha256, say)
 
     engine = config.engine
     if engine == "auto":
@@ -74,6 +79,29 @@ def load_model(
         say=say,
     )
     return model, meaning
+
+
+def _time_steps(config: ExtractionConfig) -> TimeSteps | None:
+    """Those that are asked for.
+
+    Raises:
+        AqaError: the backbone has none, or its clips have a part of one.
+    """
+    if config.tokens == "clip":
+        return None
+    backbone = get_backbone(config.backbone)
+    if backbone.time is None:
+        raise AqaError(
+            f"{backbone.name} leaves one vector of a clip, and no time inside it; leave out --tokens time, or"
+            f" give --backbone {_with_time()}"
+        )
+    backbone.check_input(config.clip_rule.clip_len, config.size)
+    backbone.time.count(backbone.name, config.clip_rule.clip_len)
+    return backbone.time
+
+
+def _with_time() -> str:
+    return " or ".join(name for name, one in BACKBONES.items() if one.time is not None)
 
 
 def load_backbone(

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..annotations import Sample
 from ..backbones.inference import SLOTS, Model, PendingFeatures
 from ..cache_file.reader import ClipFeatures, Record
@@ -52,6 +54,7 @@ class Pipeline:
         rule: how samples are cut into clips.
         folder: what the samples' `video` columns are relative to.
         samples: what to extract.
+        step: frames of a clip from one row of its features to the next; None: it has one row.
         views: of every sample, the plain one first.
         workers: decoding threads; None: `default_workers()`.
         stream: index of the video stream; None: the best one.
@@ -68,6 +71,7 @@ class Pipeline:
         folder: Path,
         samples: Sequence[Sample],
         *,
+        step: int | None = None,
         views: Sequence[View] = (PLAIN,),
         workers: int | None = None,
         stream: int | None = None,
@@ -78,6 +82,7 @@ class Pipeline:
     ):
         assert views[0] == PLAIN, views
         self.model, self.samples, self.views = model, samples, views
+        self._step, self._frame_step = step, rule.frame_step
         by_video: dict[str, dict[int, Sample]] = {}
         for index, sample in enumerate(samples):
             by_video.setdefault(sample.video, {})[index] = sample
@@ -167,11 +172,23 @@ class Pipeline:
             if clip.sample in self._done:
                 continue
             views = self._collected.setdefault(clip.sample, [Collected(self._scratch) for _ in self.views])
-            views[clip.view].append(clip.first_frame, clip.pts_seconds, feature)
+            views[clip.view].append(*self._rows(clip, feature))
         self.clips += len(batch)
         for sample in dict.fromkeys(clip.sample for clip in batch):
             yield from self._complete(sample)
         progress(Progress(self.clips, max(self._clips_total, self.clips), len(self._done), len(self.samples)))
+
+    def _rows(self, clip: Clip, feature: np.ndarray) -> tuple[list[int], list[float], np.ndarray]:
+        """First frame, time and feature of every row of a clip."""
+        steps = range(0, len(clip.frames), self._step or len(clip.frames))
+        rows = feature.reshape(-1, feature.shape[-1])
+        if len(rows) != len(steps):
+            raise AqaError(
+                f"the backbone gave {len(rows)} time steps of a clip of {len(clip.frames)} frames, expected"
+                f" {len(steps)}, one per {self._step} frames: its TimeSteps.frames is wrong"
+            )
+        firsts = [clip.first_frame + step * self._frame_step for step in steps]
+        return firsts, [clip.times[step] for step in steps], rows
 
     def _complete(self, sample: int) -> Iterator[Record]:
         """The record of a sample, if all its clips are through."""

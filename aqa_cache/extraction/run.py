@@ -45,7 +45,7 @@ class Extraction:
         path: of the cache.
         meaning: of its features.
         samples: of the shard; reused: those of them that were there already.
-        clips: made in this run.
+        clips: made in this run, or time steps of clips where they are rows (`meaning.step`).
         anew: ids of the samples, of all shards, that an earlier version had extracted from frames that may
             have been wrong.
         failures: sample_id and reason of every sample that failed; of all shards, where this one published.
@@ -149,6 +149,7 @@ def extract(
                 config.clip_rule,
                 source.folder,
                 todo,
+                step=meaning.step,
                 views=config.views,
                 workers=config.workers,
                 stream=config.stream,

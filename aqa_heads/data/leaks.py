@@ -229,10 +229,9 @@ def frames_of_features(cache: FeatureCache, plain: bool = False) -> dict[str, tu
     Args:
         plain: those of the plain view; else of any view.
     """
-    rule = cache.meaning.clip_rule
-    if not rule.get("clip_len"):
+    length = cache.meaning.row_span
+    if length is None:
         return {}
-    length = (rule["clip_len"] - 1) * (rule.get("frame_step") or 1) + 1
     found = {}
     for index, sample in enumerate(cache.samples):
         views = cache.record(index).views[: 1 if plain else None]

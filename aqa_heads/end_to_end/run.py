@@ -103,6 +103,11 @@ def plan_fine_tuning(planner: Planner, config: TrainingConfig) -> Plan:
     Raises:
         AqaError: as `Planner.plan`; or the weights cannot be used.
     """
+    if planner.cache.meaning.step:
+        raise TrainingError(
+            f"{planner.cache.path}: has a row per time step inside a clip (--tokens time), and end to end the"
+            " backbone gives one vector a clip; give a cache that was extracted without --tokens time"
+        )
     given = config.fine_tuning.weights
     if given is None:  # those that made the features
         return planner.plan(config)

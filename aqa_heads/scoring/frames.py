@@ -1,8 +1,9 @@
 """Which frames of a video are scored, and what a person should know of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aqa_cache.annotations import Sample
+from aqa_cache.cache_file.meaning import Meaning
 from aqa_cache.cache_file.reader import ClipFeatures
 
 from .learned_from import Frames
@@ -11,15 +12,15 @@ from .trained import Trained
 _OTHER_RATE = 0.02  # relative
 
 
-def frames_of(sample: Sample, clips: ClipFeatures, rule: Mapping | None) -> tuple[int, int] | None:
-    """What the clips are of; those annotated where the rule by which they are cut is not known, as for
-    imported features; None where there are none.
+def frames_of(sample: Sample, clips: ClipFeatures, meaning: Meaning | None) -> tuple[int, int] | None:
+    """What the clips are of; those annotated where that is not known, as for imported features; None where
+    there are none.
     """
-    if not rule or not rule.get("clip_len"):
+    span = None if meaning is None else meaning.row_span
+    if span is None or clips.first_frame[0] < 0:
         if sample.start_frame is None or sample.end_frame is None:
             return None
         return sample.start_frame, sample.end_frame
-    span = (rule["clip_len"] - 1) * rule["frame_step"] + 1
     return int(clips.first_frame[0]), int(clips.first_frame[-1]) + span
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from aqa_cache.annotations import Sample
+from aqa_cache.cache_file.meaning import Meaning
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.errors import AqaError
 
@@ -81,10 +82,10 @@ class Scorer:
         return (min(known), max(known)) if known else None
 
     @cached_property
-    def _clip_rule(self) -> dict | None:
-        """How samples are cut into clips; None where it is not known."""
-        rule = (self.runs[0].config.get("features", {}).get("meaning") or {}).get("clip_rule")
-        return rule or (None if self.cache is None else self.cache.meaning.clip_rule)
+    def _meaning(self) -> Meaning | None:
+        """What features mean here; None where it is not known."""
+        said = self.runs[0].config.get("features", {}).get("meaning")
+        return Meaning(**said) if said else (None if self.cache is None else self.cache.meaning)
 
     @cached_property
     def _training_rate(self) -> float | None:
@@ -232,7 +233,7 @@ class Scorer:
         features: Sequence[torch.Tensor],
         said: Sequence[Predictions],
     ) -> Score:
-        frames = frames_of(sample, clips, self._clip_rule)
+        frames = frames_of(sample, clips, self._meaning)
         shared = overlapping(self.runs, video, frames)
         notes = learned_notes(self.runs, sample.sample_id, video, frames, shared)
         notes += length_note(self.runs, frames)
