@@ -6,6 +6,7 @@ from aqa_cli.data_audit import audit
 from aqa_cli.data_cache import show, verify
 from aqa_cli.data_features import export, import_features
 from aqa_cli.data_import import import_command
+from aqa_cli.data_keypoints import import_keypoints
 from aqa_cli.data_merge import merge
 from aqa_cli.data_mtl_aqa import mtl_aqa_command
 from aqa_cli.data_split import split_command
@@ -27,6 +28,7 @@ for _command in (
     import_command,
     import_annotations_command,
     import_features,
+    import_keypoints,
     export,
     show,
     verify,

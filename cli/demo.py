@@ -48,6 +48,10 @@ FULL = Plan(
 )
 
 
+# With --pose.
+_POSE_ROWS = {"pose-dct-svr": "pose-dct", "pose-dct-svr-normalised": "pose-dct-torso"}
+
+
 @command(epilog="Example: aqa-demo --out aqa-demo --epochs 5")
 @click.option(
     "--out",
@@ -90,8 +94,13 @@ FULL = Plan(
     ),
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option(
+    "--pose",
+    is_flag=True,
+    help="Also write the divers' joints, and train Pose+DCT+SVR and its normalised form.",
+)
 @handle_errors
-def main(out, full, epochs, batch_size, seed, seeds, weights, device):
+def main(out, full, epochs, batch_size, seed, seeds, weights, device, pose):
     """Render synthetic dives as video, extract features, run all eight experiments of the paper, and write a
     report.
 
@@ -132,6 +141,10 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
     for backbone, cache in caches.items():
         say(f"2/5  Extracting {backbone.upper()} features at {FRAME_SIZE} px to {cache}")
         _extract(out / "videos", cache, backbone, weights, device)
+    if pose:
+        say(f"     Writing the divers' joints to {out / 'keypoints'}, and features of them")
+        plan = replace(plan, backbones=plan.backbones | _POSE_ROWS)
+        caches |= _write_keypoints(out, plan, seed)
     say(
         f"3/5  Training {len(plan.backbones)} experiments, at most {plan.epochs} epochs each,"
         f" {plan.batch_size} dives per step"
@@ -162,6 +175,28 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device):
     say("5/5  Scoring a dive that was rendered for that")
     _score_new_dive(out, runs[0], seed, device)
     say(f"Done in {_minutes(time.monotonic() - started)}. Open {report}")
+
+
+def _write_keypoints(out: Path, plan: Plan, seed: int) -> dict[str, Path]:
+    """Where the joints of the rendered dives are, and the caches that the pose rows train on, by backbone."""
+    from aqa_cache.datasets.synthetic_dives import write_keypoints
+    from aqa_cache.keypoints.importing import import_keypoints
+    from aqa_cache.keypoints.sample_features import KeypointOptions
+
+    write_keypoints(
+        out / "keypoints",
+        train_dives=plan.train_dives,
+        test_dives=plan.test_dives,
+        events=plan.events,
+        seed=seed,
+    )
+    caches = {}
+    for backbone in _POSE_ROWS.values():
+        caches[backbone] = out / f"feats-{backbone}.h5"
+        options = KeypointOptions(backbone.removeprefix("pose-"))
+        table = out / "videos" / "annotations.csv"
+        import_keypoints(out / "keypoints", caches[backbone], table, options, force=True)
+    return caches
 
 
 def _score_new_dive(out: Path, run, seed: int, device: str) -> None:
@@ -199,11 +234,16 @@ def _preface(plan: Plan, runs) -> list[str]:
             " at once."
         ),
     ]
-    if plan.backbones != FULL.backbones:
+    if any(name in plan.backbones for name in _POSE_ROWS):
         paragraphs.append(
-            "The short form of the demonstration: all rows use S3D features, also those for which Table 1"
-            f" says C3D, and train for at most {plan.epochs} epochs where the paper has {FULL.epochs}."
-            " aqa-demo --full has the paper's sizes, and takes an hour or more on a CPU."
+            "The rows of poses have the divers' joints as the renderer knows them, without an estimator's"
+            " errors; where a joint is under water it is not seen, and its last place is held."
+        )
+    if {name: one for name, one in plan.backbones.items() if name not in _POSE_ROWS} != FULL.backbones:
+        paragraphs.append(
+            "The short form of the demonstration: all rows of videos use S3D features, also those for which"
+            f" Table 1 says C3D, and train for at most {plan.epochs} epochs where the paper has"
+            f" {FULL.epochs}. aqa-demo --full has the paper's sizes, and takes an hour or more on a CPU."
         )
     if any(run.config["features"]["weights_random"] for run in runs):
         paragraphs.append(

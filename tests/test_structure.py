@@ -34,6 +34,7 @@ WINGS = {
         "weights": "backbones cache_file clips disk",
         "annotation_tools": "disk tables video",
         "exchange": "cache_file disk",
+        "keypoints": "cache_file clips disk exchange video",
         "frame_store": "cache_file clips disk video",
         "datasets": "clips disk machine video",
         "extraction": "backbones cache_file clips disk machine video weights",

@@ -145,6 +145,19 @@ def _read_dataset(member: Member) -> np.ndarray:
 
 
 def _read_numpy(path: Path) -> np.ndarray:
+    (array,) = read_arrays(path).values()
+    return array
+
+
+def read_arrays(path: Path, most: int = 1) -> dict[str, np.ndarray]:
+    """The arrays of a file of numpy's, by name; that of a `.npy` has none.
+
+    Args:
+        most: how many a `.npz` may hold.
+
+    Raises:
+        AqaError: it cannot be read, whose text is the reason alone.
+    """
     try:
         with open(path, "rb") as file:
             # Of anything else numpy says that it is a pickle and how to load it unsafely.
@@ -154,16 +167,20 @@ def _read_numpy(path: Path) -> np.ndarray:
             length = os.fstat(file.fileno()).st_size
             if file.read(len(_NPY)) == _NPY:
                 file.seek(0)
-                return _read_array(file, length)
+                return {"": _read_array(file, length)}
         with zipfile.ZipFile(path) as archive:
-            names = archive.infolist()
-            if len(names) != 1:
-                raise AqaError(f"holds {len(names)} arrays, expected one")
-            size = names[0].file_size
+            inside = archive.infolist()
+            if not 1 <= len(inside) <= most:
+                expected = "one" if most == 1 else f"1 to {most}"
+                raise AqaError(f"holds {len(inside)} arrays, expected {expected}")
+            size = sum(one.file_size for one in inside)
             if size > max(_ALWAYS_ALLOWED, _MOST_GAIN * length):
                 raise AqaError(f"declares {size:,} bytes in a file of {length:,} bytes, which is too much")
-            with archive.open(names[0]) as file:
-                return _read_array(file, size)
+            arrays = {}
+            for one in inside:
+                with archive.open(one) as file:
+                    arrays[one.filename.removesuffix(".npy")] = _read_array(file, one.file_size)
+            return arrays
     except AqaError:
         raise
     except Exception as error:  # a damaged file can raise anything at all

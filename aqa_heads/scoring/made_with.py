@@ -76,7 +76,8 @@ def made_with(trained: Trained, cache: FeatureCache | None = None) -> MadeWith:
         raise RunError(
             f"{trained.path}: was trained on imported features (backbone {found.meaning.backbone!r}), so it"
             " is not known how to make them of a video. Make the new ones with the same program, put them"
-            " into a cache (aqa-data import-features), and score that: --features NEW.h5, without a video"
+            " into a cache (aqa-data import-features, or import-keypoints), and score that: --features"
+            " NEW.h5, without a video"
         )
     return _with_its_backbone(trained, found) if trained.tuned_itself else found
 

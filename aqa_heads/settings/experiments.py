@@ -106,6 +106,8 @@ class Experiment:
         score_head: how its score is learned.
         fc6: width of the layer that score and classes share; None: the original's 4096.
         encoder_size: width and depth of its encoder, where it has some of its own.
+        exact: it is refused on features of another network than `backbone`.
+        standardise: whether features are standardised, unless asked otherwise.
     """
 
     name: str
@@ -119,6 +121,8 @@ class Experiment:
     score_head: str = REGRESSION
     fc6: int | None = None
     encoder_size: tuple[int | None, int | None] | None = None
+    exact: bool = False
+    standardise: bool = True
 
     @property
     def folder(self) -> str:
@@ -135,6 +139,8 @@ _TITLES = {
     "ridge": "Ridge",
     "c3d-svr": "C3D-SVR",
     "c3d-lstm": "C3D-LSTM",
+    "pose-dct-svr": "Pose+DCT+SVR",
+    "pose-dct-svr-normalised": "Pose+DCT+SVR, normalised",
 }
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -151,14 +157,26 @@ EXPERIMENTS: dict[str, Experiment] = {
     )
 }
 
-# A ridge regression, and two systems that came before multitask learning: Parmar & Morris 2017,
-# arXiv:1611.05125.
+# A ridge regression, and what came before multitask learning: two systems of Parmar & Morris 2017,
+# arXiv:1611.05125, and that of Pirsiavash, Vondrick & Torralba, ECCV 2014, on keypoints
+# (`aqa_cache.keypoints`), as its authors had it and normalised.
 REFERENCES: dict[str, Experiment] = {
     row.name: row
     for row in (
         Experiment("ridge", None, None, None, None, "average", ("score",), closed_form=True),
         Experiment("c3d-svr", "c3d", None, None, None, "average", ("score",), closed_form=True),
         Experiment("c3d-lstm", "c3d", None, None, None, "lstm", ("score",), encoder_size=(256, 1)),
+        Experiment(
+            *("pose-dct-svr", "pose-dct", None, None, None, "average", ("score",)),
+            closed_form=True,
+            exact=True,
+            standardise=False,
+        ),
+        Experiment(
+            *("pose-dct-svr-normalised", "pose-dct-torso", None, None, None, "average", ("score",)),
+            closed_form=True,
+            exact=True,
+        ),
     )
 }
 

@@ -150,7 +150,7 @@ def _variant(config: ResolvedConfig) -> list[tuple[str, str]]:
     parts += _choosing(config)
     if config.pretrain_epochs:
         parts.append(("pretrained", "encoder pre-trained"))
-    if config.standardise != behind["standardise"]:
+    if config.standardise != (behind["standardise"] and config.row.standardise):
         parts.append(
             ("standardise", "standardised") if config.standardise else ("no-standardise", "not standardised")
         )

@@ -240,6 +240,8 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
             filled[name] = getattr(row, name)
     if row.tasks == ("score",):  # a reference is what it is
         filled["ridge_start"] = False
+    if asked.standardise is None:
+        filled["standardise"] &= row.standardise
     hidden, layers = usual_encoder_size(asked)
     filled["encoder_hidden"] = asked.encoder_hidden or hidden
     filled["encoder_layers"] = asked.encoder_layers or layers

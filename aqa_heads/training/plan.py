@@ -72,11 +72,13 @@ class Planner:
                 that made the features. Empty: another backbone, never fine-tuned.
 
         Raises:
-            TrainingError: no sample to train with, or no label of any task; or a test or validation sample
+            TrainingError: the row is of other features; no sample to train with, or no label of any task; or
+                a test or validation sample
                 is, in part, a training sample too, or the backbone learned from a test sample, and
                 `allow_leak` was not asked for.
         """
         resolved = config.resolve()
+        _check_features(resolved, self.cache)
         division = self._divide(resolved)
         resolved = replace(resolved, tasks=division.tasks, validation_folds=len(division.folds or ()))
         resolved = self._fitted(resolved, division)
@@ -169,6 +171,16 @@ class Planner:
             used = [samples[index] for part in (choice.train, choice.val, choice.test) for index in part]
             self._audits[key] = audit(used, division.split_of(samples), self.frames, learned)
         return self._audits[key]
+
+
+def _check_features(config: ResolvedConfig, cache: FeatureCache) -> None:
+    row = config.row
+    if row.exact and config.on_other_features(cache.meaning.backbone):
+        raise TrainingError(
+            f"{cache.path}: has features of {cache.meaning.backbone}, and {row.title} is made for"
+            f" {row.backbone}, one row of keypoints a sample; make them with aqa-data import-keypoints --as"
+            f" {row.backbone.removeprefix('pose-')} (docs/keypoints.md)"
+        )
 
 
 def _leaks(audited: Audit) -> str:

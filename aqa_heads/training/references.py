@@ -3,7 +3,7 @@ trained.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from ..errors import TrainingError
 ALPHAS = np.logspace(-6, 2, 25)
 _COSTS = np.logspace(-2, 3, 11)
 _EPSILON = 0.1
+# Of `pose-dct-svr`, as its authors had them: libsvm's nu-SVR with its default nu.
+_NU, _COST = 0.5, 1e-3
 _FOLDS = 5
 # With fewer samples a held-out error says nothing about which penalty is best.
 FEWEST_TO_CHOOSE = 10
@@ -57,11 +59,12 @@ def fit_reference(
     groups, in at most five folds, where every sample has a group and there are two or more; else one sample
     at a time (`ridge`), or five random folds (`c3d-svr`). With fewer than ten samples it is not chosen:
     `alpha` is then the features' mean squared length about their mean, and `C` the scores' standard deviation
-    divided by that.
+    divided by that. `pose-dct-svr` has C = 1e-3 in the units of features and scores, always.
 
     Args:
-        name: `ridge` (squared error, squared penalty) or `c3d-svr` (support vector regression with linear
-            kernel, error free below 0.1 standard deviations of the scores).
+        name: `ridge` (squared error, squared penalty), `c3d-svr` (support vector regression with linear
+            kernel, error free below 0.1 standard deviations of the scores), `pose-dct-svr` or
+            `pose-dct-svr-normalised` (linear nu-support vector regression, nu = .5).
         features: `(samples, dim)` float32, the mean of a sample's clip features, standardised or not.
         scores: `(samples,)`, in points.
         groups: of each sample, None where it has none.
@@ -75,7 +78,8 @@ def fit_reference(
     Source: `c3d-svr` is Parmar & Morris 2017, arXiv:1611.05125: averaged clip features, linear support vector
     regression.
     Differs: whatever features the cache holds, not those of fc6; they are taken as given and not brought to
-    length 1; the penalty is chosen within the training samples.
+    length 1; the penalty is chosen within the training samples. `pose-dct-svr` is the regression of
+    Pirsiavash, Vondrick & Torralba, ECCV 2014, whose features are raw; its normalised variant is not theirs.
     """
     assert len(features) == len(scores) == len(groups)
     if len(features) < 2:
@@ -88,6 +92,11 @@ def fit_reference(
         same = "scores" if np.ptp(scores) == 0 else "features"
         return LinearReference(
             np.zeros(len(centre)), float(mean), {}, f"constant: all training samples have the same {same}"
+        )
+    if name == "pose-dct-svr":
+        chosen = {"C": _COST}
+        return replace(
+            fit_at(name, features, scores, chosen), note=f"C = {_COST} and nu = {_NU}, as published"
         )
     # Both penalties see lengths and angles alone, so the samples' own subspace (samples numbers each) gives
     # the same answer as all dimensions, many times faster.
@@ -135,7 +144,7 @@ def fit_at(
         chosen: as `LinearReference.chosen` has it.
     """
     from sklearn.linear_model import Ridge
-    from sklearn.svm import SVR
+    from sklearn.svm import SVR, NuSVR
 
     features, scores = features.astype(np.float64), scores.astype(np.float64)
     if not chosen or np.ptp(features, axis=0).max() == 0 or np.ptp(scores) == 0:
@@ -144,7 +153,11 @@ def fit_at(
         model = Ridge(alpha=chosen["alpha"]).fit(features, scores)
         weights, bias = model.coef_, model.intercept_
     else:
-        model = SVR(kernel="linear", C=chosen["C"], epsilon=_EPSILON * scores.std()).fit(features, scores)
+        if name == "c3d-svr":
+            model = SVR(kernel="linear", C=chosen["C"], epsilon=_EPSILON * scores.std())
+        else:
+            model = NuSVR(kernel="linear", C=chosen["C"], nu=_NU)
+        model.fit(features, scores)
         weights, bias = model.coef_[0], model.intercept_[0]
     return LinearReference(np.array(weights), float(bias), dict(chosen), "the penalty was chosen before")
 
@@ -166,10 +179,25 @@ def _ridge(
 def _support_vectors(
     inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int, held: _Held
 ) -> _Fit:
-    from sklearn.model_selection import GridSearchCV
     from sklearn.svm import SVR
 
-    model = SVR(kernel="linear", epsilon=_EPSILON)
+    return _by_cost(SVR(kernel="linear", epsilon=_EPSILON), inputs, targets, groups, seed, held)
+
+
+def _nu_support_vectors(
+    inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int, held: _Held
+) -> _Fit:
+    from sklearn.svm import NuSVR
+
+    return _by_cost(NuSVR(kernel="linear", nu=_NU), inputs, targets, groups, seed, held)
+
+
+def _by_cost(
+    model, inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int, held: _Held
+) -> _Fit:
+    """A support vector regression at the C that predicts held-out samples best."""
+    from sklearn.model_selection import GridSearchCV
+
     if len(inputs) < FEWEST_TO_CHOOSE:
         cost, note = 1.0, _too_few("C", inputs)
     else:
@@ -205,4 +233,8 @@ def _too_few(penalty: str, inputs: np.ndarray) -> str:
     return f"{penalty} fixed: {len(inputs)} training samples are too few to choose it by"
 
 
-_FITS = {"ridge": _ridge, "c3d-svr": _support_vectors}
+_FITS = {
+    "ridge": _ridge,
+    "c3d-svr": _support_vectors,
+    "pose-dct-svr-normalised": _nu_support_vectors,
+}

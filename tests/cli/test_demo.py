@@ -47,8 +47,13 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
     # once more, the short way
     monkeypatch.setattr(demo, "DEFAULT", replace(demo.DEFAULT, backbones={"2": "s3d"}))
     with small_models():
-        again = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo")])
+        again = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo"), "--pose"])
     assert again.exit_code == 0, again.output
+    assert "Pose+DCT+SVR, normalised" in again.output and "joints as the renderer knows" in (
+        (tmp_path / "demo" / "report.html").read_text()
+    )
+    with FeatureCache(tmp_path / "demo" / "feats-pose-dct.h5") as cache:
+        assert cache.count[:, 0].tolist() == [1] * 15 and cache.dim == 20 * 2 * 50
     other = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo"), "--seed", "1"])
     assert other.exit_code == 2 and other.stderr.startswith("1/5") and "Error: " in other.stderr
 

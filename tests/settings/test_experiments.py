@@ -1,3 +1,4 @@
+from aqa_cache.keypoints.sample_features import BACKBONES
 from aqa_heads.settings.experiments import ATTENTIONS, ENCODERS, EXPERIMENTS, REFERENCES, RNNS, TASKS
 
 
@@ -27,6 +28,8 @@ def test_references_are_for_scores_and_have_no_captioner():
         ("ridge", "Ridge", True),
         ("c3d-svr", "C3D-SVR", True),
         ("c3d-lstm", "C3D-LSTM", False),
+        ("pose-dct-svr", "Pose+DCT+SVR", True),
+        ("pose-dct-svr-normalised", "Pose+DCT+SVR, normalised", True),
     ]
     assert all(
         row.tasks == ("score",) and row.rnn is row.layers is row.attention is None
@@ -38,4 +41,4 @@ def test_references_are_for_scores_and_have_no_captioner():
 def test_every_row_is_made_of_known_parts():
     for row in (*EXPERIMENTS.values(), *REFERENCES.values()):
         assert row.encoder in ENCODERS and row.rnn in (*RNNS, None) and row.attention in (*ATTENTIONS, None)
-        assert row.backbone in ("c3d", "s3d", None) and set(row.tasks) <= set(TASKS)
+        assert row.backbone in ("c3d", "s3d", None, *BACKBONES.values()) and set(row.tasks) <= set(TASKS)

@@ -66,6 +66,19 @@ from aqa_heads.settings.training import TrainingConfig
         ({"experiment": "ridge"}, "s3d", "ridge", "Ridge"),
         ({"experiment": "c3d-svr"}, "s3d", "c3d-svr-on-s3d", "C3D-SVR (on S3D features)"),
         ({"experiment": "c3d-lstm"}, "c3d", "c3d-lstm", "C3D-LSTM"),
+        ({"experiment": "pose-dct-svr"}, "pose-dct", "pose-dct-svr", "Pose+DCT+SVR"),
+        (
+            {"experiment": "pose-dct-svr", "standardise": True},
+            "pose-dct",
+            "pose-dct-svr-standardise",
+            "Pose+DCT+SVR (standardised)",
+        ),
+        (
+            {"experiment": "pose-dct-svr-normalised"},
+            "pose-dct-torso",
+            "pose-dct-svr-normalised",
+            "Pose+DCT+SVR, normalised",
+        ),
         ({"layers": 4, "rnn": "lstm"}, "c3d", "baseline-rnn-lstm-layers-4", "Baseline (rnn lstm, layers 4)"),
         (
             {"experiment": "1", "tasks": ("caption", "score")},

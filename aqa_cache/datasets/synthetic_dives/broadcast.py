@@ -134,7 +134,7 @@ def render_broadcasts(
         "size": list(size),
         "frame_rate": frame_rate,
     }
-    _check_arguments(train_dives, test_dives, events, seed, size, frame_rate, workers)
+    check_arguments(train_dives, test_dives, events, seed, size, frame_rate, workers)
     _import_av()
     broadcasts = plan_broadcasts(
         train_dives=train_dives, test_dives=test_dives, events=events, seed=seed, frame_rate=frame_rate
@@ -234,7 +234,9 @@ def draw_frames(broadcast: Broadcast, scene: Scene) -> Iterator[np.ndarray]:
         yield scene.draw(motion, frame, planned.take_off_frame) if planned else scene.background(frame)
 
 
-def _check_arguments(train_dives, test_dives, events, seed, size, frame_rate, workers) -> None:
+def check_arguments(train_dives, test_dives, events, seed, size, frame_rate, workers) -> None:
+    """Raise AqaError unless they are those of a render (`render_broadcasts`)."""
+
     def whole(value, least: int) -> bool:
         return isinstance(value, int) and value >= least
 

@@ -14,19 +14,16 @@ from .pool import paint_pool
 
 SUPERSAMPLING = 3
 DISSOLVE_S = 0.24  # the broadcast fades from one diver to the next
+SEEN_WET_S = 0.5  # so long after the first touch of the water the diver is drawn
 RIPPLE_S = 1.0  # the water repeats itself after this long
 
 
-class Scene:
-    """One event seen by one camera.
+class Camera:
+    """Where points of the world are in the picture.
 
     Args:
-        name: of the event, shown in a corner.
         size: (width, height) of the picture in pixels; both even.
-        frame_rate: in frames per second.
-        seed: of the render; chooses the pool's colours and the camera's small offset. All events are held in
-            one pool, seen by one camera: a venue of its own for each event outweighs everything a diver does,
-            for features nobody trained.
+        rng: chooses a small offset.
 
     Attributes:
         scale: pixels in a metre.
@@ -34,13 +31,41 @@ class Scene:
         unit: pixels in what would be a pixel of a picture 360 high.
     """
 
-    def __init__(self, name: str, size: tuple[int, int], frame_rate: float, seed: int):
-        self.size, self.frame_rate = size, frame_rate
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, 1)))
+    def __init__(self, size: tuple[int, int], rng: np.random.Generator):
+        self.size = size
         self.unit = unit = size[1] / 360
         self.scale = 46.5 * unit  # px/m
         self.tip_x = size[0] / 2 + (-62 + rng.uniform(-10, 10)) * unit
         self.water_y = (318 + rng.uniform(-2, 2)) * unit
+
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """Columns and rows of the picture. Shape: points: `(…, 3)`, world metres. Output: `(…, 2)`."""
+        return np.stack(
+            [self.tip_x + self.scale * points[..., 0], self.water_y - self.scale * points[..., 2]], axis=-1
+        )
+
+
+def camera_rng(seed: int) -> np.random.Generator:
+    """What chooses camera and pool of a render."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, 1)))
+
+
+class Scene(Camera):
+    """One event seen by one camera.
+
+    Args:
+        name: of the event, shown in a corner.
+        size: as of `Camera`.
+        frame_rate: in frames per second.
+        seed: of the render; chooses the pool's colours and the camera's offset. All events are held in one
+            pool, seen by one camera: a venue of its own for each event outweighs everything a diver does, for
+            features nobody trained.
+    """
+
+    def __init__(self, name: str, size: tuple[int, int], frame_rate: float, seed: int):
+        rng = camera_rng(seed)
+        super().__init__(size, rng)
+        self.frame_rate = frame_rate
         self._backgrounds = paint_pool(self, name, rng, max(1, round(RIPPLE_S * frame_rate)))
 
     def background(self, frame: int) -> np.ndarray:
@@ -67,7 +92,7 @@ class Scene:
         clean = Image.fromarray(background[top:bottom, left:right])
         pen = _Pen(self, clean, box)
         wet = seconds - motion.contact_s
-        if wet < 0.5:
+        if wet < SEEN_WET_S:
             _draw_diver(pen, motion, seconds)
             pen.restore_below(self.water_y, clean)
         if wet > 0:
@@ -89,7 +114,7 @@ class Scene:
         if seconds <= -diver.APPROACH_S or wet >= SPLASH_S:
             return None
         xs, zs = [], []
-        if wet < 0.5:
+        if wet < SEEN_WET_S:
             joints = motion.joints_at(seconds)[0]
             above = np.maximum(joints[:, 2], 0)
             xs += [joints[:, 0].min() - 0.25, joints[:, 0].max() + 0.25]

@@ -1,0 +1,1 @@
+"""Joints that pose estimators found: their files, gaps, and features of them."""
