@@ -25,7 +25,7 @@ class TimeSteps:
 
     frames: int
     layer: str
-    of: Callable[[nn.Module, torch.Tensor], torch.Tensor]
+    of: Callable[..., torch.Tensor]
 
     def count(self, backbone: str, clip_len: int) -> int:
         """Time steps of a clip.
