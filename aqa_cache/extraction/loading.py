@@ -93,7 +93,7 @@ def _time_steps(config: ExtractionConfig) -> TimeSteps | None:
     if backbone.time is None:
         raise AqaError(
             f"{backbone.name} leaves one vector of a clip, and no time inside it; leave out --tokens time, or"
-            f" give --backbone {_with_time()}"
+            f" give another --backbone: {_with_time()}"
         )
     backbone.check_input(config.clip_rule.clip_len, config.size)
     backbone.time.count(backbone.name, config.clip_rule.clip_len)
@@ -101,7 +101,7 @@ def _time_steps(config: ExtractionConfig) -> TimeSteps | None:
 
 
 def _with_time() -> str:
-    return " or ".join(name for name, one in BACKBONES.items() if one.time is not None)
+    return ", ".join(name for name, one in BACKBONES.items() if one.time is not None)
 
 
 def load_backbone(

@@ -125,7 +125,7 @@ def test_end_to_end_training_refuses_steps(caches, videos, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backbone": "c3d", "size": 112}, "c3d leaves one vector of a clip.*s3d or r2plus1d_18"),
+        ({"backbone": "c3d", "size": 112}, "c3d leaves one vector of a clip.*another --backbone: s3d, i3d, "),
         ({"clip_rule": ClipRule(20)}, "--clip-len 16, or leave out --tokens time"),
         ({"clip_rule": ClipRule(8)}, "s3d needs clips of at least 14 frames"),
     ],
