@@ -4,10 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from ...clips.preprocess import Preprocessing
 from ...errors import AqaError
 from ..registry import Backbone
+from ..time_steps import TimeSteps
 from .model_folder import ModelFolder, licence_said
 from .processor import preprocessing_of
 from .shape import NetworkShape
@@ -53,7 +57,20 @@ def backbone_of(given: str) -> Backbone:
         preprocessing=preprocessing,
         published=_published(source, folder, config),
         translated=shape.translated,
+        time=_time_steps(shape, source.spread),
     )
+
+
+def _time_steps(shape: NetworkShape, spread: bool) -> TimeSteps | None:
+    """A tube of a clip is one, or a frame; with the frames' standard deviation there are none."""
+    if spread:
+        return None
+    frames, step = (shape.clip_step, " of a time step") if shape.frames else (1, "")
+    return TimeSteps(frames, _with_config(shape, f"{shape.layer}{step}"), _over_time)
+
+
+def _over_time(module: Any, clips: torch.Tensor) -> torch.Tensor:
+    return module.over_time(clips)
 
 
 def _published(
@@ -90,7 +107,11 @@ def _preprocessing(folder: ModelFolder, config: dict, kind: str) -> Preprocessin
 
 
 def _layer(shape: NetworkShape, spread: bool) -> str:
+    pooled = "" if shape.frames else f", mean{' and standard deviation' if spread else ''} over frames"
+    return _with_config(shape, f"{shape.layer}{pooled}")
+
+
+def _with_config(shape: NetworkShape, layer: str) -> str:
     """With a hash of the config, which decides the features as the weights do."""
     text = json.dumps(shape.config, sort_keys=True, separators=(",", ":"))
-    pooled = "" if shape.frames else f", mean{' and standard deviation' if spread else ''} over frames"
-    return f"{shape.layer}{pooled}; config {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"{layer}; config {hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from aqa_cache.backbones.inference import ready_model
 from aqa_cache.backbones.names import KNOWN_BACKBONES
 from aqa_cache.backbones.registry import get_backbone
+from aqa_cache.backbones.time_steps import OverTime
 from aqa_cache.clips.preprocess import normalise
 from aqa_cache.errors import AqaError, WeightsError
 from aqa_cache.extraction.configuration import ExtractionConfig
@@ -78,8 +79,10 @@ def test_features_are_the_librarys(saved, kind):
     with torch.no_grad():
         features = module(clips)
         torch.testing.assert_close(features, theirs(model, kind, clips), rtol=1e-5, atol=1e-5)
-        steps = module.over_time(clips)
+        steps = OverTime(module, backbone.time)(clips)
         torch.testing.assert_close(steps.mean(1), features, rtol=1e-5, atol=1e-5)
+    assert steps.shape == (2, backbone.time.count(kind, 4), 32)
+    assert backbone.time.layer.split("; ")[1] == backbone.layer.split("; ")[1]
     assert features.shape == (2, backbone.dim) == (2, 32) and features.std() > 1e-3
     assert backbone.name == f"hf:{folder.name}" and weights.name == f"hf:{folder.name} (licence mit)"
     assert said == [f"hf:{folder.name}: licence mit."]
