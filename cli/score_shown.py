@@ -137,7 +137,10 @@ def _show_panel(panel: Panel) -> None:
     elif panel.rule:
         print_line(f"    {panel.rule}: no points without the difficulty")
     else:
-        print_line("    by which rule they make a score is not known: no scores are, or they follow none")
+        print_line(
+            "    by which rule they make a score is not known: no scores with marks and difficulty are, or"
+            " they follow none"
+        )
     if panel.predicted_mark is not None:
         print_line(f"    the predicted score is that of a mark of {panel.predicted_mark:.2f} by each")
     if (judge := panel.furthest_judge) is None:

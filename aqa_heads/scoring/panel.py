@@ -64,7 +64,8 @@ class ScoringRule:
 
 
 def find_rules(samples: Iterable[Judged], asked: str | None = None) -> dict[int, ScoringRule]:
-    """By size of the panel the rule that the scores of samples follow, where 9 of 10 follow one.
+    """By size of the panel the rule that the scores of samples follow, where 9 of 10 follow one: of those
+    whose difficulty is known where the rule asks for it.
 
     Tried are the rule that is asked for, diving's (`PanelRule`), the mean and the sum of all marks or of
     those in the middle, each as it is and times the difficulty.
@@ -78,9 +79,11 @@ def find_rules(samples: Iterable[Judged], asked: str | None = None) -> dict[int,
             of_size.setdefault(len(given(sample.judges)), []).append(sample)
     found = {}
     for size, judged in of_size.items():
-        holding = [(sum(_holds(rule, one) for one in judged), rule) for rule in _candidates(size, asked)]
-        most, rule = max(holding, key=lambda each: each[0])  # of equals the first
-        if most >= _HOLDS * len(judged):
+        holding = [
+            (sum(known := _tried(rule, judged)), len(known), rule) for rule in _candidates(size, asked)
+        ]
+        holds, tried, rule = max(holding, key=lambda each: each[0])  # of equals the first
+        if holds and holds >= _HOLDS * tried:
             found[size] = rule
     return found
 
@@ -96,9 +99,14 @@ def _candidates(size: int, asked: str | None) -> list[ScoringRule]:
     ]
 
 
-def _holds(rule: ScoringRule, sample: Judged) -> bool:
-    points = rule.points(given(sample.judges), sample.difficulty)
-    return points is not None and abs(points - (sample.final_score or 0.0)) <= TOLERANCE + 1e-9
+def _tried(rule: ScoringRule, judged: Sequence[Judged]) -> list[bool]:
+    """Whether scores follow a rule, of those that it can be tried with."""
+    made = [(rule.points(given(one.judges), one.difficulty), one.final_score) for one in judged]
+    return [
+        abs(points - score) <= TOLERANCE + 1e-9
+        for points, score in made
+        if points is not None and score is not None
+    ]
 
 
 def given(judges: Sequence[float]) -> list[float]:

@@ -56,6 +56,14 @@ def test_scores_that_follow_no_rule_have_none():
     ]
 
 
+def test_samples_without_a_difficulty_say_nothing_of_a_rule_that_asks_for_it():
+    """As the training samples of runs that kept none."""
+    samples = panels(PanelRule(), 7, True)
+    without = [Judged(one.judges, one.final_score) for one in samples[1:]]
+    assert find_rules(without) == {}
+    assert find_rules([*without, samples[0]])[7].times_difficulty
+
+
 def test_a_panel_by_hand():
     rules = find_rules(panels(PanelRule(), 7, True))
     panel = panel_of(Judged(DIVE, difficulty=3.2), 60.0, rules, usual=[1.0, 2.0, 2.5, 3.0])
