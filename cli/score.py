@@ -15,6 +15,7 @@ from aqa_cli.options import PathName
 Example:
   aqa-score runs/default dive.mp4 --start 12.4s --end 16s
   aqa-score runs/default videos/ -o scores/
+  aqa-score runs/default first.mp4 second.mp4 --compare -o scores/
 """,
 )
 @click.argument("run", type=PathName())
@@ -58,9 +59,26 @@ Example:
     metavar="COLUMN",
     help="Groups, or classes of this column, that have enough held-out samples get intervals of their own.",
 )
-@click.option("-o", "--output", type=PathName(), help="Folder for scores.csv and scores.json.")
+@click.option(
+    "--every",
+    metavar="STEP",
+    help=(
+        "Look for the action in one long video: score a stretch every so many seconds (2s) or frames (50),"
+        " and list those most like the training samples."
+    ),
+)
+@click.option(
+    "--compare", is_flag=True, help="Of two samples: the difference, and whether it is more than noise."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PathName(),
+    help="Folder for scores.csv, scores.json and index.html, the page to look at.",
+)
+@click.option("--pages/--no-pages", default=True, show_default=True, help="With -o: whether to write pages.")
 @handle_errors
-def main(run, videos, start, end, difficulty, backbone, output: Path | None, **options) -> None:
+def main(run, videos, backbone, output: Path | None, pages: bool, **options) -> None:
     """Score each VIDEO with RUN, and say what it is made of.
 
     RUN is a run folder that aqa-train wrote; a folder of runs, or a quoted pattern ('runs/exp7*'), that
@@ -76,19 +94,24 @@ def main(run, videos, start, end, difficulty, backbone, output: Path | None, **o
     from aqa_cli.progress import extraction_progress
     from aqa_cli.score_shown import show
     from aqa_cli.terminal import check_printed, print_line, say
+    from aqa_heads.scoring.page.writing import check_pages, write_pages
     from aqa_heads.scoring.table import score_table
     from aqa_heads.scoring.writing import write_scores
 
+    if output is not None and pages:
+        check_pages(output)
     if backbone is not None:
         KNOWN_BACKBONES.give(backbone)
     with extraction_progress() as progress:
-        table = score_table(run, videos, start, end, difficulty, progress=progress, say=say, **options)
+        table = score_table(run, videos, progress=progress, say=say, **options)
     show(table)
-    if output is not None:
+    if output is None:
+        check_printed()
+    else:
         for path in write_scores(table, output, [str(run)]):
             print_line(f"Written: {path}")
-    else:
-        check_printed()
+        if pages:
+            print_line(f"Open:    {write_pages(table, output)}")
     sys.exit(1 if table.failures else 0)
 
 

@@ -8,9 +8,11 @@ from aqa_cache.errors import some
 from aqa_cli.console import console
 from aqa_cli.progress import say_failures
 from aqa_cli.terminal import print_line
+from aqa_heads.scoring.comparison import Comparison
 from aqa_heads.scoring.results import Panel, Score, ScoreTable
 
 _BAR, _SHOWN = 24, 50
+_WIDE = 110  # columns that classes and the most alike take room in; below the table they stand for a few
 _FEW = 3  # so many are shown one by one, too
 
 
@@ -18,7 +20,8 @@ def show(table: ScoreTable) -> None:
     """Print a table of all, the best first, what a few of them are made of, and what failed."""
     scale = _scale(table)
     if table.scores:
-        console(width_elsewhere=120).print(_table(table.scores, scale))
+        on = console(width_elsewhere=120)
+        on.print(_table(table.scores, scale, table.by_fit, on.width >= _WIDE))
     if len(table.scores) > _SHOWN:
         print_line(f"… and {len(table.scores) - _SHOWN} more; -o FOLDER writes all")
     if len(table.scores) <= _FEW:
@@ -33,6 +36,8 @@ def show(table: ScoreTable) -> None:
             print_line(f"{some(samples)}: {note}")
         if len(noted) > _SHOWN:
             print_line(f"… and {len(noted) - _SHOWN} more notes; -o FOLDER writes all")
+    if table.comparison is not None:
+        _show_comparison(table.comparison)
     for note in dict.fromkeys((*table.notes, *(score.interval_note for score in table.scores))):
         if note:
             print_line(f"Note: {note}")
@@ -58,11 +63,17 @@ def _scale(table: ScoreTable) -> tuple[float, float] | None:
     return (min(shown), max(shown)) if shown else None
 
 
-def _table(scores: Sequence[Score], scale: tuple[float, float] | None) -> Table:
+def _table(
+    scores: Sequence[Score], scale: tuple[float, float] | None, by_fit: bool = False, wide: bool = True
+) -> Table:
     table = Table()
     bars = any(score.interval for score in scores)
     spreads, true = (any(getattr(s, name) is not None for s in scores) for name in ("spread", "final_score"))
-    table.add_column("sample")
+    classes = wide and any(score.classes for score in scores)
+    alike = wide and any(score.neighbours for score in scores)
+    table.add_column("sample", overflow="fold", min_width=8)
+    if by_fit:
+        table.add_column("as far", justify="right")
     table.add_column("points", justify="right", no_wrap=True)
     if spreads:
         table.add_column("±", justify="right")
@@ -73,12 +84,13 @@ def _table(scores: Sequence[Score], scale: tuple[float, float] | None) -> Table:
         table.add_column("true", justify="right")
     if panels := any(score.panel for score in scores):
         table.add_column("judge furthest from the others", justify="right")
-    if any(score.classes for score in scores):
+    if classes:
         table.add_column("classes")
-    if any(score.neighbours for score in scores):
+    if alike:
         table.add_column("most like")
     for score in scores[:_SHOWN]:
-        cells = [score.sample_id, _number(score.points)]
+        cells = [score.sample_id, *([f"{score.share_as_far or 0:.0%}"] if by_fit else [])]
+        cells.append(_number(score.points))
         cells += [_number(score.spread)] if spreads else []
         if bars and scale:
             cells += (
@@ -91,9 +103,9 @@ def _table(scores: Sequence[Score], scale: tuple[float, float] | None) -> Table:
             )
         cells += [_number(score.final_score)] if true else []
         cells += [_furthest(score.panel)] if panels else []
-        if any(one.classes for one in scores):
+        if classes:
             cells.append(", ".join(next(iter(likely)) for likely in score.classes.values()))
-        if any(one.neighbours for one in scores):
+        if alike:
             cells.append(", ".join(near.sample.sample_id for near in score.neighbours[:1]))
         table.add_row(*cells)
     return table
@@ -161,6 +173,22 @@ def _show_panel(panel: Panel) -> None:
 def _furthest(panel: Panel | None) -> str:
     judge = panel.furthest_judge if panel else None
     return "" if judge is None else f"{judge.number}: {judge.deviation:+.1f}"
+
+
+def _show_comparison(made: Comparison) -> None:
+    print_line(f"{made.first} less {made.second}: {made.difference:+.2f} points; {made.in_words}")
+    if made.interval is not None:
+        low, high = made.interval
+        scale = min(low, 0.0), max(high, 0.0)
+        print_line(f"  {low:+.1f} to {high:+.1f}  {bar(low, made.difference, high, scale)}")
+    if made.parts:
+        print_line("  clip by clip, in points:")
+    for number, part in enumerate(made.parts, 1):
+        both = f"{part.first_points:+8.2f} less {part.second_points:+8.2f}"
+        print_line(f"    {number}: {both}: {part.difference:+8.2f}")
+    if made.parts:
+        print_line(f"    the rest: {made.remainder:+.2f}")
+    print_line(f"  how sure: {made.note}")
 
 
 def _number(value: float | None) -> str:

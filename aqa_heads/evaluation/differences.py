@@ -61,10 +61,11 @@ def difference_interval(
     what = f"{number} {calibration.members if within else _named(calibration)}"
     reached = coverage_range(number, level)
     if reached is None:
+        possible = f", the most with so many is {int(100 * number / (number + 1))} %" if number else ""
         return DifferenceInterval(
             None,
             f"no interval of the difference: {what} are too few for {100 * level:g} %, which needs"
-            f" {fewest(level)}",
+            f" {fewest(level)}{possible}",
         )
     errors, factor = np.abs(calibration.signed[first] - calibration.signed[second]), 1.0
     if calibration.spreads is not None and all(spreads):

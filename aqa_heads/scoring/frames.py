@@ -24,8 +24,17 @@ def frames_of(sample: Sample, clips: ClipFeatures, meaning: Meaning | None) -> t
     return int(clips.first_frame[0]), int(clips.first_frame[-1]) + span
 
 
-def length_note(runs: Sequence[Trained], frames: Frames | None) -> list[str]:
-    """What is to be said of a sample that is shorter or longer than every training sample."""
+def length_note(runs: Sequence[Trained], frames: Frames | None, whole: bool = False) -> list[str]:
+    """What is to be said of a sample that is shorter or longer than every training sample, or of which the
+    run's clips leave the begin out.
+
+    Args:
+        whole: whether it is a whole video, neither start nor end were given.
+    """
+    elsewhere = "give --start and --end, or look for it with --every 2s"
+    if whole and frames is not None and frames[0] > 0:
+        mine = frames[1] - frames[0]
+        return [f"only its last {mine:.0f} frames are scored; if the action is not there, {elsewhere}"]
     lengths = [
         sample.frames[1] - sample.frames[0]
         for run in runs
@@ -39,7 +48,7 @@ def length_note(runs: Sequence[Trained], frames: Frames | None) -> list[str]:
         return []
     return [
         f"{mine:.0f} frames are scored; the training samples have {shortest:.0f} to {longest:.0f}"
-        + (": if the action is a part of the video, give --start and --end" if mine > longest else "")
+        + (f": if the action is a part of the video, {elsewhere}" if mine > longest else "")
     ]
 
 

@@ -2,8 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..runs.training_samples import TrainingSample
+
+if TYPE_CHECKING:
+    from .background import Background
+    from .comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Score:
         share_as_far: of the training samples, and itself, the share that lies as far from the others as it
             does, by the encoder's output; None where that is not known. Small: it is unlike them.
         notes: what a person should know of it, a line each.
-        final_score: the true score, where the table or the cache has one.
+        final_score: the true score, where the table or the cache has one; group, difficulty: likewise.
         panel: the judges' marks, where the table or the cache has two at least.
     """
 
@@ -125,19 +131,31 @@ class Score:
     notes: tuple[str, ...] = ()
     final_score: float | None = None
     panel: Panel | None = None
+    group: str | None = None
+    difficulty: float | None = None
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Several scored samples, the best first.
+    """Several scored samples, the best first; stretches of one video (`every`) by how well they fit.
 
     Args:
         failures: sample_id and reason of those that could not be scored.
         notes: on all of them.
         scale: lowest and highest training score, in points; None where they are not known.
+        folder: what the samples' videos are relative to; None of cached samples. stream: index of the video
+            stream in them; None: the best one.
+        background: what stands behind the scores.
+        comparison: of the two samples, where it was asked for.
+        by_fit: whether they are stretches, those most like the training samples first.
     """
 
     scores: Sequence[Score]
     failures: Sequence[tuple[str, str]]
     notes: tuple[str, ...] = ()
     scale: tuple[float, float] | None = None
+    folder: Path | None = None
+    stream: int | None = None
+    background: "Background | None" = None
+    comparison: "Comparison | None" = None
+    by_fit: bool = False

@@ -20,6 +20,8 @@ from aqa_cache.errors import AqaError
 
 from ..evaluation.predictions import Predictions, predict
 from ..runs.training_samples import VideoStamp
+from .background import RANDOM_FEATURES, background_of
+from .comparison import Comparison, compare
 from .contributions import MOST_CLIPS, contributions_of
 from .extracted import extracted
 from .frames import frames_of, length_note, rate_note
@@ -148,7 +150,12 @@ class Scorer:
             say=self._say,
             progress=progress,
         )
-        return self._table(records, failures, folder)
+        table = self._table(records, failures, folder)
+        return replace(table, folder=folder, stream=self.made_with.meaning.stream)
+
+    def compared(self, first: Score, second: Score) -> Comparison:
+        """Two takes beside each other; see `comparison.compare`."""
+        return compare(first, second, self.calibration, self._level)
 
     def cached(self) -> ScoreTable:
         """Score the samples of the cache.
@@ -209,7 +216,13 @@ class Scorer:
         scores = self._marked(scores, np.array(encoded)) if encoded else scores
         scores = with_panels(self.runs, scored, scores)
         scores.sort(key=lambda one: (-math.inf if one.points is None else -one.points, one.sample_id))
-        return ScoreTable(scores, tuple(failures), tuple(self._notes(scores)), self.scale)
+        return ScoreTable(
+            scores,
+            tuple(failures),
+            tuple(self._notes(scores)),
+            self.scale,
+            background=background_of(self.runs, self.names),
+        )
 
     def _marked(self, scores: Sequence[Score], encoded: np.ndarray) -> list[Score]:
         """The scores with how unlike the training samples of the first run they are."""
@@ -236,7 +249,7 @@ class Scorer:
         frames = frames_of(sample, clips, self._meaning)
         shared = overlapping(self.runs, video, frames)
         notes = learned_notes(self.runs, sample.sample_id, video, frames, shared)
-        notes += length_note(self.runs, frames)
+        notes += length_note(self.runs, frames, sample.start_frame is None and sample.end_frame is None)
         notes += rate_note(clips, self._training_rate)
         # What a head says of samples, said of one.
         notes += [one.fallback for one in said[:1] if one.fallen_back is not None and one.fallen_back[0]]
@@ -282,6 +295,8 @@ class Scorer:
             ),
             notes=tuple(notes),
             final_score=sample.final_score,
+            group=sample.group,
+            difficulty=sample.difficulty,
         )
 
     def _said_by(self, trained, features: torch.Tensor, sample: Sample) -> Predictions:
@@ -346,9 +361,7 @@ class Scorer:
         """On all samples."""
         runs, notes = self.runs, []
         if runs[0].config.get("features", {}).get("weights_random") and not runs[0].tuned_itself:
-            notes.append(
-                "the features come from random weights: the scores show that the tool works, no more"
-            )
+            notes.append(RANDOM_FEATURES)
         if any(run.samples is None for run in runs):
             notes.append(
                 "no neighbours, and not known what was learned from: the run is of an earlier version, or a"

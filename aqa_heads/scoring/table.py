@@ -11,6 +11,7 @@ from aqa_cache.errors import AqaError
 from .intervals import GROUP, LEVEL
 from .results import Score, ScoreTable
 from .scorer import Scorer
+from .stretches import WORTH, Step, best_fitting, length_of, step_of, stretches_of
 
 
 def score(
@@ -85,6 +86,8 @@ def score_table(
     device: str = "auto",
     level: float = LEVEL,
     calibrate_by: str = GROUP,
+    every: str | None = None,
+    compare: bool = False,
     progress: Callable | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> ScoreTable:
@@ -96,12 +99,18 @@ def score_table(
             scored.
         start, end, difficulty: of one video only; of several a table has them.
         run, features, weights, device, level, calibrate_by, say: as `score` takes them.
+        every: of one video the stretches that begin so far apart, in seconds (`2s`) or frames, are scored,
+            and those most like the training samples are given; all are as long as these.
+        compare: there are two samples, and their difference is said too.
         progress: told how far the extraction is.
 
     Raises:
         AqaError: nothing can be scored. A sample that fails alone is listed in the result.
     """
-    of_one = {"--start": start, "--end": end, "--difficulty": difficulty}
+    step = None if every is None else step_of(every)
+    if step is not None and compare:
+        raise AqaError("--every looks for actions in one video, --compare takes two; give one of them")
+    of_one = {"--start": start, "--end": end, "--difficulty": difficulty, "--every": every}
     given = [name for name, value in of_one.items() if value is not None]
     if not videos and features is None:
         raise AqaError("nothing to score; name videos, a folder, a table, or a cache with --features")
@@ -110,7 +119,8 @@ def score_table(
     made = {"features": features, "weights": weights, "device": device, "level": level}
     with Scorer(run, **made, calibrate_by=calibrate_by, say=say) as scorer:
         if not videos:
-            return scorer.cached()
+            assert scorer.cache is not None
+            return _scored(scorer, scorer.cache.samples, scorer.cached, compare)
         scorer.made_with  # noqa: B018  a run that cannot score videos is said before they are looked for
         folder, samples = find_videos(videos, say)
         if difficulty is not None and not any(trained.reads_difficulty for trained in scorer.runs):
@@ -131,7 +141,44 @@ def score_table(
                     difficulty=whole.difficulty if difficulty is None else difficulty,
                 )
             ]
-        return scorer.videos(folder, samples, progress)
+        if step is not None:
+            return _best_stretches(scorer, folder, samples[0], step, progress)
+        return _scored(scorer, samples, lambda: scorer.videos(folder, samples, progress), compare)
+
+
+def _scored(
+    scorer: Scorer, samples: Sequence[Sample], scored: Callable[[], ScoreTable], compare: bool
+) -> ScoreTable:
+    """What `scored` gives of the samples; compared, the first with the second."""
+    if compare and len(samples) != 2:
+        raise AqaError(
+            f"--compare: there are {len(samples)} samples, expected two; name two videos, or a table of two"
+        )
+    table = scored()
+    if not compare:
+        return table
+    if table.failures:
+        raise AqaError(table.failures[0][1])
+    first, second = sorted(table.scores, key=lambda one: one.sample_id != samples[0].sample_id)
+    return replace(table, comparison=scorer.compared(first, second))
+
+
+def _best_stretches(
+    scorer: Scorer, folder: Path, whole: Sample, step: Step, progress: Callable | None
+) -> ScoreTable:
+    """The stretches of a video that are most like the training samples."""
+    length = length_of(scorer.runs)
+    stream = scorer.made_with.meaning.stream
+    stretches = stretches_of(folder / whole.video, whole, step, length, stream)
+    table = scorer.videos(folder, stretches, progress)
+    if all(score.share_as_far is None for score in table.scores):
+        raise AqaError(
+            "--every: the run keeps nothing of its training samples, so that it is not known what is like"
+            " them; give --start and --end"
+        )
+    found = best_fitting(table.scores, length)
+    notes = (f"{len(found)} of {len(stretches)} stretches of {length} frames: {WORTH}", *table.notes)
+    return replace(table, scores=found, notes=notes, by_fit=True)
 
 
 def find_videos(videos: Sequence[str | Path], say: Callable[[str], None]) -> tuple[Path, list[Sample]]:

@@ -104,6 +104,7 @@ def _row(score: Score, columns: Sequence[str]) -> dict:
     row |= {
         "caption": score.caption,
         "neighbours": " ".join(near.sample.sample_id for near in score.neighbours),
+        "share_as_far": score.share_as_far,
     }
     row |= {"notes": "; ".join((*score.notes, score.interval_note)), "failed": ""}
     return {name: "" if value is None else value for name, value in row.items()}
@@ -134,6 +135,8 @@ def _record(table: ScoreTable, runs: Sequence[str]) -> dict:
             "aqa_scores": FORMAT,
             "runs": list(runs),
             "notes": list(table.notes),
+            "background": None if table.background is None else asdict(table.background),
+            "comparison": None if table.comparison is None else asdict(table.comparison),
             "scores": [asdict(score) for score in table.scores],
             "failures": [{"sample_id": name, "reason": reason} for name, reason in table.failures],
         }

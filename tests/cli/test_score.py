@@ -4,13 +4,17 @@ import csv
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from scored_table import scored, table_of
 from synthetic_cache import small_models, write_synthetic_cache
 
 from aqa_cli.score import main
 from aqa_cli.score_shown import bar, show
 from aqa_heads import Score, TrainingConfig, train
+from aqa_heads.evaluation.calibration import Calibration
+from aqa_heads.scoring.comparison import compare
 from aqa_heads.scoring.results import Judge, Panel, ScoreTable
 from aqa_heads.scoring.writing import write_scores
 
@@ -115,3 +119,43 @@ def test_the_marks_of_judges_are_shown_and_written(tmp_path, capsys):
     assert rows[0]["panel_points"] == "72.0" and rows[0]["points_without_furthest_judge"] == "75.0"
     assert [row["furthest_judge"] for row in rows] == ["1", "", "3"]
     assert json.loads(record.read_text())["scores"][0]["panel"]["judges"][1]["mark"] == 8.0
+
+
+def test_pages_are_written_unless_they_are_not_wanted(folder, tmp_path):
+    result = run(folder / "run", "--features", folder / "feats.h5", "-o", tmp_path / "out", "--no-pages")
+    assert not (tmp_path / "out/index.html").exists()
+    result = run(folder / "run", "--features", folder / "feats.h5", "-o", tmp_path / "out")
+    assert f"Open:    {tmp_path / 'out/index.html'}" in result.stdout
+    assert len(list((tmp_path / "out/pages").iterdir())) == 17
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/index.html").write_text("mine")
+    result = run(folder / "run", "--features", folder / "feats.h5", "-o", tmp_path / "mine")
+    assert result.exit_code == 2 and "is no page of aqa-score" in result.stderr and not result.stdout
+
+
+def test_a_narrow_terminal_keeps_the_bar(capsys, monkeypatch):
+    table = table_of(None, scored("a rather long name of a sample", "v.mp4"))
+    monkeypatch.setenv("COLUMNS", "80")
+    show(table)
+    narrow = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "120")
+    show(table)
+    wide = capsys.readouterr().out
+    assert "─●─" in narrow and "classes" not in narrow and "classes" in wide and "most like" in wide
+    assert max(map(len, narrow.partition("position:")[0].splitlines())) <= 80
+
+
+def test_a_comparison_is_shown(capsys):
+    signed = np.random.default_rng(0).normal(size=40)
+    first, second = scored("one", "v.mp4", 55.0), scored("two", "v.mp4", 50.0)
+    made = compare(first, second, Calibration(np.abs(signed), signed=signed))
+    show(table_of(None, first, second, comparison=made))
+    said = capsys.readouterr().out
+    assert "one less two: +5.00 points; that is more than noise: up to 5% of equally good" in said
+    assert "1:    +1.00 less    +1.00:    +0.00" in said and "20 pairs of held-out samples" in said
+
+
+def test_stretches_are_shown_by_how_well_they_fit(capsys):
+    show(table_of(None, scored("v@2.0s", "v.mp4", share_as_far=0.9), by_fit=True))
+    said = capsys.readouterr().out
+    assert "as far" in said and "90%" in said

@@ -364,3 +364,61 @@ def test_nothing_to_score_is_one_message(folder):
         score_table(folder / "ridge", [folder / "videos"], start=3)
     with pytest.raises(AqaError, match="of cached samples the cache says that"):
         score_table(folder / "ridge", features=folder / "feats.h5", difficulty=3.0)
+
+
+def test_two_takes_are_compared(folder, tmp_path):
+    table = tmp_path / "two.csv"
+    video, rows = folder / "videos", dives_of(folder)
+    table.write_text(
+        "sample_id,video,start_frame,end_frame\n"
+        + "".join(f"{one.sample_id},{video / one.video},{one.start_frame},{one.end_frame}\n" for one in rows)
+    )
+    found = score_table(folder / "ridge", [table], compare=True)
+    made, points = found.comparison, {one.sample_id: one.points for one in found.scores}
+    assert (made.first, made.second) == (rows[0].sample_id, rows[1].sample_id)
+    assert made.difference == points[made.first] - points[made.second]
+    assert sum(part.difference for part in made.parts) + made.remainder == pytest.approx(made.difference)
+    assert made.interval is None and "too few for 90 %" in made.note
+    with pytest.raises(AqaError, match="--compare: there are 10 samples, expected two"):
+        score_table(folder / "ridge", [folder / "videos"], compare=True)
+    with pytest.raises(AqaError, match="--compare takes two; give one of them"):
+        score_table(folder / "ridge", [folder / "videos"], compare=True, every="2s")
+
+
+def test_a_long_video_is_searched_for_what_is_like_the_training_samples(folder):
+    dive = next(s for s in read_annotations(folder / "videos/annotations.csv") if s.split == "train")
+    video = folder / "videos" / dive.video
+    found = score_table(folder / "ridge", [video], every="0.4s")
+    assert found.by_fit and "no detector" in found.notes[0]
+    shares = [one.share_as_far for one in found.scores]
+    assert shares == sorted(shares, reverse=True)
+    begins = sorted(one.frames[0] for one in found.scores)
+    assert all(b - a >= 24 for a, b in zip(begins, begins[1:])), "half of a window of 48"
+    for one in found.scores[:2]:
+        assert one.points == score(folder / "ridge", video, *one.frames).points
+    with pytest.raises(AqaError, match="--every: is of one video, and there are 10 samples"):
+        score_table(folder / "ridge", [folder / "videos"], every="2s")
+    with pytest.raises(AqaError, match="keeps nothing of its training samples"):
+        score_table(folder / "ridge/model.safetensors", [video], every="2s", weights=str(folder / "tiny.pth"))
+
+
+def test_of_a_whole_video_it_is_said_what_was_left_out(folder, numbered_video):
+    assert any(
+        "only its last 48 frames are scored" in n for n in score(folder / "ridge", numbered_video).notes
+    )
+    assert not any("only its last" in n for n in score(folder / "ridge", numbered_video, 0, 60).notes)
+
+
+def test_what_stands_behind_a_score_is_that_of_the_run(folder):
+    background = score_table(folder / "ridge", features=folder / "feats.h5").background
+    dives = read_annotations(folder / "videos/annotations.csv")
+    known = sorted(one.final_score for one in dives if one.split == "train")
+    assert list(background.training_scores) == known and background.runs == ("ridge",)
+    summary = read_run(folder / "ridge").summary
+    assert background.tested.n == 2 and background.tested.mae == summary["mae"]
+    train = [(one.difficulty, one.final_score) for one in dives if one.split == "train"]
+    slope, intercept = np.polyfit(*zip(*train), 1)
+    floors = background.floors_of(of_cache(folder, "ridge")[0])
+    assert list(floors.values()) == pytest.approx(
+        [np.mean(known), slope * of_cache(folder, "ridge")[0].difficulty + intercept]
+    )

@@ -1,0 +1,1 @@
+"""Pages of scores: the video beside what was said of it, and the ranked table of several."""
