@@ -27,6 +27,7 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "demo" / "runs").iterdir()) == sorted(
         [
             "baseline-on-s3d",
+            "default",
             "exp1-on-s3d",
             "exp2",
             "exp3",
@@ -40,6 +41,8 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
     (scored,) = json.loads((tmp_path / "demo/scores/scores.json").read_text())["scores"]
     assert scored["sample_id"] == "new-dive" and len(scored["neighbours"]) == 3
     assert not any("learned" in note for note in scored["notes"])
+    scored_page = (tmp_path / "demo/scores/index.html").read_text()
+    assert "../new-dive.mp4#t=" in scored_page and str(tmp_path / "demo/scores/index.html") in result.output
     with FeatureCache(tmp_path / "demo" / "feats-s3d.h5") as cache:
         assert len(cache) == 15 and cache.count[:, 0].tolist() == [6] * 15
         assert cache.meaning.preprocessing["resize"] == [37, 49]  # the field of view of 128 x 171 at 112
