@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,13 +29,13 @@ class Stretch:
 
     Args:
         clip: its number, from 0 up; None: the whole.
-        frames: `[first, end)` in the video.
+        frames: `[first, end)` in the video; None where they are not known, as of imported features.
         seconds: likewise, on a player's clock; None where the source has no times.
         points: what it adds; None where that is not said.
     """
 
     clip: int | None
-    frames: tuple[int, int]
+    frames: tuple[int, int] | None
     seconds: tuple[float, float] | None = None
     points: float | None = None
 
@@ -45,7 +45,7 @@ class Media:
     """Of one sample.
 
     Args:
-        stretches: in the order of time; empty where the frames are not known.
+        stretches: in the order of time; empty where neither frames nor clips are known.
         href: of the video, as its page names it; None: it is not played, a note says why.
         stills: JPEG of the middle frame, by place among the stretches; of some where there are many.
         notes: what is to be said of player and stills.
@@ -95,13 +95,12 @@ def media_of(score: Score, folder: Path | None, page: Path, stream: int | None =
 
 
 def _stretches(score: Score) -> tuple[Stretch, ...]:
-    if score.frames is None:
-        return ()
-    first, end = score.frames
     made = score.contributions
     if made is None:
-        return (Stretch(None, (first, end)),)
-    span = end - made.clips[-1].first_frame
+        return () if score.frames is None else (Stretch(None, score.frames),)
+    if score.frames is None or made.clips[0].first_frame < 0:
+        return tuple(Stretch(clip.clip, None, None, clip.points) for clip in made.clips)
+    span = score.frames[1] - made.clips[-1].first_frame
     return tuple(
         Stretch(clip.clip, (clip.first_frame, clip.first_frame + span), None, clip.points)
         for clip in made.clips
@@ -116,12 +115,10 @@ def _timed(path: Path, stretches: Sequence[Stretch], stream: int | None) -> tupl
     gap = times[-1] - times[-2] if len(times) > 1 else 0.0
     times.append(times[-1] + gap)
 
-    def at(frame: int) -> float:
-        return times[min(frame, len(times) - 1)]
+    def at(frames: tuple[int, int]) -> tuple[float, float]:
+        return times[min(frames[0], len(times) - 1)], times[min(frames[1], len(times) - 1)]
 
-    return tuple(
-        Stretch(one.clip, one.frames, (at(one.frames[0]), at(one.frames[1])), one.points) for one in stretches
-    )
+    return tuple(one if one.frames is None else replace(one, seconds=at(one.frames)) for one in stretches)
 
 
 def _played(path: Path, page: Path, stream: int | None) -> tuple[str | None, str]:
@@ -162,7 +159,8 @@ def _stills(path: Path, stretches: Sequence[Stretch], stream: int | None, width:
     from aqa_cache.video.decoding import decode
 
     every = -(-len(stretches) // MOST_STILLS) or 1
-    middle = {place: sum(stretches[place].frames) // 2 for place in range(0, len(stretches), every)}
+    chosen = ((place, stretches[place].frames) for place in range(0, len(stretches), every))
+    middle = {place: sum(frames) // 2 for place, frames in chosen if frames is not None}
     wanted = sorted(set(middle.values()))
     if not wanted:
         return {}

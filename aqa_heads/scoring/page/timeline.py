@@ -129,10 +129,10 @@ def _row(place: int, media: Media, name: str) -> Markup:
     one, still = media.stretches[place], media.stills.get(place)
     above = len(media.stretches) <= MOST_WITH_PICTURES  # it is in the timeline
     shown = [] if still is None or above else [element("img", src=picture_of(still), alt="")]
-    where = Markup(when(one))
+    where: Markup | str = when(one)
     if one.seconds and media.href:
         where = element("a", where, href=f"{media.href}#t={one.seconds[0]:.3f},{one.seconds[1]:.3f}")
-    frames = element("span", f"frames {one.frames[0]} to {one.frames[1] - 1}", class_="aside")
+    frames = element("span", _frames(one), class_="aside")
     points = "" if one.points is None else element("b", f"{one.points:+.2f}", class_=_kind(one.points))
     return element(
         "tr",
@@ -153,8 +153,12 @@ def _listed(stretches: Sequence[Stretch]) -> list[int]:
 def when(one: Stretch) -> str:
     """Where a stretch lies, in seconds where there are times."""
     if one.seconds is None:
-        return f"frames {one.frames[0]} to {one.frames[1] - 1}"
+        return _frames(one)
     return f"{one.seconds[0]:.1f} to {one.seconds[1]:.1f} s"
+
+
+def _frames(one: Stretch) -> str:
+    return "frames not known" if one.frames is None else f"frames {one.frames[0]} to {one.frames[1] - 1}"
 
 
 def picture_of(jpeg: bytes) -> str:

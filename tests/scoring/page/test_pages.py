@@ -132,6 +132,10 @@ def test_what_browsers_do_not_play_is_shown_in_stills(tmp_path):
 def test_cached_features_and_folders_of_images_have_nothing_to_play(tmp_path):
     from PIL import Image
 
+    made = scored("a", "v.mp4").contributions
+    unknown = replace(made, clips=tuple(replace(clip, first_frame=-1) for clip in made.clips))
+    page = written(table_of(None, scored("a", "v.mp4", contributions=unknown)), tmp_path / "out")
+    assert page.text.count("frames not known") == 2 * 3 and "+3.00" in page.text
     page = written(table_of(None, scored("a", "v.mp4")), tmp_path / "out")
     assert "Scored from cached features" in page.text and not page.named("img") and not page.named("video")
     (tmp_path / "images").mkdir()
