@@ -97,12 +97,17 @@ _POSE_ROWS = {"pose-dct-svr": "pose-dct", "pose-dct-svr-normalised": "pose-dct-t
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Of the CPU, in every step; fewer where other programs run.  [default: all cores]",
+)
+@click.option(
     "--pose",
     is_flag=True,
     help="Also write the divers' joints, and train Pose+DCT+SVR and its normalised form.",
 )
 @handle_errors
-def main(out, full, epochs, batch_size, seed, seeds, weights, device, pose):
+def main(out, full, epochs, batch_size, seed, seeds, weights, device, threads, pose):
     """Render synthetic dives as video, extract features, run all eight experiments of the paper, and write a
     report.
 
@@ -138,11 +143,12 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device, pose):
         test_dives=plan.test_dives,
         events=plan.events,
         seed=seed,
+        workers=threads,
     )
     caches = {backbone: out / f"feats-{backbone}.h5" for backbone in dict.fromkeys(plan.backbones.values())}
     for backbone, cache in caches.items():
         say(f"2/5  Extracting {backbone.upper()} features at {FRAME_SIZE} px to {cache}")
-        _extract(out / "videos", cache, backbone, weights, device)
+        _extract(out / "videos", cache, backbone, weights, device, threads)
     if pose:
         say(f"     Writing the divers' joints to {out / 'keypoints'}, and features of them")
         plan = replace(plan, backbones=plan.backbones | _POSE_ROWS)
@@ -159,6 +165,7 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device, pose):
             batch_size=plan.batch_size,
             seed=seed + number,
             device=device,
+            threads=threads,
             meteor=full,
             out=out / "runs",
             overwrite=True,
@@ -269,7 +276,9 @@ def _minutes(seconds: float) -> str:
     return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
 
 
-def _extract(videos: Path, output: Path, backbone: str, weights: tuple[str, ...], device: str) -> None:
+def _extract(
+    videos: Path, output: Path, backbone: str, weights: tuple[str, ...], device: str, threads: int | None
+) -> None:
     from aqa_cache.clips.rule import MTL_AQA_WINDOW, ClipRule
     from aqa_cache.extraction.run import ExtractionConfig, extract
     from aqa_cache.weights.random_weights import RANDOM
@@ -283,6 +292,8 @@ def _extract(videos: Path, output: Path, backbone: str, weights: tuple[str, ...]
         size=FRAME_SIZE,
         clip_rule=ClipRule(window=MTL_AQA_WINDOW),
         device=device,
+        workers=threads,
+        threads=threads,
     )
     with extraction_progress() as progress:
         result = extract(videos, output, config, progress=progress, say=lambda line: say(f"     {line}"))

@@ -153,6 +153,11 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @click.option(
     "--workers", type=click.IntRange(1), help="Decoding threads; by default as many as cores, at most 32."
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Of the CPU that runs the backbone; fewer where other programs run.  [default: all cores]",
+)
 @click.option("--stream", type=int, help="Index of the video stream; by default the best one.")
 @click.option(
     "--decode-timeout",

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aqa_heads.runs.format import Run
-    from aqa_heads.table import Table
+    from aqa_heads.table import Shown, Table
+    from aqa_heads.tracking import Trackers
     from aqa_heads.training.plan import Plan
 
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 )
 @train_options
 @handle_errors
-def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool, **options):
+def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool, logs: tuple, **options):
     """Train score, class and caption heads on cached features; with --end-to-end the backbone too, on the
     videos.
 
@@ -54,6 +55,7 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool,
     with said_by_the_first():
         options["fine_tuning"] = fine_tuning_of(options)
         configs = table_configs(experiments=experiments, seeds=seed_count, seed=seed, **options)
+        trackers = _trackers(logs)
         _check_processes(configs)
     if not rank():
         for name, given in not_applicable(experiments, options).items():
@@ -62,8 +64,8 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool,
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         if choose:
-            table = Table(_choose(configs))
-        runs = train_and_print(table)
+            table = Table(_choose(configs, trackers))
+        runs = train_and_print(table, trackers)
     except KeyboardInterrupt as interrupt:
         if not rank():
             say(_stopped(table.plans, options["overwrite"], options["checkpoint_seconds"]))
@@ -82,19 +84,36 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool,
             "tuned.h5",
         ]
         print_line(f"Features of the trained backbone: {shlex.join(command)}")
+    for failure in trackers.failures if trackers else ():
+        say(failure)
+    if trackers and trackers.failures:
+        sys.exit(1)
 
 
-def _choose(configs: "list[TrainingConfig]") -> "list[TrainingConfig]":
+def _trackers(places: tuple[str, ...]) -> "Trackers | None":
+    if not places or rank():
+        return None
+    from aqa_heads.tracking import Trackers
+
+    return Trackers(places)
+
+
+def _shown(on: "Console", trackers: "Trackers | None") -> "Shown":
+    from .train_progress import showing
+
+    return trackers.shown(showing(on)) if trackers else showing(on)
+
+
+def _choose(configs: "list[TrainingConfig]", trackers: "Trackers | None") -> "list[TrainingConfig]":
     """The configs of what validation likes best, with all seeds and folds; shows what it says of each."""
     from aqa_heads.candidates import chosen_configs, compare
 
-    from .train_progress import showing
     from .train_table import validation_table
 
     if process_count() > 1:
         raise TrainingError("--choose compares in one process; leave torchrun out")
     on = _console()
-    contests = compare(configs, showing(on))
+    contests = compare(configs, _shown(on, trackers))
     for contest in contests:
         on.print(validation_table(contest))
     return chosen_configs(configs, contests)
@@ -136,13 +155,12 @@ def _check_processes(configs: "list[TrainingConfig]") -> None:
         )
 
 
-def train_and_print(table: "Table") -> "list[Run]":
+def train_and_print(table: "Table", trackers: "Trackers | None" = None) -> "list[Run]":
     """Train the runs of a table with their progress on the console, and print their results.
 
     Raises:
         AqaError: before anything is trained if a run folder is in the way or a cache cannot be used.
     """
-    from .train_progress import showing
     from .train_table import results_table
 
     on = _console()
@@ -151,7 +169,7 @@ def train_and_print(table: "Table") -> "list[Run]":
             stack.enter_context(table)
             for note in table.notes if not rank() else ():
                 say(note)
-        runs = table.train(showing(on))
+        runs = table.train(_shown(on, trackers))
     on.print(results_table(runs))
     for note in dict.fromkeys(
         f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]

@@ -123,6 +123,13 @@ OPTIONS = {
             help="Of the CPU; 1 is fastest where other programs run.  [default: all cores]",
         ),
         click.option(
+            "--log",
+            "logs",
+            multiple=True,
+            metavar="tensorboard:DIR|mlflow:DIR|wandb",
+            help="Also tell this program of settings, epochs and results. May be given several times.",
+        ),
+        click.option(
             "--allow-leak",
             is_flag=True,
             help="Train although test samples are training samples; marks every number.",

@@ -41,6 +41,7 @@ class ExtractionConfig:
         batch_size: clips in a batch; every batch has this shape. None: 8 on a CPU, on a GPU the largest of
             64, 32, … that fits.
         workers: decoding threads; None: as many as cores, at most 32.
+        threads: of the arithmetic on a CPU; None: as torch is set, all cores.
         stream: index of the video stream; None: the best one.
         decode_timeout: seconds without a new frame after which a video is given up.
         verify: `stat` (a video has changed if its size or time of modification has) or `sha256` (if its
@@ -70,6 +71,7 @@ class ExtractionConfig:
     deterministic: bool = False
     batch_size: int | None = None
     workers: int | None = None
+    threads: int | None = None
     stream: int | None = None
     decode_timeout: float = DECODE_TIMEOUT
     verify: str = "stat"
@@ -81,7 +83,7 @@ class ExtractionConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "backbone", KNOWN_BACKBONES.give(self.backbone))
-        for name in ("batch_size", "workers"):
+        for name in ("batch_size", "workers", "threads"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise AqaError(f"{name} is {value}, it must be at least 1")
         if self.decode_timeout <= 0:

@@ -1,12 +1,11 @@
 """Extraction: every sample's clips through a backbone, once, into a feature cache."""
 
-import contextlib
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,13 +18,14 @@ from ..cache_file.reader import read_numerics
 from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
 from ..disk.links import open_unlinked
-from ..disk.tensor_file import sha256_of
 from ..errors import AqaError, CacheBusy, CacheError, escaped, some
+from ..machine.threads import cpu_threads
 from ..video.missing import why_missing
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
 from .garbage import no_collection
+from .hashes import hashes_of
 from .loading import load_model
 from .numerics import engine_of, mixed, numerics_of, of_computing
 from .part_writer import PartWriter
@@ -95,7 +95,21 @@ def extract(
         AqaError: nothing could be done as asked, or no sample has features in the end. A sample that fails
             beside others that do not is listed in the result, and its reason is in the cache.
     """
-    config, output, stop = config or ExtractionConfig(), Path(output), stop or threading.Event()
+    config, stop = config or ExtractionConfig(), stop or threading.Event()
+    with cpu_threads(config.threads):
+        return _extract(videos, Path(output), config, annotations, columns, progress, say, stop)
+
+
+def _extract(
+    videos: str | Path,
+    output: Path,
+    config: ExtractionConfig,
+    annotations: str | Path | None,
+    columns: Columns | None,
+    progress: Callable[[Progress], None],
+    say: Callable[[str], None],
+    stop: threading.Event,
+) -> Extraction:
     started = time.monotonic()
     with no_collection():
         source = find_samples(videos, annotations, columns=columns, stream=config.stream)
@@ -113,9 +127,13 @@ def extract(
         reasons = [f"{escaped(video)}{why_missing(source.folder / video)}" for video in missing]
         say(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}")
     samples = config.shard.of(source)
-    hashes = _hashes(source, samples, say, stop) if config.verify == "sha256" else None
+    hashes = None
+    if config.verify == "sha256":
+        videos_of_shard = dict.fromkeys(sample.video for sample in samples)
+        say(f"Hashing {len(videos_of_shard)} videos …")
+        hashes = hashes_of(source, videos_of_shard, stop)
     # A cache knows its copies by these, so that none is tested on another's.
-    known = hashes if hashes is not None else _hashes_of(source, source.copies, stop)
+    known = hashes if hashes is not None else hashes_of(source, source.copies, stop)
     views = [view.name for view in config.views]
     try:
         with parts.exclusively():
@@ -341,25 +359,6 @@ def _check_continuation(
     ]
     if others and len(current.done) < len(source.samples) and not config.allow_mixed:
         raise CacheError(mixed(output, of_computing(numerics), others[0]))
-
-
-def _hashes(
-    source: Source, samples: Iterable[Sample], say: Callable[[str], None], stop: threading.Event
-) -> dict[str, str]:
-    """SHA-256 of the samples' videos, hex; of a frame folder none is made."""
-    videos = dict.fromkeys(sample.video for sample in samples)
-    say(f"Hashing {len(videos)} videos …")
-    return _hashes_of(source, videos, stop)
-
-
-def _hashes_of(source: Source, videos: Iterable[str], stop: threading.Event) -> dict[str, str]:
-    hashes = {}
-    for video in videos:
-        # One that cannot be read has no hash, and fails by itself when it is decoded.
-        with contextlib.suppress(OSError):
-            if not stop.is_set() and (source.folder / video).is_file():
-                hashes[video] = sha256_of(source.folder / video)
-    return hashes
 
 
 def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None]) -> None:

@@ -125,6 +125,13 @@ def why_no_caption_metrics() -> str | None:
     return None
 
 
+def said_of_meteor() -> str | None:
+    """What METEOR takes, where it will be computed; to be said before a training."""
+    if shutil.which("java") is None or why_no_caption_metrics():
+        return None
+    return "METEOR of the captions is computed by Java, about 10 s a run; --no-meteor leaves it out"
+
+
 def _library() -> tuple:
     """The classes of BLEU, ROUGE and CIDEr."""
     try:

@@ -54,9 +54,7 @@ def video_of(sample: Sample) -> str:
 
 
 def samples_by_content(cache: FeatureCache) -> list[Sample]:
-    """The samples of a cache; copies of one video, where it has the videos' hashes, under the first's
-    name.
-    """
+    """The samples of a cache; copies of a video, where it has their hashes, under the first's name."""
     if not any(cache.video_sha256):
         return cache.samples
     first: dict[str, str] = {}

@@ -15,6 +15,7 @@ from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.frame_store.preparation import prepare_frames
 from aqa_cache.frame_store.reader import FrameStore
 from aqa_cache.machine.devices import pick_device
+from aqa_cache.machine.threads import cpu_threads
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cache.weights.resolving import find_tuned, load_weights
 from aqa_cache.weights.starting import starting_weights
@@ -27,7 +28,6 @@ from ..networks.model import AqaModel
 from ..runs.folder import Work
 from ..runs.format import Epoch, Run
 from ..settings.training import TrainingConfig
-from ..training.computing import cpu_threads
 from ..training.job import Job
 from ..training.listener import Listener, Step
 from ..training.plan import Plan, Planner

@@ -1,4 +1,4 @@
-"""What a run computes with and how much of it: threads, deterministic algorithms, memory, time."""
+"""What a run computes with and how much of it: deterministic algorithms, memory, time."""
 
 import os
 import time
@@ -27,17 +27,6 @@ class Clock:
 
     def record(self) -> dict[str, float]:
         return self._laps | {"total": time.perf_counter() - self._began}
-
-
-@contextmanager
-def cpu_threads(number: int | None) -> Iterator[None]:
-    """In the block torch uses so many; None: as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

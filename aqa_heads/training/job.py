@@ -10,7 +10,7 @@ import torch
 
 from aqa_cache.cache_file.reader import FeatureCache
 
-from ..captions.caption_metrics import why_no_caption_metrics
+from ..captions.caption_metrics import said_of_meteor, why_no_caption_metrics
 from ..data.training_data import TrainingData, read_training_data
 from ..evaluation.calibration import calibration_of
 from ..evaluation.predictions import Predictions, caption_loss_per_token, predict
@@ -383,8 +383,9 @@ class Job(ABC):
             lines.append(f"{audited.leak_line}: {what}")
         if audited.tuned_validation:
             lines.append(audited.tuned_validation_line)
-        if data.vocabulary is not None and len(data.test) and (why := why_no_caption_metrics()):
-            lines.append(why)
+        if data.vocabulary is not None and len(data.test):
+            said = why_no_caption_metrics() or (said_of_meteor() if self.config.meteor else None)
+            lines += [said] if said else []
         return lines
 
 

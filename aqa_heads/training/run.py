@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.machine.devices import pick_device
+from aqa_cache.machine.threads import cpu_threads
 
 from ..data.training_data import TrainingData
 from ..errors import TrainingError
@@ -13,7 +14,7 @@ from ..networks.model import AqaModel
 from ..runs.folder import Work
 from ..runs.format import Epoch, Run
 from ..settings.training import TrainingConfig
-from .computing import cpu_threads, deterministic
+from .computing import deterministic
 from .finished_parts import FinishedParts
 from .job import Job
 from .listener import Listener

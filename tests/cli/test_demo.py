@@ -16,7 +16,7 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "DEFAULT", replace(demo.DEFAULT, **TINY))
     monkeypatch.setattr(demo, "FRAME_SIZE", 32)
     with small_models():
-        result = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo")])
+        result = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo"), "--threads", "1"])
     assert result.exit_code == 0, result.output
     page = (tmp_path / "demo" / "report.html").read_text()
     assert (

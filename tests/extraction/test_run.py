@@ -432,3 +432,17 @@ def test_no_log_is_written_through_a_link(videos, output, tmp_path):
     assert extract(videos, output, CONFIG, say=said.append).dtype
     assert (tmp_path / "notes").read_text() == "mine\n"
     assert any(line.startswith(f"{log}: is a symbolic link") and "not touched" in line for line in said)
+
+
+def test_threads_are_those_asked_for_in_this_extraction_alone(videos, output):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        extract(videos / "b.mp4", output, replace(CONFIG, threads=1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    with FeatureCache(output) as cache:
+        assert cache.numerics["threads"] == 1
+    with pytest.raises(AqaError, match="threads is 0, it must be at least 1"):
+        replace(CONFIG, threads=0)

@@ -1,0 +1,19 @@
+"""Videos by their content."""
+
+import contextlib
+import threading
+from collections.abc import Iterable
+
+from ..disk.tensor_file import sha256_of
+from .sources import Source
+
+
+def hashes_of(source: Source, videos: Iterable[str], stop: threading.Event) -> dict[str, str]:
+    """SHA-256 of videos, hex, as far as `stop` lets it come; of a frame folder none is made."""
+    hashes = {}
+    for video in videos:
+        # One that cannot be read has no hash, and fails by itself when it is decoded.
+        with contextlib.suppress(OSError):
+            if not stop.is_set() and (source.folder / video).is_file():
+                hashes[video] = sha256_of(source.folder / video)
+    return hashes
