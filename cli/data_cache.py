@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aqa_cli.command import command
+from aqa_cli.data_samples import print_samples, samples_of
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PathName
 from aqa_cli.terminal import check_printed, print_json, print_line, say
@@ -26,9 +27,15 @@ _WIDTH_WITHOUT_TERMINAL = 160
 @click.option(
     "--all", "everything", is_flag=True, help=f"List every failure and class, not the first {_SHOWN}."
 )
+@click.option(
+    "--samples",
+    "by_sample",
+    is_flag=True,
+    help="List the samples instead: id, split, group, score, clips, status.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object, with everything in it.")
 @handle_errors
-def show(features, everything, as_json):
+def show(features, everything, by_sample, as_json):
     """Show what is inside a feature cache.
 
     That is what made its features, how many there are, of which samples, and which samples failed and why.
@@ -39,9 +46,11 @@ def show(features, everything, as_json):
     from aqa_cli.console import console
 
     with FeatureCache(features) as cache:
-        inside = contents(cache)
+        inside = {"samples": samples_of(cache)} if by_sample else contents(cache)
     if as_json:
         print_json(inside)
+    elif by_sample:
+        print_samples(console(width_elsewhere=_WIDTH_WITHOUT_TERMINAL), inside["samples"])
     else:
         on = console(width_elsewhere=_WIDTH_WITHOUT_TERMINAL)
         limit = None if everything else _SHOWN

@@ -99,3 +99,18 @@ def test_what_the_backbone_was_fine_tuned_on_is_a_line(tmp_path):
     write_synthetic_cache(path, tuned=replace(tuned, started_from="exp1"))
     assert "from exp1 (which began as sports1m), on 2 samples" in show(path)
     assert "fine-tuned" not in show(write_synthetic_cache(tmp_path / "plain.h5"))
+
+
+def test_samples_are_listed_with_what_there_is_of_each(path):
+    (listed,) = json.loads(show(path, "--samples", "--json")).values()
+    with FeatureCache(path) as cache:
+        assert [one["sample_id"] for one in listed] == [sample.sample_id for sample in cache.samples]
+        assert [one["clips"] for one in listed] == [max(count, 0) for count in cache.count[:, 0].tolist()]
+        assert [one["reason"] or "" for one in listed] == cache.reasons
+        assert [one["final_score"] for one in listed] == [sample.final_score for sample in cache.samples]
+    lines = show(path, "--samples").splitlines()
+    assert (
+        len(lines) == 1 + len(listed) and lines[0].split() == "sample split group score clips status".split()
+    )
+    for one, line in zip(listed, lines[1:], strict=True):
+        assert line.startswith(one["sample_id"]) and ("failed: " in line) == (one["status"] == "failed")
