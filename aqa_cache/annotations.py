@@ -79,18 +79,21 @@ class Table:
 
 
 def read_annotations(
-    path: str | Path, columns: Columns | None = None, say: Callable[[str], None] = lambda line: None
+    path: str | Path,
+    columns: Columns | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    video_needed: bool = True,
 ) -> list[Sample]:
     """Read an annotations table whose frames are numbers.
 
     Args:
-        path, columns: see `read_table`.
+        path, columns, video_needed: see `read_table`.
         say: takes a line for whatever was not read word for word, or may be a mistake.
 
     Raises:
         AnnotationError: as `read_table`; or it gives times, which only its videos can turn into frames.
     """
-    table = read_table(path, columns)
+    table = read_table(path, columns, video_needed)
     if table.times:
         raise AnnotationError(
             f"{path}: gives times in place of frames; aqa-extract, which has the videos, reads them"
@@ -100,13 +103,14 @@ def read_annotations(
     return table.samples
 
 
-def read_table(path: str | Path, columns: Columns | None = None) -> Table:
+def read_table(path: str | Path, columns: Columns | None = None, video_needed: bool = True) -> Table:
     """Read an annotations table as people have them (docs/annotations.md).
 
     Args:
         path: a file of UTF-8 or UTF-16 text with commas, semicolons or tabs between cells, or an .xlsx; with
             a header.
         columns: names of columns that are not the known ones.
+        video_needed: False: without a column video each sample is a video of its own, named after it.
 
     Raises:
         AnnotationError: every mistake in the table at once, each with its line number (at most twenty are
@@ -114,10 +118,13 @@ def read_table(path: str | Path, columns: Columns | None = None) -> Table:
         MissingDependency: an .xlsx without openpyxl.
     """
     path = Path(path)
-    return table_of(path, read_form(path, lambda header: columns_known(header, columns)), columns)
+    form = read_form(path, lambda header: columns_known(header, columns))
+    return table_of(path, form, columns, video_needed=video_needed)
 
 
-def table_of(path: Path, form: Form, columns: Columns | None = None, word: str = "line") -> Table:
+def table_of(
+    path: Path, form: Form, columns: Columns | None = None, word: str = "line", video_needed: bool = True
+) -> Table:
     """The table that rows of text are, see `read_table`.
 
     Args:
@@ -128,10 +135,16 @@ def table_of(path: Path, form: Form, columns: Columns | None = None, word: str =
         header = named(own, columns)
     except AnnotationError as error:
         raise AnnotationError(f"{path}: {error}") from None
-    _check_header(path, header, own, ("video",))
+    read = [*form.said]
+    if not video_needed and "video" not in header and "sample_id" in header:
+        place, count = header.index("sample_id"), len(header)
+        header, own = [*header, "video"], [*own, "video"]
+        rows = [(line, [*cells, cells[place]] if len(cells) == count else cells) for line, cells in rows]
+        read.append("each sample as a video of its own, since there is no column video")
+    _check_header(path, header, own, ("video",) if video_needed or "video" in header else ("sample_id",))
     rows, said = as_written_here(header, rows)
     other = [f"{name!r} as {known}" for name, known in zip(own, header, strict=True) if name != known]
-    read = [*form.said, *([f"column {some(other, 20)}"] if other else []), *said]
+    read += [*([f"column {some(other, 20)}"] if other else []), *said]
     framed = {"start_frame", "end_frame"} & set(header)
     timed = () if framed and not (columns and columns.gives_times()) else (START, END)
     if columns and DURATION in columns.names:

@@ -24,7 +24,7 @@ def results_table(runs: "Sequence[Run]") -> "Table":
     families = read_families([run.folder for run in runs])
     classified = any(family.table("class_accuracy") for family in families)
     captioned = any(run.summary["captions"] for run in runs)
-    table = Table(title=_title(families), caption=_caption(families))
+    table = Table(title=_title(families, classified), caption=_caption(families))
     table.add_column("experiment", overflow="fold")
     for name in (
         "Spearman",
@@ -88,10 +88,11 @@ def validation_table(contest: "Contest") -> "Table":
     return table
 
 
-def _title(families: "Sequence[Family]") -> str:
+def _title(families: "Sequence[Family]", classified: bool) -> str:
     several = max(len(family.results) for family in families)
     over = f", mean ± standard deviation over {families[0].spread_over or 'runs'}" if several > 1 else ""
-    return f"Test samples, {_epoch(families)}{over}; classes: mean accuracy in %"
+    classes = "; classes: mean accuracy in %" if classified else ""
+    return f"Test samples, {_epoch(families)}{over}{classes}"
 
 
 def _epoch(families: "Sequence[Family]") -> str:

@@ -162,7 +162,8 @@ def import_features(
     """
     source, output, annotations = Path(source), Path(output), Path(annotations)
     _check_request(source, output, backbone, clip_len, clip_stride, views, force)
-    samples, views = read_annotations(annotations, columns, say), (PLAIN_VIEW, *views)
+    samples = read_annotations(annotations, columns, say, video_needed=False)
+    views = (PLAIN_VIEW, *views)
     names = array_names(samples, views)
     with open_features(source) as arrays:
         files = {place: arrays[name][0] for place, name in names.items() if name in arrays}

@@ -141,7 +141,7 @@ def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
         notes.append(
             f"{row.title} is a {row.backbone.upper()} row{' of Table 1' if row.name in EXPERIMENTS else ''},"
             f" {cache.path.name} holds {backbone.upper()} features: it runs as"
-            f" {plan.name} and is not the paper's {row.title}"
+            f" {plan.label!r} and is not the paper's {row.title}"
         )
     elif row.backbone == "s3d" and not config.literal:
         notes.append(

@@ -510,3 +510,26 @@ def test_a_warm_start_is_of_one_row(aqa_train):
         result.exit_code == 2
         and "--warm-start is a run of one row, but --exp asks for 2 (1, 2)" in result.output
     )
+
+
+def test_own_data_hears_nothing_of_the_paper(aqa_train, path):
+    """Scores alone, on features that are none of Table 1's: nothing is said of it; who asks for a row hears once
+    that it is not the paper's.
+    """
+
+    def own(index, sample):
+        return replace(sample, caption=None, classes={}, difficulty=None, group=None, split=None)
+
+    write_synthetic_cache(path, test=0, backbone="i3d", change=own)
+    result = CliRunner().invoke(
+        main, ["--features", str(path), "--epochs", "1", "--out", str(path.parent / "r")]
+    )
+    assert result.exit_code == 0, result.output
+    assert not [
+        word
+        for word in ("Table 1", "paper", "Baseline", "Exp ", "C3D", "mean accuracy")
+        if word in result.output
+    ]
+    assert result.output.count("captioner") == 0 and "Default model (score only)" in result.output
+    asked = aqa_train("--out", path.parent / "asked", "--folds", 2, "--protocol", "paper")
+    assert asked.output.count("is not the paper's Baseline") == 1, asked.output
