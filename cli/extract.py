@@ -5,7 +5,7 @@ import sys
 import click
 
 from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
-from aqa_cache.clips.rule import CLIP_STARTS, DROP, LAST_CLIPS
+from aqa_cache.clips.rule import CLIP_STARTS, DROP, FROM_END, LAST_CLIPS
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PREPROCESS, TOKENS, VERIFY
 from aqa_cache.video.decoding import DECODE_TIMEOUT
@@ -93,7 +93,8 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     type=click.Choice(LAST_CLIPS),
     help=(
         "Where frames are left behind the last clip that fits: drop them, or add a clip that ends with the"
-        " last one. By default as in FEATS.h5, if it exists, else drop."
+        " last one. By default as in FEATS.h5, if it exists; else from-end, but drop with --window,"
+        " --clip-starts, --preprocess mtl-aqa and the weights of a run."
     ),
 )
 @click.option("--frame-step", type=int, default=1, show_default=True, help="Take every Nth frame.")
@@ -225,7 +226,7 @@ def main(videos, output, annotations, columns, views, shard, **options):
     if tuned := find_tuned(options["weights"]):
         options = _as_fine_tuned(tuned, options["weights"], options)
     if options["last_clip"] is None:
-        options["last_clip"] = _last_clip_of(output, options["clip_starts"] is not None)
+        options["last_clip"] = _last_clip_of(output, _usual_last_clip(options))
     rule = _clip_rule(**{name: options.pop(name) for name in _CLIP_OPTIONS})
     shard = Shard.parse(shard) if shard else Shard.from_environment()
     config = ExtractionConfig(clip_rule=rule, views=parse_views(views), shard=shard, **options)
@@ -259,19 +260,29 @@ def main(videos, output, annotations, columns, views, shard, **options):
     sys.exit(1 if result.dtype and (result.failures or result.missing) else 0)
 
 
-def _last_clip_of(output, starts_given: bool) -> str:
-    """As in the cache that exists, which is then said; else what was always done."""
+def _usual_last_clip(options: dict) -> str:
+    """What is taken where nothing is said of it; what others have done exactly so stays as it was."""
+    as_others = options["window"] or options["clip_starts"] or options["preprocess"] != "weights"
+    return DROP if as_others else FROM_END
+
+
+def _last_clip_of(output, usual: str) -> str:
+    """As in the cache that exists, or was begun, which is said where it is not the usual; else the usual."""
     from aqa_cache.cache_file.reader import FeatureCache
+    from aqa_cache.extraction.parts import Parts
     from aqa_cli.terminal import say
 
-    if starts_given or not output.is_file():
-        return DROP
+    begun = [output] if output.is_file() else []
+    if not output.exists() and output.absolute().parent.is_dir():
+        begun = Parts(output, say).paths()
+    if not begun:
+        return usual
     try:
-        with FeatureCache(output) as cache:
+        with FeatureCache(begun[0]) as cache:
             there = cache.meaning.clip_rule.get("last_clip", DROP)
     except AqaError:  # said where it is continued
-        return DROP
-    if there != DROP:
+        return usual
+    if there != usual:
         say(f"Not given, so as in {output}: --last-clip {there}")
     return there
 
@@ -337,6 +348,10 @@ def _summary(result, config) -> None:
         f"{rows}s",
         f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading",
     )
+    if config.clip_rule.last_clip == FROM_END:
+        table.add_row(
+            "last clip", "ends with the sample's last frame, where frames are left over (--last-clip)"
+        )
     stored = f", {result.dtype}" if result.dtype else ""
     table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per {rows}{stored}")
     table.add_row("weights", f"{result.meaning.weights}, SHA-256 {result.meaning.weights_sha256[:12]}…")

@@ -54,7 +54,8 @@ class Source:
             return f"Annotations: {self.annotations}, {len(self.samples)} row(s)."
         return (
             f"No annotations table was taken, so that no sample has a label{_said_seen(self.seen)}; name the"
-            " one that is it: --annotations FILE"
+            " one that is it: --annotations FILE. What an annotation tool has exported becomes one by"
+            " aqa-data import-annotations."
         )
 
     def without_any(self) -> AqaError:

@@ -513,8 +513,8 @@ def test_a_warm_start_is_of_one_row(aqa_train):
 
 
 def test_own_data_hears_nothing_of_the_paper(aqa_train, path):
-    """Scores alone, on features that are none of Table 1's: nothing is said of it; who asks for a row hears once
-    that it is not the paper's.
+    """Scores alone, on features that are none of Table 1's: nothing is said of it. Who asks for a row hears
+    once that it is not the paper's.
     """
 
     def own(index, sample):

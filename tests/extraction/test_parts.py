@@ -31,7 +31,7 @@ from aqa_cli.data import data
 from aqa_cli.extract import main as aqa_extract
 
 MEANING = Meaning("c3d", "pool5", 8192, "w", "", {}, {})
-SETTINGS = ["--weights", "random", "--size", "32", "--batch-size", "4", "--workers", "1"]
+SETTINGS = "--weights random --size 32 --batch-size 4 --workers 1 --last-clip drop".split()
 
 
 @pytest.fixture

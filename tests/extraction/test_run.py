@@ -291,20 +291,23 @@ def test_command_exit_codes_and_summary(videos, output, tmp_path):
     assert run(*options, "--prune", "--annotations", tmp_path / "good.csv", videos, output).exit_code == 0
 
 
-def test_the_rest_of_an_action_is_taken_on_request_and_a_cache_goes_on_as_it_was_made(output, tmp_path):
+def test_the_rest_of_an_action_is_taken_and_a_cache_goes_on_as_it_was_made(output, tmp_path):
     write_numbered_video(tmp_path / "a.mp4", 60)
     write_annotations(tmp_path / "annotations.csv", [Sample("x", "a.mp4", 0, 43, final_score=1.0)])
     options = ("--weights", "random", "--size", 32, "--batch-size", 4, tmp_path, output)
-    assert run(*options).exit_code == 0
+    assert run("--last-clip", "drop", *options).exit_code == 0
+    result = run(*options)
+    assert result.exit_code == 0 and f"Not given, so as in {output}: --last-clip drop" in result.stderr
     show = CliRunner().invoke(data, ["show", str(output)]).stdout
     assert "No clip saw 11 of 43 annotated frames (25.6 %, of 1 samples" in show
     assert "no clip saw 11 of 43" in " ".join(CliRunner().invoke(data, ["audit", str(output)]).stdout.split())
     assert run("--last-clip", "from-end", *options).exit_code == 2, "another meaning"
     other = output.with_name("other.h5")
     again = (*options[:-1], other)
-    assert run("--last-clip", "from-end", *again).exit_code == 0
     result = run(*again)
-    assert result.exit_code == 0 and f"Not given, so as in {other}: --last-clip from-end" in result.stderr
+    assert result.exit_code == 0 and "ends with the sample's last frame" in result.stdout
+    result = run(*again)
+    assert result.exit_code == 0 and "last-clip" not in result.stderr, "as always"
     assert contents(other)["x"].views[0].first_frame.tolist() == [0, 16, 27]
     assert "No clip saw" not in CliRunner().invoke(data, ["show", str(other)]).stdout
 
@@ -446,3 +449,25 @@ def test_threads_are_those_asked_for_in_this_extraction_alone(videos, output):
         assert cache.numerics["threads"] == 1
     with pytest.raises(AqaError, match="threads is 0, it must be at least 1"):
         replace(CONFIG, threads=0)
+
+
+@pytest.mark.parametrize("given", ["--window 20", "--clip-starts 0,4", "--preprocess mtl-aqa"])
+def test_what_others_have_done_so_leaves_the_rest(output, tmp_path, given):
+    write_numbered_video(tmp_path / "a.mp4", 43)
+    options = (*given.split(), "--weights", "random", "--size", 32, "--batch-size", 4, tmp_path, output)
+    result = run(*options)
+    assert result.exit_code == 0 and "last" not in result.stdout
+    with FeatureCache(output) as cache:
+        assert "last_clip" not in cache.meaning.clip_rule
+
+
+def test_an_extraction_that_was_stopped_goes_on_with_its_rule(output, tmp_path, monkeypatch):
+    """Also where only parts are there, and where they are of a time when the rest was left."""
+    write_numbered_video(tmp_path / "a.mp4", 43)
+    config = replace(CONFIG, clip_rule=ClipRule())
+    with monkeypatch.context() as patch:
+        patch.setattr("aqa_cache.extraction.run.publish", lambda *_, **__: None)
+        extract(tmp_path, output, config)
+    assert not output.exists()
+    result = run("--weights", "random", "--size", 32, "--batch-size", 4, tmp_path, output)
+    assert result.exit_code == 0 and f"so as in {output}: --last-clip drop" in result.stderr, result.output

@@ -378,8 +378,8 @@ def test_lines_are_said_before_training_and_kept(config):
     run = train(config, say=lines.append, on_epoch=lambda epoch: epochs.append((epoch, len(lines))))
     assert lines == run.config["notes"]
     assert (
-        f"Baseline is a C3D row of Table 1, feats.h5 holds S3D features: it runs as {run.folder.name} and is"
-        " not the paper's Baseline" in lines[0]
+        "Baseline is a C3D row of Table 1, feats.h5 holds S3D features: it runs as"
+        f" {run.config['label']!r} and is not the paper's Baseline" in lines[0]
     )
     assert "random weights (random-0)" in lines[1] and run.config["features"]["weights_random"]
     assert [(epoch.epoch, said) for epoch, said in epochs] == [(1, len(lines)), (2, len(lines))]
