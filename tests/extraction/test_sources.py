@@ -125,7 +125,18 @@ def test_a_name_that_is_not_utf8_fails_its_own_sample(tmp_path, output):
         pytest.skip("this file system takes only UTF-8")
     write_numbered_video(tmp_path / "good.mp4", 16).rename(folder / "good.mp4")
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4")).touch()
-    options = ("--weights", "random", "--size", "32", "--batch-size", "4", "--workers", "1")
+    options = (
+        "--weights",
+        "random",
+        "--size",
+        "32",
+        "--batch-size",
+        "4",
+        "--workers",
+        "1",
+        "--last-clip",
+        "drop",
+    )
     result = CliRunner().invoke(aqa_extract, [*options, str(folder), str(output)])
     assert result.exit_code == 1 and "Traceback" not in result.output
     records = contents(output)
