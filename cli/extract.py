@@ -1,6 +1,7 @@
 """aqa-extract: videos to a feature cache."""
 
 import sys
+from typing import NoReturn
 
 import click
 
@@ -11,7 +12,7 @@ from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PR
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
-from aqa_cli.options import PathName, columns_option, dtype_option
+from aqa_cli.options import PlaceName, cache_size_option, columns_option, dtype_option
 
 _CLIP_OPTIONS = ("clip_len", "clip_stride", "frame_step", "window", "clip_starts", "last_clip")
 _EXCLUSIVE = {"clip_starts", "clip_stride"}
@@ -40,8 +41,8 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @command(
     epilog="Example: aqa-extract --backbone s3d --window 103 dives/ feats.h5",
 )
-@click.argument("videos", type=PathName())
-@click.argument("output", metavar="FEATS.h5", type=PathName())
+@click.argument("videos", type=PlaceName())
+@click.argument("output", metavar="FEATS.h5|PLACE", type=PlaceName())
 @click.option(
     "--backbone",
     metavar="NAME|hf:…|timm:…|MODULE:ATTRIBUTE",
@@ -64,7 +65,7 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 )
 @click.option(
     "--annotations",
-    type=PathName(),
+    type=PlaceName(),
     help=(
         "Annotations table (.csv, .tsv, .xlsx), if it is not VIDEOS/annotations.csv or the only table in"
         " VIDEOS."
@@ -180,8 +181,8 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     "--shard",
     metavar="I/N",
     help=(
-        "Do shard I of N, in as many processes; by default what torchrun or a Slurm array says, else"
-        " everything."
+        "Do shard I of N, in as many processes; by default what torchrun, an array of Slurm, PBS, LSF or AWS"
+        " Batch, a Kubernetes Indexed Job, Google Batch or SkyPilot says, else everything."
     ),
 )
 @click.option(
@@ -194,6 +195,7 @@ def _window(_context, _parameter, value: str | None) -> int | None:
         " once more."
     ),
 )
+@cache_size_option
 @click.option("--prune", is_flag=True, help="When going on: drop samples that are no longer asked for.")
 @click.option(
     "--allow-mixed", is_flag=True, help="When going on: accept another device, precision or library version."
@@ -207,13 +209,16 @@ def main(videos, output, annotations, columns, views, shard, **options):
     one sample. Running again goes on where it stopped: finished samples are kept, new and changed ones are
     added; a new video needs a row in the annotations, if there are any. Ctrl-C publishes what is done.
 
-    docs/extraction.md has the details of long runs, many processes, views and precision.
+    VIDEOS may be a URL: s3://, gs://, az://. With the URL of a PLACE in place of FEATS.h5, on as many
+    machines as there are, finished parts are put there, and aqa-data merge PLACE FEATS.h5 makes the cache.
+
+    docs/extraction.md has the details of long runs, views and precision, docs/clusters.md of many machines.
 
     Exit code: 0 all samples have features; 1 some failed, each is listed; 2 nothing could be done as asked;
     130 interrupted, 143 ended by SIGTERM.
     """
     from aqa_cache.clips.views import parse_views
-    from aqa_cache.extraction.run import ExtractionConfig, extract
+    from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_cache.extraction.shards import Shard
     from aqa_cache.weights.resolving import find_tuned
     from aqa_cli.interruption import Stop, stop_on_signals
@@ -225,15 +230,20 @@ def main(videos, output, annotations, columns, views, shard, **options):
     options["backbone"] = KNOWN_BACKBONES.give(options["backbone"])
     if tuned := find_tuned(options["weights"]):
         options = _as_fine_tuned(tuned, options["weights"], options)
+    to_place = isinstance(output, str)
     if options["last_clip"] is None:
         options["last_clip"] = _last_clip_of(output, _usual_last_clip(options))
     rule = _clip_rule(**{name: options.pop(name) for name in _CLIP_OPTIONS})
     shard = Shard.parse(shard) if shard else Shard.from_environment()
     config = ExtractionConfig(clip_rule=rule, views=parse_views(views), shard=shard, **options)
-    stop = Stop()
+    if to_place:
+        from aqa_cache.fleet.driver import extract_to_place as extract
+    else:
+        from aqa_cache.extraction.run import extract
+    stop, then = Stop(), "put" if to_place else "published"
     try:
         with (
-            stop_on_signals(stop, "the batch in flight is finished, and what is done is published."),
+            stop_on_signals(stop, f"the batch in flight is finished, and what is done is {then}."),
             extraction_progress(stop.nothing_under_way) as progress,
         ):
             result = extract(
@@ -249,6 +259,8 @@ def main(videos, output, annotations, columns, views, shard, **options):
     except KeyboardInterrupt:
         say("Stopped at once. Finished samples are kept in parts; run the same command again to go on.")
         sys.exit(stop.exit_code or 130)
+    if to_place:
+        _end_of_place(result, config, stop)
     _summary(result, config)
     say_failures(result.failures)
     if result.missing:
@@ -258,6 +270,22 @@ def main(videos, output, annotations, columns, views, shard, **options):
     # What failed in a shard is told again by the one that publishes; a launcher stops all the others at the
     # first that fails.
     sys.exit(1 if result.dtype and (result.failures or result.missing) else 0)
+
+
+def _end_of_place(result, config, stop) -> NoReturn:
+    """What a process that put parts says at its end, and its exit code."""
+    from aqa_cli.fleet_summary import place_summary
+    from aqa_cli.progress import say_failures
+    from aqa_cli.terminal import say
+
+    place_summary(result, config)
+    say_failures(result.failures)
+    if result.stopped and stop.is_set():
+        say("Stopped. What is done is put; run the same command again to go on.")
+        sys.exit(stop.exit_code or 1)
+    say(f"When all processes have ended: aqa-data merge {result.url} feats.h5")
+    # Of several processes the merge tells what failed: a scheduler ends all at the first that fails.
+    sys.exit(1 if result.failures and config.shard.count == 1 else 0)
 
 
 def _usual_last_clip(options: dict) -> str:
@@ -270,8 +298,12 @@ def _last_clip_of(output, usual: str) -> str:
     """As in the cache that exists, or was begun, which is said where it is not the usual; else the usual."""
     from aqa_cache.cache_file.reader import FeatureCache
     from aqa_cache.extraction.parts import Parts
+    from aqa_cache.fleet.part_place import PartPlace
     from aqa_cli.terminal import say
 
+    if isinstance(output, str):
+        wanted = PartPlace(output).wanted()
+        return _as_there(output, wanted.meaning.clip_rule.get("last_clip", DROP) if wanted else usual, usual)
     begun = [output] if output.is_file() else []
     if not output.exists() and output.absolute().parent.is_dir():
         begun = Parts(output, say).paths()
@@ -282,6 +314,12 @@ def _last_clip_of(output, usual: str) -> str:
             there = cache.meaning.clip_rule.get("last_clip", DROP)
     except AqaError:  # said where it is continued
         return usual
+    return _as_there(output, there, usual)
+
+
+def _as_there(output, there: str, usual: str) -> str:
+    from aqa_cli.terminal import say
+
     if there != usual:
         say(f"Not given, so as in {output}: --last-clip {there}")
     return there

@@ -6,6 +6,7 @@ import click
 
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction.configuration import DTYPES
+from aqa_cache.remote.url import is_url
 
 
 class Several(click.ParamType):
@@ -43,6 +44,31 @@ class PathName(click.Path):
         if not str(value).strip():
             self.fail("is empty, expected the name of a file or folder", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class PlaceName(PathName):
+    """A URL as text, or the path of a file or folder as a `Path`."""
+
+    def convert(self, value, param, ctx):
+        return value if is_url(value) else super().convert(value, param, ctx)
+
+
+def _size(_context, _parameter, value: str | None) -> int:
+    from aqa_cache.remote.fetched import MOST_BYTES, parse_size
+
+    try:
+        return MOST_BYTES if value is None else parse_size(value)
+    except AqaError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+cache_size_option = click.option(
+    "--cache-size",
+    "cache_bytes",
+    callback=_size,
+    metavar="SIZE",
+    help="Of files from a URL, how much is on this machine at once, such as 500MB or 2TB; by default 20GB.",
+)
 
 
 def _columns(_context, _parameter, value: str | None):

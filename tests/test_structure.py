@@ -25,6 +25,7 @@ MAY_IMPORT = {
 WINGS = {
     "aqa_cache": {
         "disk": "",
+        "remote": "disk",
         "tables": "disk",
         "machine": "",
         "clips": "",
@@ -37,7 +38,8 @@ WINGS = {
         "keypoints": "cache_file clips disk exchange video",
         "frame_store": "cache_file clips disk video",
         "datasets": "clips disk machine video",
-        "extraction": "backbones cache_file clips disk machine video weights",
+        "extraction": "backbones cache_file clips disk machine remote tables video weights",
+        "fleet": "cache_file clips disk extraction machine remote video weights",
     },
     "aqa_heads": {
         "settings": "",
@@ -53,7 +55,7 @@ WINGS = {
     },
 }
 # Of aqa_cache, what the heads may know, and which of their wings may open videos and run backbones.
-HEADS_MAY_IMPORT = {"cache_file", "clips", "disk", "machine"}
+HEADS_MAY_IMPORT = {"cache_file", "clips", "disk", "machine", "remote"}
 ABOVE_BOTH = {"end_to_end", "scoring"}
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

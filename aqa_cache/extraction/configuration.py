@@ -6,6 +6,7 @@ from ..backbones.names import KNOWN_BACKBONES
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError
+from ..remote.fetched import MOST_BYTES
 from ..video.decoding import DECODE_TIMEOUT
 from .shards import Shard
 
@@ -52,6 +53,7 @@ class ExtractionConfig:
         allow_mixed: when continuing a cache, accept features made with another device, precision or library
             version.
         shard: which shard of the videos this process does.
+        cache_bytes: of videos from a URL, how many bytes are on this machine at once.
 
     Raises:
         AqaError: a value that cannot be.
@@ -80,10 +82,11 @@ class ExtractionConfig:
     prune: bool = False
     allow_mixed: bool = False
     shard: Shard = Shard()
+    cache_bytes: int = MOST_BYTES
 
     def __post_init__(self):
         object.__setattr__(self, "backbone", KNOWN_BACKBONES.give(self.backbone))
-        for name in ("batch_size", "workers", "threads"):
+        for name in ("batch_size", "workers", "threads", "cache_bytes"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise AqaError(f"{name} is {value}, it must be at least 1")
         if self.decode_timeout <= 0:

@@ -12,7 +12,6 @@ from ..cache_file.meaning import Meaning
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import CacheError
 from ..video.mended import DECODING, why_mended
-from ..video.opening import video_stamp
 from ..video.outside import videos_outside
 from .numerics import decoding_of, of_computing
 from .sources import Source
@@ -134,7 +133,7 @@ class Finished:
                 current.missing.append(sample)
                 continue
             if source is not None and sample.video not in stamps:
-                stamps[sample.video] = video_stamp(source.path(sample))
+                stamps[sample.video] = source.stamp(sample.video)
             stamp = stamps.get(sample.video, entry.stamp)
             if hashes is not None and entry.sha256:
                 # Those of other shards are not hashed here, and are theirs to look after.
@@ -144,8 +143,8 @@ class Finished:
             if not same or (not entry.ok and entry.path == self.output):
                 current.missing.append(sample)
             elif entry.ok:
-                there = source is not None and stamp != _AWAY
-                if entry.decoding < DECODING and there and (why := why_mended(source.path(sample))):
+                there = source is not None and not source.far and stamp != _AWAY
+                if entry.decoding < DECODING and there and (why := source.why_mended(sample.video)):
                     current.mended[sample.sample_id] = why
                     current.missing.append(sample)
                     continue

@@ -4,7 +4,6 @@ import contextlib
 import threading
 from collections.abc import Iterable
 
-from ..disk.tensor_file import sha256_of
 from .sources import Source
 
 
@@ -14,6 +13,6 @@ def hashes_of(source: Source, videos: Iterable[str], stop: threading.Event) -> d
     for video in videos:
         # One that cannot be read has no hash, and fails by itself when it is decoded.
         with contextlib.suppress(OSError):
-            if not stop.is_set() and (source.folder / video).is_file():
-                hashes[video] = sha256_of(source.folder / video)
+            if not stop.is_set() and (sha256 := source.sha256(video)):
+                hashes[video] = sha256
     return hashes

@@ -27,7 +27,7 @@ from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError
 from ..video.decoding import DECODE_TIMEOUT
-from ..video.opening import video_stamp
+from ..video.held import VideoFolder, Videos
 from ..video.reader import Outcome, VideoReader
 from ..video.threads import Decoders, default_workers
 from .collected import Collected
@@ -52,7 +52,7 @@ class Pipeline:
     Args:
         model: the backbone.
         rule: how samples are cut into clips.
-        folder: what the samples' `video` columns are relative to.
+        folder: what the samples' `video` columns are relative to, or where else their videos are.
         samples: what to extract.
         step: frames of a clip from one row of its features to the next; None: it has one row.
         views: of every sample, the plain one first.
@@ -61,6 +61,7 @@ class Pipeline:
         decode_timeout: seconds without a new frame after which a video is given up.
         hashes: per video its SHA-256, where known.
         scratch: folder for the features of samples too long for memory; None: the system's.
+        in_order: decode the videos in the order of the samples; by default the largest first.
         say: told in one line what a person should know.
     """
 
@@ -68,7 +69,7 @@ class Pipeline:
         self,
         model: Model,
         rule: ClipRule,
-        folder: Path,
+        folder: Path | Videos,
         samples: Sequence[Sample],
         *,
         step: int | None = None,
@@ -78,6 +79,7 @@ class Pipeline:
         decode_timeout: float = DECODE_TIMEOUT,
         hashes: dict[str, str] | None = None,
         scratch: Path | None = None,
+        in_order: bool = False,
         say: Callable[[str], None] = lambda line: None,
     ):
         assert views[0] == PLAIN, views
@@ -86,11 +88,13 @@ class Pipeline:
         by_video: dict[str, dict[int, Sample]] = {}
         for index, sample in enumerate(samples):
             by_video.setdefault(sample.video, {})[index] = sample
-        self._stamps = {video: video_stamp(folder / video) for video in by_video}
+        held = VideoFolder(folder) if isinstance(folder, Path) else folder
+        far = held if held.far else None
+        self._stamps = {video: held.stamp(video) for video in by_video}
         # Largest files first: what is left when threads run out of videos is then small.
-        videos = sorted(by_video, key=lambda video: -self._stamps[video][0])
+        videos = list(by_video) if in_order else sorted(by_video, key=lambda video: -self._stamps[video][0])
         self._readers = [
-            VideoReader(folder / video, by_video[video], rule, stream, views, say) for video in videos
+            VideoReader(held.path(video), by_video[video], rule, stream, views, say, far) for video in videos
         ]
         self._hashes, self._scratch = hashes or {}, scratch
         self._on_gpu = model.device.type == "cuda"

@@ -20,7 +20,6 @@ from ..disk.atomic import check_target
 from ..disk.links import open_unlinked
 from ..errors import AqaError, CacheBusy, CacheError, escaped, some
 from ..machine.threads import cpu_threads
-from ..video.missing import why_missing
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
@@ -83,7 +82,8 @@ def extract(
     """Extract the clip features of every sample into a cache.
 
     Args:
-        videos: a folder (with or without an annotations table), one video, or a folder of frame folders.
+        videos: a folder (with or without an annotations table), one video, a folder of frame folders, or the
+            URL of a folder of videos.
         output: the cache. If it exists and was made in the same way, samples that have not changed are kept.
         annotations: the table, if it is not the one in the folder; columns: names of its columns that are not
             the known ones.
@@ -113,18 +113,13 @@ def _extract(
     started = time.monotonic()
     with no_collection():
         source = find_samples(videos, annotations, columns=columns, stream=config.stream)
-    if source.annotations or Path(videos).is_dir():
-        say(source.said_table())
-    for note in source.notes:
-        say(note)
-    if extra := extra_columns(source.samples):
-        say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
+    say_found(source, videos, say)
     _check_output(output)
     parts = Parts(output, say)
     if missing := source.missing():
         if len(missing) == len(source.videos()) and not output.exists() and not parts.paths():
             raise source.without_any()
-        reasons = [f"{escaped(video)}{why_missing(source.folder / video)}" for video in missing]
+        reasons = [f"{escaped(video)}{source.why_missing(video)}" for video in missing]
         say(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}")
     samples = config.shard.of(source)
     hashes = None
@@ -139,11 +134,7 @@ def _extract(
         with parts.exclusively():
             before = engine_of(_records_before(output, parts))
             model, meaning = load_model(config, random_weights_path(output, config.backbone), say, before)
-            if meaning.random and not meaning.tuned:
-                say(
-                    f"Features come from random weights ({meaning.weights}): they show that the pipeline"
-                    " works, not what a model can do."
-                )
+            say_if_random(meaning, say)
             numerics = numerics_of(model, config.deterministic)
             with no_collection(), Finished(output, parts.paths(), meaning, views) as finished:
                 if earlier := finished.videos_of_earlier_decoding():
@@ -162,22 +153,24 @@ def _extract(
         loaded = time.monotonic()
         done_now = _Done()
         if todo:
-            pipeline = Pipeline(
-                model,
-                config.clip_rule,
-                source.folder,
-                todo,
-                step=meaning.step,
-                views=config.views,
-                workers=config.workers,
-                stream=config.stream,
-                decode_timeout=config.decode_timeout,
-                hashes=known,
-                scratch=parts.folder,
-                say=say,
-            )
-            writer = PartWriter(parts.folder, meaning, numerics, views)
-            done_now = _write_parts(pipeline, writer, config.on_error, progress, stop)
+            with source.held(source.videos(), config.cache_bytes) as held:
+                pipeline = Pipeline(
+                    model,
+                    config.clip_rule,
+                    held,
+                    todo,
+                    step=meaning.step,
+                    views=config.views,
+                    workers=config.workers,
+                    stream=config.stream,
+                    decode_timeout=config.decode_timeout,
+                    hashes=known,
+                    scratch=parts.folder,
+                    in_order=source.far,
+                    say=say,
+                )
+                writer = PartWriter(parts.folder, meaning, numerics, views)
+                done_now = _write_parts(pipeline, writer, config.on_error, progress, stop)
         stopped = done_now.stopped or (stop.is_set() and bool(todo))
         if published is None:
             with parts.exclusively():
@@ -215,6 +208,25 @@ def _extract(
     if published and len(published.failures) == published.samples:
         raise _nothing(output, published.failures)
     return result
+
+
+def say_found(source: Source, videos: str | Path, say: Callable[[str], None]) -> None:
+    """What a person should know of how the samples were found."""
+    if source.annotations or source.far or Path(videos).is_dir():
+        say(source.said_table())
+    for note in source.notes:
+        say(note)
+    if extra := extra_columns(source.samples):
+        say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
+
+
+def say_if_random(meaning: Meaning, say: Callable[[str], None]) -> None:
+    """That nothing was learned, where nothing was."""
+    if meaning.random and not meaning.tuned:
+        say(
+            f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not"
+            " what a model can do."
+        )
 
 
 def _nothing(output: Path, failures: list[tuple[str, str]]) -> AqaError:

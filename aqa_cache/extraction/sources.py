@@ -1,15 +1,21 @@
 """Which samples to extract: from an annotations table, or one whole video each."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from ..annotations import Columns, Sample, ids_of_videos, read_table
 from ..annotations_found import Found, find_table
 from ..errors import AqaError, escaped, some
+from ..remote.url import is_url
 from ..video.frame_folder import IMAGE_SUFFIXES
+from ..video.held import VideoFolder, Videos
+from ..video.mended import why_mended
 from ..video.missing import missing_video, spelt_on_disk, why_missing
+from ..video.opening import video_stamp
 from ..video.outside import said_outside, videos_outside
 from ..video.recognition import VIDEO_SUFFIXES, is_video
 from ..video.same_file import copies, names_of_one_file
@@ -32,18 +38,62 @@ class Source:
 
     folder: Path
     samples: list[Sample]
-    annotations: Path | None
+    annotations: Path | str | None
     notes: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     copies: frozenset[str] = frozenset()
+    far: ClassVar[bool] = False
+    """Whether videos have to be fetched before they can be looked at."""
+
+    @property
+    def at(self) -> str:
+        """Where the videos are, for a person."""
+        return str(self.folder)
 
     def path(self, sample: Sample) -> Path:
         return self.folder / sample.video
+
+    def stamp(self, video: str) -> tuple[int, int]:
+        """Size and time of a video, see `video_stamp`."""
+        return video_stamp(self.folder / video)
+
+    def why_mended(self, video: str) -> str | None:
+        """See `video.mended.why_mended`."""
+        return why_mended(self.folder / video)
+
+    def sha256(self, video: str) -> str | None:
+        """Of a video's content, hex; None of a folder of frames.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        from ..disk.tensor_file import sha256_of  # loads torch, which names of commands do without
+
+        path = self.folder / video
+        return sha256_of(path) if path.is_file() else None
+
+    @contextlib.contextmanager
+    def held(self, order: Iterable[str], most_bytes: int) -> Iterator[Videos]:
+        """The videos, to be decoded in the block.
+
+        Args:
+            order: in which they will be.
+            most_bytes: of those that have to be fetched, at once.
+        """
+        yield VideoFolder(self.folder)
 
     def missing(self) -> list[str]:
         """The videos that are not there, each once."""
         there = {video: _is_there(self.folder / video) for video in self.videos()}
         return [video for video, is_there in there.items() if not is_there]
+
+    def why_missing(self, video: str) -> str:
+        """What is known of why a video is not there, see `video.missing.why_missing`."""
+        return why_missing(self.folder / video)
+
+    def said_missing(self, video: str) -> str:
+        """Why a sample whose video is not there has no features."""
+        return missing_video(self.folder / video)
 
     def videos(self) -> list[str]:
         return list(dict.fromkeys(sample.video for sample in self.samples))
@@ -60,11 +110,11 @@ class Source:
 
     def without_any(self) -> AqaError:
         """What is to be said where no video is there."""
-        missing = [missing_video(self.folder / video) for video in self.missing()]
+        missing = [self.said_missing(video) for video in self.missing()]
         more = f"\n  … and {len(missing) - 5} more" if len(missing) > 5 else ""
         return AqaError(
-            f"{self.annotations or self.folder}: none of the {len(missing)} video(s) that it names is in"
-            f" {self.folder}:\n  " + "\n  ".join(missing[:5]) + more
+            f"{self.annotations or self.at}: none of the {len(missing)} video(s) that it names is in"
+            f" {self.at}:\n  " + "\n  ".join(missing[:5]) + more
         )
 
 
@@ -81,7 +131,8 @@ def find_samples(
     A video whose own name is not UTF-8 is given with its name escaped, under which no file lies.
 
     Args:
-        videos: a video file, a folder of images, or a folder that holds either, at any depth.
+        videos: a video file, a folder of images, a folder that holds either, at any depth, or the URL of a
+            folder of video files.
         annotations: an annotations table; None looks for one in the folder (`annotations_found.find_table`),
             and without one every video is a sample named after its path.
         columns: names of the table's columns that are not the known ones.
@@ -90,6 +141,10 @@ def find_samples(
     Raises:
         AqaError: nothing there, or the table cannot be used, or it was not named and leads out of the folder.
     """
+    if is_url(videos):
+        from .remote_sources import find_remote_samples
+
+        return find_remote_samples(str(videos), annotations, columns=columns)
     videos = Path(videos)
     if not videos.exists():
         raise AqaError(f"{videos}: no such video or folder{why_missing(videos)}")

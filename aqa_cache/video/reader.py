@@ -12,6 +12,7 @@ from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError, VideoError
 from .decoding import Stopped, decode, expected_frames
+from .held import Videos
 from .missing import missing_video
 
 
@@ -39,6 +40,7 @@ class VideoReader:
         stream: index of the video stream; None: the best one.
         views: of every sample.
         say: told in one line what a person should know.
+        far: of a video that has to be fetched first, see `held.Videos`; `path` is then only its name.
     """
 
     def __init__(
@@ -49,8 +51,9 @@ class VideoReader:
         stream: int | None = None,
         views: Sequence[View] = (PLAIN,),
         say: Callable[[str], None] = lambda line: None,
+        far: Videos | None = None,
     ):
-        self.path, self.samples = path, samples
+        self.path, self.samples, self._far = path, samples, far
         self._rule, self._stream, self._views, self._say = rule, stream, views, say
 
     def estimate_clips(self) -> int:
@@ -58,6 +61,8 @@ class VideoReader:
         clips, length = 0, None
         for sample in self.samples.values():
             end = sample.end_frame
+            if end is None and self._far is not None:
+                continue
             if end is None:
                 length = length if length is not None else expected_frames(self.path, self._stream)
                 end = length
@@ -77,6 +82,23 @@ class VideoReader:
             threads: decoding threads of the codec.
         """
         with contextlib.suppress(Stopped):
+            if self._far is None:
+                yield from self._read(prepare, go_on, threads)
+            else:
+                yield from self._read_fetched(self._far, prepare, go_on, threads)
+
+    def _read_fetched(
+        self, videos: Videos, prepare: FramePreparer, go_on: Callable[[], bool], threads: int
+    ) -> Iterator[Clip | Outcome]:
+        name = self.path.as_posix()
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path = stack.enter_context(videos.at_hand(name, go_on))
+            except (FileNotFoundError, VideoError) as error:
+                reason = error.reason if isinstance(error, VideoError) else videos.missing(name)
+                for key in self.samples:
+                    yield Outcome(key, reason=reason)
+                return
             yield from self._read(prepare, go_on, threads)
 
     def _read(

@@ -1,0 +1,202 @@
+"""Extraction into a place: this process does its shard of the units that are not there yet."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..annotations import Columns
+from ..cache_file.meaning import Meaning
+from ..errors import AqaError, escaped, some
+from ..extraction.configuration import ExtractionConfig
+from ..extraction.garbage import no_collection
+from ..extraction.hashes import hashes_of
+from ..extraction.numerics import engine_of
+from ..extraction.pipeline import Progress
+from ..extraction.run import say_found, say_if_random
+from ..extraction.shards import Shard, deal
+from ..extraction.sources import Source, find_samples
+from ..machine.threads import cpu_threads
+from ..remote.place import Item
+from .part_place import PartPlace, Wanted
+from .parts import PartName, numerics_digest
+from .standing import check_numerics, numerics_there, units_to_do
+from .units import Unit, make_units
+from .worker import UnitDone, Worker
+
+
+@dataclass(frozen=True)
+class PlaceExtraction:
+    """What one process did.
+
+    Args:
+        url: of the place; meaning: of the features in it.
+        samples: of the shard; reused: those of them that were there already.
+        done: how many of them have features or have failed now; clips: that were made; parts: that were put.
+        failures: sample_id and reason.
+        loading_seconds: until decoding began; seconds: in all.
+        stopped: whether it was stopped before its end.
+    """
+
+    url: str
+    meaning: Meaning
+    samples: int
+    reused: int
+    done: int
+    clips: int
+    parts: int
+    failures: list[tuple[str, str]]
+    loading_seconds: float
+    seconds: float
+    stopped: bool
+
+
+def extract_to_place(
+    videos: str | Path,
+    url: str,
+    config: ExtractionConfig | None = None,
+    *,
+    annotations: str | Path | None = None,
+    columns: Columns | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
+    stop: threading.Event | None = None,
+) -> PlaceExtraction:
+    """Extract the clip features of a shard of the samples, and put them as parts below a URL.
+
+    Nothing is locked: processes that do the same put the same. `fleet.merging.merge_place` makes the cache.
+
+    Args:
+        videos, annotations, columns, progress, say: as `aqa_cache.extract`.
+        url: where the parts go; what is there already is not made again.
+        stop: when it is set, the batch in flight is finished, and what is done is put.
+
+    Raises:
+        AqaError: nothing could be done as asked. What was done is put, or kept on this machine.
+    """
+    config, stop = config or ExtractionConfig(), stop or threading.Event()
+    _check(config)
+    with cpu_threads(config.threads):
+        return _extract(videos, url, config, annotations, columns, progress, say, stop)
+
+
+def _extract(
+    videos: str | Path,
+    url: str,
+    config: ExtractionConfig,
+    annotations: str | Path | None,
+    columns: Columns | None,
+    progress: Callable[[Progress], None],
+    say: Callable[[str], None],
+    stop: threading.Event,
+) -> PlaceExtraction:
+    started = time.monotonic()
+    with no_collection():
+        source = find_samples(videos, annotations, columns=columns, stream=config.stream)
+    say_found(source, videos, say)
+    place = PartPlace(url, say)
+    place.put_kept()
+    parts = place.parts()
+    _say_missing(source, bool(parts), say)
+    there = numerics_there(place, parts)
+    worker = Worker(config, place, engine_of(there.values()), say)
+    say_if_random(worker.meaning, say)
+    parts = place.parts(worker.meaning)
+    if not config.allow_mixed:
+        check_numerics(place, parts, there, worker.numerics)
+        mine = numerics_digest(worker.numerics)
+        parts = {name: item for name, item in parts.items() if name.numerics == mine}
+    stamps = {video: source.stamp(video) for video in source.videos()}
+    of_samples = [stamps[sample.video] for sample in source.samples]
+    place.note(Wanted(source.samples, of_samples, worker.meaning, worker.views), config.prune)
+    mine, todo = _my_units(source, stamps, worker, config.shard, parts, say)
+    samples, left = _count(mine), _count(todo)
+    _say_what_comes(worker, config, samples, todo, say)
+    loaded = time.monotonic()
+    units: list[UnitDone] = []
+    if todo:
+        todo = sorted(todo, key=lambda unit: -unit.frames)  # what is left at the end is then small
+        order = [video for unit in todo for video in unit.videos]
+        with source.held(order, config.cache_bytes) as held:
+            # As on one disk: a cache knows its copies by these.
+            hashes = hashes_of(source, source.copies, stop)
+            worker.do(todo, held, hashes=hashes, done=units.append, progress=progress, stop=stop)
+    failures = [failure for unit in units for failure in unit.failures]
+    return PlaceExtraction(
+        url=place.url,
+        meaning=worker.meaning,
+        samples=samples,
+        reused=samples - left,
+        done=samples - left + sum(unit.samples for unit in units),
+        clips=sum(unit.clips for unit in units),
+        parts=sum(len(unit.parts) for unit in units),
+        failures=failures,
+        loading_seconds=loaded - started,
+        seconds=time.monotonic() - started,
+        stopped=stop.is_set() and bool(todo),
+    )
+
+
+def shard_of(units: Sequence[Unit], shard: Shard) -> list[Unit]:
+    """The units of a shard, in their order; every process that has the same units deals in the same way."""
+    if shard.count == 1:
+        return list(units)
+    shards = deal({str(number): unit.frames for number, unit in enumerate(units)}, shard.count)
+    mine = shards[shard.number - 1] if shard.number <= len(shards) else ()
+    return [unit for number, unit in enumerate(units) if str(number) in mine]
+
+
+def _my_units(
+    source: Source,
+    stamps: Mapping[str, tuple[int, int]],
+    worker: Worker,
+    shard: Shard,
+    parts: Mapping[PartName, Item],
+    say: Callable[[str], None],
+) -> tuple[list[Unit], list[Unit]]:
+    """The units of this shard, and what is left of them."""
+    rule = worker.config.clip_rule
+    units = make_units(source.samples, rule, worker.row_bytes, lambda video: stamps[video][0])
+    mine = shard_of(units, shard)
+    return mine, units_to_do(mine, stamps.__getitem__, worker.place, parts, worker.views, say)
+
+
+def _check(config: ExtractionConfig) -> None:
+    if config.dtype != "auto":
+        raise AqaError("--dtype is of the published cache: give it to aqa-data merge")
+    if config.verify != "stat":
+        raise AqaError(
+            f"--verify {config.verify} is of a cache on a disk; in a place a video is known by its size and"
+            " time"
+        )
+
+
+def _say_missing(source: Source, begun: bool, say: Callable[[str], None]) -> None:
+    if missing := source.missing():
+        if len(missing) == len(source.videos()) and not begun:
+            raise source.without_any()
+        reasons = [f"{escaped(video)}{source.why_missing(video)}" for video in missing]
+        say(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}")
+
+
+def _say_what_comes(
+    worker: Worker, config: ExtractionConfig, samples: int, todo: Sequence[Unit], say: Callable[[str], None]
+) -> None:
+    shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
+    if config.shard.origin:
+        shard += f" (from {config.shard.origin}; --shard 1/1 does everything)"
+    left = _count(todo)
+    if not left:
+        say(f"All {samples} sample(s){shard} are done already.")
+        return
+    earlier = f", {samples - left} more are done already" if left < samples else ""
+    model = worker.model
+    say(
+        f"{left} sample(s) in {len(todo)} unit(s){shard}{earlier}; {model.device} in {model.precision}"
+        f"{' by OpenVINO' if model.engine == 'openvino' else ''}, batches of {model.batch_size}."
+    )
+
+
+def _count(units: Sequence[Unit]) -> int:
+    return sum(len(unit.samples) for unit in units)

@@ -1,0 +1,1 @@
+"""Files at URLs: listed, fetched to a bounded folder, and put whole."""

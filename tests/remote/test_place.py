@@ -1,0 +1,123 @@
+import datetime
+
+import fsspec
+import pytest
+from faulty_store import BUSY, DENIED, EXPIRED, SKEWED, stores
+
+from aqa_cache.errors import AqaError, MissingDependency
+from aqa_cache.remote.place import Place
+from aqa_cache.remote.trouble import ATTEMPTS, StoreError
+
+
+@pytest.fixture
+def store(monkeypatch):
+    with stores(monkeypatch) as faulty:
+        yield faulty
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "source"
+    path.write_bytes(b"0123456789" * 100)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["memory", "faulty", "file"])
+def test_what_is_put_is_listed_and_comes_back(store, file, tmp_path, kind):
+    place = Place(f"file://{tmp_path}/place" if kind == "file" else f"{kind}://place")
+    assert place.items() == []
+    place.put(file, "a/b.h5")
+    place.put(file, "c.h5")
+    place.put(file, "c.h5")  # again: the same
+    items = place.items()
+    assert [(item.name, item.size) for item in items] == [("a/b.h5", 1000), ("c.h5", 1000)]
+    now = datetime.datetime.now().timestamp() * 1e9
+    assert all(abs(item.modified_ns - now) < 3600e9 for item in items)
+    place.get(items[0], tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == file.read_bytes()
+    assert place.head("c.h5", 4) == b"0123"
+    place.remove("c.h5")
+    place.remove("c.h5")
+    assert [item.name for item in place.items()] == ["a/b.h5"]
+
+
+def test_a_store_without_whole_uploads_gets_a_temporary_name_first(store, file, monkeypatch):
+    monkeypatch.setattr("aqa_cache.remote.place._WHOLE", set())
+    place = Place("memory://place")
+    moved = []
+    monkeypatch.setattr(
+        type(place._files),
+        "mv",
+        lambda files, one, other: (
+            moved.append(one) or files.pipe_file(other, files.cat_file(one)) or files.rm_file(one)
+        ),
+    )
+    place.put(file, "a.h5")
+    assert [item.name for item in place.items()] == ["a.h5"] and moved[0].endswith(".putting")
+    fsspec.filesystem("memory").pipe_file("/place/b.h5.0000.putting", b"half")
+    assert [item.name for item in place.items()] == ["a.h5"]
+
+
+@pytest.mark.parametrize("kind", ["find", "put", "get", "head"])
+def test_a_store_that_is_busy_is_asked_again(store, file, tmp_path, kind):
+    place = Place("faulty://place")
+    place.put(file, "a.h5")
+    (item,) = place.items()
+    store.faults = {kind: [BUSY] * (ATTEMPTS - 1)}
+    place.put(file, "b.h5")
+    assert len(place.items()) == 2
+    place.get(item, tmp_path / "back")
+    place.head("a.h5", 1)
+    assert not store.faults[kind]
+    store.faults = {"find": [BUSY] * ATTEMPTS}
+    with pytest.raises(StoreError, match=f"cannot list it: the store failed {ATTEMPTS} times, .*SlowDown"):
+        place.items()
+
+
+def test_an_upload_that_ended_early_is_made_again(store, file):
+    place = Place("faulty://place")
+    store.cut = 2
+    place.put(file, "a.h5")
+    assert place.items()[0].size == 1000 and store.asked["put"] == 3
+    store.cut = ATTEMPTS
+    with pytest.raises(StoreError, match="999 of 1000 bytes are there after an upload"):
+        place.put(file, "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (EXPIRED, "the credentials have expired; renew them"),
+        (SKEWED, "this machine's clock is wrong"),
+        (DENIED, "no permission"),
+        (
+            FileNotFoundError("An error occurred (NoSuchBucket): The specified bucket does not exist"),
+            "no such bucket",
+        ),
+    ],
+)
+def test_what_a_person_has_to_mend_is_said_at_once(store, file, error, message):
+    store.faults = {"put": [error]}
+    with pytest.raises(StoreError, match=message):
+        Place("faulty://place").put(file, "a.h5")
+    assert store.asked["put"] == 1
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../b", "/a", "a//b", "", ".", "a\0"])
+def test_no_name_leads_out_of_a_place(store, file, name):
+    with pytest.raises(AqaError, match="is no name of a file in it"):
+        Place("memory://place").put(file, name)
+
+
+def test_urls_that_open_nothing(store, monkeypatch):
+    with pytest.raises(AqaError, match="Protocol not known: nosuch.*expected s3://"):
+        Place("nosuch://bucket")
+    with pytest.raises(AqaError, match="names no bucket or folder"):
+        Place("memory://").items()
+
+    def lacking(*_, **__):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", lacking)
+    with pytest.raises(MissingDependency, match=r"Install s3fs.*pip install 'aqa-cache\[cloud\]'"):
+        Place("s3://bucket/parts")
