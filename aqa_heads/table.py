@@ -27,7 +27,7 @@ GROUPS = {
 
 
 def train_table(
-    features: str | Path,
+    features: str | Path | Sequence[str | Path],
     experiments: str | Sequence[str] = "all",
     *,
     seeds: int = 1,
@@ -41,7 +41,7 @@ def train_table(
     cached features, a part that two runs would train to the same bits is trained once.
 
     Args:
-        features: the feature cache.
+        features: the feature cache, or several, each a path or a URL.
         experiments: rows, references, `default`, `all` or `references`; a list, or a text with commas.
         seeds: runs of each, with `seed`, `seed` + 1, …
         settings: of `TrainingConfig`, for all of them. `folds` makes a run per fold. What a reference has
@@ -68,7 +68,7 @@ def train_table(
 
 
 def table_configs(
-    features: str | Path,
+    features: str | Path | Sequence[str | Path],
     experiments: str | Sequence[str] = "all",
     *,
     seeds: int = 1,
@@ -224,13 +224,13 @@ class Table:
         return runs
 
     def _planner(self, config: TrainingConfig, stack: ExitStack) -> "Planner":
-        from aqa_cache.cache_file.reader import FeatureCache
+        from aqa_cache.cache_file.joined import open_caches
 
         from .training.plan import Planner
 
         path = str(config.features)
         if path not in self._planners:
-            self._planners[path] = Planner(stack.enter_context(FeatureCache(config.features)))
+            self._planners[path] = Planner(stack.enter_context(open_caches(config.features)))
         return self._planners[path]
 
     def _folded(self, config: TrainingConfig, stack: ExitStack) -> list[TrainingConfig]:

@@ -27,7 +27,7 @@ from aqa_heads.settings.training import (
 )
 
 from .end_to_end_options import END_TO_END_OPTIONS, EndToEndCommand
-from .options import PathName, Several
+from .options import PathName, PlaceName, Several
 
 _DEFAULT = TrainingConfig("")
 
@@ -41,8 +41,12 @@ OPTIONS = {
         click.option(
             "--features",
             required=True,
-            type=PathName(),
-            help="Feature cache, written by aqa-extract.",
+            multiple=True,
+            type=PlaceName(),
+            help=(
+                "Feature cache, written by aqa-extract: a file or a URL; several times for several caches"
+                " whose features mean the same."
+            ),
         ),
         click.option(
             "--exp",

@@ -31,7 +31,7 @@ WINGS = {
         "clips": "",
         "video": "clips machine",
         "backbones": "clips disk",
-        "cache_file": "clips disk",
+        "cache_file": "clips disk remote",
         "weights": "backbones cache_file clips disk",
         "annotation_tools": "disk tables video",
         "exchange": "cache_file disk",

@@ -183,13 +183,17 @@ class FeatureCache:
         """Frames per second of the videos, from the times of the clips: the median over the samples; None
         where no sample has two clips with times.
         """
+        return frame_rate_of(self.frame_rates())
+
+    def frame_rates(self) -> np.ndarray:
+        """That of each sample where it is known, in no order."""
         clips, offset = self.count[:, 0], self.offset[:, 0]
         several = clips >= 2
         first, last = offset[several], offset[several] + clips[several] - 1
         frames = self._first_frame[last] - self._first_frame[first]
         seconds = self._pts_seconds[last] - self._pts_seconds[first]
         known = seconds > 0
-        return float(np.median(frames[known] / seconds[known])) if known.any() else None
+        return frames[known] / seconds[known]
 
     def has_features(self, index: int, view: int = 0) -> bool:
         return bool(self.count[index, view] > 0)
@@ -407,6 +411,11 @@ class FeatureCache:
         if sorted(columns) != sorted(order):
             raise ValueError(f"{group} holds {some(sorted(columns))}, its order names {some(order)}")
         return {name: self._text(columns[name]) for name in order}
+
+
+def frame_rate_of(rates: np.ndarray) -> float | None:
+    """The median of the samples'; None where there are none."""
+    return float(np.median(rates)) if len(rates) else None
 
 
 def read_numerics(path: Path) -> dict:

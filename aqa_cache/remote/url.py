@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-def is_url(text: str | Path) -> bool:
+def is_url(text: object) -> bool:
     """Whether a text names a place by its protocol.
 
     >>> [is_url(text) for text in ("s3://bucket/parts", "videos/01.mp4", "C:/videos")]

@@ -22,6 +22,7 @@ from .experiments import (
     TABLE_1_ENCODERS,
     Experiment,
 )
+from .features import Features
 from .fine_tuning import BACKBONE_LR, LITERAL_BACKBONE_LR, FineTuning
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class ResolvedConfig:
     """
 
     asked: "TrainingConfig"
-    features: str | Path
+    features: str | Path | Features
     experiment: str
     literal: bool
     rnn: str | None

@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from aqa_cache.remote.url import is_url
 
 from ..errors import TrainingError
 from .experiments import (
@@ -18,6 +20,7 @@ from .experiments import (
     ROWS,
     TASKS,
 )
+from .features import Features, as_features
 from .fine_tuning import FineTuning
 from .panel_rule import PanelRule
 from .resolved import ResolvedConfig, resolve
@@ -71,7 +74,7 @@ class TrainingConfig:
     defaults. `resolve` gives the same with every value filled in.
 
     Args:
-        features: the feature cache, written by `aqa-extract`.
+        features: the feature cache, written by `aqa-extract`: a path or a URL; or several that mean the same.
         experiment: `default`, the model for data of one's own; or a row of Table 1, a key of `EXPERIMENTS`;
             or one of `REFERENCES`.
         literal: the row exactly as the original: its widths and projections, plain stacks of cells, raw
@@ -168,7 +171,7 @@ class TrainingConfig:
         TrainingError: a value out of its range, named with the values it may have.
     """
 
-    features: str | Path
+    features: str | Path | Sequence[str | Path]
     experiment: str = DEFAULT.name
     literal: bool = False
     rnn: str | None = None
@@ -226,6 +229,7 @@ class TrainingConfig:
     fine_tuning: FineTuning | None = None
 
     def __post_init__(self):
+        object.__setattr__(self, "features", as_features(self.features))
         self._check_values()
         self._check_together()
         resolve(self)  # a mistake that only the filled-in values show is said here too
@@ -306,6 +310,11 @@ class TrainingConfig:
             raise TrainingError(
                 f"views is {self.views!r}, which is of cached features; end to end, frames are augmented as"
                 " augment says"
+            )
+        if self.fine_tuning is not None and (isinstance(self.features, Features) or is_url(self.features)):
+            raise TrainingError(
+                f"features is {self.features}; end to end takes one cache, on this machine, whose videos"
+                " are below --videos"
             )
         if self.max_clips is not None and self.fine_tuning is not None:
             raise TrainingError(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from aqa_cache.cache_file.joined import open_caches
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.machine.devices import pick_device
 from aqa_cache.machine.threads import cpu_threads
@@ -51,7 +52,7 @@ def train(
     """
     if config.fine_tuning is not None:
         raise TrainingError("this config asks for end-to-end training, which aqa_heads.fine_tune does")
-    with FeatureCache(config.features) as cache:
+    with open_caches(config.features) as cache:
         return train_planned(Planner(cache).plan(config), cache, Listener(say=say, on_epoch=on_epoch))
 
 
