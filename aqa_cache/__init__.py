@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from .errors import AqaError
     from .extraction.configuration import ExtractionConfig
     from .extraction.run import extract
+    from .fleet.driver import extract_to_place
+    from .fleet.merging import merge_place
 
 __version__ = "0.1.0"
 
@@ -32,6 +34,8 @@ _EXPORTS = {
     "Preprocessing": "clips.preprocess",
     "Sample": "annotations",
     "extract": "extraction.run",
+    "extract_to_place": "fleet.driver",
+    "merge_place": "fleet.merging",
     "read_annotations": "annotations",
     "register": "backbones.registry",
     "write_annotations": "annotations",
@@ -47,6 +51,8 @@ __all__ = [
     "Preprocessing",
     "Sample",
     "extract",
+    "extract_to_place",
+    "merge_place",
     "read_annotations",
     "register",
     "write_annotations",

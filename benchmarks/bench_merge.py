@@ -82,8 +82,9 @@ def merged(url: str, output: Path) -> tuple[float, float, float]:
 
 
 @click.command()
+@click.option("--note", default="", help="A sentence on what else the machine did.")
 @click.option("--samples", default="10000,100000", help="How many samples, each of 6 clips of 1,024 values.")
-def main(samples: str) -> None:
+def main(samples: str, note: str) -> None:
     os.environ.update(KEYS)
     rows = [
         "| samples | parts | in them | seconds | of CPU | peak memory | samples a second | requests |",
@@ -105,7 +106,7 @@ def main(samples: str) -> None:
     lines = [
         f"Samples of {CLIPS} x {DIM:,} values (float32 in the parts, float16 in the file), in parts of up"
         " to 4 MB, from moto's server on the same two cores. Requests are those of the merge: a GET for each"
-        " part and for wanted.h5, and listings of up to 1,000 names.",
+        " part and for wanted.h5, and listings of up to 1,000 names." + (f" {note}" if note else ""),
         "",
         *rows,
     ]

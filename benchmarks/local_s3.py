@@ -19,6 +19,11 @@ _CODES = {
     "500": (500, "InternalError", "We encountered an internal error. Please try again."),
     "503": (503, "SlowDown", "Please reduce your request rate."),
     "expired": (400, "ExpiredToken", "The provided token has expired."),
+    "skewed": (
+        403,
+        "RequestTimeTooSkewed",
+        "The difference between the request time and the time is too large.",
+    ),
     "denied": (403, "AccessDenied", "Access Denied"),
 }
 
@@ -50,7 +55,7 @@ class Faults:
     Args:
         share: of them fail, every `1 / share`-th, in the ways of `kinds` in turn: `500`, `503`, `slow` (by
             `seconds`), `drop` (the connection, in the middle of an upload), `cut` (an upload ends early),
-            `expired`, `denied`.
+            `expired`, `skewed`, `denied`.
         lag: seconds for which a listing lacks what was put.
         only: which requests: `GET`, `PUT`, …; empty: all.
     """

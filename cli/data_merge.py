@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from aqa_cache.errors import some
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PlaceName, cache_size_option, dtype_option
@@ -48,6 +49,7 @@ def merge(names, dtype, cache_bytes, allow_mixed):
     if published.missing:
         say(
             f"{len(published.missing)} sample(s) have not been extracted yet: run aqa-extract again to go on."
+            f" They are: {some(published.missing)}"
         )
     sys.exit(1 if without else 0)
 

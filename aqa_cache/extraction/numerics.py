@@ -65,7 +65,7 @@ def decoding_of(record: dict) -> int:
     return DECODING if "imported_dtypes" in record else record.get("decoding", 1)
 
 
-def mixed(output: Path, mine: dict, theirs: dict, whose: str = "an earlier run") -> str:
+def mixed(output: Path | str, mine: dict, theirs: dict, whose: str = "an earlier run") -> str:
     """The message that features with two records cannot be in one file unasked."""
     differing = [
         f"{name}: {mine.get(name)}, {theirs.get(name)}"

@@ -110,3 +110,11 @@ def test_the_docs_give_options_that_there_are(block):
         for call in re.findall(r"aqa-(?:extract|data merge)[^\"'|&;]*", line):
             words = shlex.split(call.split(" #")[0], comments=True)
             assert {word for word in words if word.startswith("--")} <= known, call
+
+
+def test_manifests_of_the_docs_say_of_how_many_there_are():
+    yaml = pytest.importorskip("yaml")
+    job, sky = map(yaml.safe_load, recipes("yaml"))
+    variables = {one["name"]: one["value"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert variables[SHARDS] == str(job["spec"]["completions"]) and job["spec"]["completionMode"] == "Indexed"
+    assert sky["num_nodes"] == 8 and sky["run"].startswith("aqa-extract")
