@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import s3fs
 from local_s3 import KEYS, serving
 from results import write_section
 
@@ -93,6 +94,7 @@ def main(samples: str, note: str) -> None:
     for count in map(int, samples.split(",")):
         with serving() as address, tempfile.TemporaryDirectory(prefix="aqa-merge-") as folder:
             os.environ |= {"AWS_ENDPOINT_URL": address, "AQA_CACHE": str(Path(folder) / "cache")}
+            s3fs.S3FileSystem.clear_instance_cache()  # those know the server before
             parts, size = fill("s3://aqa/parts", count)
             print(f"{count:,} samples in {parts:,} parts, {size / 1e9:.2f} GB", flush=True)
             seconds, cpu, peak = merged("s3://aqa/parts", Path(folder) / "feats.h5")

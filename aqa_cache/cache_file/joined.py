@@ -91,6 +91,11 @@ class JoinedCaches:
         self.numerics = _numerics(caches)
         self.samples = _told_apart(caches, names)
         self.reasons = list(chain.from_iterable(cache.reasons for cache in caches))
+        self.video_sha256 = list(chain.from_iterable(cache.video_sha256 for cache in caches))
+        self.video_size, self.video_mtime_ns = (
+            np.concatenate([getattr(cache, name) for cache in caches])
+            for name in ("video_size", "video_mtime_ns")
+        )
         self.count = np.concatenate([cache.count for cache in caches])
         self.dtype = np.result_type(*(cache.dtype for cache in caches))
         self._starts = np.cumsum([0, *map(len, caches)])
@@ -118,6 +123,24 @@ class JoinedCaches:
         """The clip features of one sample, `(clips, dim)` float32."""
         cache, place = self._place(index)
         return cache.features(place, view)
+
+    def features_of(self, places: Sequence[tuple[int, int]]) -> np.ndarray:
+        """As that of one cache: of many samples, `(index, view)` each, one below the other."""
+        begin = np.cumsum([0, *(int(self.count[place]) for place in places)]).tolist()
+        rows = np.empty((begin[-1], self.dim), np.float32)
+        numbers = np.searchsorted(self._starts, [index for index, _ in places], side="right") - 1
+        for number, cache in enumerate(self._caches):
+            mine = np.flatnonzero(numbers == number).tolist()
+            if not mine:
+                continue
+            start = int(self._starts[number])
+            read = cache.features_of([(places[at][0] - start, places[at][1]) for at in mine])
+            first = 0
+            for at in mine:
+                count = begin[at + 1] - begin[at]
+                rows[begin[at] : begin[at + 1]] = read[first : first + count]
+                first += count
+        return rows
 
     def clips(self, index: int, view: int = 0) -> ClipFeatures:
         """Features, first frames and times of one sample's clips."""

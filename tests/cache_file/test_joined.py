@@ -32,7 +32,18 @@ def test_caches_joined_are_the_whole_one(whole, halves):
     with open_caches(halves) as joined, FeatureCache(whole) as cache:
         assert len(joined) == len(cache) and joined.samples == cache.samples
         assert joined.reasons == cache.reasons and (joined.count == cache.count).all()
-        for name in ("meaning", "fingerprint", "dim", "views", "numerics", "dtype", "frame_rate"):
+        assert (joined.video_size == cache.video_size).all()
+        assert (joined.video_mtime_ns == cache.video_mtime_ns).all()
+        for name in (
+            "meaning",
+            "fingerprint",
+            "dim",
+            "views",
+            "numerics",
+            "dtype",
+            "frame_rate",
+            "video_sha256",
+        ):
             assert getattr(joined, name) == getattr(cache, name), name
         for index in range(len(cache)):
             assert joined.has_features(index) == cache.has_features(index)
@@ -40,6 +51,9 @@ def test_caches_joined_are_the_whole_one(whole, halves):
             if cache.has_features(index):
                 np.testing.assert_array_equal(joined.features(index), cache.features(index))
                 np.testing.assert_array_equal(joined.clips(index).first_frame, cache.clips(index).first_frame)
+        places = [(index, 0) for index in (9, 0, 8, 2, 17)]  # of both in turn
+        np.testing.assert_array_equal(joined.features_of(places), cache.features_of(places))
+        assert joined.features_of([]).shape == (0, cache.dim)
         assert joined.path.name == "a.h5 + b.h5"
 
 

@@ -316,3 +316,11 @@ def test_what_a_place_does_not_take(store, videos, config, tmp_path):
         merge_place(PLACE, tmp_path / "merged.h5")
     with pytest.raises(AqaError, match="holds no videos"):
         extract_to_place("memory://bucket/nothing", PLACE, config)
+
+
+def test_copies_of_a_video_are_known_as_on_one_disk(store, two, config, tmp_path):
+    shutil.copy(two / "a.mp4", two / "b.mp4")
+    alone = one_machine(two, tmp_path / "alone.h5", config, but=())
+    assert "samples/video_sha256" in alone
+    extract_to_place(two, PLACE, config)
+    assert merged(tmp_path) == alone
