@@ -1,4 +1,4 @@
-"""The files beside a report: its figures as PNG, and the numbers of its tables and figures as CSV."""
+"""The files beside a report: its figures as PNG and PDF, and the numbers of its tables and figures as CSV."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from aqa_cache.disk.csv_file import csv_bytes
 
-from .html import Markup, element
+from .html import Markup, Section, element
 from .html.drawing import Drawing, use
+from .printed_tables import latex_table, markdown_table
 
 
 class Attachments:
@@ -27,7 +28,8 @@ class Attachments:
         self, name: str, drawing: Drawing, caption: Markup | str = "", caption_first: bool = False
     ) -> Markup:
         """The figure as it stands on the page; its PNG is kept. Figures must stand there in this order."""
-        self.files[self._free(name, "png")] = drawing.png
+        stem = self._free(name, "png").removesuffix(".png")
+        self.files[f"{stem}.png"], self.files[f"{stem}.pdf"] = drawing.png, drawing.pdf
         shown = [Markup(self._with_shared(drawing))]
         if drawing.narrow_svg is not None:
             shown = [
@@ -42,24 +44,28 @@ class Attachments:
         kept = self._free(name, "csv")
         self.files[kept], self._said[kept] = csv_bytes([header, *rows]), what
 
-    def listed(self) -> list[Markup]:
+    def printed(self, name: str, header: Sequence[str], rows: Sequence[Sequence[str]], what: str) -> None:
+        """Keep a table as it is printed: LaTeX and Markdown."""
+        for ending, text in (
+            ("tex", latex_table(header, rows, f"{what[:1].upper()}{what[1:]}.")),
+            ("md", markdown_table(header, rows)),
+        ):
+            kept = self._free(name, ending)
+            self.files[kept] = text.encode("utf-8", "backslashreplace")
+            self._said[kept] = f"{what}, as {'LaTeX' if ending == 'tex' else 'Markdown'}"
+
+    def section(self) -> Section:
         """The section that names them all."""
-        figures = [name for name in self.files if name.endswith(".png")]
-        links = [element("li", self._link(name), f": {what}") for name, what in self._said.items()]
-        parts = [
-            element("h2", "Files"),
+        figures = [name.removesuffix(".png") for name in self.files if name.endswith(".png")]
+        links = (element("li", self._link(name), f": {what}") for name, what in self._said.items())
+        drawn = (
             element(
-                "p",
-                f"Beside this page, in {self.folder}/, lie its numbers as CSV and its figures as PNG.",
-                class_="note",
-            ),
-            element("ul", *links, class_="files"),
-        ]
-        if figures:
-            named = (element("li", self._link(name)) for name in figures)
-            said = element("summary", f"{len(figures)} figures as PNG")
-            parts.append(element("details", said, element("ul", *named, class_="files")))
-        return parts
+                "li", f"{name}: ", self._link(f"{name}.png", "PNG"), ", ", self._link(f"{name}.pdf", "PDF")
+            )
+            for name in figures
+        )
+        content = (element("ul", *links, class_="files"), element("ul", *drawn, class_="files"))
+        return Section("Files", content, f"numbers and figures, beside this page in {self.folder}/")
 
     def _with_shared(self, drawing: Drawing) -> str:
         """The markup of a figure; what it shares is written out in the first figure that has it."""
@@ -70,8 +76,8 @@ class Attachments:
                 self._shared.add(name)
         return svg
 
-    def _link(self, name: str) -> Markup:
-        return element("a", name, href=quote(f"./{self.folder}/{name}", errors="surrogateescape"))
+    def _link(self, name: str, shown: str | None = None) -> Markup:
+        return element("a", shown or name, href=quote(f"./{self.folder}/{name}", errors="surrogateescape"))
 
     def _free(self, name: str, ending: str) -> str:
         """A file name that any system takes and that no other file has."""

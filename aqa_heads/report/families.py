@@ -1,8 +1,6 @@
 """The rows of a report: runs that differ only in seed or fold, taken together."""
 
-import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -10,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import RunError
 from ..evaluation.metrics import fisher_z_average
 from ..runs.format import LEAKED
 from ..settings.experiments import ROWS
 from ..settings.resolved import COLUMNS
 from ..settings.training import SWEPT
+from .foreign import foreign_results
+from .names import colours, row_names
 from .records import Asked, Features, FineTuning, FloorMetrics
 from .results import Result, natural, read_result
-
-END_TO_END = "end to end"  # in labels and names of rows whose backbone was trained too
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,16 @@ class Family:
     Args:
         results: by seed, then by fold.
         short: its name in figures and tables, unlike that of every other row of the report.
-        order: its place among the rows, and so its colour.
+        order: its place among the rows.
+        colour: the number of its colour.
+        alike: the rows that it stands for, where several predict the same to the bit; itself the first.
     """
 
     results: tuple[Result, ...]
     short: str = ""
     order: int = 0
+    colour: int = 0
+    alike: tuple["Family", ...] = ()
 
     @property
     def first(self) -> Result:
@@ -61,6 +64,11 @@ class Family:
     def refitted(self) -> bool:
         """Whether what is reported was trained on the validation samples too."""
         return bool(self.asked.refit)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its predictions are another program's."""
+        return self.first.foreign
 
     @property
     def end_to_end(self) -> bool:
@@ -92,7 +100,7 @@ class Family:
     @property
     def slug(self) -> str:
         """Its short name as part of a file name."""
-        return re.sub(r"[^a-z0-9]+", "_", self.short.lower().replace("*", " variant ")).strip("_") or "run"
+        return re.sub(r"[^a-z0-9]+", "_", self.short.lower()).strip("_") or "run"
 
     @property
     def seeds(self) -> list[int | None]:
@@ -195,7 +203,7 @@ class Family:
         """Equal in rows with the same test samples and true scores."""
         return frozenset(self.truth.items())
 
-    @property
+    @cached_property
     def group_of(self) -> dict[str, str | None]:
         """The group of every scored test sample, by sample_id; None where it has none."""
         tables = [result.test for result in self.results]
@@ -216,11 +224,9 @@ class Family:
 
     @cached_property
     def predictions(self) -> tuple:
-        """What was predicted for what, to find rows that say the same."""
+        """What was predicted for what, to find rows that say the same to the bit."""
         return tuple(
-            sorted(
-                (name, round(said, 6)) for result in self.results for name, (_, said) in result.scored.items()
-            )
+            sorted((name, said) for result in self.results for name, (_, said) in result.scored.items())
         )
 
     def predicted(self, order: Sequence[str]) -> np.ndarray:
@@ -251,35 +257,36 @@ def varied_settings(families: Sequence[Family]) -> list[str]:
     ]
 
 
-def read_families(runs: Sequence[Path]) -> list[Family]:
+def read_families(runs: Sequence[Path], others: Sequence[Path] = ()) -> list[Family]:
     """Read run folders, as rows in the order of the paper's Table 1, then the references; others follow, by
     name.
+
+    Args:
+        others: files with the predictions of other programs; each is a row, tested as the first row is.
 
     Raises:
         RunError: a file of a run is damaged.
     """
-    results = sorted(
-        map(read_result, runs), key=lambda r: (r.seed is None, r.seed, natural(r.fold or ""), natural(r.name))
-    )
+    found = [read_result(run) for run in runs]
+    if others:
+        found += _of_other_programs(others, found)
+    results = sorted(found, key=lambda r: (r.seed is None, r.seed, natural(r.fold or ""), natural(r.name)))
     families = sorted(_families(results), key=_place)
-    shorts = _numbered(families, [_short(family) for family in families])
-    for distinct in (
-        lambda family: family.name,
-        lambda family: f"{Path(os.path.abspath(family.first.path)).parent.name}/{family.name}",
-    ):
-        repeated = {short for short, count in Counter(shorts).items() if count > 1}
-        shorts = [
-            distinct(family) if short in repeated else short
-            for family, short in zip(families, shorts, strict=True)
-        ]
-    seen: Counter[str] = Counter()
-    for place, short in enumerate(shorts):
-        seen[short] += 1
-        shorts[place] = short if seen[short] == 1 else f"{short} ({seen[short]})"
-    return [
-        _named(family, short, order)
-        for order, (family, short) in enumerate(zip(families, shorts, strict=True))
-    ]
+    named = zip(families, row_names(families), colours(families), strict=True)
+    return [_named(family, short, order, colour) for order, (family, short, colour) in enumerate(named)]
+
+
+def _of_other_programs(paths: Sequence[Path], results: Sequence[Result]) -> list[Result]:
+    """Each file's results, for the test samples of one seed of the first row."""
+    rows = sorted(_families(sorted(results, key=lambda r: natural(r.fold or ""))), key=_place)
+    scored = next((row for row in rows if row.truth), None)
+    if scored is None:
+        raise RunError(
+            f"{paths[0]}: is to be held against the true scores of finished runs, but none of the runs has"
+            " any; name a run that predicts scores"
+        )
+    beside = [result for result in scored.results if result.seed == scored.first.seed]
+    return [result for path in paths for result in foreign_results(path, beside)]
 
 
 def _families(results: Sequence[Result]) -> list[Family]:
@@ -315,40 +322,10 @@ def _place(family: Family) -> tuple:
     return row, len(family.label), natural(family.name)
 
 
-def _short(family: Family) -> str:
-    """Its row of Table 1 or reference, starred where it is not quite that; its folder's name if it is
-    neither.
-    """
-    if family.experiment not in ROWS:
-        return family.name
-    title = ROWS[family.experiment].title
-    short, usual = (
-        (f"{title} {END_TO_END}", f"{title} ({END_TO_END})") if family.end_to_end else (title, title)
-    )
-    return short if family.label == usual else f"{short}*"
-
-
-def _numbered(families: Sequence[Family], shorts: list[str]) -> list[str]:
-    """Variants of one row, told apart by what differs: `Exp 7*1`, `Exp 7*2`."""
-    owners: dict[str, list[Family]] = {}
-    for family, short in zip(families, shorts, strict=True):
-        owners.setdefault(short, []).append(family)
-    told_apart = {
-        short
-        for short, alike in owners.items()
-        if short.endswith("*") and 1 < len(alike) == len({(family.label, family.folded) for family in alike})
-    }
-    seen: Counter[str] = Counter()
-    for place, short in enumerate(shorts):
-        seen[short] += 1
-        shorts[place] = f"{short}{seen[short]}" if short in told_apart else short
-    return shorts
-
-
-def _named(family: Family, short: str, order: int) -> Family:
+def _named(family: Family, short: str, order: int, colour: int) -> Family:
     results = []
     for result in family.results:
         which = [f"seed {result.seed}"] if len(family.seeds) > 1 else []
         which += [f"fold {result.fold}"] if family.folded else []
-        results.append(replace(result, row=short, which=", ".join(which), order=order))
-    return Family(tuple(results), short, order)
+        results.append(replace(result, row=short, which=", ".join(which), order=order, colour=colour))
+    return Family(tuple(results), short, order, colour)

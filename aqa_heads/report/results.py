@@ -47,6 +47,7 @@ class PredictionTable:
         true, predicted: scores in points, `(samples,)` float64, NaN where there is none.
         captions, predicted_captions: None where predictions.csv has no such column.
         classes, predicted_classes: by column, without `class_`.
+        spread: standard deviations in points, `(samples,)`, NaN where the score head says none.
     """
 
     sample_ids: tuple[str, ...]
@@ -57,6 +58,7 @@ class PredictionTable:
     predicted_captions: tuple[str, ...] | None
     classes: dict[str, tuple[str, ...]]
     predicted_classes: dict[str, tuple[str, ...]]
+    spread: np.ndarray
 
     @classmethod
     def of(cls, predictions: Sequence[dict[str, str]]) -> "PredictionTable":
@@ -74,6 +76,7 @@ class PredictionTable:
             columns.get("predicted_caption"),
             {n.removeprefix(CLASS_PREFIX): columns[n] for n in names if n.startswith(CLASS_PREFIX)},
             {n.removeprefix(said): columns[n] for n in names if n.startswith(said)},
+            _numbers(columns.get("spread", ("",) * len(rows))),
         )
 
     def __len__(self) -> int:
@@ -83,6 +86,12 @@ class PredictionTable:
     def scored(self) -> np.ndarray:
         """Whether a sample has both scores. Shape: `(samples,)` bool."""
         return np.isfinite(self.true) & np.isfinite(self.predicted)
+
+    @cached_property
+    def spreads(self) -> dict[str, float]:
+        """Of the scores that have one, by sample_id."""
+        known = zip(self.sample_ids, self.spread.tolist(), strict=True)
+        return {name: spread for name, spread in known if np.isfinite(spread)}
 
     @cached_property
     def place(self) -> dict[str, int]:
@@ -104,7 +113,8 @@ class Result:
         test: its test samples.
         row: the name of its row in a report.
         which: which run of its row it is, such as `seed 1`; empty if it is the only one.
-        order: the place of its row, and so its colour.
+        order: the place of its row.
+        colour: the number of its row's colour.
     """
 
     run: Run
@@ -112,6 +122,7 @@ class Result:
     row: str = ""
     which: str = ""
     order: int = 0
+    colour: int = 0
 
     @property
     def short(self) -> str:
@@ -153,6 +164,11 @@ class Result:
     @property
     def label(self) -> str:
         return str(self.asked.label or self.name)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its predictions are another program's."""
+        return self.config.get("foreign") is True
 
     @property
     def leaked(self) -> int:
@@ -250,6 +266,14 @@ class Result:
     def notes(self) -> list[str]:
         return [str(note) for note in (*self.asked.notes, *(self.summary.get("notes") or ()))]
 
+    @cached_property
+    def finished(self) -> float:
+        """When its summary was written, in seconds since 1970; 0 where nobody knows."""
+        try:
+            return os.stat(self.path / "summary.json").st_mtime
+        except OSError:
+            return 0.0
+
     @property
     def seconds(self) -> float | None:
         """Of the whole run, without what came before it: extraction, or decoding."""
@@ -320,9 +344,12 @@ def _read_weights(path: Path, others: Sequence[str]) -> list[dict]:
     return rows
 
 
-def find_runs(folders: Sequence[str | Path]) -> list[Path]:
+def find_runs(folders: Sequence[str | Path], may_be_none: bool = False) -> list[Path]:
     """Run folders among these and at most `_DEEPEST` levels below them, in the order given, each once. What
     lies in a run folder, in a hidden one or among `candidates` is left out, unless it is named.
+
+    Args:
+        may_be_none: a folder may hold none yet.
 
     Raises:
         RunError: a folder does not exist or holds no run, or a run is not finished; all of them in one
@@ -333,6 +360,8 @@ def find_runs(folders: Sequence[str | Path]) -> list[Path]:
     for folder in folders:
         try:
             runs, wrong = _runs_in(folder)
+            if may_be_none and not runs and Path(folder).is_dir():
+                wrong = []
         except OSError as error:  # unreadable, or a name that is too long
             runs, wrong = {}, [f"{error.filename or folder}: cannot be read ({error.strerror})"]
         problems += wrong

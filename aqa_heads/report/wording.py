@@ -5,8 +5,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from ..data.leaks import OF_BACKBONE
 from ..runs.format import LEAKED
-from .families import END_TO_END, ROWS, Family
+from .families import Family
 from .html import SERIES, Markup, element, join, number
+from .names import END_TO_END, parts_of
 from .results import Result
 
 SETTINGS = ("backbone", "rnn", "layers", "attention", "encoder")
@@ -61,6 +62,12 @@ def in_words(family: Family) -> str:
     return ", ".join([*parts, "averaging" if encoder == "Averaging" else f"{encoder} encoding"])
 
 
+def setting(family: Family, name: str) -> str:
+    """A setting's value; empty where the model has no use of it."""
+    value = family.config.get(name)
+    return "" if value is None or family.number("train_loss") is None else f"{value}"
+
+
 def backbone_of(family: Family, otherwise: str | None = None) -> str:
     """The network whose features the row used, and the run that fine-tuned it before, if one did."""
     name = in_paper(family.features.backbone or otherwise)
@@ -104,22 +111,22 @@ def in_paper(value) -> str:
 
 
 def difference(family: Family) -> str:
-    """The part of a row's label that its short name does not say."""
-    row = ROWS.get(family.experiment)
-    if row is None or not family.short.startswith(row.title):
-        return "" if family.label == family.short else family.label
-    rest = family.label.removeprefix(row.title).strip()
-    said, leaked = rest.removesuffix(LEAKED), rest.endswith(LEAKED)
-    parts = said.removeprefix("(").removesuffix(")").split(", ")
-    parts = [part for part in parts if part and not (family.end_to_end and part == END_TO_END)]
-    return ", ".join([*parts, *(["LEAKED TEST"] if leaked else [])])
+    """What a row's label says and its name does not."""
+    title, parts = parts_of(family.label)
+    rest = [part for part in parts if not (family.end_to_end and part == END_TO_END)]
+    if not (family.short == title or family.short.startswith(f"{title}, ") or family.end_to_end):
+        rest = [title, *rest] if family.short != family.label else []
+    leaked = family.label.endswith(LEAKED)
+    return ", ".join([*rest, *(["LEAKED TEST"] if leaked else [])])
 
 
 def row_name(family: Family, *asides: str) -> Markup:
-    """How a row begins in every table: its colour, its name, what differs from the row of Table 1, and what
-    else is to be said.
+    """How a row begins in every table: its colour, its name, what its label says beside that (where it stands
+    for several, what all of them say), and what else is to be said.
     """
-    what = [text for text in (difference(family), runs_text(family), *asides) if text]
+    differs = {difference(row) for row in family.alike or (family,)}
+    said = differs.pop() if len(differs) == 1 else ""
+    what = [text for text in (said, runs_text(family), *asides) if text]
     return join([colour_key(family), family.short, *map(small, what)])
 
 
@@ -145,7 +152,7 @@ def plain(value) -> str:
 
 def colour_key(of: Family | Result) -> Markup:
     """A dot in the colour that the row has in figures."""
-    colour = f"background:var(--series-{of.order % SERIES})"
+    colour = f"background:var(--series-{of.colour % SERIES})"
     return element("span", class_="key", style=colour, aria_hidden="true")
 
 
@@ -190,11 +197,22 @@ def decimals(value: float | None, undefined: str = "–") -> Markup | str:
 
 
 def percentage(share: float | None) -> Markup | str:
-    return number(share, f"{100 * (share or 0):.1f}{PERCENT}")
+    return number(share, percentage_text(share or 0))
+
+
+def percentage_text(share: float) -> str:
+    return f"{100 * share:.1f}{PERCENT}"
 
 
 def parameter_count(count: float | None) -> Markup | str:
     return number(count, f"{(count or 0) / 1e6:.1f} M" if (count or 0) >= 1e6 else f"{count or 0:,.0f}")
+
+
+def mean_accuracy(family: Family) -> float | None:
+    """Mean class accuracy over the columns that have more than one value among the test samples."""
+    majority = family.table("majority_accuracy")
+    shares = family.table("class_accuracy").items()
+    return mean_known(share for name, share in shares if majority.get(name) != 1)
 
 
 def mean_known(values: Iterable[float | None]) -> float | None:

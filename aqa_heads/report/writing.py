@@ -1,6 +1,4 @@
-"""A report of finished runs: one HTML page beside the paper's Table 1 and Figures 2 to 9, with its files as
-PNG and CSV.
-"""
+"""A report of finished runs: one HTML page, with its figures and numbers as files beside it."""
 
 import os
 import re
@@ -13,11 +11,16 @@ from aqa_cache.errors import some
 
 from ..errors import RunError
 from .attachments import Attachments
-from .contents import all_sections
+from .contents import all_parts
 from .families import read_families
 from .html import GENERATOR, document
+from .references import named_row
 from .report import Report
 from .results import find_runs
+from .stills import Stills
+from .unfinished import find_unfinished
+
+_ENDINGS = (".png", ".pdf", ".csv", ".tex", ".md")
 
 
 def write_report(
@@ -26,27 +29,36 @@ def write_report(
     title: str | None = None,
     preface: Sequence[str] | None = None,
     force: bool = False,
+    reference: str | None = None,
+    refresh: int | None = None,
+    stills: Stills | None = None,
 ) -> Path:
-    """Write the report of `runs` as one HTML page, with its figures as PNG and its numbers as CSV in a folder
-    beside it.
+    """Write the report of `runs` as one HTML page, with its figures (PNG, PDF) and its numbers (CSV, the
+    results as LaTeX and Markdown too) in a folder beside it.
 
     Runs that differ only in seed or fold are one row. The page is renamed into place when it is complete. The
     folder is `files_folder(output)`; files of an earlier report that are not among the new ones are removed
     from it.
 
     Args:
-        runs: run folders as training writes them, or folders that hold run folders.
+        runs: run folders as training writes them, folders that hold run folders, and CSV files with the
+            predictions of other programs (sample_id and score), each of which is a row.
         output: the page. An earlier report is replaced, with the files that it names; any other file only
             with `force`.
         title: of the page; made from the number of runs if None.
-        preface: paragraphs of plain text to stand on top.
+        preface: paragraphs of plain text on where the numbers come from.
+        reference: the row that the others are held against: its name, its folder's, or the path of a run of
+            it. None: the baseline, else the first.
+        refresh: seconds after which the page loads itself again; runs that are not finished are on it, too.
+            None: never.
+        stills: gives pictures of the samples that are furthest off; None: the page has none.
 
     Returns:
         output.
 
     Raises:
-        AqaError: a run is missing, unfinished or damaged, the output is not to be written, or matplotlib is
-            missing.
+        AqaError: a run is missing, unfinished or damaged, predictions do not fit, there is no such reference,
+            the output is not to be written, or matplotlib is missing.
     """
     output = Path(output)
     try:
@@ -55,18 +67,45 @@ def write_report(
         raise RunError(
             f"{output}: cannot be looked at ({error.strerror}); name the report otherwise"
         ) from None
-    found = find_runs(runs)
+    report = _read(runs, reference, refresh is not None)
     if title is None:
-        title = f"Action quality assessment: {len(found)} run{'' if len(found) == 1 else 's'}"
+        count = len(report.results)
+        title = f"Action quality assessment: {count} run{'' if count == 1 else 's'}"
     attachments = Attachments(files_folder(output).name)
-    sections = all_sections(Report.of(read_families(found)), title, preface or (), attachments)
+    contents, content = all_parts(report, title, preface or (), attachments, stills)
+    page = document(
+        title,
+        *content,
+        contents=contents,
+        files=sorted(attachments.files),
+        more_style=_own("report.css"),
+        script=_own("report.js"),
+        refresh=refresh,
+    )
     try:
-        _write(output, document(title, *sections, files=sorted(attachments.files)), attachments.files, force)
+        _write(output, page, attachments.files, force)
     except OSError as error:
         raise RunError(
             f"{output}: the report cannot be written ({error}); choose another place for it"
         ) from error
     return output
+
+
+def _read(names: Sequence[str | Path], reference: str | None, unfinished_too: bool) -> Report:
+    """The rows of what was named."""
+    predictions = [
+        Path(name) for name in names if Path(name).suffix.lower() == ".csv" and os.path.isfile(name)
+    ]
+    folders = [name for name in names if Path(name) not in predictions]
+    unfinished = find_unfinished(folders) if unfinished_too else []
+    if predictions and not folders:
+        raise RunError(f"{predictions[0]}: has no true scores; name the runs that it is to stand beside, too")
+    families = read_families(find_runs(folders, may_be_none=unfinished_too), predictions)
+    return Report.of(families, reference and named_row(reference, families), unfinished)
+
+
+def _own(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def files_folder(output: Path) -> Path:
@@ -97,7 +136,7 @@ def _check_output(output: Path, force: bool) -> None:
                 " replace it"
             )
     elif folder.is_dir() and (
-        other := sorted(item.name for item in folder.iterdir() if item.suffix not in (".png", ".csv"))
+        other := sorted(item.name for item in folder.iterdir() if item.suffix not in _ENDINGS)
     ):
         raise RunError(
             f"{folder}: is to hold the report's files, but holds other files ({', '.join(other[:3])}); "
@@ -117,14 +156,16 @@ def _files_of(page: Path) -> list[str] | None:
         return None
     named = re.search(r'<meta name="files" content="([^"]*)">', head)
     return [
-        name for name in (named[1].split() if named else ()) if re.fullmatch(r"[a-z0-9_]+\.(png|csv)", name)
+        name
+        for name in (named[1].split() if named else ())
+        if re.fullmatch(r"[a-z0-9_]+\.(png|pdf|csv|tex|md)", name)
     ]
 
 
-def _write(output: Path, page: str, files: dict[str, bytes], force: bool) -> None:
+def _write(output: Path, page: str, contents: dict[str, bytes], force: bool) -> None:
     folder = files_folder(output)
     before = (_files_of(output) if output.exists() else None) or []
-    others = sorted(name for name in files.keys() - set(before) if os.path.lexists(folder / name))
+    others = sorted(name for name in contents.keys() - set(before) if os.path.lexists(folder / name))
     if others and not force:
         raise RunError(
             f"{folder}: holds files of the names that the report's are to have ({some(others, 3)}), and no"
@@ -133,15 +174,15 @@ def _write(output: Path, page: str, files: dict[str, bytes], force: bool) -> Non
         )
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        for name, content in files.items():
+        for name, content in contents.items():
             _replace(folder / name, content)
         _replace(output, page.encode("utf-8", "backslashreplace"))
     except BaseException:
         # No page names them, and the next report would take them for another's.
-        for name in files.keys() - set(before) - set(others):
+        for name in contents.keys() - set(before) - set(others):
             (folder / name).unlink(missing_ok=True)
         raise
-    for name in set(before) - files.keys():
+    for name in set(before) - contents.keys():
         (folder / name).unlink(missing_ok=True)
 
 

@@ -1,6 +1,8 @@
 """Where a run is written: hidden until it is finished, with what is needed to go on after an interruption."""
 
 import contextlib
+import json
+import math
 import os
 import shutil
 import time
@@ -9,13 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.links import refuse_link
 from aqa_cache.disk.locks import FileLock
+from aqa_cache.errors import AqaError
 
 from ..errors import DivergedError, RunError
 from .checkpoint import read_checkpoint, write_checkpoint
 
 _CHECKPOINT = "checkpoint.pt"
+# How far an unfinished run is, for whoever watches it; at most once in so many seconds.
+PROGRESS = "progress.json"
+_TELL_EVERY = 5.0
+HIDDEN_END = ".unfinished"
 BEST = "best_{}.safetensors"
 FOLD = "fold_{}.pt"
 # So that saving takes no more than a twentieth of the time.
@@ -86,6 +94,7 @@ class Work:
     def __init__(self, path: Path, seconds: float):
         self.path = path
         self._seconds, self._next = seconds, time.monotonic() + seconds
+        self._told = float("-inf")
 
     def load(self) -> dict | None:
         """The last checkpoint; None if there is none.
@@ -113,7 +122,19 @@ class Work:
 
     def forget(self) -> None:
         """Remove what was stored: the run begins again, and nothing of it may go into the new one."""
-        _remove(self.path, _CHECKPOINT, BEST.format("*"), FOLD.format("*"))
+        _remove(self.path, _CHECKPOINT, PROGRESS, BEST.format("*"), FOLD.format("*"))
+
+    def tell(self, epoch: int, epochs: int, val_spearman: float | None) -> None:
+        """Leave a note of how far the run is, unless there is a fresh one. A disk that cannot take it does
+        not stop the run.
+        """
+        if time.monotonic() - self._told < _TELL_EVERY:
+            return
+        self._told = time.monotonic()
+        known = val_spearman is not None and math.isfinite(val_spearman)
+        said = {"epoch": epoch, "epochs": epochs, "val_spearman": val_spearman if known else None}
+        with contextlib.suppress(OSError, AqaError), replacing(self.path / PROGRESS) as temporary:
+            temporary.write_text(json.dumps(said), encoding="utf-8")
 
     @property
     def due(self) -> bool:
@@ -190,7 +211,7 @@ def _remove(folder: Path, *patterns: str) -> None:
 
 def hidden_folder(folder: Path) -> Path:
     """Where a run is written until it is finished."""
-    return folder.with_name(f".{folder.name}.unfinished")
+    return folder.with_name(f".{folder.name}{HIDDEN_END}")
 
 
 def _publish(hidden: Path, folder: Path) -> None:
@@ -214,4 +235,4 @@ def _publish(hidden: Path, folder: Path) -> None:
     # The run is there: what cannot be removed does no harm.
     shutil.rmtree(replaced, ignore_errors=True)
     with contextlib.suppress(OSError):
-        _remove(folder, _CHECKPOINT, BEST.format("*"), FOLD.format("*"))
+        _remove(folder, _CHECKPOINT, PROGRESS, BEST.format("*"), FOLD.format("*"))

@@ -200,6 +200,9 @@ MODEL = {"config": CONFIG, "vocabulary": _NAMES, "architecture": _ARCHITECTURE}
 
 VOCABULARY = _NAMES
 
+# How far an unfinished run is (`folder.Work.tell`).
+PROGRESS = {"epoch": COUNT, "epochs": COUNT, "val_spearman": RHO}
+
 # Columns of metrics.csv that are not any finite number.
 EPOCH = {
     "val_spearman": RHO,

@@ -82,6 +82,8 @@ class Job(ABC):
                             self.listener.say,
                         )
                     )
+            if processes.main:
+                self.listener = self.listener.telling(work, config.epochs)
             known = self.finished.runs if self.finished is not None else {}
             with processes.agree():
                 checkpoint = Checkpoint(

@@ -1,8 +1,9 @@
 """Who is told how far a run is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..runs.folder import Work
 from ..runs.format import Epoch
 
 
@@ -32,3 +33,12 @@ class Listener:
     on_frames: Callable[[int, int], None] = lambda done, total: None
     on_step: Callable[[Step], None] = lambda step: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
+
+    def telling(self, work: Work, epochs: int) -> "Listener":
+        """One that notes in the run's folder, too, how many epochs are done, of at most `epochs`."""
+
+        def on_epoch(epoch: Epoch) -> None:
+            work.tell(epoch.epoch, epochs, epoch.val_spearman)
+            self.on_epoch(epoch)
+
+        return replace(self, on_epoch=on_epoch)

@@ -8,7 +8,7 @@ from aqa_heads.evaluation.bootstrap import spearman_interval
 from aqa_heads.evaluation.comparison import paired_difference, seed_mean
 from aqa_heads.evaluation.metrics import fisher_z_average
 from aqa_heads.report.families import read_families
-from aqa_heads.report.intervals import Intervals
+from aqa_heads.report.intervals import GROUPS, SAMPLES, Intervals
 
 
 def families(*runs):
@@ -43,7 +43,7 @@ def arrays(family):
 
 def test_intervals_and_differences_of_seeds_are_those_of_the_comparison(seeds):
     baseline, other = families(*seeds)
-    expected = seed_mean(*arrays(baseline))
+    expected = seed_mean(*arrays(baseline))  # four groups: samples are drawn
     assert (baseline.number("spearman"), *Intervals([baseline, other]).of(baseline)) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
@@ -70,7 +70,8 @@ def test_a_difference_does_not_depend_on_the_order_of_the_samples(seeds, tmp_pat
 
 def test_a_single_run_has_the_interval_of_its_summary(tmp_path):
     (family,) = families(make_run(tmp_path / "baseline"))
-    assert Intervals([family]).of(family) == spearman_interval(*family.first.scores)
+    groups = list(family.group_of.values())
+    assert Intervals([family]).of(family) == spearman_interval(*family.first.scores, groups=groups)
     assert family.spread_over == "" and family.std(family.numbers("spearman")) is None
 
 
@@ -153,14 +154,6 @@ def test_references_come_after_table_1_and_other_runs_last(tmp_path):
     ]
 
 
-def test_variants_of_a_row_are_numbered(tmp_path):
-    runs = [
-        make_run(tmp_path / name, "7", n=12, config={"label": f"Exp 7 ({name})"})
-        for name in ("literal", "encoder gru", "x")
-    ]
-    assert [family.short for family in families(*runs)] == ["Exp 7*1", "Exp 7*2", "Exp 7*3"]
-
-
 def test_rows_with_other_samples_or_other_scores_are_not_compared(tmp_path):
     one = make_run(tmp_path / "one", n=12)
     other = make_run(tmp_path / "other", "1", n=14)
@@ -170,24 +163,36 @@ def test_rows_with_other_samples_or_other_scores_are_not_compared(tmp_path):
     assert intervals.difference(found[0], found[0]).value == 0
 
 
-def test_by_groups_is_one_argument_and_needs_enough_of_them_with_every_sample_in_one(tmp_path):
+def test_whole_groups_are_drawn_where_there_are_five_with_every_sample_in_one(tmp_path):
     runs = [make_run(tmp_path / name, name, n=60) for name in ("baseline", "1")]
     found = families(*runs)
-    intervals = Intervals(found, by_groups=True)
+    intervals = Intervals(found)
     for family in found:
         groups = list(family.group_of.values())
         assert intervals.of(family) == spearman_interval(*family.first.scores, groups=groups)
-        assert intervals.of(family) != Intervals(found).of(family)
+        assert intervals.of(family) != spearman_interval(*family.first.scores)
+        assert intervals.drawn(family) == GROUPS
     true, first = arrays(found[0])
     expected = paired_difference(true, first, arrays(found[1])[1], groups=groups)
     made = intervals.difference(*found)
     assert (made.low, made.high) == (expected.low, expected.high)
-    for group in (lambda number: f"{number % 4}", lambda number: "a" if number else ""):
+    for group in (lambda number: f"{number % 4}", lambda number: f"{number % 9}" if number else "", str):
         (family,) = families(change_tests(runs[0], "group", group))
-        assert Intervals([family], by_groups=True).of(family) is None
+        intervals = Intervals([family])
+        assert intervals.of(family) == spearman_interval(*family.first.scores)
+        assert intervals.drawn(family) == SAMPLES
 
 
-def test_rows_trained_end_to_end_are_their_own_rows_and_starred_where_more_differs(tmp_path):
+def test_folds_of_few_groups_are_drawn_as_samples(tmp_path):
+    """Drawing 6 groups of 3 folds often leaves a fold without any."""
+    runs = [make_run(tmp_path / str(k), fold=f"{k}/3", first=18 * k, n=18) for k in (1, 2, 3)]
+    (family,) = families(*runs)
+    intervals = Intervals([family])
+    assert len(family.groups) == 6 and intervals.of(family) is not None
+    assert intervals.drawn(family) == SAMPLES
+
+
+def test_rows_trained_end_to_end_are_their_own_rows_and_say_what_more_differs(tmp_path):
     runs = [
         make_run(tmp_path / "baseline", n=12),
         make_end_to_end(tmp_path / "tuned", n=12),
@@ -199,8 +204,8 @@ def test_rows_trained_end_to_end_are_their_own_rows_and_starred_where_more_diffe
     assert [family.short for family in found] == [
         "Baseline",
         "Baseline end to end",
-        "Baseline end to end*",
+        "Baseline end to end, warm start",
         "Exp 1 end to end",
     ]
     assert [family.end_to_end for family in found] == [False, True, True, True]
-    assert found[1].seeds == [0, 1] and found[2].slug == "baseline_end_to_end_variant"
+    assert found[1].seeds == [0, 1] and found[2].slug == "baseline_end_to_end_warm_start"

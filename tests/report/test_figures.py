@@ -13,16 +13,18 @@ from aqa_heads.report.figures import (
     TEST_LABEL,
     WORD_LOSS_LABEL,
     Curve,
+    Dot,
     Dots,
-    _apart,
-    _value_range,
     draw_curves,
     draw_dots,
+    draw_matrix,
     draw_scatter,
     scatter_frame,
 )
+from aqa_heads.report.figures.curves import _value_range
+from aqa_heads.report.figures.line_names import _apart
+from aqa_heads.report.html import SERIES
 from aqa_heads.report.html.drawing import new_axes, render
-from aqa_heads.report.matrix_figures import draw_matrix
 
 
 def test_names_beside_lines_never_overlap_and_keep_their_order():
@@ -46,11 +48,12 @@ def test_members_and_the_chosen_epoch_are_drawn():
     assert full.svg.count("<path") > plain.svg.count("<path") and 'aria-label="said"' in full.svg
 
 
-def test_more_than_eight_rows_are_told_apart_by_line_and_marker():
+def test_rows_of_one_colour_are_told_apart_by_line_and_marker():
     epochs = np.arange(1.0, 4.0)
-    drawn = draw_curves([Curve("a", n, epochs, epochs + n) for n in (0, 8)], TEST_LABEL, SMALL, "t", "d")
+    drawn = draw_curves([Curve("a", n, epochs, epochs + n) for n in (0, SERIES)], TEST_LABEL, SMALL, "t", "d")
     assert "stroke-dasharray" in drawn.svg
-    one, other = (draw_dots([Dots("g", ((0.5, n),))], [("a", n)], "x", "t", "d", 400).svg for n in (0, 8))
+    drawn = [[Dots("g", ((0.5, n),))] for n in (0, SERIES)]
+    one, other = (draw_dots(rows, [("a", 0)], "x", "t", "d", 400).svg for rows in drawn)
     assert one != other
 
 
@@ -118,7 +121,7 @@ def test_a_figure_takes_nothing_from_the_one_before_it_in_its_frame():
     scores = np.array([20.0, 30.0, 50.0])
     frame = scatter_frame((10, 60))
     first, _, again = (
-        draw_scatter(frame, scores, predicted, 1, title, "d")
+        draw_scatter(frame, [Dot(*pair) for pair in zip(scores, predicted, strict=True)], 1, title, "d")
         for predicted, title in (
             (scores, "a"),
             (scores + 40, "a much longer title than before" * 2),
@@ -126,7 +129,7 @@ def test_a_figure_takes_nothing_from_the_one_before_it_in_its_frame():
         )
     )
     assert first == again
-    assert first.svg.count("<use") == 1 + len(scores)
+    assert first.svg.count("<use") == 1 and first.svg.count("<circle") == len(scores)
 
 
 def test_a_png_shows_what_sticks_out_of_its_figure():

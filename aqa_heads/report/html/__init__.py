@@ -3,6 +3,7 @@
 from .elements import Markup, element, join, number, table
 from .glossary import glossary, term
 from .page import GENERATOR, document
+from .sections import Section, contents
 from .style import COLOURS, SERIES, style
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "GENERATOR",
     "SERIES",
     "Markup",
+    "Section",
+    "contents",
     "document",
     "element",
     "glossary",

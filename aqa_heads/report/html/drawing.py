@@ -1,5 +1,5 @@
-"""A matplotlib figure as it is stored and shown: PNG on white, and SVG in the colours of the page it stands
-in.
+"""A matplotlib figure as it is stored and shown: PNG on white, PDF, and SVG in the colours of the page it
+stands in.
 """
 
 import io
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
 
 LETTER = 6.4  # mean width of one in the small text of figures, in pixels
 PNG_DPI = 72 * 2.5
@@ -42,7 +43,8 @@ class Size:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as it is stored and shown: bytes of a PNG file, and markup to stand inside an HTML page.
+    """A figure as it is stored and shown: bytes of a PNG and of a PDF file, and markup to stand inside an
+    HTML page.
 
     Args:
         shared: what stands in figures of one page alike (`frames.Frame`), by its id; the markup has a `<use>`
@@ -52,6 +54,7 @@ class Drawing:
     png: bytes
     svg: str
     narrow_svg: str | None = None
+    pdf: bytes = b""
     shared: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -71,9 +74,9 @@ def render(
     with drawing():
         figure = draw(size)
         svg = _svg(figure, size, description)
-        png = _png(figure, title, description)
+        png, box = _png(figure, title, description)
         narrow_svg = None if narrow is None else _svg(draw(narrow), narrow, description)
-        return Drawing(png, svg, narrow_svg)
+        return Drawing(png, svg, narrow_svg, pdf_file(figure, box, description))
 
 
 @contextmanager
@@ -105,6 +108,7 @@ def _settings() -> dict:
         # Text stays text: it takes the reader's own sans-serif font and can be searched and read aloud.
         "svg.fonttype": "none",
         "svg.hashsalt": "aqa-report",
+        "pdf.fonttype": 3,  # outlines: a font of its own in each file takes four times as long
         "font.family": "sans-serif",
         "font.size": 12,
         "text.color": on_white("ink"),
@@ -125,8 +129,8 @@ def _settings() -> dict:
     }
 
 
-def _png(figure: "Figure", title: str, description: str) -> bytes:
-    """The figure on white, below its title, without margins."""
+def _png(figure: "Figure", title: str, description: str) -> tuple[bytes, "Bbox"]:
+    """The figure on white, below its title, without margins; and what it takes up, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -137,7 +141,8 @@ def _png(figure: "Figure", title: str, description: str) -> bytes:
     pixels = io.BytesIO()
     figure.savefig(pixels, format="rgba", dpi=PNG_DPI, facecolor="white", bbox_inches=box)
     width, height = (int(length * PNG_DPI) for length in (box.width, box.height))
-    return png_file(np.frombuffer(pixels.getvalue(), np.uint8).reshape(height, width, 4), description)
+    picture = np.frombuffer(pixels.getvalue(), np.uint8).reshape(height, width, 4)
+    return png_file(picture, description), box
 
 
 def set_title(axes: "Axes", title: str) -> "Text":
@@ -159,6 +164,14 @@ def png_file(pixels: np.ndarray, description: str) -> bytes:
     # Without the fourth channel a quarter of the time goes into finding that it is opaque.
     picture = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
     picture.save(file, format="png", dpi=(PNG_DPI, PNG_DPI), pnginfo=said, compress_level=_PNG_LEVEL)
+    return file.getvalue()
+
+
+def pdf_file(figure: "Figure", box: "Bbox", description: str) -> bytes:
+    """What lies in `box`, in inches, on nothing."""
+    file = io.BytesIO()
+    said = {"CreationDate": None, "Creator": None, "Producer": None, "Subject": description}
+    figure.savefig(file, format="pdf", facecolor="none", bbox_inches=box, metadata=said)
     return file.getvalue()
 
 

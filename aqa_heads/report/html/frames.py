@@ -12,6 +12,7 @@ from .drawing import (
     Size,
     digest,
     drawing,
+    pdf_file,
     png_file,
     set_title,
     svg_content,
@@ -52,26 +53,38 @@ class Frame:
             _hide(self._shown)
             self._background, self._box = _drawn_with_room(self._pixels)
 
-    def render(self, mark: Callable[["Axes"], None], title: str, description: str) -> Drawing:
+    def render(
+        self,
+        mark: Callable[["Axes"], None],
+        title: str,
+        description: str,
+        on_page: Callable[["Axes"], str] | None = None,
+    ) -> Drawing:
         """A figure in this frame.
 
         Args:
             mark: draws what it has for itself into the axes, whose limits stay as they are.
             title, description: as of `drawing.render`.
+            on_page: gives markup that stands on the page in place of what `mark` draws.
         """
         with drawing():
-            own = _mark(self._shown, mark)
-            content = use(self._name) + svg_content(self._shown, description)
-            svg = svg_element(self._size, description, content)
-            _take_away(own)
+            if on_page is not None:
+                content = on_page(self._shown.axes[0])
+            else:
+                own = _mark(self._shown, mark)
+                content = svg_content(self._shown, description)
+                _take_away(own)
+            svg = svg_element(self._size, description, use(self._name) + content)
             self._pixels.set_dpi(72)  # where names lie apart is reckoned in the pixels of the page
             own = _mark(self._pixels, mark)
             own.append(set_title(self._pixels.axes[0], title))
-            png = self._png(own, description)
+            png, box = self._png(own, description)
+            pdf = pdf_file(self._pixels, box, description)
             _take_away(own[:-1])
-            return Drawing(png, svg, shared={self._name: self._shared})
+            return Drawing(png, svg, pdf=pdf, shared={self._name: self._shared})
 
-    def _png(self, own: list["Artist"], description: str) -> bytes:
+    def _png(self, own: list["Artist"], description: str) -> tuple[bytes, "Bbox"]:
+        """The figure as PNG, and what it takes up, in inches."""
         from matplotlib.backends.backend_agg import RendererAgg
         from matplotlib.transforms import Bbox
 
@@ -87,7 +100,8 @@ class Frame:
         for artist in sorted(own, key=lambda artist: artist.get_zorder()):
             artist.draw(renderer)
         rows = slice(max(0, int(height - box.y1)), int(height - box.y0))
-        return png_file(pixels[rows, max(0, int(box.x0)) : int(box.x1)], description)
+        picture = pixels[rows, max(0, int(box.x0)) : int(box.x1)]
+        return png_file(picture, description), Bbox(box.get_points() / PNG_DPI)
 
 
 def _mark(figure: "Figure", mark: Callable[["Axes"], None]) -> list["Artist"]:

@@ -13,6 +13,7 @@ GENERATOR = "aqa-report"
 def document(
     title: str,
     *sections,
+    contents: Markup | None = None,
     files: Sequence[str] = (),
     generator: str = GENERATOR,
     more_style: str = "",
@@ -26,6 +27,8 @@ def document(
     Content-Security-Policy names the script by its hash.
 
     Args:
+        sections: what stands on the page, elements.
+        contents: of `sections.contents`, which stay beside them.
         files: names of those that belong to the page.
         generator: the command that made it.
         more_style: rules of this kind of page, after those of all pages.
@@ -54,7 +57,13 @@ def document(
         element("style", Markup(style(more_style))),
     )
     own = element("script", Markup(script)) if script else ""
-    body = element("body", element("main", *sections), own)
+    body = element(
+        "body",
+        *([contents] if contents else []),
+        element("main", *sections, id="top"),
+        own,
+        class_="beside" if contents else None,
+    )
     return "<!DOCTYPE html>\n" + element("html", head, "\n", body, lang="en") + "\n"
 
 

@@ -1,6 +1,6 @@
 """The look of every page: colours for light and dark, and one style sheet for screen, phone and print."""
 
-from importlib.resources import files
+from pathlib import Path
 
 # Name of the CSS variable: (on white, on dark). Told apart with any of the common colour vision deficiencies
 # (after Okabe & Ito); figures name each line directly as well.
@@ -13,12 +13,14 @@ COLOURS = {
     "series-5": ("#b98600", "#ecbe3b"),
     "series-6": ("#3fa3dc", "#a5dcff"),
     "series-7": ("#7a5230", "#cfa27c"),
+    "series-8": ("#7d7d00", "#cfcf4a"),
+    "series-9": ("#5b5fc7", "#a9adf0"),
     "ink": ("#20262d", "#e6eaef"),
     "muted": ("#5b6570", "#a3adb8"),
     "grid": ("#e3e6ea", "#30363d"),
     "context": ("#c9cfd6", "#454d57"),
 }
-SERIES = 8
+SERIES = 10
 # Of the page itself; figures have no background of their own.
 _OF_PAGE = {
     "page": ("#ffffff", "#15191e"),
@@ -38,7 +40,7 @@ def style(more: str = "") -> str:
     light, dark = (
         "".join(f"--{name}:{pair[of]};" for name, pair in (COLOURS | _OF_PAGE).items()) for of in (0, 1)
     )
-    rules = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    rules = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return (
         f":root{{color-scheme:light dark;{light}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{rules}{more}"

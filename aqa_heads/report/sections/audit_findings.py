@@ -6,7 +6,7 @@ from ...data.leaks import Leak
 from ...errors import RunError
 from ...evaluation.audit import Audit, ScoreRule, SpokenScores
 from ..attachments import Attachments
-from ..html import Markup, element
+from ..html import Section, element
 from ..report import Report
 from ..results import Result
 from ..wording import small, whose_runs
@@ -26,14 +26,14 @@ _TOPICS = {
 }
 
 
-def audit_section(report: Report, attachments: Attachments) -> list[Markup]:
+def audit_section(report: Report, attachments: Attachments) -> Section | None:
     """The findings by topic, each said once with the runs that it holds for; nothing where no run was
     audited.
     """
     results = [result for family in report.families for result in family.results]
     read = [(result, *audited) for result in results if (audited := _read(result)) is not None]
     if not read:
-        return []
+        return None
     found = [(result, audit) for result, audit, _ in read]
     lines: dict[str, dict[str, list[Result]]] = {topic: {} for topic in _TOPICS}
     for result, _, findings in read:
@@ -53,15 +53,8 @@ def audit_section(report: Report, attachments: Attachments) -> list[Markup]:
             parts.append(element("dt", _TOPICS.get(topic, topic), class_=alarm))
         for line, owners in said.items():
             parts.append(element("dd", line, *map(small, whose_runs(owners, audited))))
-    aside = (
-        "What a result on these samples and this split can be worth, looked at before anything was trained."
-        " Only leaks are faults; the rest is said so that a number can be read."
-    )
-    return [
-        element("h2", "The audit"),
-        element("p", aside, class_="note"),
-        element("dl", *parts, class_="audit"),
-    ]
+    said = "the test is leaked" if leaked else "no leak was found"
+    return Section("Audit", (element("dl", *parts, class_="audit"),), said)
 
 
 def _keep(

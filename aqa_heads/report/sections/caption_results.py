@@ -9,12 +9,11 @@ import numpy as np
 from .. import figures
 from ..attachments import Attachments
 from ..families import Family
-from ..figures import Curve
-from ..html import Markup, element, join, number, table
-from ..matrix_figures import draw_matrix
+from ..figures import Curve, draw_matrix
+from ..html import Markup, Section, element, join, number, table, term
 from ..report import Report
 from ..results import Result
-from ..wording import colour_key, names_of, row_name, signed, small, spread_asides
+from ..wording import colour_key, counted, listed, names_of, row_name, signed, small, spread_asides
 
 _SAMPLES, _ROWS, _WORDS, _HEAT_WORDS = 4, 3, 40, 24
 _METRICS = {
@@ -26,27 +25,31 @@ _METRICS = {
     "cider": "CIDEr",
     "meteor": "METEOR",
 }
+_TERMS = dict.fromkeys(_METRICS, "BLEU") | {"rouge_l": "ROUGE-L", "cider": "CIDEr", "meteor": "METEOR"}
 
 
-def captions_section(report: Report, attachments: Attachments) -> list[Markup]:
+def captions_section(report: Report, attachments: Attachments) -> Section | None:
     """Nothing where nobody spoke."""
     speaking = [family for family in report.families if _speaks(family.first)]
     _keep(speaking, attachments)
     if not speaking:
-        return []
+        return None
     variety = "; ".join(map(_variety, speaking))
     aside = (
         f"Different captions among those predicted for the test samples: {variety}. A captioner that says the"
         " same of many samples has not learned to look."
     )
-    return [
-        element("h2", "Captions"),
+    content = (
         *_metrics(speaking),
         *_losses(speaking, attachments),
         element("p", aside, class_="note"),
         *_beside_references(speaking),
         *_attention(speaking, attachments),
-    ]
+    )
+    failed = _failed(speaking)
+    learned = f"{len(speaking) - len(failed)} of {counted(len(speaking), 'captioner')}"
+    said = f"{learned} learned more than word frequencies"
+    return Section("Captions", content, said)
 
 
 def _speaks(result: Result) -> bool:
@@ -59,24 +62,23 @@ def _speaks(result: Result) -> bool:
 
 def _metrics(speaking: Sequence[Family]) -> list[Markup]:
     rows = []
+    known = [name for name in _METRICS if any(None not in _values(family, name) for family in speaking)]
     for family in speaking:
-        cells = [_metric(family, name) for name in _METRICS]
+        cells = [_metric(family, name) for name in known]
         loss, unigram = family.number("caption_loss_per_token"), family.number("unigram_loss")
         std = family.std(family.numbers("caption_loss_per_token"))
         below = loss is not None and unigram is not None and loss >= unigram
         shown = element("span", _decimals(loss), class_="below") if below else _decimals(loss)
         rows.append([row_name(family), *cells, join([shown, *spread_asides(std)]), _decimals(unigram)])
-    header = ["Run", *_METRICS.values(), "Loss per word (nats)", "Word frequencies alone"]
+    loss_of = [join([term("Loss per word"), " (nats)"]), term("Word frequencies alone")]
+    header = ["Row", *(term(_TERMS[name], _METRICS[name]) for name in known), *loss_of]
     notes = dict.fromkeys(note for family in speaking for note in family.first.caption_notes)
-    aside = (
-        "Captions of the test samples beside what the commentator said. BLEU, ROUGE-L and METEOR from 0 to 1,"
-        " CIDEr from 0 to 10. Loss: of the true captions, word by word, each after the true words before it."
-        " Word frequencies alone: the loss of saying every word as often as the training captions do,"
-        " whatever the video shows."
-    )
+    absent = [_METRICS[name] for name in _METRICS if name not in known]
+    if absent and not any(name.casefold() in note.casefold() for name in absent for note in notes):
+        off = absent == ["METEOR"] and all(family.config.get("meteor") is False for family in speaking)
+        notes[f"{listed(absent)} {'was switched off' if off else 'not computed'}."] = None
     return [
         table(header, rows, "metrics"),
-        element("p", aside, class_="note"),
         *(element("p", verdict, class_="warning") for verdict in _verdicts(speaking)),
         *(element("p", note, class_="note") for note in notes),
     ]
@@ -86,7 +88,7 @@ def _metric(family: Family, name: str) -> Markup | str:
     values = _values(family, name)
     value = family.mean(values)
     if value is None:
-        return element("span", "not computed", class_="below")
+        return "–"
     return join([_decimals(value), *spread_asides(family.std(values))])
 
 
@@ -94,17 +96,23 @@ def _values(family: Family, name: str) -> list[float | None]:
     return [result.numbers("captions").get(name) for result in family.results]
 
 
-def _verdicts(speaking: Sequence[Family]) -> list[str]:
+def _failed(speaking: Sequence[Family]) -> list[Family]:
+    """Those that are no better than word frequencies."""
     failed = []
     for family in speaking:
         loss, unigram = family.number("caption_loss_per_token"), family.number("unigram_loss")
         if loss is not None and unigram is not None and loss >= unigram:
             failed.append(family)
+    return failed
+
+
+def _verdicts(speaking: Sequence[Family]) -> list[str]:
+    failed = _failed(speaking)
     if not failed:
         return []
     return [
-        f"The loss of {names_of(failed)} is not below that of word frequencies alone: these captioners have"
-        " learned which words are frequent, and nothing about the video or the order of words."
+        f"The loss of {names_of(failed)} is not below that of word frequencies alone: nothing was learned"
+        " about the video or the order of words."
     ]
 
 
@@ -143,7 +151,7 @@ def _curve(family: Family, column: str) -> Curve | None:
     # A captioner that has stopped is measured on; its losses while training are not there any more.
     length = min(int(np.flatnonzero(np.isfinite(values))[-1]) + 1 for values in members)
     mean = np.mean([values[:length] for values in members], axis=0)
-    return Curve(family.short, family.order, np.arange(1, length + 1, dtype=float), mean)
+    return Curve(family.short, family.colour, np.arange(1, length + 1, dtype=float), mean)
 
 
 # Captions.

@@ -1,41 +1,32 @@
-"""What has to be known to read the results: what they amount to, what makes rows hard to compare, what the
-columns mean.
-"""
+"""What has to be known to read the results: what makes rows hard to compare, and how they were made."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from ...evaluation.bootstrap import RESAMPLES, resampled_spearman
+from ...evaluation.bootstrap import resampled_spearman
 from ...settings.experiments import EXPERIMENTS
 from ..families import Family
-from ..floors import FLOORS
-from ..html import element
+from ..html import element, term
 from ..records import finite
 from ..report import Report
 from ..results import Result
 from ..wording import (
     backbone_of,
+    began_random,
     counted,
     grouped,
     leaked_from_backbone,
     listed,
     names_of,
-    rho_text,
     signed,
     started_from,
     whose,
 )
 
 PROTOCOLS = {
-    "honest": (
-        "some training samples are held out, whole groups where there are enough; the epoch that ranks them"
-        " best is reported, and the test samples are looked at once, at the end"
-    ),
-    "paper": (
-        "test evaluated every epoch, last epoch reported, nothing chosen on the test set; best-on-test is"
-        " shown only as a curve and in the list below"
-    ),
+    "honest": ("held-out training samples chose the epoch, and the test samples were looked at once"),
+    "paper": ("tested after every epoch, the last one reported, nothing chosen on the test set"),
 }
 DIFFICULTIES = {
     "ignore": "predict the final score",
@@ -46,64 +37,9 @@ _SPREADS = {
     ("folds",): "folds",
     ("folds", "seeds"): "seeds, or over folds where there is one seed",
 }
-_BEFORE_TUNING = ", both by the features that the backbone gave before it was trained"
+_BEFORE_TUNING = ", both by the features from before the backbone was trained"
 # Larger than what rounding in predictions.csv can do to a rank correlation.
 _DISAGREE = 0.005
-
-
-def findings(report: Report) -> str:
-    """What the correlations amount to, beside the highest floor and the ceiling."""
-    families, ranked = report.families, report.ranked
-    if not ranked:
-        return (
-            "No run has a correlation: its test samples have no scores, or every sample was given the same"
-            " score."
-        )
-    top = max(family.number("spearman") for family in ranked)
-    best = [family for family in ranked if family.number("spearman") == top]
-    first = (
-        f"The highest correlation is that of {names_of(best)}: "
-        if len(ranked) > 1
-        else f"{best[0].short} reaches "
-    )
-    sentences = [f"{first}ρ = {rho_text(best[0], report.intervals.of(best[0]))}. "]
-    floors = [(floor.rho, floor.title) for floor in report.floors if floor.rho is not None]
-    if floors and len({family.tested_on for family in families}) == 1:
-        rho, name = max(floors)
-        above = [family for family in ranked if family.number("spearman") > rho]
-        intervals = [report.intervals.of(family) for family in above]
-        clear = sum(interval is not None and interval[0] > rho for interval in intervals) or "none"
-        lie = (
-            f"{len(above) or 'none'} of {counted(len(ranked), 'row')} {'lies' if len(above) < 2 else 'lie'}"
-            " above it"
-        )
-        sentences.append(
-            f"The highest floor, {name.lower()}, reaches {signed(rho)} without seeing the video; "
-            + (f"{lie}, {clear} with the whole interval. " if above else f"{lie}. ")
-        )
-    ceilings = [family.first.ceiling for family in families]
-    judges = {ceiling.spearman for ceiling in ceilings if ceiling is not None} - {None}
-    if len(judges) == 1:
-        sentences.append(
-            f"One judge agrees with the others at {signed(judges.pop())}, which is what seeing everything is"
-            " worth. "
-        )
-    if all(len(family.seeds) > 1 for family in ranked):
-        sentences.append(
-            "The intervals cover which samples happened to be in the test set; ± is the spread over seeds,"
-            " over which the numbers are averaged."
-        )
-    elif any(len(family.seeds) > 1 for family in ranked):
-        sentences.append(
-            "The intervals cover which samples happened to be in the test set; ± is the spread over seeds,"
-            " and the luck of the seed is not seen in rows that have none."
-        )
-    else:
-        sentences.append(
-            "The intervals cover which samples happened to be in the test set; they do not cover the luck of"
-            " the seed, which only several runs of one row can show."
-        )
-    return "".join(sentences)
 
 
 def warnings(report: Report) -> list[str]:
@@ -111,9 +47,9 @@ def warnings(report: Report) -> list[str]:
     families = report.families
     return [
         *_leaks(families),
+        *_random_weights(families),
         *_mixtures(families),
         *_different_tests(families),
-        *_equal_predictions(families),
         *_incomplete_folds(families),
         *(line for family in families for result in family.results for line in _disagreement(result)),
     ]
@@ -138,8 +74,32 @@ def _leaks(families: Sequence[Family]) -> list[str]:
     return lines
 
 
+def _random_weights(families: Sequence[Family]) -> list[str]:
+    trained = [family for family in families if began_random(family)]
+    cached = [
+        family
+        for family in families
+        if family.features.weights_random and not family.end_to_end and family.tuned_in is None
+    ]
+    said = []
+    if cached:
+        who = " of ".join(["Features", *whose(cached, families)])
+        said.append(
+            f"{who} come from random weights: the numbers show that the pipeline works, not what the models"
+            " can do."
+        )
+    if trained:
+        who = " of ".join(["The backbone", *whose(trained, families)])
+        said.append(
+            f"{who} started from random weights: all it knows it has learned in fine-tuning, so the numbers"
+            " do not show what a backbone trained on many videos can do."
+        )
+    return said
+
+
 def _mixtures(families: Sequence[Family]) -> list[str]:
     lines = []
+    families = [family for family in families if not family.foreign]
     protocols = grouped(families, lambda family: str(family.asked.protocol or "not recorded"))
     if len(protocols) > 1:
         who = "; ".join(f"{protocol}: {names_of(owners)}" for protocol, owners in protocols.items())
@@ -201,26 +161,6 @@ def _different_tests(families: Sequence[Family]) -> list[str]:
     return []
 
 
-def _equal_predictions(families: Sequence[Family]) -> list[str]:
-    groups = grouped(
-        (family for family in families if family.truth), lambda family: family.predictions
-    ).values()
-    equal = [owners for owners in groups if len(owners) > 1]
-    if not equal:
-        return []
-    names = list(map(names_of, equal))
-    why = (
-        " On cached features the captioner trains nothing that scores and classes use, so rows that differ"
-        " only in the captioner (RNN cell, stacked cells, attention) differ only in captions, loss and cost;"
-        " in the paper they share a backbone that is trained with them."
-    )
-    explained = any(sum(not family.end_to_end for family in owners) > 1 for owners in equal)
-    return [
-        f"{'; so do '.join([f'{names[0]} predict the same scores', *names[1:]])}."
-        + (why if explained else "")
-    ]
-
-
 def _incomplete_folds(families: Sequence[Family]) -> list[str]:
     lines = []
     for family in families:
@@ -253,27 +193,14 @@ def _disagreement(result: Result) -> list[str]:
 
 
 def notes(report: Report) -> list[list]:
-    """What the columns mean; each note is a list of the parts of one paragraph."""
+    """How to read the results; each note is a list of the parts of one paragraph."""
     families = report.families
-    star = [element("b", "*"), " Not quite this row of Table 1: what differs is said beside it."]
     return [
         *_how_evaluated(families),
-        *([star] if any("*" in family.short for family in families) else []),
-        *([[element("b", "Interval"), *said]] if (said := _interval_note(report)) else []),
         *_spread_notes(families),
-        [
-            element("b", "Relative L2"),
-            ": 100 times the mean squared error over the squared range of the test scores. ",
-            element("b", "MAE"),
-            ": mean absolute error. ",
-            element("b", "Training loss"),
-            ": of the last epoch. ",
-            element("b", "Time"),
-            f": {_whole_run(families)}. ",
-            element("b", "Parameters"),
-            f": of what was trained; {_backbones(families)}.",
-        ],
-        *_beside_notes(report),
+        *_floor_notes(report),
+        *_equal_rows(report),
+        *_left_out_classes(families),
         *_absent_rows(families),
     ]
 
@@ -281,37 +208,37 @@ def notes(report: Report) -> list[list]:
 def _spread_notes(families: Sequence[Family]) -> list[list]:
     spread = {family.spread_over for family in families} - {""}
     if not spread:
-        return []
-    said = (
-        f": standard deviation over {_SPREADS[tuple(sorted(spread))]} (divisor n − 1); the value is the plain"
-        " average over the runs."
-    )
+        return [["An interval does not cover the luck of the seed, which only several seeds of a row show."]]
+    said = f": standard deviation over {_SPREADS[tuple(sorted(spread))]}; the value is the plain average."
     return [[element("b", "±"), said]]
 
 
-def _beside_notes(report: Report) -> list[list]:
-    """What floors and ceiling are, where there are any."""
-    notes = []
-    present = [name for name in FLOORS if any(floor.name == name for floor in report.floors)]
-    if present:
-        said = "; ".join(f"{FLOORS[name][0].lower()} {FLOORS[name][1]}" for name in present)
-        differ = any(floor.rho is not None and floor.rho > floor.lowest for floor in report.floors)
-        highest = (
-            " Where rows were trained on other samples, the highest of their floors counts." if differ else ""
-        )
-        said = (
-            f" are predictions without the video: {said}. A run that does not rise above them has not shown"
-            f" that it learned from the video.{highest}"
-        )
-        notes.append([element("b", "Floors"), said])
-    if any(family.first.ceiling is not None for family in report.families):
-        said = (
-            " (ceiling): Spearman’s ρ between one judge’s marks and the mean of the others’, times the"
-            " difficulty where it is known; the mean over the judges. No hard limit, since the final score is"
-            " of several judges."
-        )
-        notes.append([element("b", "One judge"), said])
-    return notes
+def _floor_notes(report: Report) -> list[list]:
+    if not any(floor.rho is not None and floor.rho > floor.lowest for floor in report.floors):
+        return []
+    return [["Where rows were trained on other samples, the highest of their floors counts."]]
+
+
+def _equal_rows(report: Report) -> list[list]:
+    """Why several rows are one."""
+    joint = [row for row in report.distinct if row.alike]
+    if not joint:
+        return []
+    said = f"{names_of(joint)}: the same scores to the bit, so one row."
+    if any(sum(not row.end_to_end for row in family.alike) > 1 for family in joint):
+        said += " On cached features the captioner trains nothing that scores and classes use."
+    return [[said]]
+
+
+def _left_out_classes(families: Sequence[Family]) -> list[list]:
+    one = {
+        name.replace("_", " ")
+        for family in families
+        for name, share in family.table("majority_accuracy").items()
+        if share == 1
+    }
+    said = f"Mean class accuracy leaves out {listed(sorted(one))}: one value in all test samples."
+    return [[said]] if one else []
 
 
 def _absent_rows(families: Sequence[Family]) -> list[list]:
@@ -322,48 +249,14 @@ def _absent_rows(families: Sequence[Family]) -> list[list]:
     return [[f"Rows of the paper’s Table 1 without a run here: {listed(absent)}."]]
 
 
-def _whole_run(families: Sequence[Family]) -> str:
-    cached = "the whole run on cached features, without their extraction"
-    trained = "the whole run end to end, without the decoding of the videos, which is done once"
-    return "; ".join(
-        text
-        for text, kind in ((cached, False), (trained, True))
-        if any(f.end_to_end == kind for f in families)
-    )
-
-
-def _backbones(families: Sequence[Family]) -> str:
-    trained = [family for family in families if family.end_to_end]
-    if not trained:
-        return "the backbone was not"
-    return (
-        f"the backbone was too{''.join(f', in {names}' for names in whose(trained, families))}, but for"
-        " frozen layers"
-    )
-
-
 def _how_evaluated(families: Sequence[Family]) -> list[list]:
     notes = []
-    for protocol, owners in grouped(families, lambda f: str(f.asked.protocol or "not recorded")).items():
+    own = [family for family in families if not family.foreign]
+    for protocol, owners in grouped(own, lambda f: str(f.asked.protocol or "not recorded")).items():
         meaning = f": {PROTOCOLS[protocol]}" if protocol in PROTOCOLS else ""
-        notes.append(
-            [
-                element("b", "Protocol"),
-                *(f" of {who}" for who in whose(owners, families)),
-                f": {protocol}{meaning}.",
-            ]
-        )
-    own = [family for family in families if family.asked.direct and not family.asked.literal]
-    for end_to_end, owners in grouped(own, lambda family: family.end_to_end).items():
-        said = (
-            f": {'not trained' if end_to_end else 'trained as suits cached features, not'} as in the paper:"
-            " standardised features, and a score that starts from a ridge regression of the mean clip"
-            f" feature{_BEFORE_TUNING if end_to_end else ''}. --literal trains the paper’s model with its"
-            " settings."
-        )
-        notes.append(
-            [element("b", "Default settings"), *(f" of {who}" for who in whose(owners, families)), said]
-        )
+        who = (f" of {who}" for who in whose(owners, own))
+        notes.append([term("Protocol"), *who, f" {protocol}{meaning}."])
+    notes += _not_as_in_the_paper(families)
     best = [
         f"{result.short} {signed(result.best_on_test.spearman)} (epoch {result.best_on_test.epoch})"
         for family in families
@@ -371,10 +264,7 @@ def _how_evaluated(families: Sequence[Family]) -> list[list]:
         if result.best_on_test.spearman is not None
     ]
     if best:
-        said = (
-            ": the highest ρ that any epoch had. Chosen on the test set, so these are not results:"
-            f" {'; '.join(best)}."
-        )
+        said = f": the highest ρ of any epoch, chosen on the test samples, so no result: {'; '.join(best)}."
         notes.append([element("b", "Best on the test set"), said])
     told = [family for family in families if family.asked.difficulty == "multiply"]
     if told:
@@ -383,16 +273,17 @@ def _how_evaluated(families: Sequence[Family]) -> list[list]:
     return notes
 
 
-def _interval_note(report: Report) -> list[str]:
-    intervals = [family for family in report.families if report.intervals.of(family)]
-    if not intervals:
-        return []
-    said = [f": percentiles of {RESAMPLES:,} resamples of the test samples, seed 0."]
-    in_groups = [family for family in intervals if 0 < len(family.groups) < len(family.truth)]
-    for groups, owners in grouped(in_groups, lambda family: len(family.groups)).items():
-        who = "".join(f" of {names}" for names in whose(owners, intervals))
-        said.append(
-            f" The samples{who} are taken as independent; they come from {counted(groups, 'group')}, so the"
-            " true uncertainty is larger."
+def _not_as_in_the_paper(families: Sequence[Family]) -> list[list]:
+    """Said of rows of Table 1 alone: nobody else asked for the paper's."""
+    own = [family for family in families if family.asked.direct and not family.asked.literal]
+    own = [family for family in own if family.experiment in EXPERIMENTS]
+    notes = []
+    for end_to_end, owners in grouped(own, lambda family: family.end_to_end).items():
+        who = "".join(f" of {names}" for names in whose(owners, families))
+        before = _BEFORE_TUNING if end_to_end else ""
+        said = (
+            f"{who}: not trained as in the paper; standardised features, and a score that starts from a ridge"
+            f" regression{before}. --literal trains the paper’s."
         )
-    return said
+        notes.append([element("b", "Settings"), said])
+    return notes

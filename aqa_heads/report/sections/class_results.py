@@ -7,26 +7,37 @@ import numpy as np
 
 from ..attachments import Attachments
 from ..families import Family
-from ..html import Markup, element, join, table
-from ..matrix_figures import draw_matrix
+from ..figures import draw_matrix
+from ..html import Markup, Section, element, join, table
 from ..report import Report
 from ..results import natural
-from ..wording import grouped, mean_known, percentage, row_name, runs_text, small, spread_asides, whose
+from ..wording import (
+    grouped,
+    mean_accuracy,
+    mean_known,
+    percentage,
+    percentage_text,
+    row_name,
+    runs_text,
+    small,
+    spread_asides,
+    whose,
+)
 
 _MOST_CLASSES = 20
 
 
-def classes_section(report: Report, attachments: Attachments) -> list[Markup]:
+def classes_section(report: Report, attachments: Attachments) -> Section | None:
     """Accuracies beside the majority class, and a confusion matrix per column; nothing where no class was
     predicted.
     """
     columns = list(
         dict.fromkeys(name for family in report.families for name in family.table("class_accuracy"))
     )
-    classified = [family for family in report.families if family.table("class_accuracy")]
+    classified = [family for family in report.distinct if family.table("class_accuracy")]
     _keep(classified, columns, attachments)
     if not columns:
-        return []
+        return None
     rows = [_accuracy_row(family, columns) for family in classified]
     floors = grouped(
         classified, lambda family: tuple(family.table("majority_accuracy").get(name) for name in columns)
@@ -35,21 +46,26 @@ def classes_section(report: Report, attachments: Attachments) -> list[Markup]:
         [
             join(["Majority class", *map(small, whose(owners, classified))]),
             *map(percentage, shares),
-            percentage(mean_known(shares)),
+            percentage(mean_known(share for share in shares if share != 1)),
         ]
         for shares, owners in floors.items()
     ]
-    aside = (
-        "Share of test samples whose class was named correctly. Majority class: always the most frequent"
-        " training class; grey italics do not rise above it."
-    )
+    aside = "Majority class: always the most frequent training class. Grey italics do not rise above it."
     names = [_plain(name) for name in columns]
-    return [
-        element("h2", "Class accuracies"),
+    content = (
         element("p", aside, class_="note"),
-        table(["Run", *names, "Mean"], rows, "classes", foot),
+        table(["Model", *names, "Mean"], rows, "classes", foot),
         *_confusions(classified, columns, attachments),
-    ]
+    )
+    return Section("Classes", content, _in_short(classified))
+
+
+def _in_short(classified: Sequence[Family]) -> str:
+    known = [mean for family in classified if (mean := mean_accuracy(family)) is not None]
+    if not known:
+        return ""
+    low, high = (percentage_text(share) for share in (min(known), max(known)))
+    return f"{low} correct" if low == high else f"{low} to {high} correct"
 
 
 def _accuracy_row(family: Family, columns: Sequence[str]) -> list:
@@ -60,7 +76,7 @@ def _accuracy_row(family: Family, columns: Sequence[str]) -> list:
         below = value is not None and floor is not None and value <= floor
         shown = element("span", percentage(value), class_="below") if below else percentage(value)
         cells.append(join([shown, *_spread(family, name)]))
-    return [row_name(family), *cells, percentage(mean_known(accuracy.values()))]
+    return [row_name(family), *cells, percentage(mean_accuracy(family))]
 
 
 def _spread(family: Family, name: str) -> list[Markup]:

@@ -7,21 +7,21 @@ import numpy as np
 from ...errors import RunError
 from ..attachments import Attachments
 from ..families import Family
-from ..html import Markup, element, join
-from ..matrix_figures import draw_matrix
+from ..figures import draw_matrix
+from ..html import Markup, Section, element, join
 from ..report import Report
-from ..wording import colour_key, runs_text
+from ..wording import colour_key, names_of, runs_text
 
 _SAMPLES = 3
 
 
-def contributions_section(report: Report, attachments: Attachments) -> list[Markup]:
+def contributions_section(report: Report, attachments: Attachments) -> Section | None:
     """Mean weight by clip and those of single samples, a figure per row; nothing where no encoder has
     weights.
     """
-    weighing = [(family, weights) for family in report.families if (weights := _weights(family))]
+    weighing = [(family, weights) for family in report.distinct if (weights := _weights(family))]
     if not weighing:
-        return []
+        return None
     rows = (
         [family.short, sample, clip, weight]
         for family, weights in weighing
@@ -35,18 +35,13 @@ def contributions_section(report: Report, attachments: Attachments) -> list[Mark
         "weight of every clip of the test samples, means over the runs of a row",
     )
     aside = (
-        "Weights of the clips in the feature that scores and classes are made of, in percent of a sample;"
-        " they add up to 100; clips count from 0. The first line is the mean over all test samples, below it"
-        f" stand the {_SAMPLES} with the lowest and the highest scores. Weights say what was mixed in, not"
-        " why a score is high or low."
+        "Weight of each clip in the feature that scores and classes are made of, in percent. First the mean"
+        f" over the test samples, then the {_SAMPLES} with the lowest and the highest scores. Weights say"
+        " what was mixed in, not why a score is high or low."
     )
-    return [
-        element("h2", "Which clips count"),
-        element("p", aside, class_="note"),
-        element(
-            "div", *(_figure(family, weights, attachments) for family, weights in weighing), class_="matrices"
-        ),
-    ]
+    drawn = (_figure(family, weights, attachments) for family, weights in weighing)
+    content = element("p", aside, class_="note"), element("div", *drawn, class_="matrices")
+    return Section("Which clips count", content, names_of(family for family, _ in weighing))
 
 
 def _weights(family: Family) -> dict[str, np.ndarray]:

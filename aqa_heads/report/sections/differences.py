@@ -8,52 +8,38 @@ from ...evaluation.comparison import Difference
 from .. import figures
 from ..attachments import Attachments
 from ..families import Family
-from ..html import Markup, element, number, table
+from ..html import Markup, Section, element, number, table
 from ..report import Report
 from ..wording import PERCENT, grouped, interval_text, names_of, row_name, signed
 
-
-def reference_row(ranked: Sequence[Family]) -> Family | None:
-    """What the others are held against, of rows with a correlation: the baseline, else the first."""
-    return next(
-        (family for family in ranked if family.experiment == "baseline"), ranked[0] if ranked else None
-    )
+_BETTER, _WORSE, _NOISE, _EQUAL, _NONE = "better", "worse", "within noise", "no difference", "not known"
 
 
-def reference_of(family: Family, ranked: Sequence[Family]) -> Family:
-    """What a row with a correlation is held against.
-
-    That is the reference row, but for rows trained end to end the baseline that was too, and for rows on the
-    features of a fine-tuned backbone the baseline on the same, so that what differs is not the backbone's
-    training as well. A row that is itself returned has none.
-    """
-    reference = reference_row(ranked)
-    alike = [other for other in ranked if _training(other) == _training(family)]
-    baseline = next((other for other in alike if other.experiment == "baseline"), reference)
-    return reference if family is baseline else baseline
-
-
-def _training(family: Family) -> tuple[bool, str | None]:
-    """How its backbone was trained: in the run itself, or in which run before."""
-    return family.end_to_end, family.tuned_in
-
-
-def differences_section(report: Report, attachments: Attachments) -> list[Markup]:
+def differences_section(report: Report, attachments: Attachments) -> Section | None:
     """Table and figure of each row minus its reference; nothing where there is no second row to compare."""
-    references = {family.order: reference_of(family, report.ranked) for family in report.ranked}
-    others = [family for family in report.ranked if family is not references[family.order]]
-    compared = {
-        family.order: report.intervals.difference(family, references[family.order]) for family in others
-    }
+    references, compared = report.references, report.differences
+    others = [family for family in report.ranked if family.order in compared]
     shown = [family for family in others if compared[family.order] is not None]
+    header = [
+        "row",
+        "reference",
+        "difference",
+        "low",
+        "high",
+        "drawn",
+        "n_test",
+        "runs",
+        "reference_runs",
+        "clear",
+    ]
     attachments.table(
         "differences",
-        ["row", "reference", "difference", "low", "high", "n_test", "runs", "reference_runs", "clear"],
-        (_record(family, references[family.order], compared[family.order]) for family in shown),
+        header,
+        (_record(report, family) for family in shown),
         "paired differences of Spearman’s ρ to the reference row",
     )
     if not shown:
-        return []
+        return None
     used = grouped(shown, lambda family: references[family.order].short)
     several = len(used) > 1
     rows = [
@@ -67,34 +53,43 @@ def differences_section(report: Report, attachments: Attachments) -> list[Markup
     beside = "the row it is held against" if several else next(iter(used))
     left_out = [family for family in others if compared[family.order] is None]
     aside = _aside(used, left_out) + _backbones_differ(shown, references) + _refits_differ(shown, references)
-    return [
-        element("h2", "Which differences are more than noise"),
-        element(
-            "p", " ".join(_summary(owners, compared, short) for short, owners in used.items()), class_="lead"
+    names = ["Model", *(["Minus"] if several else []), "Difference", f"95{PERCENT} interval", "Reading"]
+    said = " ".join(_summary(report, owners, short) for short, owners in used.items())
+    return Section(
+        "Differences",
+        (
+            element("p", said, class_="lead"),
+            table(names, rows, "differences"),
+            _figure(report, shown, beside, attachments),
+            element("p", aside, class_="note"),
         ),
-        table(
-            ["Run", *(["Minus"] if several else []), "Difference", f"95{PERCENT} interval", "Reading"],
-            rows,
-            "differences",
-        ),
-        _figure(shown, compared, beside, attachments),
-        element("p", aside, class_="note"),
-    ]
+        _in_short(shown, compared),
+    )
 
 
-def _figure(
-    shown: Sequence[Family], compared: dict[int, Difference], beside: str, attachments: Attachments
-) -> Markup:
+def _in_short(shown: Sequence[Family], compared: dict) -> str:
+    clear = [family for family in shown if compared[family.order].clear]
+    if not any(compared[family.order].low is not None for family in shown):
+        return "none can be told from noise here"
+    return f"beyond noise: {names_of(clear)}" if clear else "none is beyond noise"
+
+
+def _figure(report: Report, shown: Sequence[Family], beside: str, attachments: Attachments) -> Markup:
+    compared = report.differences
     bars = [
-        figures.Interval(family.short, family.order, made.value, made.low, made.high)
+        figures.Interval(family.short, family.colour, made.value, made.low, made.high)
         for family in shown
         if (made := compared[family.order])
     ]
     what = f"Spearman’s ρ minus that of {beside}, with the 95{PERCENT} interval of the difference"
     said = "; ".join(f"{family.short} {_difference_text(compared[family.order])}" for family in shown)
     label = f"Spearman's ρ minus that of {beside}"
-    drawing = figures.draw_intervals(bars, [("no difference", 0.0)], label, what, f"{what}: {said}")
-    return attachments.figure("differences", drawing, f"{what}. Bars that cross 0 are within noise.")
+    drawing = figures.draw_intervals(
+        bars, [figures.Mark("no difference", 0.0)], label, what, f"{what}: {said}"
+    )
+    bars_drawn = any(compared[family.order].low is not None for family in shown)
+    caption = f"{what}. Bars that cross 0 are within noise." if bars_drawn else f"{label}."
+    return attachments.figure("differences", drawing, caption)
 
 
 def _aside(used: dict[str, list[Family]], left_out: Sequence[Family]) -> str:
@@ -106,10 +101,9 @@ def _aside(used: dict[str, list[Family]], left_out: Sequence[Family]) -> str:
         else ""
     )
     return (
-        "Every resample of the test samples is given to both rows, so that what both find hard cancels."
-        f" Reference: {named if len(used) > 1 else next(iter(used))}. An interval that contains 0 means that"
-        " this test set cannot tell the rows apart; two intervals of single rows that overlap do not mean"
-        f" that.{excluded} What other seeds or another training set would give is not covered."
+        f"Reference: {named if len(used) > 1 else next(iter(used))}. Every draw of test samples is given to"
+        " both rows, so what both find hard cancels; intervals of single rows may overlap all the same."
+        f"{excluded}"
     )
 
 
@@ -152,29 +146,24 @@ def _refits_differ(shown: Sequence[Family], references: dict[int, Family]) -> st
     )
 
 
-def _summary(shown: Sequence[Family], compared: dict, reference: str) -> str:
-    better = [family for family in shown if compared[family.order].clear and compared[family.order].value > 0]
-    worse = [family for family in shown if compared[family.order].clear and compared[family.order].value < 0]
-    equal = [family for family in shown if _equal(compared[family.order])]
-    few = [
-        family
-        for family in shown
-        if compared[family.order].low is None and not any(family is one for one in equal)
-    ]
-    within = [
-        family for family in shown if not any(family is other for other in (*better, *worse, *equal, *few))
-    ]
+def _summary(report: Report, shown: Sequence[Family], reference: str) -> str:
+    by_reading = grouped(shown, lambda family: _reading(report.differences[family.order]))
     parts = []
-    for owners, one, many in (
-        (better, "ranks better", "rank better"),
-        (worse, "ranks worse", "rank worse"),
-        (within, "is within noise", "are within noise"),
-        (few, "has too few samples to tell", "have too few samples to tell"),
-        (equal, "predicts the same", "predict the same"),
+    for reading, one, many in (
+        (_BETTER, "ranks better", "rank better"),
+        (_WORSE, "ranks worse", "rank worse"),
+        (_NOISE, "is within noise", "are within noise"),
+        (_EQUAL, "ranks the same", "rank the same"),
     ):
-        if owners:
+        if owners := by_reading.get(reading):
             parts.append(f"{names_of(owners)} {one if len(owners) == 1 else many}")
-    return f"Beside {reference}, on the same test samples: {'; '.join(parts)}."
+    for why, owners in grouped(by_reading.get(_NONE, ()), report.intervals.lacking).items():
+        parts.append(f"{names_of(owners)} cannot be told apart: {why}")
+    return f"Beside {reference}: {'; '.join(parts)}."
+
+
+def _shown(reading: str) -> Markup | str:
+    return reading if reading in (_BETTER, _WORSE) else element("span", reading, class_="below")
 
 
 def _equal(made: Difference) -> bool:
@@ -183,17 +172,17 @@ def _equal(made: Difference) -> bool:
 
 def _cells(made: Difference) -> list[Markup | str]:
     interval = "–" if made.low is None else interval_text((made.low, made.high))
-    return [number(made.value, _with_sign(made.value)), interval, _reading(made)]
+    return [number(made.value, _with_sign(made.value)), interval, _shown(_reading(made))]
 
 
-def _reading(made: Difference) -> Markup | str:
+def _reading(made: Difference) -> str:
     if _equal(made):
-        return element("span", "no difference", class_="below")
+        return _EQUAL
     if made.low is None:
-        return element("span", "too few samples", class_="below")
+        return _NONE
     if not made.clear:
-        return element("span", "within noise", class_="below")
-    return "better" if made.value > 0 else "worse"
+        return _NOISE
+    return _BETTER if made.value > 0 else _WORSE
 
 
 def _difference_text(made: Difference) -> str:
@@ -205,5 +194,8 @@ def _with_sign(value: float) -> str:
     return ("+" if value > 0 else "") + signed(value)
 
 
-def _record(family: Family, reference: Family, made: Difference) -> list:
-    return [family.short, reference.short, made.value, made.low, made.high, made.n, *made.seeds, made.clear]
+def _record(report: Report, family: Family) -> list:
+    made, reference = report.differences[family.order], report.references[family.order]
+    drawn = None if made.low is None else report.intervals.drawn(family)
+    numbers = made.value, made.low, made.high, drawn, made.n
+    return [family.short, reference.short, *numbers, *made.seeds, made.clear]

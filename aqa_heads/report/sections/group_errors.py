@@ -8,7 +8,7 @@ from .. import figures
 from ..attachments import Attachments
 from ..families import Family
 from ..figures import Dots
-from ..html import Markup, element
+from ..html import Section, element
 from ..records import GroupResult
 from ..report import Report
 from ..results import natural
@@ -16,11 +16,11 @@ from ..results import natural
 _MOST = 40
 
 
-def groups_section(report: Report, attachments: Attachments) -> list[Markup]:
+def groups_section(report: Report, attachments: Attachments) -> Section | None:
     """Mean absolute error and Spearman's rho by group, a dot per row; nothing where no test sample has a
     group.
     """
-    families = report.families
+    families = report.distinct
     found = {family.order: _by_group(family) for family in families}
     sizes: dict[str, int] = {}
     for groups in found.values():
@@ -34,16 +34,17 @@ def groups_section(report: Report, attachments: Attachments) -> list[Markup]:
     header = ["row", "group", "n", "mae", "spearman"]
     attachments.table("groups", header, rows, "errors and correlation by group, means over the runs of a row")
     if not sizes:
-        return []
+        return None
     largest = sorted(sizes, key=lambda name: (-sizes[name], natural(name)))[:_MOST]
     shown = sorted(largest, key=natural)
-    key = [(family.short, family.order) for family in families if found[family.order]]
+    key = [(family.short, family.colour) for family in families if found[family.order]]
     pair = []
     for place, label, name, what in (
         (1, "mean absolute error (points)", "group_errors", "Mean absolute error by group"),
         (2, "Spearman's ρ within the group", "group_correlations", "Spearman’s ρ within each group"),
     ):
-        dots = [Dots(f"{group} (n {sizes[group]})", _dots(group, place, families, found)) for group in shown]
+        named = {group: f"{group} (n\N{NO-BREAK SPACE}{sizes[group]})" for group in shown}
+        dots = [Dots(named[group], _dots(group, place, families, found)) for group in shown]
         if any(row.dots for row in dots):
             described = f"{what}: " + "; ".join(_range(row) for row in dots)
             pair.append(
@@ -52,16 +53,13 @@ def groups_section(report: Report, attachments: Attachments) -> list[Markup]:
                 )
             )
     aside = (
-        "Whether actions of one group are told apart, beyond telling groups apart. A dot is a row of the"
-        " results; correlations within few samples scatter widely."
+        "Whether actions of one group are told apart, beyond telling groups apart. A dot is a model;"
+        " correlations within few samples scatter widely."
     )
     if len(sizes) > _MOST:
         aside += f" Shown are the {_MOST} largest of {len(sizes)} groups; groups.csv has all."
-    return [
-        element("h2", "Group by group"),
-        element("p", aside, class_="note"),
-        element("div", *pair, class_="pair"),
-    ]
+    content = element("p", aside, class_="note"), element("div", *pair, class_="pair")
+    return Section("Group by group", content, f"{len(sizes)} {'group' if len(sizes) == 1 else 'groups'}")
 
 
 def _by_group(family: Family) -> dict[str, tuple[int, float | None, float | None]]:
@@ -87,7 +85,7 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _dots(group: str, place: int, families: Sequence[Family], found: dict) -> tuple[tuple[float, int], ...]:
-    entries = ((found[family.order].get(group), family.order) for family in families)
+    entries = ((found[family.order].get(group), family.colour) for family in families)
     return tuple(
         (entry[place], order) for entry, order in entries if entry is not None and entry[place] is not None
     )

@@ -6,15 +6,20 @@ from dataclasses import astuple, dataclass, fields, replace
 import numpy as np
 
 from ...runs.format import Epoch
+from ...settings.experiments import EXPERIMENTS
 from .. import figures
 from ..attachments import Attachments
 from ..families import Family
 from ..figures import Curve
 from ..floors import distinct_floors, floor_lines, floors_legend
-from ..html import Markup, element
+from ..html import Markup, Section, element
+from ..html.drawing import Size
+from ..html.frames import Frame
 from ..report import Report
 from ..results import Result
 from ..wording import colour_key, in_words, names_of, runs_text, signed
+
+_MOST = 24  # rows with figures of their own
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,12 @@ _VALIDATION = _Kind(
 _TEST = _Kind("test_spearman", figures.TEST_LABEL, "test_correlation", "Test correlation", 9, floors=True)
 
 
-def curves_section(report: Report, attachments: Attachments) -> list[Markup]:
-    """All rows together, then row by row."""
+def curves_section(report: Report, attachments: Attachments) -> Section | None:
+    """All rows together, then, folded, row by row."""
     _keep(report.families, attachments)
     trained = [family for family in report.families if any(result.run.epochs for result in family.results)]
     if not trained:
-        return []
+        return None
     kinds = [
         _LOSS,
         *(kind for kind in (_VALIDATION, _TEST) if any(_curve(family, kind) for family in trained)),
@@ -55,34 +60,56 @@ def curves_section(report: Report, attachments: Attachments) -> list[Markup]:
         kind.name: {f.order: curve for f in trained if (curve := _curve(f, kind)) is not None}
         for kind in kinds
     }
-    parts = [element("h2", "Learning curves" + (" of all rows" if len(trained) > 1 else ""))]
+    parts = []
     for kind in kinds:
-        parts.append(_together(kind, made[kind.name], trained, attachments))
+        curves, rows = made[kind.name], trained
+        if kind is not _LOSS:  # rows that predict the same have the same correlations
+            orders = {family.order for family in trained}
+            rows = [family for family in report.distinct if family.order in orders]
+            named = {family.order: family.short for family in rows}
+            curves = {n: replace(curve, name=named[n]) for n, curve in curves.items() if n in named}
+        parts.append(_together(kind, curves, rows, attachments))
     if kinds == [_LOSS]:
         parts.append(element("p", "Correlation: no run recorded any by epoch.", class_="note"))
-    if len(trained) == 1 and len(trained[0].results) == 1:
-        return parts
-    parts.append(element("h2", "Row by row"))
-    parts.append(element("p", _aside(kinds, trained), class_="note"))
+    if len(trained) > 1 or len(trained[0].results) > 1:
+        same_as = {row.order: of.alike[0].short for of in report.distinct for row in of.alike[1:]}
+        parts.append(_row_by_row(kinds, made, trained, same_as, attachments))
+    return Section("Learning curves", tuple(parts), "loss and correlation by epoch")
+
+
+def _row_by_row(
+    kinds: Sequence[_Kind],
+    made: dict[str, dict[int, Curve]],
+    trained: Sequence[Family],
+    same_as: dict[int, str],
+    attachments: Attachments,
+) -> Markup:
+    """Figures of each row. `same_as`: whose correlations a row has, by its order."""
+    shown = trained[:_MOST]
+    parts = [element("p", _aside(kinds, trained), class_="note")]
     size = figures.SMALL if _TEST in kinds else figures.PLAIN
     frames: dict[str, dict] = {kind.name: {} for kind in kinds}
-    for family in trained:
+    for family in shown:
         parts.append(_heading(family))
-        own = [kind for kind in kinds if family.order in made[kind.name]]
+        same = same_as.get(family.order)
+        own = [kind for kind in kinds if family.order in made[kind.name] and (kind is _LOSS or not same)]
         pair = [_apart(kind, family, made[kind.name], attachments, size, frames[kind.name]) for kind in own]
         if len(own) < 2:
-            pair.append(element("p", "Correlation: none recorded.", class_="note"))
+            said = f"Correlation: as that of {same}." if same else "Correlation: none recorded."
+            pair.append(element("p", said, class_="note"))
         parts.append(element("div", *pair, class_="pair"))
-    return parts
+    return element("details", element("summary", "Row by row"), *parts)
 
 
 def _aside(kinds: Sequence[_Kind], trained: Sequence[Family]) -> str:
     shown = " and ".join(kind.what.lower() for kind in kinds)
-    text = f"{shown[0].upper()}{shown[1:]} side by side (the paper’s Figures 2 to 7); grey: the other rows."
+    text = f"{shown[0].upper()}{shown[1:]}; grey: the other rows."
     if _VALIDATION in kinds:
         text += " A ring marks the epoch that was chosen on the validation samples."
         if any(family.refitted for family in trained):
             text += " Where a row was refitted, the curves are of the training before that."
+    if len(trained) > _MOST:
+        text += f" Shown are the first {_MOST} of {len(trained)} rows; curves.csv has all."
     if any(len(family.results) > 1 for family in trained):
         text += " Thin lines: single runs; thick: their mean, as long as all of them were trained."
     return text
@@ -103,10 +130,12 @@ def _together(
     shown = [curve if len(trained) == 1 else replace(curve, chosen=()) for curve in curves.values()]
     ends = "; ".join(f"{curve.name} ends at {_last(curve):.3g}" for curve in shown)
     title = f"{kind.what} by epoch"
+    if any(family.experiment in EXPERIMENTS for family in owners):
+        title += f" (the paper’s Figure {kind.paper})"
     drawing = figures.draw_curves(
         shown, kind.label, figures.WIDE, title, f"{title}: {ends}", floor_lines(floors)
     )
-    caption = f"{title} (the paper’s Figure {kind.paper})."
+    caption = f"{title}."
     if kind is _VALIDATION:
         caption += (
             " The test samples are not looked at while training; what the paper shows is the test curve."
@@ -126,8 +155,8 @@ def _apart(
     family: Family,
     curves: dict[int, Curve],
     attachments: Attachments,
-    size: figures.Size,
-    frames: dict[tuple, figures.Frame],
+    size: Size,
+    frames: dict[tuple, Frame],
 ) -> Markup:
     mine = curves[family.order]
     others = [curve for order, curve in curves.items() if order != family.order]
@@ -160,10 +189,10 @@ def _curve(family: Family, kind: _Kind) -> Curve | None:
         return None
     chosen = tuple(mark for result in family.results if (mark := _chosen(result, kind)) is not None)
     if len(members) == 1:
-        return Curve(family.short, family.order, *members[0], chosen=chosen)
+        return Curve(family.short, family.colour, *members[0], chosen=chosen)
     length = min(len(values) for _, values in members)
     mean = np.mean([values[:length] for _, values in members], axis=0)
-    return Curve(family.short, family.order, members[0][0][:length], mean, tuple(members), chosen)
+    return Curve(family.short, family.colour, members[0][0][:length], mean, tuple(members), chosen)
 
 
 def _chosen(result: Result, kind: _Kind) -> tuple[float, float] | None:

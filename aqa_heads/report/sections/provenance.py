@@ -2,24 +2,25 @@
 
 from collections.abc import Sequence
 
-from ..html import Markup, element, join
+from ..html import Markup, Section, element, join
 from ..records import Features
 from ..report import Report
 from ..results import Result
 from ..wording import colour_key, grouped, in_paper, plain, signed, small, whose_runs
 
 
-def provenance_section(report: Report) -> list[Markup]:
-    """Features, machines, notes, and the configuration of every run."""
-    results = [result for family in report.families for result in family.results]
-    return [
-        element("h2", "Where the numbers come from"),
+def provenance_section(report: Report, preface: Sequence[str]) -> Section:
+    """What was done, features, machines, notes, and the configuration of every run."""
+    results = [result for result in report.results if not result.foreign]
+    content = (
+        *(element("p", paragraph) for paragraph in preface),
         *_features(results),
         *_trained_backbones(results),
         *_machines(results),
-        *_notes(results),
+        *_notes(report.results),
         *_configurations(report),
-    ]
+    )
+    return Section("Where the numbers come from", content, "data, features, machine, settings, notes")
 
 
 def _features(results: Sequence[Result]) -> list[Markup]:

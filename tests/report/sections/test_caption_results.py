@@ -84,13 +84,12 @@ def test_attention_is_shown_for_the_lowest_and_the_highest_score(tmp_path):
     write_table(run / "caption_attention.csv", dict(zip(names, zip(*weights, strict=True), strict=True)))
     page = report(tmp_path, run)
     files = {file.name for file in (tmp_path / "report_files").iterdir() if file.name.startswith("attention")}
+    files = {name for name in files if name.endswith(".png")}
     assert files == {f"attention_{row['sample_id']}.png" for row in (rows[0], rows[-1])}
     assert "Where Exp 1 looked at each word" in page.text and len(page.table("caption_attention")) == 40 * 9
     assert page.table("caption_attention")[0]["clip"] == "0"
 
 
 def test_without_captions_there_is_no_section(tmp_path):
-    assert (
-        "Captions"
-        not in report(tmp_path, make_run(tmp_path / "baseline", captions=False)).text.split("The audit")[0]
-    )
+    page = report(tmp_path, make_run(tmp_path / "baseline", captions=False))
+    assert "#captions" not in page.source and "captions" not in page.ids

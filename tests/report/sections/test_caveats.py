@@ -39,11 +39,10 @@ def test_a_leaked_test_is_said_on_top_in_the_row_and_below_the_table(tmp_path):
         make_run(tmp_path / "exp1", "1"),
         preface=["Hello."],
     )
-    assert page.text.index("LEAKED TEST: samples that Baseline* were trained on") < page.text.index("Hello.")
-    assert "LEAKED TEST: 36 test samples of Baseline* are" in page.text
-    assert page.source.count('<span class="aside">LEAKED TEST</span>') == 4
+    assert page.text.index("LEAKED TEST: 36 test samples of Baseline are") < page.text.index("Hello.")
+    assert page.source.count('<span class="aside">LEAKED TEST</span>') == 5
     assert {row["row"]: row["leaked"] for row in page.table("results") if row["kind"] == "run"} == {
-        "Baseline*": "36",
+        "Baseline": "36",
         "Exp 1": "0",
     }
     assert "LEAKED" not in report(tmp_path, tmp_path / "exp1").text
@@ -54,10 +53,8 @@ def test_a_leak_of_the_backbone_is_called_what_it_is(tmp_path):
     leaking = {"config": {"leaked": 1}, "summary": {"audit": AUDIT | {"leaks": leaks}}}
     page = report(tmp_path, make_on_tuned(tmp_path / "2", "2", **leaking))
     assert (
-        "1 test samples of Exp 2* are known to the backbone, which learned from them before. None"
-        in page.text
+        "1 test samples of Exp 2 are known to the backbone, which learned from them before. None" in page.text
     )
-    assert "samples that Exp 2*, or their backbone, were trained on are among the test samples" in page.text
     assert (
         "1 of 40 test samples is, by sample_id, among those that the backbone was fine-tuned on: t1"
         in page.text
@@ -71,7 +68,7 @@ def test_rows_on_features_of_a_fine_tuned_backbone_are_told_apart(tmp_path):
         make_on_tuned(tmp_path / "other", "2", tuned_in="exp7-end-to-end"),
     ]
     page = report(tmp_path, *runs)
-    assert "Exp 2*1 on exp2-end-to- (S3D tuned in exp2-end-to-end);" in page.text
+    assert "on exp2-end-to- (S3D tuned in exp2-end-to-end);" in page.text
     assert (
         "on S3D features tuned in exp7-end-to-end" in page.text
         and "S3D tuned in exp2-end-to-end, GRU" in page.text
@@ -82,7 +79,7 @@ def test_rows_on_features_of_a_fine_tuned_backbone_are_told_apart(tmp_path):
     assert "random weights" not in page.text
     random = report(tmp_path, runs[0], make_on_tuned(tmp_path / "random", "2", origin="random (seed 0)"))
     assert (
-        "The backbone of Exp 2* started from random weights: all it knows it has learned in fine-tuning"
+        "The backbone of Exp 2, on S3D features tuned in exp2-end-to-end started from random weights: all"
         in random.text
     )
     assert "never trained" not in random.text
@@ -94,7 +91,7 @@ def test_a_leak_in_one_seed_marks_the_row(tmp_path):
         make_run(tmp_path / "1", seed=1, config={"leaked": 2, "label": "Baseline, LEAKED TEST"}),
     ]
     page = report(tmp_path, *runs)
-    assert "2 runs in 1 row" in page.text and "2 test samples of Baseline*" in page.text
+    assert "2 runs in 1 row" in page.text and "2 test samples of Baseline " in page.text
 
 
 def test_mixed_difficulties_and_protocols_are_said(tmp_path):
@@ -106,12 +103,18 @@ def test_mixed_difficulties_and_protocols_are_said(tmp_path):
         make_run(tmp_path / "exp1", "1", protocol="paper"),
     ]
     page = report(tmp_path, *runs)
-    assert "they follow different protocols. honest: Baseline and Baseline*; paper: Exp 1." in page.text
+    assert (
+        "different protocols. honest: Baseline and Baseline, execution × difficulty; paper: Exp 1."
+        in page.text
+    )
     assert (
         "some are told the difficulty of the test samples, others not. Baseline and Exp 1: predict the final"
         in page.text
     )
-    assert "Best on the test set : the highest ρ" in page.text and "Exp 1 0.750 (epoch 2)" in page.text
+    assert (
+        "Best on the test set : the highest ρ of any epoch" in page.text
+        and "Exp 1 0.750 (epoch 2)" in page.text
+    )
     page = report(tmp_path, runs[0])
     for absent in ("different protocols", "told the difficulty", "Best on the test set"):
         assert absent not in page.text
@@ -151,19 +154,18 @@ def test_files_of_different_runs_are_said_where_one_of_them_has_no_correlation(t
 def test_groups_of_the_test_samples_are_said_beside_the_interval(tmp_path):
     run = make_run(tmp_path / "baseline")
     page = report(tmp_path, run)
-    assert (
-        "The samples are taken as independent; they come from 5 groups, so the true uncertainty is"
-        in page.text
-    )
-    for group in (lambda _: "", lambda number: f"g{number}"):
-        assert "taken as independent" not in report(tmp_path, change_tests(run, "group", group)).text
+    assert "(bar, from drawing whole groups, of 5, somewhat too narrow with fewer than 30)" in page.text
+    page = report(tmp_path, change_tests(run, "group", lambda number: f"{number % 4}"))
+    assert "(bar, from drawing samples of 4 groups)" in page.text
+    page = report(tmp_path, change_tests(run, "group", lambda _: ""))
+    assert "(bar, from drawing samples)" in page.text
 
 
-def test_runs_that_predict_the_same_scores_are_said_in_one_sentence(tmp_path):
+def test_runs_that_predict_the_same_scores_are_one_row_each_said_in_one_sentence(tmp_path):
     run, other = make_run(tmp_path / "baseline"), make_run(tmp_path / "exp6", "6")
     copies = [shutil.copytree(run, tmp_path / "again"), shutil.copytree(other, tmp_path / "more")]
     page = report(tmp_path, run, other, *copies, make_run(tmp_path / "exp7", "7", rho=0.1))
-    assert "again and baseline predict the same scores; so do exp6 and more." in page.text
+    assert "again and baseline and exp6 and more: the same scores to the bit, so one row." in page.text
     assert page.text.count("On cached features the captioner trains nothing") == 1
 
 
@@ -172,10 +174,10 @@ def test_the_highest_correlation_is_named_beside_the_highest_floor(tmp_path):
     page = report(
         tmp_path, run, shutil.copytree(run, tmp_path / "again"), make_run(tmp_path / "exp7", "7", rho=0.1)
     )
-    assert "The highest correlation is that of again and baseline:" in page.text
+    assert "Highest: again and baseline, ρ = " in page.text
     assert (
-        "The highest floor, difficulty × group, reaches 0.668 without seeing the video; 2 of 3 rows lie"
-        " above it" in page.text
+        "again and baseline rank these 40 samples better than difficulty × group." in page.text
+        and "Without the video, difficulty × group reaches 0.668." in page.text
     )
 
 
@@ -192,14 +194,14 @@ def test_what_holds_of_cached_features_alone_is_not_said_of_runs_that_trained_th
     own = {"direct": True, "literal": False}
     tuned = make_end_to_end(tmp_path / "tuned", config=own)
     page = report(tmp_path, tuned, shutil.copytree(tuned, tmp_path / "again"))
-    assert "predict the same scores." in page.text
+    assert "the same scores to the bit" in page.text
     assert "cached features" not in page.text and "directly comparable" not in page.text
     assert (
-        "Time : the whole run end to end, without the decoding of the videos, which is done once."
+        "Seconds: the whole run end to end, without the decoding of the videos, which is done once."
         in page.text
     )
-    assert "of what was trained; the backbone was too, but for frozen layers." in page.text
-    assert "both by the features that the backbone gave before it was trained. --literal" in page.text
+    assert "The backbone was trained too, but for frozen layers." in page.text
+    assert "both by the features from before the backbone was trained. --literal" in page.text
 
     page = report(tmp_path, tuned, make_run(tmp_path / "baseline", config=own))
     assert (
@@ -208,9 +210,9 @@ def test_what_holds_of_cached_features_alone_is_not_said_of_runs_that_trained_th
     )
     assert "Baseline on c3dc3dc3dc3d (C3D); Baseline end to end with C3D trained from sports1m." in page.text
     assert "the whole run on cached features, without their extraction; the whole run end to end" in page.text
-    assert "the backbone was too, in Baseline end to end, but for frozen layers." in page.text
-    assert "Default settings of Baseline: trained as suits cached features, not as in the paper" in page.text
-    assert "Default settings of Baseline end to end: not trained as in the paper" in page.text
+    assert "The backbone was trained too in Baseline end to end, but for frozen layers." in page.text
+    assert "Settings of Baseline: not trained as in the paper" in page.text
+    assert "Settings of Baseline end to end: not trained as in the paper" in page.text
 
 
 def test_equal_rows_on_cached_features_are_explained_beside_equal_rows_that_are_not(tmp_path):

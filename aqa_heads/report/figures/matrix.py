@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .html import drawing
-from .html.drawing import LETTER, Drawing, Size, cut, new_axes, on_white
+from ..html import drawing
+from ..html.drawing import LETTER, Drawing, Size, cut, new_axes, on_white
 
 _CELL_WIDTH, _CELL_HEIGHT = 38, 26
 _WIDEST = 700

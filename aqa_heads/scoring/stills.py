@@ -1,0 +1,83 @@
+"""A few moments of samples, as small pictures."""
+
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from aqa_cache.errors import AqaError, some
+
+MOMENTS, _HEIGHT, _QUALITY = 3, 108, 80  # pictures of a sample; pixels; of JPEG
+
+
+def sample_stills(
+    names: Sequence[str], caches: Sequence[str], videos: Path, say: Callable[[str], None]
+) -> Mapping[str, Sequence[bytes]]:
+    """Pictures of samples from their videos.
+
+    Args:
+        names: sample_ids.
+        caches: the feature caches that say which frames of which video a sample is.
+        videos: the folder that the videos lie in; nothing outside is opened.
+        say: takes a line on those that have no pictures, and why.
+
+    Returns:
+        JPEG files by sample_id, in the order of time.
+    """
+    found, failed = {}, {}
+    for name, (video, first, end) in _frames_of(names, caches, say).items():
+        try:
+            found[name] = _moments(_inside(videos, video), first, end)
+        except AqaError as error:
+            failed[name] = str(error)
+    if failed:
+        say(f"No pictures of {len(failed)} sample(s): {some(list(failed.values()), 2)}")
+    return found
+
+
+def _frames_of(
+    names: Sequence[str], caches: Sequence[str], say: Callable[[str], None]
+) -> dict[str, tuple[str, int, int | None]]:
+    """Video, first frame and end of the samples that a cache has."""
+    from aqa_cache.cache_file.reader import FeatureCache
+
+    found: dict[str, tuple[str, int, int | None]] = {}
+    for path in caches:
+        try:
+            with FeatureCache(path) as cache:
+                known = {sample.sample_id: sample for sample in cache.samples}
+        except AqaError as error:
+            say(f"No pictures of samples of {path}: {error}")
+            continue
+        for name in names:
+            if (sample := known.get(name)) is not None:
+                found.setdefault(name, (sample.video, sample.start_frame or 0, sample.end_frame))
+    return found
+
+
+def _inside(videos: Path, video: str) -> Path:
+    path = Path(os.path.normpath(videos / video))
+    if not path.is_relative_to(os.path.normpath(videos)):
+        raise AqaError(f"{video}: lies outside {videos}, where nothing is opened")
+    return path
+
+
+def _moments(path: Path, first: int, end: int | None) -> list[bytes]:
+    from aqa_cache.video.decoding import decode, expected_frames
+
+    last = (expected_frames(path) if end is None else end) - 1
+    wanted = sorted({int(place) for place in np.linspace(first, max(first, last), MOMENTS + 2)[1:-1]})
+    ranges = [(frame, frame + 1) for frame in wanted]
+    return [_jpeg(frame.rgb()) for frame in decode(path, wanted=ranges) if frame.index in wanted]
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    size = max(1, round(image.width * _HEIGHT / image.height)), _HEIGHT
+    content = io.BytesIO()
+    image.resize(size).save(content, "JPEG", quality=_QUALITY)
+    return content.getvalue()
