@@ -117,6 +117,7 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device, threads, p
     from aqa_cache.datasets.synthetic_dives import render_broadcasts
     from aqa_cache.weights.resolving import choose_for
     from aqa_heads.report.writing import write_report
+    from aqa_heads.scoring.stills import sample_stills
     from aqa_heads.table import Table
 
     started = time.monotonic()
@@ -184,6 +185,7 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device, threads, p
         out / "report.html",
         "Eight experiments on synthetic dives",
         _preface(plan, runs),
+        stills=lambda names, caches: sample_stills(names, caches, out / "videos", say),
     )
     say("5/5  Scoring a dive that was rendered for that")
     page = _score_new_dive(out, runs[-1], seed, device)

@@ -101,7 +101,8 @@ def _read(names: Sequence[str | Path], reference: str | None, unfinished_too: bo
     if predictions and not folders:
         raise RunError(f"{predictions[0]}: has no true scores; name the runs that it is to stand beside, too")
     families = read_families(find_runs(folders, may_be_none=unfinished_too), predictions)
-    return Report.of(families, reference and named_row(reference, families), unfinished)
+    held_against = None if reference is None else named_row(reference, families)
+    return Report.of(families, held_against, unfinished)
 
 
 def _own(name: str) -> str:

@@ -11,6 +11,8 @@ from aqa_cli import report as command
 from aqa_heads.report.unfinished import find_unfinished
 from aqa_heads.report.writing import write_report
 from aqa_heads.runs.folder import PROGRESS, Work, hidden_folder, new_run_folder
+from aqa_heads.runs.format import Epoch
+from aqa_heads.training.listener import Listener
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +92,12 @@ def test_watching_what_is_not_there_is_an_error(tmp_path):
         command.main, [str(tmp_path / "x"), "--watch", "-o", str(tmp_path / "r.html")]
     )
     assert answer.exit_code == 2 and "does not exist" in answer.output
+
+
+def test_training_notes_each_epoch_and_still_tells_its_listener(tmp_path):
+    heard = []
+    listener = Listener(on_epoch=heard.append).telling(Work(tmp_path, 1.0), 12)
+    epoch = Epoch(2, *[None] * 5, 0.25, *[None] * 5, 0.1)
+    listener.on_epoch(epoch)
+    assert heard == [epoch]
+    assert json.loads((tmp_path / PROGRESS).read_text()) == {"epoch": 2, "epochs": 12, "val_spearman": 0.25}

@@ -93,7 +93,7 @@ def _worst(samples: Samples, worst: Sequence[int], pictures) -> list[Markup]:
         if pictures:
             cells.append(join(_picture(each, name) for each in pictures.get(name, ())))
         rows.append(cells)
-    names = ["Sample", "True score", "Predicted", "Mean error", *(["Seen"] if pictures else [])]
+    names = ["Sample", "True score", "Predicted", "Mean error", *(["Moments"] if pictures else [])]
     return [
         element("h3", f"The {len(rows)} furthest off" if len(rows) > 1 else "Furthest off"),
         table(names, rows, "worst"),
@@ -102,7 +102,7 @@ def _worst(samples: Samples, worst: Sequence[int], pictures) -> list[Markup]:
 
 def _picture(content: bytes, name: str) -> Markup:
     source = "data:image/jpeg;base64," + b64encode(content).decode()
-    return element("img", src=source, alt=f"a moment of {name}", class_="still", loading="lazy")
+    return element("img", src=source, alt=f"a moment of {name}", class_="still")
 
 
 def _with_sign(value: float) -> str:

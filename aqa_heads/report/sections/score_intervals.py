@@ -118,7 +118,9 @@ def _by_group(tested: Sequence[TestedIntervals], attachments: Attachments) -> li
     return [attachments.figure("interval_coverage", drawing, promised)]
 
 
-def _by_group_table(tested: Sequence[TestedIntervals], groups: Sequence[str], attachments: Attachments) -> None:
+def _by_group_table(
+    tested: Sequence[TestedIntervals], groups: Sequence[str], attachments: Attachments
+) -> None:
     rows = []
     for each, group in product(tested, groups):
         own = np.array(each.groups) == group
