@@ -5,6 +5,7 @@ use over the network.
 """
 
 import hashlib
+import logging
 import re
 import tempfile
 import warnings
@@ -185,8 +186,12 @@ def _save_converted(module: torch.nn.Module, shape: tuple[int, ...], path: Path)
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     clip = torch.zeros(shape)
-    with torch.no_grad():
-        traced = torch.jit.trace(module, clip, check_trace=False)
+    logging.disable(logging.WARNING)  # tracing reads every property of a module, and some then say something
+    try:
+        with torch.no_grad():
+            traced = torch.jit.trace(module, clip, check_trace=False)
+    finally:
+        logging.disable(logging.NOTSET)
     frontend = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchScriptPythonDecoder(traced, example_input=(clip,))  # its memory is used until the end
     openvino.save_model(frontend.convert(frontend.load(decoder)), path, compress_to_fp16=False)

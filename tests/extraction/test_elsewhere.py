@@ -76,3 +76,15 @@ def test_random_weights_need_no_file_and_other_weights_are_other_features(folder
     with pytest.raises(AqaError, match="weights_sha256"):
         extract(tmp_path / "a.mp4", tmp_path / "r.h5", config(folder, weights=other))
     assert extract(tmp_path / "a.mp4", tmp_path / "o.h5", config(folder, weights=other)).clips == 1
+
+
+def test_a_row_a_tube_has_the_mean_that_the_clip_has(folder, tmp_path):
+    write_numbered_video(tmp_path / "a.mp4", 16)
+    for tokens in ("clip", "time"):
+        options = {"dtype": "float32", "tokens": tokens}
+        extract(tmp_path / "a.mp4", tmp_path / f"{tokens}.h5", config(folder, **options))
+    with FeatureCache(tmp_path / "clip.h5") as clips, FeatureCache(tmp_path / "time.h5") as steps:
+        assert clips.features(0).shape == (2, 32) and steps.features(0).shape == (8, 32)
+        means = steps.features(0).reshape(2, 4, 32).mean(1)
+        np.testing.assert_allclose(means, clips.features(0), rtol=1e-4, atol=1e-5)
+        assert clips.meaning.fingerprint != steps.meaning.fingerprint

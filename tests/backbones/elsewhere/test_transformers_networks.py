@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from aqa_cache.backbones.inference import ready_model
 from aqa_cache.backbones.names import KNOWN_BACKBONES
+from aqa_cache.backbones.openvino_engine import Converted
 from aqa_cache.backbones.registry import get_backbone
 from aqa_cache.backbones.time_steps import OverTime
 from aqa_cache.clips.preprocess import normalise
@@ -112,6 +113,21 @@ def test_laid_out_for_inference_it_is_the_same(saved, kind, compiled):
     torch.testing.assert_close(torch.from_numpy(model.forward(pixels)), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["vjepa2", "videomae", "dinov2"])
+def test_openvino_runs_them(saved, kind, caplog):
+    pytest.importorskip("openvino")
+    backbone, module, weights, _ = loaded(saved(kind)[0])
+    size = weights.preprocessing.crop
+
+    def converted():
+        return Converted(module, (1, 3, 4, size, size), None, backbone.name, weights.sha256)
+
+    options = {"engine": "openvino", "converted": converted}
+    model = ready_model(module, torch.device("cpu"), "fp32", weights.preprocessing, 2, 4, **options)
+    assert model.engine == "openvino", "its features are those of torch, or it would have refused"
+    assert not [record for record in caplog.records if record.name.startswith("transformers")]
+
+
 def test_shards_and_half_precision_are_read_as_one_file_of_floats_is(saved, tmp_path):
     whole, model = saved("vjepa2")
     saved_by_transformers(tmp_path / "vjepa2", "vjepa2", max_shard_size="20KB")
@@ -135,7 +151,7 @@ def test_spread_follows_the_mean_of_frames(saved):
     clips = clip_of(backbone, frames=5)
     with torch.no_grad():
         features, frames = module(clips), module.over_time(clips)
-    assert backbone.name == "hf:dinov2+std" and backbone.dim == 64
+    assert backbone.name == "hf:dinov2+std" and backbone.dim == 64 and backbone.time is None
     torch.testing.assert_close(features[:, :32], frames.mean(1))
     torch.testing.assert_close(features[:, 32:], frames.std(1, correction=0), rtol=1e-4, atol=1e-5)
     assert backbone.layer != loaded(folder)[0].layer
