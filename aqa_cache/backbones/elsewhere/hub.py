@@ -104,7 +104,7 @@ def _by_hand(repository: str, revision: str | None) -> str:
     name = repository.split("/")[1]
     at = f" --revision {revision}" if revision else ""
     return (
-        f"Without a network here: elsewhere run hf download {repository}{at} --include '*.json'"
-        f" 'model*.safetensors' README.md --local-dir {name}, bring that folder here, and give its path in"
-        " place of the name"
+        f"Without a network here: elsewhere run hf download {repository}{at} --include '*.json' --include"
+        f" 'model*.safetensors' --include README.md --local-dir {name}, bring that folder here, and give its"
+        " path in place of the name"
     )
