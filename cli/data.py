@@ -9,6 +9,7 @@ from aqa_cli.data_import import import_command
 from aqa_cli.data_keypoints import import_keypoints
 from aqa_cli.data_merge import merge
 from aqa_cli.data_mtl_aqa import mtl_aqa_command
+from aqa_cli.data_pack import pack_command
 from aqa_cli.data_split import split_command
 
 
@@ -34,5 +35,6 @@ for _command in (
     verify,
     audit,
     merge,
+    pack_command,
 ):
     data.add_command(_command)

@@ -51,7 +51,7 @@ WINGS = {
         "training": "captions data evaluation networks runs settings",
         "report": "data evaluation runs settings",
         "end_to_end": "data evaluation networks runs settings training",
-        "scoring": "captions data evaluation networks report runs settings",
+        "scoring": "captions data evaluation networks report runs settings training",
     },
 }
 # Of aqa_cache, what the heads may know, and which of their wings may open videos and run backbones.

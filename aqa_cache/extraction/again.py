@@ -44,13 +44,39 @@ def model_again(
     Raises:
         AqaError: imported features, a backbone that is not known here, or weights that are not at hand.
     """
+    config, weights = config_again(meaning, numerics, given, near, device, say)
+    model, made = load_model(config, weights.path, say)
+    if made.fingerprint != meaning.fingerprint:
+        raise AqaError(
+            "features that are made now would not mean the same (now, then):\n  "
+            + "\n  ".join(made.differences(meaning))
+        )
+    return model
+
+
+def config_again(
+    meaning: Meaning,
+    numerics: Mapping,
+    given: str | None = None,
+    near: Sequence[Path] = (),
+    device: str = "auto",
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[ExtractionConfig, Weights]:
+    """What an extraction is to be asked for to make such features, and the weights.
+
+    Args:
+        meaning, numerics, given, near, device, say: as `model_again` takes them.
+
+    Raises:
+        AqaError: imported features, a backbone that is not known here, or weights that are not at hand.
+    """
     if not meaning.weights_sha256:
         raise AqaError(
             f"the features were imported (backbone {meaning.backbone!r}), so it is not known how to make them"
         )
     if not KNOWN_BACKBONES.knows(meaning.backbone):
         raise AqaError(KNOWN_BACKBONES.unknown(meaning.backbone))
-    weights = _weights_again(meaning, given, near, say)
+    weights = weights_again(meaning, given, near, say)
     on_gpu, was_on_gpu = pick_device(device).type == "cuda", numerics.get("cudnn") is not None
     kept = numerics if on_gpu == was_on_gpu else {}
     size = meaning.preprocessing.get("crop")
@@ -69,13 +95,7 @@ def model_again(
         batch_size=kept.get("batch_size"),
         engine=_engine(kept, say),
     )
-    model, made = load_model(config, weights.path, say)
-    if made.fingerprint != meaning.fingerprint:
-        raise AqaError(
-            "features that are made now would not mean the same (now, then):\n  "
-            + "\n  ".join(made.differences(meaning))
-        )
-    return model
+    return config, weights
 
 
 def records_again(
@@ -118,10 +138,13 @@ def _preprocess(meaning: Meaning, weights: Weights) -> str:
     )
 
 
-def _weights_again(
+def weights_again(
     meaning: Meaning, given: str | None, near: Sequence[Path], say: Callable[[str], None]
 ) -> Weights:
     """The weights whose SHA-256 the meaning has.
+
+    Args:
+        meaning, given, near, say: as `model_again` takes them.
 
     Raises:
         WeightsError: they are not at hand, or others were given.

@@ -57,6 +57,7 @@ CONFIG = {
     "label": Text(5000),
     "literal": bool,
     "refit": bool,
+    "without_neighbours": bool,
     "seed": Whole(0, 2**63),
     "leaked": COUNT,
     "threads": COUNT,

@@ -7,7 +7,7 @@ from pathlib import Path
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache, Record
 
-from .made_with import MadeWith, made_with
+from .made_with import MadeWith, made_with, places_near
 from .trained import Trained
 
 
@@ -36,9 +36,7 @@ def extracted(
     from aqa_cache.extraction.again import model_again, records_again
 
     def of(trained: Trained, made: MadeWith) -> Iterator[Record]:
-        near = [Path(str((trained.config.get("features") or {}).get("path") or "feats.h5"))]
-        near += [trained.path.absolute(), trained.path.absolute().parent]
-        near += [] if cache is None else [cache.path]
+        near = places_near(trained) + ([] if cache is None else [cache.path])
         given = weights or (None if made.weights is None else str(made.weights))
         model = model_again(made.meaning, made.numerics, given, near, device, say)
         told = {} if progress is None else {"progress": progress}

@@ -82,6 +82,12 @@ def made_with(trained: Trained, cache: FeatureCache | None = None) -> MadeWith:
     return _with_its_backbone(trained, found) if trained.tuned_itself else found
 
 
+def places_near(trained: Trained) -> list[Path]:
+    """Paths beside which the weights may lie: the cache that was trained on, and the run."""
+    cache = Path(str((trained.config.get("features") or {}).get("path") or "feats.h5"))
+    return [cache, trained.path.absolute(), trained.path.absolute().parent]
+
+
 def check_fingerprint(trained: Trained, cache: FeatureCache) -> None:
     """Whether features of a cache are of the kind that a run learned from.
 

@@ -31,6 +31,7 @@ from .made_with import MadeWith, check_fingerprint, made_with
 from .moments import frame_of
 from .needs import able_samples
 from .neighbours import UNLIKE, neighbours_of, shares_as_far
+from .packed import is_packed, unpacked
 from .panel import with_panels
 from .results import ClipContribution, Contributions, Score, ScoreTable
 from .trained import read_trained
@@ -58,12 +59,16 @@ class Scorer:
         say: Callable[[str], None] = lambda line: None,
     ):
         check_level(level)
-        self.runs = read_trained(run)
-        self._weights, self._device, self._say = weights, device, say
-        self._level, self._by = level, calibrate_by
-        self.calibration = calibration_for(self.runs, calibrate_by)
-        self._stack = ExitStack()
-        self.cache = None if features is None else self._stack.enter_context(FeatureCache(features))
+        with ExitStack() as stack:
+            if is_packed(run):
+                packed = stack.enter_context(unpacked(Path(str(run))))
+                run, weights = packed.folder, weights or (packed.backbone and str(packed.backbone))
+            self.runs = read_trained(run)
+            self._weights, self._device, self._say = weights, device, say
+            self._level, self._by = level, calibrate_by
+            self.calibration = calibration_for(self.runs, calibrate_by)
+            self.cache = None if features is None else stack.enter_context(FeatureCache(features))
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> "Scorer":
         return self
@@ -362,7 +367,12 @@ class Scorer:
         runs, notes = self.runs, []
         if runs[0].config.get("features", {}).get("weights_random") and not runs[0].tuned_itself:
             notes.append(RANDOM_FEATURES)
-        if any(run.samples is None for run in runs):
+        if any(run.config.get("without_neighbours") for run in runs):
+            notes.append(
+                "the model was packed without its training samples: it says neither which of them are alike,"
+                " nor whether a sample is out of their range or unlike them, nor whether it learned from it"
+            )
+        elif any(run.samples is None for run in runs):
             notes.append(
                 "no neighbours, and not known what was learned from: the run is of an earlier version, or a"
                 " model file alone; train it again for both"
