@@ -7,7 +7,7 @@ from pathlib import Path
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache, Record
 
-from .made_with import MadeWith, made_with, places_near
+from .made_with import MadeWith, made_with, weights_told
 from .trained import Trained
 
 
@@ -36,11 +36,10 @@ def extracted(
     from aqa_cache.extraction.again import model_again, records_again
 
     def of(trained: Trained, made: MadeWith) -> Iterator[Record]:
-        near = places_near(trained) + ([] if cache is None else [cache.path])
-        given = weights or (None if made.weights is None else str(made.weights))
-        model = model_again(made.meaning, made.numerics, given, near, device, say)
-        told = {} if progress is None else {"progress": progress}
-        for record in records_again(model, made.meaning, folder, samples, say=say, **told):
+        told = weights_told(trained, made, weights, cache)
+        model = model_again(made.meaning, made.numerics, *told, device, say)
+        heard = {} if progress is None else {"progress": progress}
+        for record in records_again(model, made.meaning, folder, samples, say=say, **heard):
             yield replace(record, views=[_rounded(clips, made) for clips in record.views])
 
     if len(runs) == 1 or not runs[0].tuned_itself:

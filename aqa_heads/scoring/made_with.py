@@ -82,10 +82,15 @@ def made_with(trained: Trained, cache: FeatureCache | None = None) -> MadeWith:
     return _with_its_backbone(trained, found) if trained.tuned_itself else found
 
 
-def places_near(trained: Trained) -> list[Path]:
-    """Paths beside which the weights may lie: the cache that was trained on, and the run."""
-    cache = Path(str((trained.config.get("features") or {}).get("path") or "feats.h5"))
-    return [cache, trained.path.absolute(), trained.path.absolute().parent]
+def weights_told(
+    trained: Trained, made: MadeWith, given: str | None, cache: FeatureCache | None = None
+) -> tuple[str | None, list[Path]]:
+    """The name or path of the backbone's weights, where it is known, and paths beside which they may lie: the
+    cache that was trained on, the run, another cache.
+    """
+    trained_on = Path(str((trained.config.get("features") or {}).get("path") or "feats.h5"))
+    near = [trained_on, trained.path.absolute(), trained.path.absolute().parent]
+    return given or (made.weights and str(made.weights)), near + ([] if cache is None else [cache.path])
 
 
 def check_fingerprint(trained: Trained, cache: FeatureCache) -> None:

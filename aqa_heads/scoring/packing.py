@@ -13,7 +13,7 @@ from aqa_cache.disk.zip_file import write_zip
 from aqa_cache.errors import AqaError
 
 from ..errors import RunError
-from .made_with import made_with, places_near
+from .made_with import made_with, weights_told
 from .packed import BACKBONE, FORMAT, RECORD, RUNS, SUFFIX, is_packed
 from .trained import Trained, read_trained
 from .without_people import Numbers, keeps_training_samples, write_without_people
@@ -109,8 +109,8 @@ def _backbone(
     if trained.tuned_itself:
         say("The run trained its backbone and holds it: it is packed in any case.")
         return {}
-    meaning = made_with(trained).meaning
-    found = weights_again(meaning, given, places_near(trained), say)
+    made = made_with(trained)
+    found = weights_again(made.meaning, *weights_told(trained, made, given), say)
     if found.path.suffix != ".safetensors":
         raise AqaError(
             f"{found.path}: is a file of torch.save, and nothing in a packed model is unpickled; leave"

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from .extracted import extracted
 from .frames import frames_of, length_note, rate_note
 from .intervals import GROUP, LEVEL, calibration_for, check_level, interval_of
 from .learned_from import Video, learned_notes, overlapping
-from .made_with import MadeWith, check_fingerprint, made_with
+from .made_with import MadeWith, check_fingerprint, made_with, weights_told
 from .moments import frame_of
 from .needs import able_samples
 from .neighbours import UNLIKE, neighbours_of, shares_as_far
@@ -35,6 +36,9 @@ from .packed import is_packed, unpacked
 from .panel import with_panels
 from .results import ClipContribution, Contributions, Score, ScoreTable
 from .trained import read_trained
+
+if TYPE_CHECKING:
+    from aqa_cache.extraction.configuration import ExtractionConfig
 
 
 class Scorer:
@@ -161,6 +165,18 @@ class Scorer:
     def compared(self, first: Score, second: Score) -> Comparison:
         """Two takes beside each other; see `comparison.compare`."""
         return compare(first, second, self.calibration, self._level)
+
+    def extraction_config(self) -> "ExtractionConfig":
+        """What an extraction is to be asked for, that its features are as those that the runs learned from.
+
+        Raises:
+            AqaError: the backbone cannot be had, or the run does not say how they were made.
+        """
+        from aqa_cache.extraction.again import config_again
+
+        made = self.made_with
+        told = weights_told(self.runs[0], made, self._weights, self.cache)
+        return config_again(made.meaning, made.numerics, *told, self._device, self._say)[0]
 
     def cached(self) -> ScoreTable:
         """Score the samples of the cache.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..evaluation.calibration import calibration_of
 from ..runs.format import Run, write_run
 from ..training.model_card import write_model_card
 from .trained import Trained
@@ -25,7 +26,15 @@ _LEFT_OUT = (
 _NUMBERS = (
     *("spearman", "kendall", "pearson", "relative_l2", "mae", "interval", "n_train", "n_val", "n_test"),
     *("class_accuracy", "majority_accuracy", "captions", "floors", "ceiling", "uncertainty", "epochs"),
-    *("seconds", "parameters", "chosen", "caption_loss_per_token", "unigram_loss"),
+    *(
+        "intervals",
+        "class_intervals",
+        "seconds",
+        "parameters",
+        "chosen",
+        "caption_loss_per_token",
+        "unigram_loss",
+    ),
 )
 
 
@@ -80,6 +89,7 @@ def write_without_people(
         folder,
         {**config, "annotations_sha256": "left out"},
         {**summary, "audit": {"groups": groups}},
+        calibration_of(run),
     )
     if trained.tuned_itself:
         _write_backbone(trained.path, folder)

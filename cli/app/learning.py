@@ -1,0 +1,93 @@
+"""The job that learns from the annotations: features of all clips, and the default model trained on them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from aqa_cache.annotations import Sample
+from aqa_cache.errors import AqaError
+
+from .folder import Folder
+
+_FOLDS = 5
+_FEWEST = 4  # labelled samples that training must have left to choose an epoch by
+
+
+def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Callable) -> None:
+    """Make features as a model's are made, and train on them what goes to `runs/NAME`.
+
+    Interrupted, it goes on where it was.
+
+    Args:
+        asked: `name` of the new model, `model` (paths) whose kind of features is made.
+
+    Raises:
+        AqaError: there is too little to train on, a video fails, or nothing can be written.
+    """
+    from aqa_cache.annotations import read_written
+    from aqa_cache.extraction.run import extract
+    from aqa_heads.scoring.scorer import Scorer
+
+    samples = read_written(folder.videos / "annotations.csv")
+    scored = [sample for sample in samples if sample.final_score is not None]
+    if len(scored) < 2:
+        raise AqaError(
+            f"{len(scored)} of {len(samples)} clips have a score; type the scores of at least two, better of"
+            " fifty"
+        )
+    model = asked["model"]
+    with Scorer(model[0] if len(model) == 1 else model, say=say) as scorer:
+        features = folder.root / f"features-{scorer.made_with.meaning.fingerprint[:12]}.h5"
+        config = replace(scorer.extraction_config(), prune=True)
+        found = extract(folder.videos, features, config, progress=progress, say=say)
+    for _, reason in found.failures:
+        say(reason)
+    say("training")
+    _train(folder, asked["name"], features, scored, say)
+
+
+def _train(
+    folder: Folder, name: str, features: Path, scored: Sequence[Sample], say: Callable[[str], None]
+) -> None:
+    from aqa_heads.table import Table, table_configs
+
+    settings = {"out": folder.runs / name, "meteor": False, "resume": True, "tasks": _tasks(scored)}
+    count = len(scored)
+    if count - -(-count // _FOLDS) < _FEWEST:
+        # Too few to hold any out; what comes of it is said to be no more than a try.
+        settings["protocol"] = "paper"
+        say(f"{count} scores are too few to choose anything by: what is trained shows that it works, no more")
+    with Table(table_configs(features, "default", **settings)) as table:
+        for note in table.notes:
+            say(note)
+        table.train(_shown(say))
+
+
+def _tasks(scored: Sequence[Sample]) -> tuple[str, ...]:
+    """What every scored clip has. Of a label that some lack the models of some folds would know nothing, and
+    these models are averaged.
+    """
+    columns = [set(sample.classes) for sample in scored]
+    classes = columns[0] and all(found == columns[0] for found in columns)
+    captions = all(sample.caption for sample in scored)
+    return ("score", *(("classes",) if classes else ()), *(("caption",) if captions else ()))
+
+
+def _shown(say: Callable[..., None]) -> Callable:
+    @contextmanager
+    def shown(planned) -> Iterator:
+        from aqa_heads.training.listener import Listener
+
+        share = (planned.number - 1) / planned.count
+        say(f"training {planned.title}", share)
+        epochs = planned.plan.config.epochs or 1
+        yield Listener(
+            say=lambda line: say(line, share),
+            on_epoch=lambda epoch: say(
+                f"training {planned.title}, epoch {epoch.epoch}",
+                (planned.number - 1 + min(1.0, epoch.epoch / epochs)) / planned.count,
+            ),
+        )
+
+    return shown

@@ -1,0 +1,81 @@
+"""The first page: drop videos, and see what they score."""
+
+from aqa_heads.report.html import element
+
+from ..context import Context
+from ..models import Model
+from .frame import choice, labelled, page
+from .model import facts
+from .work import part
+
+
+def home(context: Context) -> str:
+    models = [model for model in context.models.all() if model.scores]
+    most = context.videos.limits.bytes
+    return page(
+        "Score a video",
+        "/",
+        *_models(models),
+        element(
+            "section",
+            element("h2", "Videos"),
+            element(
+                "form",
+                element(
+                    "p",
+                    element("label", "Drop videos here, or choose them", for_="files"),
+                    element("input", id="files", type="file", multiple=True, accept="video/*,.avi,.mkv,.mts"),
+                    element("span", f"At most {most / 2**20:,.0f} MiB each.", class_="aside"),
+                    class_="drop",
+                    id="drop",
+                ),
+                element(
+                    "p",
+                    element(
+                        "input", id="at-once", type="checkbox", checked=bool(models), disabled=not models
+                    ),
+                    element("label", "Score them at once, as a whole", for_="at-once"),
+                    element(
+                        "span",
+                        "Where the action is a part of the video, mark its start and end first (Clips).",
+                        class_="aside",
+                    ),
+                    class_="check",
+                ),
+                element("ul", id="uploads", class_="queue"),
+                id="upload",
+                data_most=most,
+            ),
+            element("noscript", element("p", "Uploading needs JavaScript.", class_="warning")),
+        ),
+        element("section", element("h2", "Under way"), part(context, "queue")),
+        element("section", element("h2", "Scores"), part(context, "scores")),
+        scripts=("home.js",),
+    )
+
+
+def _models(models: list[Model]):
+    if not models:
+        return (
+            element(
+                "p",
+                "There is no model yet. Videos can be dropped and annotated; a model is a folder that"
+                " aqa-train writes, or a model.zip that somebody packed.",
+                class_="warning",
+            ),
+        )
+    needing = any(model.needs_difficulty for model in models)
+    return (
+        element(
+            "section",
+            element("h2", "Model"),
+            choice("Scored by", "model", [(model.id, model.label) for model in models]),
+            *(
+                element("div", *facts(model), data_model=model.id, hidden=number > 0)
+                for number, model in enumerate(models)
+            ),
+            labelled("Difficulty, where the model needs it", "difficulty", type="number", step="any", min="0")
+            if needing
+            else "",
+        ),
+    )

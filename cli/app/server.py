@@ -1,0 +1,101 @@
+"""The web server: its routes, what they share, and how it begins and ends."""
+
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from . import api, site
+from .annotations import Annotations
+from .checks import Address, Checked
+from .context import Context
+from .folder import Folder
+from .jobs import PATIENCE, Queue
+from .models import Models
+from .store import Store
+from .videos import LIMITS, Limits, Videos
+
+
+def application(
+    runs: Path,
+    folder: Path,
+    address: Address,
+    limits: Limits = LIMITS,
+    patience: dict[str, float] = PATIENCE,
+) -> ASGIApp:
+    """The application, with its folder made and held; it is given back when the server ends.
+
+    Args:
+        runs: models: a folder of runs and packed models, a run, or a packed model.
+        folder: in which everything is kept.
+        address: where the server listens.
+
+    Raises:
+        AqaError: the folder cannot be used, or another server uses it.
+    """
+    places = Folder(folder)
+    places.make()
+    lock = places.lock()
+    try:
+        store = Store(places.database)
+        annotations = Annotations(store, places)
+        videos = Videos(store, places, limits)
+        queue = Queue(store, places, patience)
+        context = Context(places, address, store, videos, annotations, queue, Models([runs, places.runs]))
+        _take_what_lies_there(context)
+    except BaseException:
+        lock.release()
+        raise
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        queue.start()
+        try:
+            yield
+        finally:
+            queue.stop()
+            store.close()
+            lock.release()
+
+    app = Starlette(
+        routes=[*api.routes(), *site.routes()],
+        lifespan=lifespan,
+        exception_handlers={404: _unknown, 405: _unknown, 500: _failing},
+    )
+    app.state.context = context
+    return Checked(app, address)
+
+
+def _take_what_lies_there(context: Context) -> None:
+    """Take over a table and the videos that lie in the folder before the app first starts there."""
+    named = context.annotations.begin_with_table()
+    known = {row.sample.video for row in context.annotations.rows()}
+    lying = [path.name for path in sorted(context.folder.videos.iterdir()) if _is_video(path)]
+    for file in dict.fromkeys((*named, *lying)):
+        video = context.videos.list_file(file)
+        if video is not None:
+            context.queue.add("prepare", {"video": video.id, "file": video.file})
+            if file not in known:
+                context.annotations.add(file)
+    context.annotations.write()
+
+
+def _is_video(path: Path) -> bool:
+    from aqa_cache.video.recognition import VIDEO_SUFFIXES
+
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.is_symlink()
+
+
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": "there is nothing of this name"}, getattr(error, "status_code", 404))
+
+
+async def _failing(request: Request, error: Exception) -> JSONResponse:
+    print("".join(traceback.format_exception(error)), file=sys.stderr)
+    return JSONResponse({"error": "this failed, and should not have; the terminal says why"}, 500)

@@ -1,0 +1,234 @@
+// One clip: the player by frames, and a form that keeps itself.
+
+import { ask, made, say, trying } from "/static/requests.js";
+import { lookAgain } from "/static/parts.js";
+
+const byId = (id) => document.getElementById(id);
+const form = byId("row"), video = byId("video");
+let row = JSON.parse(form.dataset.row);
+let times = [], current = 0, playTo = null;
+
+// The player. A frame is shown when the time is set to its middle.
+
+const lengthOf = (frame) => (times[frame + 1] ?? times[frame] + 0.04) - times[frame];
+
+function show(frame) {
+  if (!times.length) return;
+  video.pause();
+  current = Math.min(times.length - 1, Math.max(0, frame));
+  video.currentTime = times[current] + lengthOf(current) / 2;
+  tell();
+}
+
+function frameAt(seconds) {
+  let low = 0, high = times.length - 1;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (times[middle] <= seconds + 1e-4) low = middle; else high = middle - 1;
+  }
+  return low;
+}
+
+function tell() {
+  byId("place").value = current;
+  byId("frame").textContent = `frame ${current} of ${times.length}, ${times[current].toFixed(2)} s`;
+  byId("place").setAttribute("aria-valuetext", byId("frame").textContent);
+}
+
+function drawPart() {
+  if (!times.length) return;
+  const start = row.start_frame ?? 0, end = Math.min(row.end_frame ?? times.length, times.length);
+  byId("part").style.left = `${(100 * start) / times.length}%`;
+  byId("part").style.width = `${(100 * Math.max(0, end - start)) / times.length}%`;
+}
+
+function playing() {
+  if (video.paused) return;
+  current = frameAt(video.currentTime);
+  if (playTo !== null && current >= playTo - 1) show(playTo - 1);
+  else { tell(); requestAnimationFrame(playing); }
+}
+
+function toggle(to = null) {
+  playTo = to;
+  if (video.paused) video.play().then(playing).catch(() => {}); else video.pause();
+}
+
+async function beginPlayer() {
+  if (!video) return;
+  times = (await ask("GET", `/previews/${form.dataset.video}.json`)).times;
+  byId("place").max = times.length - 1;
+  byId("end_frame").max = times.length;
+  show(row.start_frame ?? 0);
+  drawPart();
+  video.addEventListener("pause", () => { byId("play").textContent = "Play"; });
+  video.addEventListener("play", () => { byId("play").textContent = "Pause"; });
+  byId("place").addEventListener("input", (event) => show(event.target.valueAsNumber));
+  const does = {
+    back: () => show(current - 1),
+    on: () => show(current + 1),
+    play: () => toggle(),
+    "start-here": () => keep({ start_frame: current }),
+    "end-here": () => keep({ end_frame: current }),
+    "play-part": () => { show(row.start_frame ?? 0); toggle(row.end_frame); },
+  };
+  for (const [id, act] of Object.entries(does)) byId(id).addEventListener("click", act);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("input:not([type=range]), select, textarea")) return;
+  if (event.key === " " && event.target.matches("button, summary, a")) return;
+  const does = {
+    ",": () => show(current - 1),
+    ".": () => show(current + 1),
+    " ": () => toggle(),
+    s: () => keep({ start_frame: current }),
+    e: () => keep({ end_frame: current }),
+    u: undo,
+  };
+  if (!does[event.key] || (!video && event.key !== "u")) return;
+  event.preventDefault();
+  does[event.key]();
+});
+
+// The form. Every change is sent when its field is left or has rested; one request at a time.
+
+const NUMBERS = ["start_frame", "end_frame", "final_score", "difficulty"], TEXTS = ["group", "caption", "comment"];
+const me = () => byId("who").value.trim();
+let sending = Promise.resolve();
+
+function keep(changes) {
+  byId("state").textContent = "saving …";
+  sending = sending.then(() => send(changes));
+  return sending;
+}
+
+async function send(changes) {
+  try {
+    take(await ask("PATCH", `/api/rows/${row.id}`, { version: row.version, changes, who: me() }));
+    byId("state").textContent = "saved";
+  } catch (error) {
+    byId("state").textContent = "not saved";
+    if (error.status === 409) conflict(changes, error.found);
+    else say(error.message || "The server does not answer; this change is not saved.");
+  }
+}
+
+function undo() {
+  sending = sending.then(() => trying(async () => {
+    take(await ask("POST", `/api/rows/${row.id}/undo`, { version: row.version, who: me() }));
+    byId("state").textContent = "undone";
+  }));
+}
+
+function conflict(changes, { error, row: theirs }) {
+  const place = byId("conflict");
+  const mine = Object.entries(changes).map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(", ");
+  const over = made("button", "Keep mine on top of it", { type: "button" });
+  const theirsIs = made("button", "Leave theirs", { type: "button" });
+  const end = () => { place.hidden = true; };
+  over.addEventListener("click", () => { end(); take(theirs); keep(changes); });
+  theirsIs.addEventListener("click", () => { end(); take(theirs); byId("state").textContent = "theirs is kept"; });
+  place.replaceChildren(made("p", `${error}. Your change is not saved: ${mine}.`), over, theirsIs);
+  place.hidden = false;
+  over.focus();
+}
+
+function take(found) {
+  row = found;
+  byId("undo").disabled = !row.undoable;
+  fill();
+  drawPart();
+}
+
+function put(input, value) {
+  if (input && input !== document.activeElement) input.value = value ?? "";
+}
+
+function fill() {
+  for (const name of [...NUMBERS, ...TEXTS]) put(byId(name), row[name]);
+  put(byId("mark"), row.marks[me()]);
+  for (const input of form.querySelectorAll("[data-class]")) put(input, row.classes[input.dataset.class]);
+  for (const name of Object.keys(row.classes)) if (!classInput(name)) addClass(name);
+  const others = Object.entries(row.marks).filter(([name]) => name !== me());
+  byId("marks").replaceChildren(...others.map(([name, mark]) => made("li", `${name}: ${mark}`)));
+}
+
+const classInput = (name) => form.querySelector(`[data-class="${CSS.escape(name)}"]`);
+
+function addClass(name) {
+  const place = made("p", "", { class: "field" });
+  const input = made("input", "", { id: `class-${name}`, type: "text", maxlength: 100, "data-class": name });
+  place.append(made("label", name, { for: `class-${name}` }), input);
+  byId("classes").append(place);
+  put(input, row.classes[name]);
+  return input;
+}
+
+function changesOf(input) {
+  const number = input.value.trim() === "" ? null : input.valueAsNumber;
+  if (input.type === "number" && (!input.checkValidity() || Number.isNaN(number))) {
+    byId("state").textContent = `not saved: ${input.validationMessage || "no number"}`;
+    return null;
+  }
+  if (NUMBERS.includes(input.id)) return number === (row[input.id] ?? null) ? null : { [input.id]: number };
+  if (TEXTS.includes(input.id)) return input.value.trim() === (row[input.id] ?? "") ? null : { [input.id]: input.value };
+  if (input.dataset.class) return { classes: { [input.dataset.class]: input.value } };
+  if (input.id === "mark") {
+    if (!me()) { say("Type your name first: your mark stands under it."); byId("who").focus(); return null; }
+    return number === (row.marks[me()] ?? null) ? null : { marks: { [me()]: number } };
+  }
+  return null;
+}
+
+const resting = new Map();
+function rested(input, wait) {
+  clearTimeout(resting.get(input));
+  resting.set(input, setTimeout(() => {
+    const changes = changesOf(input);
+    if (changes) keep(changes);
+  }, wait));
+}
+
+form.addEventListener("input", (event) => rested(event.target, 800));
+form.addEventListener("change", (event) => rested(event.target, 0));
+form.addEventListener("submit", (event) => event.preventDefault());
+byId("undo").addEventListener("click", undo);
+byId("who").value = localStorage.getItem("who") ?? "";
+byId("who").addEventListener("change", () => { localStorage.setItem("who", me()); put(byId("mark"), row.marks[me()]); fill(); });
+byId("add-class").addEventListener("click", () => {
+  const name = byId("class-name").value.trim().replaceAll(" ", "_");
+  if (name) (classInput(name) ?? addClass(name)).focus();
+  byId("class-name").value = "";
+});
+byId("add-mark").addEventListener("click", () => {
+  const name = byId("other").value.trim(), mark = byId("other-mark").valueAsNumber;
+  if (!name || !Number.isFinite(mark)) { say("Type the judge's name and mark."); return; }
+  keep({ marks: { [name]: mark } });
+  byId("other").value = byId("other-mark").value = "";
+});
+byId("mean").addEventListener("click", () => {
+  const marks = Object.values(row.marks);
+  if (!marks.length) { say("Nobody has marked it yet."); return; }
+  keep({ final_score: Math.round((1e6 * marks.reduce((sum, mark) => sum + mark, 0)) / marks.length) / 1e6 });
+});
+byId("another").addEventListener("click", () => trying(async () => {
+  const found = await ask("POST", `/api/videos/${form.dataset.video}/rows`);
+  location.assign(`/clips/${found.id}`);
+}));
+byId("score")?.addEventListener("click", () => trying(async () => {
+  await sending;
+  const found = await ask("POST", `/api/rows/${row.id}/score`, { model: byId("model").value });
+  say(found.place > 1 ? `It is number ${found.place} in the queue.` : "It is being scored.");
+  location.assign(`/scores/${found.id}/`);
+}));
+window.addEventListener("beforeunload", (event) => {
+  if (["saving …", "not saved"].includes(byId("state").textContent)) event.preventDefault();
+});
+if (byId("preparing")) document.addEventListener("idle", () => location.reload());
+
+fill();
+for (const part of form.querySelectorAll("fieldset")) part.disabled = false;
+trying(beginPlayer);
+lookAgain();

@@ -1,0 +1,37 @@
+// Requests to the server, and what a person is told of them.
+
+export async function ask(method, path, body) {
+  const answer = await fetch(path, {
+    method,
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  if (answer.status === 401) location.assign("/login");
+  const found = answer.status === 204 ? {} : await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(found.error), { status: answer.status, found });
+  return found;
+}
+
+let fading;
+export function say(text) {
+  const place = document.getElementById("said");
+  place.textContent = text;
+  clearTimeout(fading);
+  fading = setTimeout(() => { place.textContent = ""; }, 8000);
+}
+
+export async function trying(doing) {
+  try {
+    return await doing();
+  } catch (error) {
+    say(error.message || "The server does not answer; is aqa-app still running?");
+    return undefined;
+  }
+}
+
+export const made = (tag, text = "", attributes = {}) => {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+};
