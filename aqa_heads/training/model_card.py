@@ -157,7 +157,7 @@ def _results(summary: Mapping) -> list[str]:
         return ["Nothing was tested, or no result is defined."]
     if _defined((summary.get("ceiling") or {}).get("spearman")):
         rows.append(("one judge against the others", f"{summary['ceiling']['spearman']:.3f}", "", "its rho"))
-    table = ["| | value | 95 % interval | beside it |", "|---|---|---|---|"]
+    table = ["| result | value | 95 % interval | beside it |", "|---|---|---|---|"]
     return [
         "\n".join([*table, *(f"| {' | '.join(row)} |" for row in rows)]),
         f"Of {summary['n_test']:,} test samples, drawn again as if they were independent; accuracies:"

@@ -245,7 +245,7 @@ def _tested(tested: Tested, runs: int) -> list[Markup]:
     return [
         element("h3", "How it did where the truth was known"),
         element("p", *meant, class_="note"),
-        table(("", "ranks", "off by"), rows, "tested", without),
+        table(("what", "ranks", "off by"), rows, "tested", without),
     ]
 
 

@@ -113,7 +113,7 @@ def clips(score: Score, media: Media, name: str = "video") -> list[Markup]:
     left_out = len(media.stretches) - len(places)
     said = [f"{left_out} clips that add less are not listed; scores.json has all."] if left_out else []
     return [
-        element("h3", "What each clip ", term("Contribution", "adds")),
+        element("h2", "What each clip ", term("Contribution", "adds")),
         timeline(media, name),
         element("p", meant, class_="note"),
         element(
