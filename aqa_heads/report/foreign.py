@@ -9,7 +9,8 @@ from aqa_cache.errors import some
 from ..errors import RunError
 from ..runs.format import Run
 from ..runs.record import number_in, read_table
-from .results import PredictionTable, Result
+from .prediction_table import PredictionTable
+from .results import Result
 
 _LARGEST = 2**28  # bytes
 _IDS = ("sample_id", "id")

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from aqa_cache.annotations import CLASS_PREFIX
-
 from ..errors import RunError
 from ..runs.format import LEAKED, RUN_FILES, Run, read_run
 from ..runs.record import Whole, number_in, read_table, whole_in
 from ..runs.schema import SHARE
 from ..settings.training import CANDIDATES
+from .prediction_table import PredictionTable
 from .records import (
     Asked,
     BestOnTest,
@@ -37,72 +36,6 @@ _LARGEST_TABLE, _PLACE = 2**30, Whole(0, 9999)  # bytes; clips of a sample, word
 # What may differ among the runs of one family, and what only the last bits of a result depend on.
 _DEEPEST = 4
 _OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes", "clip_chunk")
-
-
-@dataclass(frozen=True, eq=False)
-class PredictionTable:
-    """The test samples of a run, column by column: numbers as arrays, texts as tuples; '' where nothing is.
-
-    Args:
-        true, predicted: scores in points, `(samples,)` float64, NaN where there is none.
-        captions, predicted_captions: None where predictions.csv has no such column.
-        classes, predicted_classes: by column, without `class_`.
-        spread: standard deviations in points, `(samples,)`, NaN where the score head says none.
-    """
-
-    sample_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    true: np.ndarray
-    predicted: np.ndarray
-    captions: tuple[str, ...] | None
-    predicted_captions: tuple[str, ...] | None
-    classes: dict[str, tuple[str, ...]]
-    predicted_classes: dict[str, tuple[str, ...]]
-    spread: np.ndarray
-
-    @classmethod
-    def of(cls, predictions: Sequence[dict[str, str]]) -> "PredictionTable":
-        """From the rows of predictions.csv, all splits."""
-        rows = [row for row in predictions if row["split"] == "test"]
-        names = rows[0] if rows else ()
-        columns = {name: tuple(row[name] for row in rows) for name in names}
-        said = f"predicted_{CLASS_PREFIX}"
-        return cls(
-            columns.get("sample_id", ()),
-            columns.get("group", ()),
-            _numbers(columns.get("final_score", ())),
-            _numbers(columns.get("predicted_score", ())),
-            columns.get("caption"),
-            columns.get("predicted_caption"),
-            {n.removeprefix(CLASS_PREFIX): columns[n] for n in names if n.startswith(CLASS_PREFIX)},
-            {n.removeprefix(said): columns[n] for n in names if n.startswith(said)},
-            _numbers(columns.get("spread", ("",) * len(rows))),
-        )
-
-    def __len__(self) -> int:
-        return len(self.sample_ids)
-
-    @cached_property
-    def scored(self) -> np.ndarray:
-        """Whether a sample has both scores. Shape: `(samples,)` bool."""
-        return np.isfinite(self.true) & np.isfinite(self.predicted)
-
-    @cached_property
-    def spreads(self) -> dict[str, float]:
-        """Of the scores that have one, by sample_id."""
-        known = zip(self.sample_ids, self.spread.tolist(), strict=True)
-        return {name: spread for name, spread in known if np.isfinite(spread)}
-
-    @cached_property
-    def place(self) -> dict[str, int]:
-        """Of every sample, by sample_id."""
-        return {name: number for number, name in enumerate(self.sample_ids)}
-
-
-def _numbers(cells: Sequence[str]) -> np.ndarray:
-    """Of cells that `read_run` has checked; NaN where one is empty or not finite."""
-    values = np.array([cell or "nan" for cell in cells], float)
-    return np.where(np.isfinite(values), values, np.nan)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 import numpy as np
 from made_runs import change_tests, make_run
 
+from aqa_heads.report.prediction_table import PredictionTable
 from aqa_heads.report.records import Ceiling, Features, FloorMetrics, filled
-from aqa_heads.report.results import PredictionTable, read_result
+from aqa_heads.report.results import read_result
 
 
 def test_predictions_are_columns_of_the_test_samples(tmp_path):
