@@ -29,8 +29,9 @@ class Context:
 
     def taken(self, video: Video) -> Row:
         """A video that has come: it gets a row, and is prepared for the browser."""
+        row = self.annotations.add(video.file)
         self.queue.add("prepare", {"video": video.id, "file": video.file})
-        return self.annotations.add(video.file)
+        return row
 
     def score(self, model: Model, row: Row) -> Job:
         """Have a row's action scored, as the row is now."""

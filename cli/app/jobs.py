@@ -19,6 +19,7 @@ from .work import SAID
 PATIENCE = {"prepare": 120.0, "score": 600.0, "learn": 3600.0}
 MOST_WAITING, MOST_ATTEMPTS = 200, 3
 WORKER = (sys.executable, "-m", "aqa_cli.app.work")
+TAKEN_OUT = "taken out of the queue"
 _KEPT_LINES, _LONGEST_LINE, _LONGEST_REASON = 20, 2000, 2000
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 
@@ -140,11 +141,16 @@ class Queue:
     def cancel(self, id: str) -> None:
         """Take a job out of the queue, or end it."""
         with self._store.changing() as db:
-            db.execute(
-                "UPDATE jobs SET state = ?, reason = 'taken out of the queue', ended = ?"
-                " WHERE id = ? AND state IN (?, ?)",
-                (FAILED, time.time(), id, WAITING, RUNNING),
-            )
+            ended = db.execute(
+                "UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ? AND state IN (?, ?)"
+                " RETURNING kind, asked",
+                (FAILED, TAKEN_OUT, time.time(), id, WAITING, RUNNING),
+            ).fetchone()
+            if ended is not None and ended["kind"] == "prepare":
+                db.execute(
+                    "UPDATE videos SET state = 'failed', reason = ? WHERE id = ?",
+                    (TAKEN_OUT, json.loads(ended["asked"])["video"]),
+                )
         if self.progress.job == id and (process := self._process):
             process.kill()
 

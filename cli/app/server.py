@@ -84,6 +84,10 @@ def _take_what_lies_there(context: Context) -> None:
             if file not in known:
                 context.annotations.add(file)
     context.annotations.write()
+    waiting = {job.asked["video"] for job in context.queue.jobs("prepare") if not job.over}
+    for video in context.videos.all():
+        if video.state == "new" and video.id not in waiting:  # the queue was full when it came
+            context.queue.add("prepare", {"video": video.id, "file": video.file})
 
 
 def _is_video(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import http.client
 import os
+import re
 import socket
 import threading
 import time
@@ -292,6 +293,17 @@ def test_a_damaged_video_fails_alone(start, three):
     app.idle()
     assert b"It cannot be played" in app.ask("GET", f"/clips/{bad['id']}")[2]
     assert b'id="video"' in app.ask("GET", f"/clips/{good['id']}")[2]
+
+
+def test_a_preview_that_is_taken_out_of_the_queue_is_said(start, three):
+    app = start()
+    rows = [app.json("POST", f"/api/videos?name={n}.mp4", three[n].read_bytes())[1] for n in range(3)]
+    page = app.ask("GET", "/parts/queue")[2].decode()
+    for id in re.findall(r'data-cancel="(\w+)"', page):
+        assert app.ask("DELETE", f"/api/jobs/{id}")[0] == 204
+    app.idle()
+    pages = [app.ask("GET", f"/clips/{row['id']}")[2] for row in rows]
+    assert pages and not any(b"is being prepared" in page for page in pages)
 
 
 def test_200_requests_do_not_let_memory_grow(start, three):
