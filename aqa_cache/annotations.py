@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .disk.csv_file import write_rows
 from .errors import AnnotationError, some
+from .logs import Warned, log_line
 from .sample import (
     SPLITS,
     Sample,
@@ -81,7 +82,7 @@ class Table:
 def read_annotations(
     path: str | Path,
     columns: Columns | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
     video_needed: bool = True,
 ) -> list[Sample]:
     """Read an annotations table whose frames are numbers.
@@ -99,7 +100,7 @@ def read_annotations(
             f"{path}: gives times in place of frames; aqa-extract, which has the videos, reads them"
         )
     for note in table.notes:
-        say(note)
+        say(Warned(note))
     return table.samples
 
 

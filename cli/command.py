@@ -6,12 +6,12 @@ import click
 
 from aqa_cache import __version__
 
-from .terminal import own_streams
+from .terminal import logged_lines, own_streams
 
 
 class Command(click.Command):
     def main(self, *args, **settings):
-        with own_streams():
+        with own_streams(), logged_lines():
             return super().main(*args, **settings)
 
 

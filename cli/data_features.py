@@ -70,7 +70,7 @@ def import_features(source, output, annotations, **options):
     from aqa_cli.console import console, line
 
     with console(stderr=True).status(line(f"Reading {source} …")):
-        done = feature_import.import_features(source, output, annotations, say=say, **options)
+        done = feature_import.import_features(source, output, annotations, **options)
     print_line(
         f"Wrote {done.path}: {done.samples - len(done.missing):,} of {done.samples:,} samples with features,"
         f" {done.clips:,} clips of {done.meaning.dim:,} values ({done.meaning.backbone}, {done.dtype}),"

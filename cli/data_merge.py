@@ -5,10 +5,10 @@ import sys
 import click
 
 from aqa_cache.errors import some
+from aqa_cache.logs import say_failures
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PlaceName, cache_size_option, dtype_option
-from aqa_cli.progress import say_failures
 from aqa_cli.terminal import print_line, say
 
 
@@ -45,7 +45,7 @@ def merge(names, dtype, cache_bytes, allow_mixed):
         sys.exit(2)
     without = len(published.failures) + len(published.missing)
     print_line(f"{features}: {published.samples - without} of {published.samples} samples have features.")
-    say_failures(published.failures)
+    say_failures(published.failures, say)
     if published.missing:
         say(
             f"{len(published.missing)} sample(s) have not been extracted yet: run aqa-extract again to go on."

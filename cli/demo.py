@@ -301,7 +301,6 @@ def _extract(
         result = extract(videos, output, config, progress=progress, say=lambda line: say(f"     {line}"))
     say(f"     {result.samples} dives, {result.clips} clips in {result.seconds:.1f} s")
     if result.failures:
-        say("\n".join(reason for _, reason in result.failures))
         sys.exit(1)
 
 

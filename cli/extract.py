@@ -222,7 +222,7 @@ def main(videos, output, annotations, columns, views, shard, **options):
     from aqa_cache.extraction.shards import Shard
     from aqa_cache.weights.resolving import find_tuned
     from aqa_cli.interruption import Stop, stop_on_signals
-    from aqa_cli.progress import extraction_progress, say_failures
+    from aqa_cli.progress import extraction_progress
     from aqa_cli.terminal import say
 
     if all(options[name] is not None for name in _EXCLUSIVE):
@@ -253,7 +253,6 @@ def main(videos, output, annotations, columns, views, shard, **options):
                 annotations=annotations,
                 columns=columns,
                 progress=progress,
-                say=say,
                 stop=stop,
             )
     except KeyboardInterrupt:
@@ -262,7 +261,6 @@ def main(videos, output, annotations, columns, views, shard, **options):
     if to_place:
         _end_of_place(result, config, stop)
     _summary(result, config)
-    say_failures(result.failures)
     if result.missing:
         say(f"{result.missing} sample(s) have not been extracted yet: run the same command again to go on.")
     if result.stopped and stop.is_set():
@@ -274,12 +272,12 @@ def main(videos, output, annotations, columns, views, shard, **options):
 
 def _end_of_place(result, config, stop) -> NoReturn:
     """What a process that put parts says at its end, and its exit code."""
+    from aqa_cache.logs import say_failures
     from aqa_cli.fleet_summary import place_summary
-    from aqa_cli.progress import say_failures
     from aqa_cli.terminal import say
 
     place_summary(result, config)
-    say_failures(result.failures)
+    say_failures(result.failures, say)
     if result.stopped and stop.is_set():
         say("Stopped. What is done is put; run the same command again to go on.")
         sys.exit(stop.exit_code or 1)

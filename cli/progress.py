@@ -1,23 +1,12 @@
-"""What a person sees while a command works, and what has failed at its end."""
+"""What a person sees while a command works."""
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from .terminal import say
 
-LINE_SECONDS, FAILURES_SHOWN = 60, 20
-
-
-def say_failures(failures: Sequence[tuple[str, str]]) -> None:
-    """List sample_id and reason of the samples that failed, the first twenty of them."""
-    if not failures:
-        return
-    say(f"{len(failures)} sample(s) failed:")
-    for _, reason in failures[:FAILURES_SHOWN]:
-        say(f"  {reason}")
-    if len(failures) > FAILURES_SHOWN:
-        say(f"  … and {len(failures) - FAILURES_SHOWN} more; every reason is in the file")
+LINE_SECONDS = 60
 
 
 @contextlib.contextmanager

@@ -93,7 +93,7 @@ def main(run, videos, backbone, output: Path | None, pages: bool, **options) -> 
     from aqa_cache.backbones.names import KNOWN_BACKBONES
     from aqa_cli.progress import extraction_progress
     from aqa_cli.score_shown import show
-    from aqa_cli.terminal import check_printed, print_line, say
+    from aqa_cli.terminal import check_printed, print_line
     from aqa_heads.scoring.page.writing import check_pages, write_pages
     from aqa_heads.scoring.table import score_table
     from aqa_heads.scoring.writing import write_scores
@@ -103,7 +103,7 @@ def main(run, videos, backbone, output: Path | None, pages: bool, **options) -> 
     if backbone is not None:
         KNOWN_BACKBONES.give(backbone)
     with extraction_progress() as progress:
-        table = score_table(run, videos, progress=progress, say=say, **options)
+        table = score_table(run, videos, progress=progress, **options)
     show(table)
     if output is None:
         check_printed()

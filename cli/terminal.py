@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import sys
@@ -79,6 +80,29 @@ def own_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
         if isinstance(out, Stream) and out.lost and isinstance(err, Stream):
             err.write(f"Standard output cannot be written ({out.lost}): what was printed is lost.\n")
+
+
+class _LinesOnStderr(logging.Handler):
+    """Lines of a logger, as `say` prints them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextlib.contextmanager
+def logged_lines() -> Iterator[None]:
+    """In the block, what the packages log from INFO on is printed on stderr."""
+    handler, loggers = _LinesOnStderr(), [logging.getLogger(name) for name in ("aqa_cache", "aqa_heads")]
+    levels = [log.level for log in loggers]
+    for log in loggers:
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for log, level in zip(loggers, levels, strict=True):
+            log.removeHandler(handler)
+            log.setLevel(level)
 
 
 def check_printed() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from ..clips.preprocess import Preprocessing, normalise
 from ..errors import AqaError, first_line
+from ..logs import Warned, log_line
 from .openvino_engine import HINTS, Converted, NotConverted, OpenVinoNetwork, openvino_version
 from .precision import (
     MAX_ENGINE_ERROR,
@@ -162,7 +163,7 @@ def ready_model(
     compiled: bool = False,
     engine: str = "torch",
     converted: Callable[[], Converted] | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Model:
     """Lay a backbone out for speed, and check on one batch that a lower precision or another engine gives the
     features of torch in fp32.
@@ -184,8 +185,10 @@ def ready_model(
         raise AqaError("precision tf32 is arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
     if device.type == "cpu" and not is_native(precision):
         say(
-            f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many times"
-            " slower."
+            Warned(
+                f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many"
+                " times slower."
+            )
         )
         precision = "fp32"
     if engine == "openvino" and (why := _not_for_openvino(device, precision, compiled)):
@@ -199,7 +202,7 @@ def ready_model(
         except NotConverted as error:
             if engine == "openvino":
                 raise
-            say(f"Using torch: {error}.")
+            say(Warned(f"Using torch: {error}."))
     plain = for_inference(module, device, torch.float32)
     lower = None if precision == "fp32" else copy.deepcopy(plain).to(TORCH_DTYPES[precision])
     sizes = (batch_size,) if batch_size else AUTO_BATCH_SIZES[device.type]
@@ -232,7 +235,7 @@ def ready_model(
     if parity.good:
         return model
     set_precision(device, "fp32")
-    say(_too_far(precision, parity, compiled))
+    say(Warned(_too_far(precision, parity, compiled)))
     return reference
 
 
@@ -270,7 +273,7 @@ def _by_openvino(
         parity = Parity.between(model.forward(clips), expected)
         if parity.good if used != "fp32" else parity.relative_error <= MAX_ENGINE_ERROR:
             for note in notes:
-                say(note)
+                say(Warned(note))
             return model
         if used != "fp32":
             used, notes = "fp32", [_too_far(used, parity)]

@@ -19,6 +19,7 @@ import torch
 from ..disk.atomic import replacing
 from ..disk.tensor_file import read_tensors, sha256_of, write_tensors
 from ..errors import AqaError, first_line, missing
+from ..logs import log_line
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of the precisions that it is used for."""
@@ -87,7 +88,7 @@ class Converted:
         folder: Path | None = None,
         name: str = "",
         weights_sha256: str = "",
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = log_line,
     ):
         try:
             import openvino  # noqa: F401

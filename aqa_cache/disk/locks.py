@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import AqaError
+from ..logs import log_line
 from .links import open_unlinked
 
 try:
@@ -30,7 +31,7 @@ class FileLock:
         path: of the lock file, made if need be.
     """
 
-    def __init__(self, path: Path, say: Callable[[str], None] = lambda line: None):
+    def __init__(self, path: Path, say: Callable[[str], None] = log_line):
         self.path, self._say = path, say
         self._handle: int | None = None
 

@@ -15,6 +15,7 @@ from ..cache_file.schema import PLAIN_VIEW
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, some
+from ..logs import log_line
 from .feature_files import SUFFIXES, FeatureFile, array_names, open_features
 
 NOT_KNOWN = "not known (imported)"
@@ -137,7 +138,7 @@ def import_features(
     ignore_surplus: bool = False,
     force: bool = False,
     columns: Columns | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> FeatureImport:
     """Make a feature cache of features that another program made.
 

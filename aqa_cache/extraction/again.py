@@ -14,6 +14,7 @@ from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
 from ..disk.tensor_file import sha256_of
 from ..errors import AqaError, WeightsError
+from ..logs import Warned, log_line
 from ..machine.devices import pick_device
 from ..weights.download import weights_folder
 from ..weights.published import WEIGHTS
@@ -31,7 +32,7 @@ def model_again(
     given: str | None = None,
     near: Sequence[Path] = (),
     device: str = "auto",
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Model:
     """The backbone that made features, with the same weights, ready to run as it was.
 
@@ -60,7 +61,7 @@ def config_again(
     given: str | None = None,
     near: Sequence[Path] = (),
     device: str = "auto",
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> tuple[ExtractionConfig, Weights]:
     """What an extraction is to be asked for to make such features, and the weights.
 
@@ -104,7 +105,7 @@ def records_again(
     folder: Path,
     samples: Sequence[Sample],
     progress: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Iterable[Record]:
     """The features of samples, each as soon as it is done; where one fails, with the reason.
 
@@ -121,7 +122,11 @@ def _engine(numerics: Mapping, say: Callable[[str], None]) -> str:
     """What ran the backbone, if it can here; before there was a choice it was torch."""
     engine = numerics.get("engine", "torch")
     if engine == "openvino" and not openvino_version():
-        say("The features were made by OpenVINO, which is not here: torch's differ in their last bits.")
+        say(
+            Warned(
+                "The features were made by OpenVINO, which is not here: torch's differ in their last bits."
+            )
+        )
         return "torch"
     return engine
 

@@ -12,6 +12,7 @@ from ..backbones.time_steps import OverTime, TimeSteps
 from ..cache_file.meaning import Meaning, over_time
 from ..clips.preprocess import MTL_AQA, Preprocessing
 from ..errors import AqaError
+from ..logs import Warned, log_line
 from ..machine.devices import pick_device
 from ..weights.download import weights_folder
 from ..weights.resolving import Weights, load_weights, resolve_weights
@@ -23,7 +24,7 @@ PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
 def load_model(
     config: ExtractionConfig,
     random_path: Path,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
     engine_before: str | None = None,
 ) -> tuple[Model, Meaning]:
     """The backbone with its weights, ready to run, and the record of what its features mean.
@@ -105,7 +106,7 @@ def _with_time() -> str:
 
 
 def load_backbone(
-    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = lambda line: None
+    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = log_line
 ) -> tuple[torch.nn.Module, Weights, Preprocessing]:
     """The backbone as published or fine-tuned, float32 on the CPU, its weights, and what its input must look
     like.
@@ -135,8 +136,10 @@ def _say_other_input(
     ]
     if differing:
         say(
-            f"The backbone of {weights.name} was fine-tuned on other input than it gets now:"
-            f" {'; '.join(differing)}."
+            Warned(
+                f"The backbone of {weights.name} was fine-tuned on other input than it gets now:"
+                f" {'; '.join(differing)}."
+            )
         )
 
 

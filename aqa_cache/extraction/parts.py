@@ -21,6 +21,7 @@ from ..disk.atomic import replacing
 from ..disk.links import refuse_link
 from ..disk.locks import FileLock
 from ..errors import AqaError, CacheError, some
+from ..logs import log_line
 from .numerics import mixed
 from .shards import Shard
 
@@ -41,7 +42,7 @@ class Parts:
         AqaError: the folder is a link, or lies on another disk, so that nothing can be published from it.
     """
 
-    def __init__(self, output: Path, say: Callable[[str], None] = lambda line: None):
+    def __init__(self, output: Path, say: Callable[[str], None] = log_line):
         self.output, self.folder = output, folder_of(output)
         self._say, self._locks_said = say, False
         self._lock: FileLock | None = None

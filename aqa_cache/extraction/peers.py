@@ -18,6 +18,7 @@ from ..backbones.openvino_engine import Converted, OpenVinoNetwork
 from ..backbones.registry import for_inference
 from ..clips.preprocess import normalise
 from ..errors import AqaError, first_line
+from ..logs import log_line
 from .configuration import ExtractionConfig
 from .loading import load_backbone
 
@@ -61,7 +62,7 @@ def measure_peers(
     seconds: float = 1.0,
     limit: float = 20.0,
     progress: Callable[[str], None] = lambda stage: None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> list[PeerRow]:
     """Measure a backbone in every engine that is installed, with random weights.
 

@@ -26,6 +26,7 @@ from ..clips.assembler import Clip
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError
+from ..logs import log_line
 from ..video.decoding import DECODE_TIMEOUT
 from ..video.held import VideoFolder, Videos
 from ..video.reader import Outcome, VideoReader
@@ -80,7 +81,7 @@ class Pipeline:
         hashes: dict[str, str] | None = None,
         scratch: Path | None = None,
         in_order: bool = False,
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = log_line,
     ):
         assert views[0] == PLAIN, views
         self.model, self.samples, self.views = model, samples, views

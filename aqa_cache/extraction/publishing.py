@@ -10,6 +10,7 @@ from ..annotations import Sample
 from ..cache_file.meaning import Meaning
 from ..cache_file.writer import write_cache
 from ..errors import AqaError, CacheBusy, CacheError
+from ..logs import Warned, log_line
 from ..video.mended import DECODING
 from .finished import Current, Finished, Records
 from .numerics import mixed
@@ -46,7 +47,7 @@ def publish(
     dtype: str = "auto",
     allow_mixed: bool = False,
     incomplete: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Published | None:
     """Make the output of all that is finished, if that is everything; to be called exclusively.
 
@@ -66,7 +67,7 @@ def publish(
     """
     paths = parts.paths()
     if not paths and not parts.output.exists():
-        say("Nothing was finished, so nothing is published.")
+        say(Warned("Nothing was finished, so nothing is published."))
         return None
     try:
         opened = Finished(parts.output, paths, meaning, views)
@@ -144,7 +145,7 @@ def merge(
     *,
     dtype: str = "auto",
     allow_mixed: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Published | None:
     """Publish the parts of an extraction that was not finished, or whose shards were.
 

@@ -19,6 +19,7 @@ from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
 from ..disk.links import open_unlinked
 from ..errors import AqaError, CacheBusy, CacheError, escaped, some
+from ..logs import Warned, log_line, say_failures
 from ..machine.threads import cpu_threads
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
@@ -76,7 +77,7 @@ def extract(
     annotations: str | Path | None = None,
     columns: Columns | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
     stop: threading.Event | None = None,
 ) -> Extraction:
     """Extract the clip features of every sample into a cache.
@@ -120,7 +121,7 @@ def _extract(
         if len(missing) == len(source.videos()) and not output.exists() and not parts.paths():
             raise source.without_any()
         reasons = [f"{escaped(video)}{source.why_missing(video)}" for video in missing]
-        say(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}")
+        say(Warned(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}"))
     samples = config.shard.of(source)
     hashes = None
     if config.verify == "sha256":
@@ -207,6 +208,7 @@ def _extract(
     _log(result, config, say)
     if published and len(published.failures) == published.samples:
         raise _nothing(output, published.failures)
+    say_failures(result.failures, say)
     return result
 
 
@@ -215,7 +217,7 @@ def say_found(source: Source, videos: str | Path, say: Callable[[str], None]) ->
     if source.annotations or source.far or Path(videos).is_dir():
         say(source.said_table())
     for note in source.notes:
-        say(note)
+        say(Warned(note))
     if extra := extra_columns(source.samples):
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
 
@@ -224,8 +226,10 @@ def say_if_random(meaning: Meaning, say: Callable[[str], None]) -> None:
     """That nothing was learned, where nothing was."""
     if meaning.random and not meaning.tuned:
         say(
-            f"Features come from random weights ({meaning.weights}): they show that the pipeline works, not"
-            " what a model can do."
+            Warned(
+                f"Features come from random weights ({meaning.weights}): they show that the pipeline works,"
+                " not what a model can do."
+            )
         )
 
 
@@ -304,13 +308,17 @@ def _say_mended(output: Path, current: Current, say: Callable[[str], None]) -> N
         kinds.setdefault(why, []).append(sample_id)
     for why, ids in kinds.items():
         say(
-            f"{len(ids)} sample(s) of {output.name} are extracted anew, since each one's video {why}:"
-            f" {some(ids, _ANEW_SHOWN)}"
+            Warned(
+                f"{len(ids)} sample(s) of {output.name} are extracted anew, since each one's video {why}:"
+                f" {some(ids, _ANEW_SHOWN)}"
+            )
         )
     if current.mended and current.not_looked_at:
         say(
-            f"{len(current.not_looked_at)} sample(s) were extracted by the same earlier version and cannot be"
-            f" looked at, as their videos are not there: {some(current.not_looked_at)}"
+            Warned(
+                f"{len(current.not_looked_at)} sample(s) were extracted by the same earlier version and"
+                f" cannot be looked at, as their videos are not there: {some(current.not_looked_at)}"
+            )
         )
 
 
@@ -347,8 +355,10 @@ def _check_continuation(
     if current.away:
         first = current.away[0]
         say(
-            f"{len(current.away)} sample(s) keep the features they have, though their videos are not there"
-            f" any more: {first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
+            Warned(
+                f"{len(current.away)} sample(s) keep the features they have, though their videos are not"
+                f" there any more: {first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
+            )
         )
     dropped = finished.sample_ids() - {sample.sample_id for sample in source.samples}
     count, names = len(dropped), f"{min(dropped, default='')}{', …' if len(dropped) > 1 else ''}"
@@ -358,7 +368,7 @@ def _check_continuation(
             " another output name to keep them, or --prune to drop them."
         )
     if dropped:
-        say(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}")
+        say(Warned(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}"))
     if current.done and config.dtype == "float32" and finished.dtype not in (None, np.float32):
         raise CacheError(
             f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another"
@@ -396,6 +406,6 @@ def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None
         with open(open_unlinked(path, os.O_WRONLY | os.O_APPEND, "the log"), "a") as file:
             file.write(json.dumps(line) + "\n")
     except AqaError as error:
-        say(f"{error}. The features are not touched by that.")
+        say(Warned(f"{error}. The features are not touched by that."))
     except OSError as error:
-        say(f"{path}: cannot be written ({error.strerror}); the features are not touched by that.")
+        say(Warned(f"{path}: cannot be written ({error.strerror}); the features are not touched by that."))

@@ -17,6 +17,7 @@ import torch
 from ..backbones.openvino_engine import openvino_version
 from ..clips.preprocess import FramePreparer, Preprocessing, normalise
 from ..errors import missing
+from ..logs import log_line
 from ..machine.cores import available_cores
 from ..machine.devices import device_name, process_peak_memory
 from ..video.decoding import decode
@@ -132,7 +133,7 @@ def measure(
     config: ExtractionConfig,
     seconds: float = 5.0,
     progress: Callable[[str], None] = lambda stage: None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Throughput:
     """Measure decoding, the backbone, a whole extraction and matrix products, about `seconds` each.
 

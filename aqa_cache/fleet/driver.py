@@ -17,6 +17,7 @@ from ..extraction.pipeline import Progress
 from ..extraction.run import say_found, say_if_random
 from ..extraction.shards import Shard, deal
 from ..extraction.sources import Source, find_samples
+from ..logs import log_line
 from ..machine.threads import cpu_threads
 from ..remote.place import Item
 from .part_place import PartPlace, Wanted
@@ -60,7 +61,7 @@ def extract_to_place(
     annotations: str | Path | None = None,
     columns: Columns | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
     stop: threading.Event | None = None,
 ) -> PlaceExtraction:
     """Extract the clip features of a shard of the samples, and put them as parts below a URL.

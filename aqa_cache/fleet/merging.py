@@ -15,6 +15,7 @@ from ..errors import AqaError, CacheError, some
 from ..extraction.finished import NOT_EXTRACTED
 from ..extraction.numerics import mixed, of_computing
 from ..extraction.publishing import Published
+from ..logs import log_line
 from ..remote.fetched import MOST_BYTES
 from ..remote.place import Item
 from ..remote.trouble import StoreError
@@ -36,7 +37,7 @@ def merge_place(
     allow_mixed: bool = False,
     cache_bytes: int = MOST_BYTES,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Published:
     """Publish what the parts of a place hold.
 

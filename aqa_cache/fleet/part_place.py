@@ -19,6 +19,7 @@ from ..cache_file.meaning import Meaning
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import AqaError, CacheError, some
 from ..extraction.finished import NOT_EXTRACTED
+from ..logs import log_line
 from ..remote.fetched import MOST_BYTES, Fetched, cache_folder
 from ..remote.place import Item, Place
 from ..remote.trouble import StoreError
@@ -66,7 +67,7 @@ class PartPlace:
         AqaError: as `remote.place.Place`.
     """
 
-    def __init__(self, url: str, say: Callable[[str], None] = lambda line: None):
+    def __init__(self, url: str, say: Callable[[str], None] = log_line):
         self.place, self._say = Place(url), say
         self.url = self.place.url
         self._down = False

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ..errors import CacheError, some
 from ..extraction.numerics import mixed, of_computing
+from ..logs import log_line
 from ..remote.place import Item
 from .part_place import PartPlace
 from .parts import DamagedPart, PartName, key_of, key_of_record, numerics_digest, samples_digest
@@ -19,7 +20,7 @@ def units_to_do(
     place: PartPlace,
     parts: Mapping[PartName, Item],
     views: Sequence[str],
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> list[Unit]:
     """The units with those samples that no part has features of.
 

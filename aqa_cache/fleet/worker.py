@@ -15,6 +15,7 @@ from ..extraction.configuration import ExtractionConfig
 from ..extraction.loading import load_model
 from ..extraction.numerics import numerics_of
 from ..extraction.pipeline import Pipeline, Progress
+from ..logs import log_line
 from ..remote.trouble import StoreError
 from ..video.held import Videos
 from ..weights.download import weights_folder
@@ -63,7 +64,7 @@ class Worker:
         config: ExtractionConfig,
         place: PartPlace,
         engine_before: str | None = None,
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = log_line,
     ):
         self.config, self.place, self._say = config, place, say
         random_path = random_weights_path(weights_folder() / "place.h5", config.backbone)

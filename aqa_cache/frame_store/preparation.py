@@ -22,6 +22,7 @@ from ..clips.views import PLAIN, View
 from ..disk.atomic import check_target, replacing
 from ..disk.locks import FileLock
 from ..errors import AqaError, CacheError, VideoError, some
+from ..logs import Warned, log_line
 from ..video.decoding import DECODE_TIMEOUT
 from ..video.mended import DECODING, why_mended
 from ..video.opening import video_stamp
@@ -43,7 +44,7 @@ def prepare_frames(
     *,
     workers: int | None = None,
     decode_timeout: float = DECODE_TIMEOUT,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """See to it that `path` holds the frames of all clips of a cache, as they are extracted from the videos
@@ -75,7 +76,7 @@ def prepare_frames(
     samples = _samples_of(cache)
     folder = _folder_of(videos)
     if outside := videos_outside(folder, (sample.video for sample, _ in samples)):
-        say(f"{cache.path}: {said_outside(folder, outside)}.")
+        say(Warned(f"{cache.path}: {said_outside(folder, outside)}."))
     stamps = _stamps_of(cache, samples, folder, videos)
     contents = {
         "clip_rule": cache.meaning.clip_rule,

@@ -10,6 +10,7 @@ from ..cache_file.reader import Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, some
+from ..logs import log_line
 from .sample_features import KeypointOptions, Maker
 from .sources import find_sources
 
@@ -51,7 +52,7 @@ def import_keypoints(
     allow_missing: bool = False,
     force: bool = False,
     columns: Columns | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> KeypointImport:
     """Make a feature cache of keypoints.
 

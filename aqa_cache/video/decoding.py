@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import VideoError
+from ..logs import Warned, log_line
 from .demuxers import BEGIN_ANYWHERE
 from .frame_folder import list_images, read_image
 from .frame_index import Doubtful, index_frames
@@ -118,7 +119,7 @@ def decode(
     *,
     threads: int = 1,
     wanted: list[tuple[int, int | None]] | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Frame]:
     """Decode a video in presentation order.
@@ -196,7 +197,7 @@ def _in_order(
     threads: int = 1,
     end: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Iterator[Frame]:
     """Every frame before number `end`, decoded from the first on.
 
@@ -211,8 +212,10 @@ def _in_order(
             for picture in decoder.pictures():
                 if not index and decoder.missing:
                     say(
-                        f"{path.name}: does not begin with a keyframe: {decoder.missing} frames before the"
-                        " first that can be shown are lost; frames are numbered from that one."
+                        Warned(
+                            f"{path.name}: does not begin with a keyframe: {decoder.missing} frames before"
+                            " the first that can be shown are lost; frames are numbered from that one."
+                        )
                     )
                 yield decoder.frame(index, picture)
                 index += 1
@@ -308,7 +311,11 @@ def _once(say: Callable[[str], None]) -> Callable[[str], None]:
 def _say_if_hdr(path: Path, video, say: Callable[[str], None]) -> None:
     curve = _HDR_CURVES.get(video.codec_context.color_trc)
     if curve:
-        say(f"{path.name}: is HDR ({curve}); its frames are not tone-mapped, and look pale beside others.")
+        say(
+            Warned(
+                f"{path.name}: is HDR ({curve}); its frames are not tone-mapped, and look pale beside others."
+            )
+        )
 
 
 def _not_hanging(packets: Iterator, go_on: Callable[[], bool]) -> Iterator:

@@ -11,6 +11,7 @@ from ..clips.preprocess import FramePreparer
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError, VideoError
+from ..logs import log_line
 from .decoding import Stopped, decode, expected_frames
 from .held import Videos
 from .missing import missing_video
@@ -50,7 +51,7 @@ class VideoReader:
         rule: ClipRule,
         stream: int | None = None,
         views: Sequence[View] = (PLAIN,),
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = log_line,
         far: Videos | None = None,
     ):
         self.path, self.samples, self._far = path, samples, far

@@ -14,6 +14,7 @@ from ..disk.atomic import replacing, temporary_files
 from ..disk.locks import FileLock
 from ..disk.tensor_file import read_tensors, sha256_of
 from ..errors import WeightsError, first_line
+from ..logs import Warned, log_line
 from .published import WeightsRecord
 
 _BLOCK_BYTES = 1 << 16
@@ -54,7 +55,9 @@ def weights_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aqa-cache" / "weights"
 
 
-def download(record: WeightsRecord, folder: Path | None = None, say: Callable[[str], None] = print) -> Path:
+def download(
+    record: WeightsRecord, folder: Path | None = None, say: Callable[[str], None] = log_line
+) -> Path:
     """Download published weights once, and check them at every use.
 
     A file whose publisher gives no hash is pinned: its SHA-256 is printed and written beside it at the first
@@ -205,4 +208,4 @@ def _pinned(path: Path) -> str:
 def _pin(path: Path, sha256: str, say: Callable[[str], None]) -> None:
     with replacing(_pin_of(path)) as temporary:
         temporary.write_text(sha256 + "\n")
-    say(f"{path.name}: no hash is published for it; pinned SHA-256 {sha256} in {_pin_of(path)}")
+    say(Warned(f"{path.name}: no hash is published for it; pinned SHA-256 {sha256} in {_pin_of(path)}"))

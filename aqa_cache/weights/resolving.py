@@ -17,6 +17,7 @@ from ..cache_file.meaning import Learned, named_random
 from ..clips.preprocess import Preprocessing
 from ..disk.tensor_file import read_backbone_tensors, read_tensors, sha256_of, sha256_of_weights
 from ..errors import WeightsError
+from ..logs import log_line
 from .download import download
 from .published import WEIGHTS
 from .random_weights import RANDOM, make_random_weights
@@ -98,7 +99,7 @@ def resolve_weights(
     source: str | None = None,
     *,
     random_path: Path | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = log_line,
 ) -> Weights:
     """Find the weights that a name or a path stands for; download published ones at first use.
 

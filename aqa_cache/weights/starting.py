@@ -8,6 +8,7 @@ from ..backbones.registry import get_backbone
 from ..cache_file.meaning import Meaning
 from ..disk.tensor_file import sha256_of
 from ..errors import CacheError, WeightsError
+from ..logs import Warned, log_line
 from .published import WEIGHTS
 from .random_weights import RANDOM, random_weights_path
 from .resolving import Weights, resolve_weights
@@ -18,7 +19,7 @@ def starting_weights(
     cache_meaning: Meaning,
     features_path: Path,
     given: str | None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Weights:
     """Find the weights that a backbone starts from when it is trained on the clips of a cache.
 
@@ -51,9 +52,11 @@ def starting_weights(
     weights = resolve_weights(cache_meaning.backbone, given, random_path=random_path, say=say)
     if weights.sha256 != cache_meaning.weights_sha256:
         say(
-            "Training starts from other weights than those that made the features:"
-            f" {_named(weights.name, weights.sha256)}; the features:"
-            f" {_named(cache_meaning.weights, cache_meaning.weights_sha256)}."
+            Warned(
+                "Training starts from other weights than those that made the features:"
+                f" {_named(weights.name, weights.sha256)}; the features:"
+                f" {_named(cache_meaning.weights, cache_meaning.weights_sha256)}."
+            )
         )
         theirs, ours = weights.preprocessing.record(), cache_meaning.preprocessing
         differing = [
@@ -63,8 +66,10 @@ def starting_weights(
         ]
         if differing:
             say(
-                f"{weights.name} expects other input than the cache's, which it is fed:"
-                f" {'; '.join(differing)}."
+                Warned(
+                    f"{weights.name} expects other input than the cache's, which it is fed:"
+                    f" {'; '.join(differing)}."
+                )
             )
     return weights
 

@@ -14,6 +14,7 @@ from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.frame_store.preparation import prepare_frames
 from aqa_cache.frame_store.reader import FrameStore
+from aqa_cache.logs import Warned
 from aqa_cache.machine.devices import pick_device
 from aqa_cache.machine.threads import cpu_threads
 from aqa_cache.video.decoding import DECODE_TIMEOUT
@@ -24,6 +25,7 @@ from aqa_cache.weights.tuned import write_tuned_backbone
 from ..data.leaks import frames_of_features
 from ..data.training_data import TrainingData
 from ..errors import DivergedError, TrainingError
+from ..logs import log_line
 from ..networks.model import AqaModel
 from ..runs.folder import Work
 from ..runs.format import Epoch, Run
@@ -48,7 +50,7 @@ from .warm_start import read_warm_start, start_warm
 def fine_tune(
     config: TrainingConfig,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
     on_stage: Callable[[str], None] = lambda stage: None,
     on_frames: Callable[[int, int], None] = lambda done, total: None,
     on_step: Callable[[Step], None] = lambda step: None,
@@ -197,7 +199,7 @@ class EndToEndJob(Job):
         frames = self._frame_views(store, data)
         edges = edge_notes(frames["train"], [s.sample_id for s in data.train.samples], len(self.tuning.views))
         for line in edges:
-            listener.say(line)
+            listener.say(Warned(line))
         record["notes"] += edges
         self._train_frames = frames["train"]
         self._features = BackboneFeatures(

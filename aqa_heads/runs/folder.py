@@ -17,6 +17,7 @@ from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
 
 from ..errors import DivergedError, RunError
+from ..logs import log_line
 from .checkpoint import read_checkpoint, write_checkpoint
 
 _CHECKPOINT = "checkpoint.pt"
@@ -155,7 +156,7 @@ def new_run_folder(
     overwrite: bool,
     resume: bool = False,
     seconds: float = 60.0,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = log_line,
 ) -> Iterator[Work]:
     """A hidden folder beside `folder` that takes its place when the block ends well.
 

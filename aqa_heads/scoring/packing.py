@@ -13,6 +13,7 @@ from aqa_cache.disk.zip_file import write_zip
 from aqa_cache.errors import AqaError
 
 from ..errors import RunError
+from ..logs import log_line
 from .made_with import made_with, weights_told
 from .packed import BACKBONE, FORMAT, RECORD, RUNS, SUFFIX, is_packed
 from .trained import Trained, read_trained
@@ -26,7 +27,7 @@ def pack(
     with_backbone: bool = False,
     without_neighbours: bool = False,
     weights: str | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> tuple[str, ...]:
     """Write a model as one file that `aqa-score` takes on another machine.
 

@@ -20,6 +20,7 @@ from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.errors import AqaError
 
 from ..evaluation.predictions import Predictions, predict
+from ..logs import log_line
 from ..runs.training_samples import VideoStamp
 from .background import RANDOM_FEATURES, background_of
 from .comparison import Comparison, compare
@@ -60,7 +61,7 @@ class Scorer:
         device: str = "auto",
         level: float = LEVEL,
         calibrate_by: str = GROUP,
-        say: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = log_line,
     ):
         check_level(level)
         with ExitStack() as stack:

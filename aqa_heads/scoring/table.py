@@ -7,7 +7,9 @@ from pathlib import Path
 
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import AqaError
+from aqa_cache.logs import Warned
 
+from ..logs import log_line
 from .intervals import GROUP, LEVEL
 from .results import Score, ScoreTable
 from .scorer import Scorer
@@ -26,7 +28,7 @@ def score(
     device: str = "auto",
     level: float = LEVEL,
     calibrate_by: str = GROUP,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> Score:
     """Score one video, or a part of it.
 
@@ -89,7 +91,7 @@ def score_table(
     every: str | None = None,
     compare: bool = False,
     progress: Callable | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
 ) -> ScoreTable:
     """Score videos, or cached samples, the best first.
 
@@ -124,7 +126,7 @@ def score_table(
         scorer.made_with  # noqa: B018  a run that cannot score videos is said before they are looked for
         folder, samples = find_videos(videos, say)
         if difficulty is not None and not any(trained.reads_difficulty for trained in scorer.runs):
-            say("--difficulty has no effect: the run's scores do not depend on it.")
+            say(Warned("--difficulty has no effect: the run's scores do not depend on it."))
         if given:
             if len(samples) != 1:
                 raise AqaError(
@@ -194,7 +196,7 @@ def find_videos(videos: Sequence[str | Path], say: Callable[[str], None]) -> tup
         is_table = name.suffix.lower() == ".csv" and name.is_file()
         source = find_samples(name.parent, name) if is_table else find_samples(name)
         for note in source.notes:
-            say(note)
+            say(Warned(note))
         sources.append(source)
     if len(sources) == 1:
         return sources[0].folder, sources[0].samples

@@ -8,6 +8,7 @@ from torch import nn
 
 from aqa_cache import __version__
 from aqa_cache.cache_file.meaning import canonical_json
+from aqa_cache.logs import Warned
 
 from ..networks.frugal_lstm import FrugalLstmEncoder
 from ..runs.format import Run
@@ -57,7 +58,7 @@ class FinishedParts:
         try:
             read_weights(path, {})
         except ValueError as error:
-            say(f"{path}: {error}: no other run takes over a part of it; train that run again")
+            say(Warned(f"{path}: {error}: no other run takes over a part of it; train that run again"))
             return
         taken = run.summary.get("taken_over") or {}
         parts = run.config.get("parts")

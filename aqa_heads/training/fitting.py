@@ -8,6 +8,8 @@ from dataclasses import astuple
 import torch
 from torch import nn
 
+from aqa_cache.logs import Warned
+
 from ..data.training_data import TrainingData
 from ..errors import DivergedError, RunError
 from ..networks.model import AqaModel
@@ -115,7 +117,7 @@ class Fitting:
             try:
                 self._save(now=True)  # what comes now takes its time, and may find the disk full
             except RunError as error:  # this may need more room than the run itself
-                listener.say(str(error))
+                listener.say(Warned(str(error)))
         if self._processes.main:
             for part in self.parts:
                 part.put_back()

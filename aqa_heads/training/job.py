@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.logs import Warned
 
 from ..captions.caption_metrics import said_of_meteor, why_no_caption_metrics
 from ..data.training_data import TrainingData, read_training_data
@@ -96,7 +97,7 @@ class Job(ABC):
             try:
                 self._train(work, identity, checkpoint, stack)
             except DamagedCheckpoint as error:
-                self.listener.say(f"{plan.folder}: {error}: the run begins again")
+                self.listener.say(Warned(f"{plan.folder}: {error}: the run begins again"))
                 checkpoint.release()
                 work.forget()
                 self._train(work, identity, checkpoint, stack)
@@ -194,7 +195,7 @@ class Job(ABC):
         record = describe(self.plan, self.cache, data, self.device) | {"identity": identity}
         self.add_to_record(record, data, checkpoint)
         for line in [*record["notes"], *self._warnings(data)]:
-            self.listener.say(line)
+            self.listener.say(Warned(line))
         return data, record
 
     def _choose(
@@ -306,7 +307,7 @@ class Job(ABC):
 
     def _say_of_head(self, started: Mapping) -> None:
         for line in started.get("score_head") or ():
-            self.listener.say(line)
+            self.listener.say(Warned(line))
 
     def _new_model(self, data: TrainingData, record: dict) -> AqaModel:
         torch.manual_seed(self.config.seed)

@@ -10,6 +10,7 @@ import torch
 
 from aqa_cache import __version__
 from aqa_cache.errors import first_line
+from aqa_cache.logs import Warned
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError
@@ -120,7 +121,7 @@ def last_checkpoint(
         with damage_said():
             _check(checkpoint)
     except DamagedCheckpoint as error:
-        say(f"{error}: the run begins again")
+        say(Warned(f"{error}: the run begins again"))
         work.forget()
         return None
     theirs = checkpoint["identity"]
@@ -132,7 +133,7 @@ def last_checkpoint(
     taken = checkpoint.get("taken") or {}
     if lacking := [name for name in taken if checkpoint["part_identities"][name] not in known]:
         sources = ", ".join(f"{name} from {taken[name]}" for name in lacking)
-        say(f"begins again: it had taken over its {sources}, which this call has not trained")
+        say(Warned(f"begins again: it had taken over its {sources}, which this call has not trained"))
         return None
     epochs, steps = len(checkpoint["epochs"]), checkpoint.get("done")
     if "folds" in checkpoint:
@@ -147,8 +148,10 @@ def last_checkpoint(
         )
     if different := _differences(theirs, identity):
         say(
-            f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one that"
-            " was never stopped"
+            Warned(
+                f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one"
+                " that was never stopped"
+            )
         )
     return checkpoint
 

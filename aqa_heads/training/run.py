@@ -11,6 +11,7 @@ from aqa_cache.machine.threads import cpu_threads
 
 from ..data.training_data import TrainingData
 from ..errors import TrainingError
+from ..logs import log_line
 from ..networks.model import AqaModel
 from ..runs.folder import Work
 from ..runs.format import Epoch, Run
@@ -27,7 +28,7 @@ from .steps import CachedSteps, Steps
 def train(
     config: TrainingConfig,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = log_line,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Run:
     """Train one run and write its folder.
