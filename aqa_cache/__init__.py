@@ -8,18 +8,26 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what `__getattr__` imports
-    from .annotations import Sample, read_annotations, write_annotations
+    from .annotations import read_annotations, write_annotations
     from .backbones.names import KNOWN_BACKBONES
     from .backbones.registry import Backbone, register
-    from .cache_file.reader import FeatureCache
+    from .cache_file.meaning import Meaning
+    from .cache_file.reader import FeatureCache, Record
+    from .cache_file.verification import Verification, verify
     from .clips.preprocess import Preprocessing
     from .clips.rule import ClipRule
+    from .clips.views import View, parse_views
     from .datasets.importers import KNOWN_IMPORTERS
     from .errors import AqaError
+    from .exchange.exporting import Export, export_features
+    from .exchange.importing import FeatureImport, import_features
     from .extraction.configuration import ExtractionConfig
-    from .extraction.run import extract
+    from .extraction.publishing import Published, merge
+    from .extraction.run import Extraction, extract
     from .fleet.driver import extract_to_place
     from .fleet.merging import merge_place
+    from .progress_bar import ProgressBar
+    from .sample import Sample
 
 __version__ = "0.1.0"
 
@@ -27,34 +35,62 @@ _EXPORTS = {
     "AqaError": "errors",
     "Backbone": "backbones.registry",
     "ClipRule": "clips.rule",
+    "Export": "exchange.exporting",
+    "Extraction": "extraction.run",
     "ExtractionConfig": "extraction.configuration",
     "FeatureCache": "cache_file.reader",
+    "FeatureImport": "exchange.importing",
     "KNOWN_BACKBONES": "backbones.names",
     "KNOWN_IMPORTERS": "datasets.importers",
+    "Meaning": "cache_file.meaning",
     "Preprocessing": "clips.preprocess",
-    "Sample": "annotations",
+    "ProgressBar": "progress_bar",
+    "Published": "extraction.publishing",
+    "Record": "cache_file.reader",
+    "Sample": "sample",
+    "Verification": "cache_file.verification",
+    "View": "clips.views",
+    "export_features": "exchange.exporting",
     "extract": "extraction.run",
     "extract_to_place": "fleet.driver",
+    "import_features": "exchange.importing",
+    "merge": "extraction.publishing",
     "merge_place": "fleet.merging",
+    "parse_views": "clips.views",
     "read_annotations": "annotations",
     "register": "backbones.registry",
+    "verify": "cache_file.verification",
     "write_annotations": "annotations",
 }
 __all__ = [
     "AqaError",
     "Backbone",
     "ClipRule",
+    "Export",
+    "Extraction",
     "ExtractionConfig",
     "FeatureCache",
+    "FeatureImport",
     "KNOWN_BACKBONES",
     "KNOWN_IMPORTERS",
+    "Meaning",
     "Preprocessing",
+    "ProgressBar",
+    "Published",
+    "Record",
     "Sample",
+    "Verification",
+    "View",
+    "export_features",
     "extract",
     "extract_to_place",
+    "import_features",
+    "merge",
     "merge_place",
+    "parse_views",
     "read_annotations",
     "register",
+    "verify",
     "write_annotations",
 ]
 

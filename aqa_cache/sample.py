@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from .short_repr import short_repr
 from .tables.columns import CLASS_PREFIX, JUDGE, PLAIN
 from .tables.values import number_trouble
 
@@ -48,6 +49,8 @@ class Sample:
     classes: dict[str, str] = field(default_factory=dict)
     caption: str | None = None
     extra: dict[str, str] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     @property
     def words(self) -> list[str]:

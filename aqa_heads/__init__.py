@@ -9,84 +9,95 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # what `__getattr__` imports
     from .captions.vocabulary import Vocabulary
     from .end_to_end.run import fine_tune
-    from .evaluation.predictions import predict
+    from .evaluation.audit import Audit, audit
+    from .evaluation.predictions import Predictions, predict
     from .networks.architecture import Architecture
     from .networks.encoders.seam import Encoder
     from .networks.model import AqaModel
     from .networks.score_heads.seam import Distribution, Encoded, Known, ScoreHead, ScorePrediction
+    from .predicting import predict_cache
     from .report.writing import write_report
-    from .runs.format import Run, read_model, read_run
-    from .scoring.results import Score
+    from .runs.format import Epoch, Run, read_model, read_run
+    from .runs.prediction_rows import PredictionRows
+    from .scoring.results import Score, ScoreTable
     from .scoring.table import score, score_table
-    from .settings.experiments import (
-        EXPERIMENTS,
-        KNOWN_ENCODERS,
-        KNOWN_LOSSES,
-        KNOWN_SCORE_HEADS,
-        Experiment,
-    )
+    from .settings.experiments import EXPERIMENTS, KNOWN_ENCODERS, KNOWN_LOSSES, KNOWN_SCORE_HEADS, Experiment
     from .settings.fine_tuning import FineTuning
     from .settings.training import TrainingConfig
     from .table import train_table
     from .training.run import train
 
 _EXPORTS = {
-    "EXPERIMENTS": "settings.experiments",
-    "Experiment": "settings.experiments",
-    "TrainingConfig": "settings.training",
-    "train": "training.run",
-    "train_table": "table",
-    "FineTuning": "settings.fine_tuning",
-    "fine_tune": "end_to_end.run",
-    "Run": "runs.format",
-    "read_run": "runs.format",
-    "predict": "evaluation.predictions",
-    "read_model": "runs.format",
     "AqaModel": "networks.model",
     "Architecture": "networks.architecture",
-    "Encoder": "networks.encoders.seam",
+    "Audit": "evaluation.audit",
+    "Distribution": "networks.score_heads.seam",
+    "EXPERIMENTS": "settings.experiments",
     "Encoded": "networks.score_heads.seam",
+    "Encoder": "networks.encoders.seam",
+    "Epoch": "runs.format",
+    "Experiment": "settings.experiments",
+    "FineTuning": "settings.fine_tuning",
+    "KNOWN_ENCODERS": "settings.experiments",
+    "KNOWN_LOSSES": "settings.experiments",
+    "KNOWN_SCORE_HEADS": "settings.experiments",
     "Known": "networks.score_heads.seam",
+    "PredictionRows": "runs.prediction_rows",
+    "Predictions": "evaluation.predictions",
+    "Run": "runs.format",
+    "Score": "scoring.results",
     "ScoreHead": "networks.score_heads.seam",
     "ScorePrediction": "networks.score_heads.seam",
-    "Distribution": "networks.score_heads.seam",
-    "KNOWN_ENCODERS": "settings.experiments",
-    "KNOWN_SCORE_HEADS": "settings.experiments",
-    "KNOWN_LOSSES": "settings.experiments",
+    "ScoreTable": "scoring.results",
+    "TrainingConfig": "settings.training",
     "Vocabulary": "captions.vocabulary",
-    "write_report": "report.writing",
+    "audit": "evaluation.audit",
+    "fine_tune": "end_to_end.run",
+    "predict": "evaluation.predictions",
+    "predict_cache": "predicting",
+    "read_model": "runs.format",
+    "read_run": "runs.format",
     "score": "scoring.table",
     "score_table": "scoring.table",
-    "Score": "scoring.results",
+    "train": "training.run",
+    "train_table": "table",
+    "write_report": "report.writing",
 }
 __all__ = [
-    "EXPERIMENTS",
-    "Experiment",
-    "TrainingConfig",
-    "train",
-    "train_table",
-    "FineTuning",
-    "fine_tune",
-    "Run",
-    "read_run",
-    "predict",
-    "read_model",
     "AqaModel",
     "Architecture",
-    "Encoder",
+    "Audit",
+    "Distribution",
+    "EXPERIMENTS",
     "Encoded",
+    "Encoder",
+    "Epoch",
+    "Experiment",
+    "FineTuning",
+    "KNOWN_ENCODERS",
+    "KNOWN_LOSSES",
+    "KNOWN_SCORE_HEADS",
     "Known",
+    "PredictionRows",
+    "Predictions",
+    "Run",
+    "Score",
     "ScoreHead",
     "ScorePrediction",
-    "Distribution",
-    "KNOWN_ENCODERS",
-    "KNOWN_SCORE_HEADS",
-    "KNOWN_LOSSES",
+    "ScoreTable",
+    "TrainingConfig",
     "Vocabulary",
-    "write_report",
+    "audit",
+    "fine_tune",
+    "predict",
+    "predict_cache",
+    "read_model",
+    "read_run",
     "score",
     "score_table",
-    "Score",
+    "train",
+    "train_table",
+    "write_report",
 ]
 
 

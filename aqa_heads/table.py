@@ -28,7 +28,7 @@ GROUPS = {
 
 def train_table(
     features: str | Path | Sequence[str | Path],
-    experiments: str | Sequence[str] = "all",
+    experiments: str | int | Sequence[str | int] = "all",
     *,
     seeds: int = 1,
     seed: int = 0,
@@ -69,7 +69,7 @@ def train_table(
 
 def table_configs(
     features: str | Path | Sequence[str | Path],
-    experiments: str | Sequence[str] = "all",
+    experiments: str | int | Sequence[str | int] = "all",
     *,
     seeds: int = 1,
     seed: int = 0,
@@ -92,7 +92,7 @@ def table_configs(
     ]
 
 
-def not_applicable(experiments: str | Sequence[str], settings: dict) -> dict[str, list[str]]:
+def not_applicable(experiments: str | int | Sequence[str | int], settings: dict) -> dict[str, list[str]]:
     """By reference, the settings that are given for the rows beside it and that it has not."""
     names = _names(experiments)
     return {
@@ -130,8 +130,8 @@ def _applicable(name: str, settings: dict, alone: bool) -> dict:
     return {setting: value for setting, value in settings.items() if setting not in NETWORK_ONLY}
 
 
-def _names(experiments: str | Sequence[str]) -> list[str]:
-    listed = experiments.split(",") if isinstance(experiments, str) else experiments
+def _names(experiments: str | int | Sequence[str | int]) -> list[str]:
+    listed = str(experiments).split(",") if isinstance(experiments, str | int) else map(str, experiments)
     names = [part.strip() for part in listed if part.strip()]
     known = (*ROWS, *GROUPS)
     for name in names:
@@ -283,7 +283,7 @@ class Table:
                 )
 
     def _check_warm_starts(self) -> None:
-        names = list(dict.fromkeys(config.experiment for config in self._configs))
+        names = list(dict.fromkeys(str(config.experiment) for config in self._configs))
         warm = [
             c for c in self._configs if c.fine_tuning is not None and c.fine_tuning.warm_start is not None
         ]

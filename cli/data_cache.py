@@ -88,7 +88,7 @@ def verify(features, videos):
     """
     from rich.progress import Progress
 
-    from aqa_cache.cache_file.verification import verify_cache
+    from aqa_cache.cache_file.verification import verify as verify_cache
     from aqa_cli.console import console
 
     wrong, unseen = [], []

@@ -14,7 +14,7 @@ from aqa_cache.annotations import Sample, read_annotations, write_annotations
 from aqa_cache.cache_file.contents import contents
 from aqa_cache.cache_file.meaning import Learned
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_cache.cache_file.verification import verify_cache
+from aqa_cache.cache_file.verification import verify
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.clips.views import PLAIN, View
 from aqa_cache.exchange.exporting import export_features
@@ -29,7 +29,7 @@ def make_cache(folder: Path) -> list[Path]:
 
 
 def read_cache(path: Path) -> None:
-    verify_cache(path)
+    verify(path)
     with FeatureCache(path) as cache:
         contents(cache)
         cache.records()

@@ -12,6 +12,7 @@ from torch import nn
 from ..clips.preprocess import Preprocessing
 from ..errors import AqaError
 from ..extensions import ELSEWHERE
+from ..short_repr import short_repr
 from .c3d import C3D
 from .cpu_layers import OneDnnConvolution, with_cpu_layers
 from .i3d import I3D, i3d_over_time
@@ -83,6 +84,8 @@ class Backbone:
     published: Callable[[Callable[[str], None]], tuple[str, Path]] | None = None
     translated: Callable[[dict[str, torch.Tensor], Path], dict[str, torch.Tensor]] | None = None
     time: TimeSteps | None = None
+
+    __repr__ = short_repr
 
     def check_input(self, clip_len: int, size: int | None) -> None:
         """Raise AqaError unless clips of `clip_len` frames of `size` pixels (None: not known yet) fit the

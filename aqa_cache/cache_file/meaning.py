@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
+from ..short_repr import short_repr
+
 # The hash of the weights decides them.
 _NOT_IN_FINGERPRINT = ("weights", "tuned")
 _RANDOM = "random"
@@ -106,6 +108,8 @@ class Meaning:
     preprocessing: dict
     clip_rule: dict
     tuned: Learned | None = None
+
+    __repr__ = short_repr
 
     @property
     def fingerprint(self) -> str:

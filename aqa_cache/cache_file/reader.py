@@ -4,6 +4,7 @@ The file is a public contract, written down in `docs/schema.md`; its only reader
 `writer`, and both take its names from `schema`.
 """
 
+import difflib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ import numpy as np
 from ..annotations import SPLITS, Sample
 from ..disk.hdf5 import DAMAGE
 from ..errors import CacheError, first_line, some
+from ..short_repr import cut, short_repr
 from .attributes import read_attributes
 from .problems import index_problems, sample_problems
 from .schema import (
@@ -70,6 +72,8 @@ class ClipFeatures:
     first_frame: np.ndarray
     pts_seconds: np.ndarray
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True)
 class Record:
@@ -91,9 +95,22 @@ class Record:
     video_mtime_ns: int = 0
     video_sha256: str = ""
 
+    __repr__ = short_repr
+
     @property
     def ok(self) -> bool:
         return not self.reason
+
+    @property
+    def features(self) -> np.ndarray:
+        """Of the plain view, `(clips, dim)` float32.
+
+        Raises:
+            CacheError: the sample has none; its reason says why.
+        """
+        if not self.views or self.views[0] is None:
+            raise CacheError(f"{self.sample.sample_id}: has no features: {self.reason}")
+        return self.views[0].features[:]
 
 
 class FeatureCache:
@@ -151,8 +168,41 @@ class FeatureCache:
     def close(self) -> None:
         self._file.close()
 
+    def __repr__(self) -> str:
+        made = f"{self.meaning.backbone}, {self.meaning.weights}"
+        views = f", {len(self.views)} views" if len(self.views) > 1 else ""
+        clips = int(self.count[:, 0].clip(0).sum())
+        return cut(
+            f"<FeatureCache {self.path}: {len(self)} samples, {clips} clips × {self.dim}{views}; {made}>"
+        )
+
     def __len__(self) -> int:
+        """How many samples there are, those without features included."""
         return len(self.samples)
+
+    def __iter__(self) -> Iterator[str]:
+        """The sample_ids, in the file's order."""
+        return (sample.sample_id for sample in self.samples)
+
+    def __contains__(self, sample_id: object) -> bool:
+        return sample_id in self._places
+
+    def __getitem__(self, sample_id: str) -> Record:
+        """What the cache holds of a sample: annotations, and clips in memory; `.features` are those of the
+        plain view.
+
+        Raises:
+            CacheError: there is no such sample.
+        """
+        if sample_id not in self._places:
+            near = difflib.get_close_matches(str(sample_id), self._places, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise CacheError(f"{self.path}: has no sample {sample_id!r} among its {len(self)}{hint}")
+        return self._in_memory(self._places[sample_id])
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {sample.sample_id: place for place, sample in enumerate(self.samples)}
 
     @property
     def file(self) -> h5py.File:
@@ -267,16 +317,12 @@ class FeatureCache:
 
     def records(self) -> list[Record]:
         """Everything in the file, in memory."""
-        return [
-            replace(
-                self.record(index),
-                views=[
-                    self.clips(index, view) if self.has_features(index, view) else None
-                    for view in range(len(self.views))
-                ],
-            )
-            for index in range(len(self))
-        ]
+        return [self._in_memory(index) for index in range(len(self))]
+
+    def _in_memory(self, index: int) -> Record:
+        views = range(len(self.views))
+        clips = [self.clips(index, view) if self.has_features(index, view) else None for view in views]
+        return replace(self.record(index), views=clips)
 
     def _stored(self, index: int, view: int) -> ClipFeatures:
         first, count = int(self.offset[index, view]), int(self.count[index, view])

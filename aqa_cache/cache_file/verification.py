@@ -1,5 +1,9 @@
 """Whether a feature cache is whole: everything in it is read once and held against docs/schema.md."""
 
+# h5py's types do not say what lies under a name.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
+# pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +13,7 @@ import numpy as np
 
 from ..disk.hdf5 import DAMAGE, members
 from ..errors import CacheBusy, CacheError, first_line
+from ..short_repr import short_repr
 from .problems import index_problems, places
 from .reader import FeatureCache
 from .schema import FEATURES, FIRST_FRAME, PTS_SECONDS
@@ -32,8 +37,10 @@ class Verification:
     clips: int = 0
     dim: int = 0
 
+    __repr__ = short_repr
 
-def verify_cache(
+
+def verify(
     path: str | Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
     whole: Callable[[FeatureCache], None] = lambda cache: None,

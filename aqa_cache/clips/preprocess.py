@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import AqaError
+from ..short_repr import short_repr
 from .records import check_preprocessing
 
 
@@ -38,6 +39,8 @@ class Preprocessing:
     value_range: float = 1.0
     channel_order: str = "rgb"
     antialias: bool = False
+
+    __repr__ = short_repr
 
     def at_size(self, size: int | None) -> "Preprocessing":
         """The same for another crop size; the resize scales along, so that the field of view stays.

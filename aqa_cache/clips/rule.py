@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import AqaError
+from ..short_repr import short_repr
 from .records import check_clip_rule
 
 CLIP_LEN = 16
@@ -16,7 +17,7 @@ CLIP_STARTS = {"core": CORE_CLIP_STARTS, "musdl": MUSDL_CLIP_STARTS}
 
 @dataclass(frozen=True)
 class ClipRule:
-    """How a sample's frames `[start, end)` are cut into clips.
+    """How a sample's frames `[start, end)` are cut into clips::
 
         start                                   end
           |-- clip 0 --|-- clip 1 --| ... |rest|      rest: frames behind the last clip that fits
@@ -49,6 +50,8 @@ class ClipRule:
     window: int | None = None
     clip_starts: tuple[int, ...] | None = None
     last_clip: str = DROP
+
+    __repr__ = short_repr
 
     def __post_init__(self):
         for name in ("clip_len", "clip_stride", "frame_step"):

@@ -13,6 +13,7 @@ from ..cache_file.reader import FeatureCache
 from ..disk.atomic import replacing
 from ..disk.links import refuse_link
 from ..errors import AqaError, first_line, some
+from ..short_repr import short_repr
 from .feature_files import array_names
 
 PROVENANCE_NAME = "provenance.json"
@@ -28,6 +29,8 @@ class Export:
     files: int
     failed: list[str]
     dtype: str
+
+    __repr__ = short_repr
 
 
 def export_features(path: str | Path, folder: str | Path, *, force: bool = False) -> Export:

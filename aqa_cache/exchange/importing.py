@@ -16,6 +16,7 @@ from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, some
 from ..logs import log_line
+from ..short_repr import short_repr
 from .feature_files import SUFFIXES, FeatureFile, array_names, open_features
 
 NOT_KNOWN = "not known (imported)"
@@ -62,6 +63,8 @@ class FeatureImport:
     surplus: list[str]
     dtype: str
     rounded: bool
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -312,7 +315,9 @@ def _compare(
             unusable.setdefault("dim", []).append(
                 f"{files[place].where}: {fact.dim}, where {count} have {usual}"
             )
-    for sample in samples if clip_stride is not None else ():
+    if clip_stride is None:
+        return
+    for sample in samples:
         fact = facts.get((sample.sample_id, PLAIN_VIEW))
         if fact is None or sample.end_frame is None:
             continue

@@ -7,6 +7,7 @@ from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError
 from ..remote.fetched import MOST_BYTES
+from ..short_repr import short_repr
 from ..video.decoding import DECODE_TIMEOUT
 from .shards import Shard
 
@@ -83,6 +84,8 @@ class ExtractionConfig:
     allow_mixed: bool = False
     shard: Shard = Shard()
     cache_bytes: int = MOST_BYTES
+
+    __repr__ = short_repr
 
     def __post_init__(self):
         object.__setattr__(self, "backbone", KNOWN_BACKBONES.give(self.backbone))

@@ -11,6 +11,7 @@ from ..cache_file.meaning import Meaning
 from ..cache_file.writer import write_cache
 from ..errors import AqaError, CacheBusy, CacheError
 from ..logs import Warned, log_line
+from ..short_repr import short_repr
 from ..video.mended import DECODING
 from .finished import Current, Finished, Records
 from .numerics import mixed
@@ -33,6 +34,8 @@ class Published:
     failures: list[tuple[str, str]]
     missing: list[str]
     dtype: str
+
+    __repr__ = short_repr
 
 
 def publish(
@@ -100,6 +103,7 @@ def publish(
             )
         numerics = made_with[-1] if len(made_with) == 1 else {**made_with[-1], "mixed_with": made_with[:-1]}
         numerics |= _decoding(current)
+        assert finished.meaning is not None and finished.views is not None, "there is something to publish"
         stored = write_cache(
             parts.output,
             records,

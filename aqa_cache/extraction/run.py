@@ -21,6 +21,7 @@ from ..disk.links import open_unlinked
 from ..errors import AqaError, CacheBusy, CacheError, escaped, some
 from ..logs import Warned, log_line, say_failures
 from ..machine.threads import cpu_threads
+from ..short_repr import short_repr
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
 from .finished import Current, Finished
@@ -67,6 +68,8 @@ class Extraction:
     loading_seconds: float
     seconds: float
     stopped: bool
+
+    __repr__ = short_repr
 
 
 def extract(

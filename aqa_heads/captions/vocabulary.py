@@ -32,6 +32,9 @@ class Vocabulary:
     'a dive'
     """
 
+    def __repr__(self) -> str:
+        return f"<Vocabulary of {len(self.words)} words>"
+
     def __init__(self, words: Sequence[str]):
         eos, sos, unknown = RESERVED
         self.words = list(words)

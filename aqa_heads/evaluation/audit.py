@@ -5,14 +5,18 @@ Only leaks are faults. Everything else is said so that a number can be read: whi
 at all, how well a judge does, which scores contradict their judges, whether the captions give the score away.
 """
 
+# What a column lacks is looked at once, before its values are used.
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false, reportReturnType=false
+
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 from aqa_cache.annotations import CLASS_PREFIX, SPLITS, Sample, class_names
+from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.errors import some
+from aqa_cache.short_repr import short_repr
 
 from ..data.leaks import (
     FINE_TUNED,
@@ -22,14 +26,13 @@ from ..data.leaks import (
     find_backbone_leaks,
     find_leaks,
     frames_of,
+    frames_of_features,
     neighbours,
+    samples_by_content,
 )
 from ..settings.panel_rule import COUNTED_MARKS, PanelRule
 from .floors import judge_ceiling, score_floors
 from .spoken_numbers import numbers_in
-
-if TYPE_CHECKING:
-    pass
 
 # A difference in the score that rounding to 0.1 points leaves.
 TOLERANCE = 0.05
@@ -114,6 +117,8 @@ class Audit:
     missing: dict[str, dict[str, int]]
     tuned_validation: list[str] = field(default_factory=list)
 
+    __repr__ = short_repr
+
     def record(self) -> dict:
         """Everything as plain JSON; null where a number is not defined."""
         return _defined(asdict(self))
@@ -174,7 +179,7 @@ class Audit:
 
 
 def audit(
-    samples: Sequence[Sample],
+    samples: Sequence[Sample] | FeatureCache,
     split: Mapping[str, str | None] | None = None,
     frames: Mapping[str, tuple[int, int]] | None = None,
     tuned: Mapping | None = None,
@@ -182,7 +187,8 @@ def audit(
     """Look for what would make a result on these samples mean less than it seems.
 
     Args:
-        samples: with unique sample_ids.
+        samples: with unique sample_ids; or a cache: those of its samples that have features, with the frames
+            that these were made of and what the backbone was fine-tuned on.
         split: `train`, `val` or `test` by sample_id; samples that it lacks, or that have None, are in no
             split. Without it, the samples' own.
         frames: `[start, end)` in the video that the features of a sample were really made of, by sample_id,
@@ -193,6 +199,10 @@ def audit(
 
     10,000 samples with captions take a second or two.
     """
+    if isinstance(samples, FeatureCache):
+        cache, named = samples, samples_by_content(samples)
+        there = [sample for index, sample in enumerate(named) if cache.has_features(index)]
+        return audit(there, split, frames or frames_of_features(cache), tuned or cache.meaning.tuned)
     if split is None:
         split = {sample.sample_id: sample.split for sample in samples}
     split = {sample.sample_id: split.get(sample.sample_id) for sample in samples}

@@ -257,7 +257,7 @@ def _of_folds(runs: "Sequence[Run]", folds: Sequence[str]) -> Calibration:
     rows: dict[str, dict[str, str]] = {}
     for run in runs:
         for row in run.predictions:
-            if row["split"] == "test" and row["final_score"] and row["predicted_score"]:
+            if row["split"] == "test" and None not in (row["final_score"], row["predicted_score"]):
                 name = row["sample_id"]
                 true[name], rows[name] = float(row["final_score"]), row
                 found[run.config.get("fold")].setdefault(name, []).append(float(row["predicted_score"]))

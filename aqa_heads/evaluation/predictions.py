@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from aqa_cache.annotations import Sample
+from aqa_cache.short_repr import short_repr
 
 from ..captions.vocabulary import Vocabulary
 from ..data.training_data import Split, pad_clips
@@ -55,6 +56,8 @@ class Predictions:
     fallback: str = ""
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
     encoded: np.ndarray | None = None
+
+    __repr__ = short_repr
 
 
 @torch.no_grad()

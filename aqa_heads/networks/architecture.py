@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
+from aqa_cache.short_repr import short_repr
+
 from ..settings.experiments import REGRESSION
 
 
@@ -52,6 +54,8 @@ class Architecture:
     direct: bool = False
     score_head: str = REGRESSION
     score_options: Mapping[str, object] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     @classmethod
     def from_record(cls, record: Mapping, words: int) -> "Architecture":

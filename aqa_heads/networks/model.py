@@ -10,6 +10,8 @@ from functools import partial
 import torch
 from torch import nn
 
+from aqa_cache.short_repr import cut
+
 from ..captions.captioner import Captioner
 from ..settings.experiments import REGRESSION
 from .architecture import Architecture
@@ -80,6 +82,11 @@ class AqaModel(nn.Module):
 
     Source: Parmar & Morris 2019, arXiv:1904.04346, C3D-AVG-MTL, and the variants of Table 1 in the paper.
     """
+
+    def __repr__(self) -> str:
+        weights = sum(weight.numel() for weight in self.parameters())
+        tasks, encoder = "+".join(self.architecture.tasks), self.architecture.encoder
+        return cut(f"<AqaModel: {tasks}; encoder {encoder}; {weights:,} weights; print(*model.children())>")
 
     def __init__(self, architecture: Architecture):
         super().__init__()

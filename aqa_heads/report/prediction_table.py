@@ -31,7 +31,7 @@ class PredictionTable:
     spread: np.ndarray
 
     @classmethod
-    def of(cls, predictions: Sequence[dict[str, str]]) -> "PredictionTable":
+    def of(cls, predictions: Sequence[dict]) -> "PredictionTable":
         """From the rows of predictions.csv, all splits."""
         rows = [row for row in predictions if row["split"] == "test"]
         names = rows[0] if rows else ()
@@ -46,7 +46,7 @@ class PredictionTable:
             columns.get("predicted_caption"),
             {n.removeprefix(CLASS_PREFIX): columns[n] for n in names if n.startswith(CLASS_PREFIX)},
             {n.removeprefix(said): columns[n] for n in names if n.startswith(said)},
-            _numbers(columns.get("spread", ("",) * len(rows))),
+            _numbers(columns.get("spread", (None,) * len(rows))),
         )
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class PredictionTable:
         return {name: number for number, name in enumerate(self.sample_ids)}
 
 
-def _numbers(cells: Sequence[str]) -> np.ndarray:
-    """Of cells that `read_run` has checked; NaN where one is empty or not finite."""
-    values = np.array([cell or "nan" for cell in cells], float)
+def _numbers(cells: Sequence) -> np.ndarray:
+    """Of cells as `read_run` gives them; NaN where one is None or not finite."""
+    values = np.array([np.nan if cell is None else cell for cell in cells], float)
     return np.where(np.isfinite(values), values, np.nan)

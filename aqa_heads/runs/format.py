@@ -35,15 +35,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aqa_cache.annotations import SPLITS
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.csv_file import write_rows
+from aqa_cache.short_repr import cut
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError, TrainingError
+from .prediction_rows import NUMBERS, PredictionRows
 from .record import FINITE, Whole, number_in, read_json, read_table, whole_in
 from .schema import CONFIG, EPOCH, FROM_ZERO, MODEL, SUMMARY, VOCABULARY
 from .sums import sums_of
 from .weights_file import read_weights, said_with, sizes_in, write_weights
 
 if TYPE_CHECKING:
+    from aqa_cache.cache_file.reader import FeatureCache
+
     from ..networks.architecture import Architecture
     from ..networks.model import AqaModel
 
@@ -123,7 +127,7 @@ class Run:
     Args:
         folder: where it lies.
         config, summary: as written; undefined numbers are None.
-        predictions: per sample the cells of `predictions.csv` as text; '' where there is nothing.
+        predictions: a row of `predictions.csv` per sample, its scores as numbers.
         vocabulary: None if no captions were trained.
         out_of_fold: scores of held-out samples; empty where there are none, as in runs of before they were
             written.
@@ -132,10 +136,25 @@ class Run:
     folder: Path
     config: dict
     epochs: list[Epoch]
-    predictions: list[dict[str, str]]
+    predictions: PredictionRows
     summary: dict
     vocabulary: Vocabulary | None
     out_of_fold: Sequence[HeldOut] = ()
+
+    def __repr__(self) -> str:
+        spearman = self.summary.get("spearman")
+        found = "" if spearman is None else f", Spearman {spearman:.3f}"
+        return cut(f"<Run {self.folder}: {len(self.epochs)} epochs, {len(self.predictions)} samples{found}>")
+
+    def predict(self, cache: "FeatureCache | str | Path", *, device: str = "cpu") -> PredictionRows:
+        """What the model predicts of the samples of a cache; see `aqa_heads.predict_cache`.
+
+        Raises:
+            RunError: the features do not mean what the run's do.
+        """
+        from ..predicting import predict_cache
+
+        return predict_cache(self, cache, device=device)
 
     def load_model(self) -> "AqaModel":
         """The trained model, on the CPU, in evaluation mode.
@@ -399,19 +418,20 @@ def _read_epochs(path: Path) -> list[Epoch]:
     return epochs
 
 
-def _read_predictions(path: Path) -> list[dict[str, str]]:
-    rows, seen = [], set()
+def _read_predictions(path: Path) -> PredictionRows:
+    rows, seen = PredictionRows(), set()
     for number, row in read_table(path, _PREDICTIONS, _LARGEST_TABLE):
         _check_once(row["sample_id"], number, seen)
         if row["split"] not in SPLITS:
             raise ValueError(
                 f"row {number}: split is {reprlib.repr(row['split'])}, expected one of {', '.join(SPLITS)}"
             )
-        for column in ("final_score", "predicted_score"):
-            number_in(row, column, number)
-        if "spread" in row:
-            number_in(row, "spread", number, FROM_ZERO)
-        rows.append(row)
+        numbers = {
+            name: number_in(row, name, number, FROM_ZERO if name == "spread" else FINITE)
+            for name in NUMBERS
+            if name in row
+        }
+        rows.append({**row, **numbers})
     return rows
 
 

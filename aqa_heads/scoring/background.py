@@ -88,7 +88,7 @@ def _line(runs: Sequence[Trained], learned: frozenset[str]) -> tuple[float, floa
         for trained in runs
         if trained.run is not None
         for row in trained.run.predictions
-        if row["sample_id"] in learned and row.get("difficulty") and row.get("final_score")
+        if row["sample_id"] in learned and None not in (row.get("difficulty"), row["final_score"])
     }
     values = np.array(list(rows.values()))
     if len({difficulty for difficulty, _ in rows.values()}) < 2 or not np.isfinite(values).all():

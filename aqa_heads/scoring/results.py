@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aqa_cache.short_repr import short_repr
+
 from ..runs.training_samples import TrainingSample
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Contributions:
     clips: tuple[ClipContribution, ...]
     remainder: float
     exact: bool
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ class Score:
     group: str | None = None
     difficulty: float | None = None
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True)
 class ScoreTable:
@@ -159,3 +165,5 @@ class ScoreTable:
     background: "Background | None" = None
     comparison: "Comparison | None" = None
     by_fit: bool = False
+
+    __repr__ = short_repr

@@ -15,6 +15,7 @@ The rows are as the paper prints them. The code that made its numbers differs:
 from dataclasses import dataclass
 
 from aqa_cache.extensions import Extensions
+from aqa_cache.short_repr import short_repr
 
 from ..errors import TrainingError
 
@@ -123,6 +124,8 @@ class Experiment:
     encoder_size: tuple[int | None, int | None] | None = None
     exact: bool = False
     standardise: bool = True
+
+    __repr__ = short_repr
 
     @property
     def folder(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aqa_cache.clips.views import PLAIN, View, parse_views
 from aqa_cache.errors import AqaError
+from aqa_cache.short_repr import short_repr
 
 from ..errors import TrainingError
 
@@ -65,6 +66,8 @@ class FineTuning:
     frames: str | Path | None = None
     workers: int | None = None
     decode_timeout: float | None = None
+
+    __repr__ = short_repr
 
     def __post_init__(self):
         for name in ("weights", "augment"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aqa_cache.errors import escaped
+from aqa_cache.short_repr import short_repr
 
 from ..errors import TrainingError
 from .encoder_sizes import follows_data
@@ -160,6 +161,8 @@ class ResolvedConfig:
     resume: bool
     checkpoint_seconds: float
     fine_tuning: FineTuning | None
+
+    __repr__ = short_repr
 
     @property
     def row(self) -> Experiment:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from aqa_cache.remote.url import is_url
+from aqa_cache.short_repr import short_repr
 
 from ..errors import TrainingError
 from .experiments import (
@@ -76,7 +77,7 @@ class TrainingConfig:
     Args:
         features: the feature cache, written by `aqa-extract`: a path or a URL; or several that mean the same.
         experiment: `default`, the model for data of one's own; or a row of Table 1, a key of `EXPERIMENTS`;
-            or one of `REFERENCES`.
+            or one of `REFERENCES`. A row may be given as a number, `experiment=7`.
         literal: the row exactly as the original: its widths and projections, plain stacks of cells, raw
             features, score / 17, Adam with lr 1e-4 in steps of 3. What it changes is in `LITERAL`; each value
             can still be given.
@@ -100,7 +101,7 @@ class TrainingConfig:
             score scale, one of `LOSSES` or an own one; None: nothing is. loss_weight: of it; None: 1.
         pretrain_epochs: of the `lstm` or `gru` encoder as an autoencoder of the clip features, before
             training.
-        tasks: any subset of `TASKS`.
+        tasks: any subset of `TASKS`; also as text, `"score"` or `"score,classes"`.
         difficulty: `ignore`: the final score is predicted. `multiply`: the execution score (final score /
             difficulty) is, and multiplied by the difficulty, which is known beforehand. Their results do not
             compare.
@@ -172,7 +173,7 @@ class TrainingConfig:
     """
 
     features: str | Path | Sequence[str | Path]
-    experiment: str = DEFAULT.name
+    experiment: str | int = DEFAULT.name
     literal: bool = False
     rnn: str | None = None
     layers: int | None = None
@@ -189,7 +190,7 @@ class TrainingConfig:
     loss: str | None = None
     loss_weight: float | None = None
     pretrain_epochs: int = 0
-    tasks: tuple[str, ...] = TASKS
+    tasks: tuple[str, ...] | str = TASKS
     difficulty: str = "ignore"
     protocol: str = "honest"
     validation: float = 0.2
@@ -228,8 +229,15 @@ class TrainingConfig:
     checkpoint_seconds: float = 60.0
     fine_tuning: FineTuning | None = None
 
+    __repr__ = short_repr
+
     def __post_init__(self):
         object.__setattr__(self, "features", as_features(self.features))
+        # As one writes them: experiment=7, tasks="score" or "score,classes".
+        if type(self.experiment) is int:
+            object.__setattr__(self, "experiment", str(self.experiment))
+        if isinstance(self.tasks, str):
+            object.__setattr__(self, "tasks", tuple(task.strip() for task in self.tasks.split(",")))
         self._check_values()
         self._check_together()
         resolve(self)  # a mistake that only the filled-in values show is said here too

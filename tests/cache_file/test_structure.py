@@ -16,7 +16,7 @@ from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.meaning import Learned
 from aqa_cache.cache_file.reader import FeatureCache, Record
 from aqa_cache.cache_file.structure import open_cache
-from aqa_cache.cache_file.verification import verify_cache
+from aqa_cache.cache_file.verification import verify
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import CacheError
 
@@ -112,7 +112,7 @@ def test_only_plain_datasets_of_the_right_type_and_size_are_read(path, name, mak
     replaced(path, name, make)
     with pytest.raises(CacheError, match=message):
         open_cache(path)
-    assert len(verify_cache(path).problems) == 1
+    assert len(verify(path).problems) == 1
 
 
 def test_groups_and_other_datasets_are_looked_at_too(path):
@@ -187,7 +187,7 @@ def test_every_attribute_is_under_a_checksum(path):
             file.attrs[name] = (
                 value + 1 if name == "dim" else str(value).replace("0", "1").replace("a", "c") + " "
             )
-        assert verify_cache(path).problems, name
+        assert verify(path).problems, name
     for name, value in orders.items():
         path.write_bytes(whole)
         with h5py.File(path, "r+") as file:
@@ -207,7 +207,7 @@ def test_a_file_from_before_the_checksum_is_read(path):
         assert "attributes_sha256" not in file.attrs
         file.attrs["weights"] = "others"
     with FeatureCache(path) as cache:
-        assert cache.meaning.weights == "others" and not verify_cache(path).problems
+        assert cache.meaning.weights == "others" and not verify(path).problems
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_what_verify_finds_in_index_and_annotations_is_refused_on_opening(path, 
         file[name][place] = value
     with pytest.raises(CacheError, match=message):
         FeatureCache(path)
-    assert verify_cache(path).problems
+    assert verify(path).problems
 
 
 def test_times_and_first_frames_are_held_against_their_range(path):

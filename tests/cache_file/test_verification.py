@@ -12,7 +12,7 @@ from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.contents import contents
 from aqa_cache.cache_file.meaning import Meaning
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
-from aqa_cache.cache_file.verification import verify_cache
+from aqa_cache.cache_file.verification import verify
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import CacheError
 from aqa_cli.data import data
@@ -78,7 +78,7 @@ def test_a_whole_cache_has_no_problems(path, tmp_path, name):
         shutil.copy(DATA / "feature_cache_v1.h5", path)
     elif name == "empty":
         write_cache(path, [], MEANING)
-    found = verify_cache(path)
+    found = verify(path)
     assert found.problems == []
     assert (found.samples, found.clips, found.dim) == ((0, 0, 4) if name == "empty" else (3, 6, 4))
 
@@ -166,7 +166,7 @@ def test_every_damage_is_one_line_and_exit_code_1(path, damage, problem):
 def test_damaged_features_name_the_samples_that_are_hit(long_path):
     flip_byte(long_path, "features", chunk=1)  # rows 64 to 127: clips 14 to 49 of b, 0 to 27 of c
     set_value(long_path, "features", (10, 0), np.nan)
-    assert verify_cache(long_path).problems == [
+    assert verify(long_path).problems == [
         "a: the features of 1 of 50 clips are not finite (NaN or infinite), the first is clip 10",
         (
             "b: the features of 36 of 50 clips cannot be read, as a checksum fails or a chunk is lost, the"
@@ -209,7 +209,7 @@ def test_a_lost_chunk_is_not_taken_for_zeros(path, dataset, problem):
     with h5py.File(path) as file:
         # HDF5 says nothing and gives its fill value.
         assert np.isnan(file[dataset][0]).all() if dataset == "features" else file[dataset][0] == b""
-    assert any(problem in line for line in verify_cache(path).problems)
+    assert any(problem in line for line in verify(path).problems)
 
 
 def test_any_byte_of_any_chunk_is_guarded(path):
@@ -229,7 +229,7 @@ def test_any_byte_of_any_chunk_is_guarded(path):
         content = bytearray(whole)
         content[chunk.byte_offset + generator.integers(chunk.size)] ^= 1 << generator.integers(8)
         path.write_bytes(content)
-        assert verify_cache(path).problems
+        assert verify(path).problems
 
 
 def test_memory_stays_flat(tmp_path):
@@ -245,7 +245,7 @@ def test_memory_stays_flat(tmp_path):
     )
     seen = []
     tracemalloc.start()
-    assert verify_cache(tmp_path / "big.h5", lambda done, total: seen.append((done, total))).problems == []
+    assert verify(tmp_path / "big.h5", lambda done, total: seen.append((done, total))).problems == []
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # 32 MiB of features, read in chunks of half a MiB.
@@ -254,7 +254,7 @@ def test_memory_stays_flat(tmp_path):
 
 def test_no_file_is_wrong_usage(tmp_path):
     with pytest.raises(CacheError, match="no such file"):
-        verify_cache(tmp_path / "no.h5")
+        verify(tmp_path / "no.h5")
     assert CliRunner().invoke(data, ["verify", str(tmp_path)]).exit_code == 2
 
 
@@ -268,7 +268,7 @@ def test_command_on_a_whole_cache(path):
 
 
 def test_a_cache_that_is_published_anew_meanwhile_is_read_from_one_file(path, long_path, monkeypatch):
-    before, opened = verify_cache(path), []
+    before, opened = verify(path), []
     really = FeatureCache.__init__
 
     def publishing_anew(self, source, **options):
@@ -279,11 +279,11 @@ def test_a_cache_that_is_published_anew_meanwhile_is_read_from_one_file(path, lo
 
     monkeypatch.setattr(FeatureCache, "__init__", publishing_anew)
     looked_at = []
-    found = verify_cache(path, whole=lambda cache: looked_at.append(cache.record(0).sample.sample_id))
+    found = verify(path, whole=lambda cache: looked_at.append(cache.record(0).sample.sample_id))
     assert found == before and not found.problems and opened == [path]
     assert looked_at == [records()[0].sample.sample_id]
     monkeypatch.undo()
-    assert verify_cache(path).samples == 3
+    assert verify(path).samples == 3
 
 
 def test_what_is_shown_of_a_cache_is_of_the_file_that_was_opened(path, long_path):

@@ -11,7 +11,7 @@ from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.cache_file import structure
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_cache.cache_file.verification import verify_cache
+from aqa_cache.cache_file.verification import verify
 from aqa_cache.disk.hdf5 import open_hdf5
 from aqa_cache.errors import CacheBusy, CacheError
 from aqa_cache.extraction.parts import folder_of
@@ -89,7 +89,7 @@ def test_a_cache_that_a_notebook_writes_to_is_busy_and_not_damaged(videos, outpu
     extract(videos, output, CONFIG)
     before = output.read_bytes()
     holder = notebook(output)
-    for use in (FeatureCache, verify_cache, open_hdf5, lambda path: extract(videos, path, CONFIG)):
+    for use in (FeatureCache, verify, open_hdf5, lambda path: extract(videos, path, CONFIG)):
         with pytest.raises(CacheBusy) as error:
             use(output)
         assert str(error.value) == (

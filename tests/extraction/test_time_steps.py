@@ -10,7 +10,7 @@ from small_extraction import CONFIG, assert_same_features, contents
 from aqa_cache.annotations import Sample, read_annotations, write_annotations
 from aqa_cache.cache_file.contents import unseen_frames
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_cache.cache_file.verification import verify_cache
+from aqa_cache.cache_file.verification import verify
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.clips.views import parse_views
 from aqa_cache.errors import AqaError
@@ -83,7 +83,7 @@ def test_steps_of_overlapping_clips_are_in_time_order_also_from_a_file(
     )
     write_annotations(tmp_path / "one.csv", [Sample("a", "1.mp4", 10, 70), Sample("b", "2.mp4")])
     extract(videos, output, config, annotations=tmp_path / "one.csv")
-    assert verify_cache(output).problems == []
+    assert verify(output).problems == []
     plain = contents(output)
     first = plain["a"].views[0].first_frame
     assert first.tolist() == sorted(start + step for start in range(10, 40, 9) for step in (0, 16))

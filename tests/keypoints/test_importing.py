@@ -9,7 +9,7 @@ from numbered_video import write_numbered_video
 
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_cache.cache_file.verification import verify_cache
+from aqa_cache.cache_file.verification import verify
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.errors import AqaError
 from aqa_cache.keypoints.features import clip_row, dct_row, torso_length
@@ -64,7 +64,7 @@ def run(given, tmp_path):
 
 def test_clips_are_those_of_the_rule_and_dct_is_one_row(run):
     done = run(clip_rule=ClipRule(16, 8, last_clip="from-end"))
-    assert verify_cache(done.path).problems == []
+    assert verify(done.path).problems == []
     assert (done.samples, done.failed, done.surplus, done.filled) == (3, [], [], 0)
     with FeatureCache(done.path) as cache:
         assert cache.samples == SAMPLES and cache.meaning.backbone == "pose-clips"

@@ -241,7 +241,7 @@ def test_any_subset_of_tasks_trains_and_leaves_the_rest_empty(config, tasks, pro
         else "validation class accuracy"
     )
     row = run.predictions[-1]
-    assert bool(row["predicted_score"]) == ("score" in tasks)
+    assert (row["predicted_score"] is not None) == ("score" in tasks)
     assert ("predicted_class_position" in row) == ("classes" in tasks)
     assert (run.folder / "vocabulary.json").exists() == ("caption" in tasks)
 
@@ -584,14 +584,14 @@ def test_without_difficulty_no_score_is_trained_or_predicted_and_it_is_said(conf
         change=lambda index, sample: replace(sample, difficulty=None) if index in absent else sample,
     )
     run = train(replace(config, difficulty="multiply", protocol="paper"))
-    empty = {row["sample_id"] for row in run.predictions if row["predicted_score"] == ""}
+    empty = {row["sample_id"] for row in run.predictions if row["predicted_score"] is None}
     assert empty == {"s01", "s04", "s14"} and all(row["predicted_class_position"] for row in run.predictions)
     assert any(
         note.startswith("2 of 12 train samples have no difficulty") and "first: s01" in note
         for note in run.config["notes"]
     )
     assert any(note.startswith("1 of 6 test samples have no difficulty") for note in run.config["notes"])
-    scored = [row for row in run.predictions if row["split"] == "test" and row["predicted_score"]]
+    scored = [row for row in run.predictions if row["split"] == "test" and row["predicted_score"] is not None]
     errors = [abs(float(row["predicted_score"]) - float(row["final_score"])) for row in scored]
     assert run.summary["mae"] == pytest.approx(np.mean(errors)) and len(scored) == 5
 

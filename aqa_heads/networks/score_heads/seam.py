@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from aqa_cache.annotations import Sample
+from aqa_cache.short_repr import short_repr
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Encoded:
     loss: torch.Tensor | None = None
     shared: torch.Tensor | None = None
     direct: torch.Tensor | None = None
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Distribution:
     points: torch.Tensor
     probabilities: torch.Tensor
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True)
 class ScorePrediction:
@@ -80,6 +85,8 @@ class ScorePrediction:
     interval: torch.Tensor | None = None
     fallen_back: torch.Tensor | None = None
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True)
 class Known:
@@ -99,6 +106,8 @@ class Known:
     keys: torch.Tensor | None = None
     marks: torch.Tensor | None = None
     labelled: torch.Tensor | None = None
+
+    __repr__ = short_repr
 
 
 class ScoreHead(nn.Module):
