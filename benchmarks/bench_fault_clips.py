@@ -165,8 +165,9 @@ def main() -> None:
     of_seeds = [made(seed, options.work, options.backbone) for seed in seeds]
     lines = [
         f"{options.backbone.upper()} features of random weights, the default model trained on {TRAIN}"
-        f" synthetic dives, {TEST} dives of other competitions scored, data seed {', '.join(map(str, seeds))}. Test ρ"
-        f" {', '.join(f'{dives.rho:.3f}' for dives in of_seeds)}. What a clip adds is"
+        f" synthetic dives, {TEST} dives of other competitions scored, data seed"
+        f" {', '.join(map(str, seeds))}. Test ρ {', '.join(f'{dives.rho:.3f}' for dives in of_seeds)}. What a"
+        " clip adds is"
         f" {'exact' if all(dives.exact for dives in of_seeds) else 'what the score loses without it'}. In"
         " brackets 95 % intervals over dives, of this or these runs.",
         "",

@@ -9,7 +9,8 @@ from aqa_cache.logs import say_failures
 from aqa_cli.console import console
 from aqa_cli.terminal import print_line, say
 from aqa_heads.scoring.comparison import Comparison
-from aqa_heads.scoring.results import Panel, Score, ScoreTable
+from aqa_heads.scoring.flags import flag_names
+from aqa_heads.scoring.results import Flag, Panel, Score, ScoreTable
 
 _BAR, _SHOWN = 24, 50
 _WIDE = 110  # columns that classes and the most alike take room in; below the table they stand for a few
@@ -28,10 +29,11 @@ def show(table: ScoreTable) -> None:
         for score in table.scores:
             _show_one(score)
     else:
+        said = [(score.sample_id, _flagged(flag)) for score in table.scores for flag in score.flags]
+        said += [(score.sample_id, note) for score in table.scores for note in score.notes]
         noted: dict[str, list[str]] = {}
-        for score in table.scores:
-            for note in score.notes:
-                noted.setdefault(note, []).append(score.sample_id)
+        for sample_id, note in said:
+            noted.setdefault(note, []).append(sample_id)
         for note, samples in list(noted.items())[:_SHOWN]:
             print_line(f"{some(samples)}: {note}")
         if len(noted) > _SHOWN:
@@ -88,6 +90,8 @@ def _table(
         table.add_column("classes")
     if alike:
         table.add_column("most like")
+    if flagged := any(score.flags for score in scores):
+        table.add_column("flags", no_wrap=True)
     for score in scores[:_SHOWN]:
         cells = [score.sample_id, *([f"{score.share_as_far or 0:.0%}"] if by_fit else [])]
         cells.append(_number(score.points))
@@ -107,6 +111,7 @@ def _table(
             cells.append(", ".join(next(iter(likely)) for likely in score.classes.values()))
         if alike:
             cells.append(", ".join(near.sample.sample_id for near in score.neighbours[:1]))
+        cells += [" ".join(flag_names(score))] if flagged else []
         table.add_row(*cells)
     return table
 
@@ -137,8 +142,14 @@ def _show_one(score: Score) -> None:
             marked = f", marks {marks}" if marks else ""
             said = "" if near.sample.caption is None else f", “{near.sample.caption}”"
             print_line(f"    {near.sample.sample_id}: {scored} (cosine {near.similarity:.3f}){marked}{said}")
+    for flag in score.flags:
+        print_line(f"  {_flagged(flag)}")
     for note in score.notes:
         print_line(f"  note: {note}")
+
+
+def _flagged(flag: Flag) -> str:
+    return f"have a person look at it: {flag.reason}"
 
 
 def _show_panel(panel: Panel) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # A standard deviation of fewer seeds is itself known to no more than a factor of 2.
 FEWEST_SEEDS = 5
+_ROUNDING = 1e-9  # of a width
 FOLDS_NEEDED = "train with --validation-folds 5"
 NOT_STRICT = (
     "the guarantee is not strict: the scoring model learned from these samples, their errors are of others"
@@ -102,6 +103,46 @@ class Calibration:
             note += [own._of_cv_plus(level) if len(of_runs) > 1 else NOT_STRICT]
         low, high = clipped(*own._ends(of_runs, spread, level), self.scale)
         return (float(low), float(high)), "; ".join([said, *note, *self.caution])
+
+    def share_as_wide(
+        self,
+        points: float | np.ndarray,
+        spread: float | None = None,
+        group: str | None = None,
+        level: float = 0.9,
+        by: str = "group",
+    ) -> float | None:
+        """Which share of the calibration samples, and a new one itself, has an interval as wide as it, before
+        the ends are clipped to the scale; 1 where all are as wide.
+
+        None where there is no interval, or with CV+, whose widths come of models that these samples do not
+        have.
+
+        Args: as `interval_of`.
+        """
+        of_runs = np.atleast_1d(np.asarray(points, float))
+        if self.lacking or (self.folds is not None and len(of_runs) > 1):
+            return None
+        if (found := ("widths", level, by)) not in self._widths:
+            labels, spreads = self.labels.get(by) or [None] * len(self.errors), self.spreads
+            self._widths[found] = np.array(
+                [
+                    self._width(
+                        np.zeros(1), None if spreads is None else float(spreads[place]), label, level, by
+                    )
+                    for place, label in enumerate(labels)
+                ]
+            )
+        width, others = self._width(of_runs, spread, group, level, by), self._widths[found]
+        if not np.isfinite(width):
+            return None
+        return float((1 + (others >= width * (1 - _ROUNDING)).sum()) / (1 + len(others)))
+
+    def _width(
+        self, of_runs: np.ndarray, spread: float | None, group: str | None, level: float, by: str
+    ) -> float:
+        low, high = self._own(group, by, level)[0]._ends(of_runs, spread, level)
+        return high - low
 
     def _own(self, group: str | None, by: str, level: float) -> tuple["Calibration", list[str]]:
         """The calibration of samples of this group or class alone, where they are enough; what to say."""

@@ -1,15 +1,20 @@
 """What each clip adds to a score."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from aqa_cache.annotations import Sample
+from aqa_cache.cache_file.reader import ClipFeatures
 
 from ..evaluation.predictions import predict
 from ..networks.encoders.average import AverageEncoder
 from ..networks.model import AqaModel
 from ..networks.score_heads.seam import Encoded, Known
 from ..settings.experiments import REGRESSION
+from .results import ClipContribution, Contributions
 
 # Leaving out every clip once takes the square of their number.
 MOST_CLIPS = 200
@@ -48,6 +53,40 @@ def contributions_of(
         kept[clip] = True
     said = predict(model, without, factor=np.full(number, factor), samples=[sample] * number)
     return points - said.score, False
+
+
+def averaged_contributions(
+    models: Sequence[AqaModel],
+    features: Sequence[torch.Tensor],
+    clips: ClipFeatures,
+    sample: Sample,
+    points: Sequence[float],
+    factors: Sequence[float],
+) -> Contributions | None:
+    """What each clip adds to the average of several models' scores; None as in `contributions_of`.
+
+    Args:
+        features, points, factors: of each model, as `contributions_of` takes them. clips: what they are of.
+    """
+    made = [
+        contributions_of(model, of_its, sample, its_points, factor)
+        for model, of_its, its_points, factor in zip(models, features, points, factors, strict=True)
+    ]
+    known = [one for one in made if one is not None]
+    if len(known) < len(made):
+        return None
+    mean = np.mean([added for added, _ in known], axis=0)
+    of_clips = enumerate(zip(clips.first_frame, clips.pts_seconds, mean, strict=True))
+    return Contributions(
+        tuple(
+            ClipContribution(
+                number, int(first), None if math.isnan(seconds) else float(seconds), float(added)
+            )
+            for number, (first, seconds, added) in of_clips
+        ),
+        float(np.mean(points)) - float(mean.sum()),
+        all(exact for _, exact in known),
+    )
 
 
 @torch.no_grad()

@@ -55,8 +55,9 @@ def interval_of(
     sample: Sample,
     level: float = LEVEL,
     by: str = GROUP,
-) -> tuple[tuple[float, float] | None, str]:
-    """Lower and upper end, in points, and what is to be said of them; None, and why, where there is none.
+) -> tuple[tuple[float, float] | None, str, float | None]:
+    """Lower and upper end, in points, what is to be said of them, and the share of calibration samples whose
+    interval is as wide; None, why, and None where there is none.
 
     Args:
         points: of the sample, by every run; spreads: of their score heads, None where there is none.
@@ -68,4 +69,6 @@ def interval_of(
     column = column_of(by)
     label = sample.classes.get(column.removeprefix(CLASS_PREFIX))
     label = sample.group if column.startswith(GROUP) else label
-    return calibration.interval(np.array(points), spread, label, level, column)
+    asked = np.array(points), spread, label, level, column
+    interval, note = calibration.interval(*asked)
+    return interval, note, None if interval is None else calibration.share_as_wide(*asked)

@@ -11,7 +11,6 @@ from .results import Neighbour
 from .trained import Trained
 
 COUNT = 3
-UNLIKE = 0.05  # of samples that are like the training samples so many are said not to be
 _COMPARED = 10**9  # numbers, at most about so many
 
 

@@ -98,6 +98,19 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """Why a person should look at a sample.
+
+    Args:
+        name: `unlike`, `wide` or `rare`, as `aqa_heads.scoring.flags` says.
+        reason: in words.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Score:
     """One scored sample.
 
@@ -114,6 +127,9 @@ class Score:
         neighbours: the training samples most alike, the nearest first.
         share_as_far: of the training samples, and itself, the share that lies as far from the others as it
             does, by the encoder's output; None where that is not known. Small: it is unlike them.
+        share_as_wide: of the calibration samples, and itself, the share whose interval is as wide; None where
+            there is none to compare.
+        flags: why it is to be sent to a person; empty where nothing speaks for that.
         notes: what a person should know of it, a line each.
         final_score: the true score, where the table or the cache has one; group, difficulty: likewise.
         panel: the judges' marks, where the table or the cache has two at least.
@@ -132,6 +148,8 @@ class Score:
     contributions: Contributions | None = None
     neighbours: tuple[Neighbour, ...] = ()
     share_as_far: float | None = None
+    share_as_wide: float | None = None
+    flags: tuple[Flag, ...] = ()
     notes: tuple[str, ...] = ()
     final_score: float | None = None
     panel: Panel | None = None

@@ -24,18 +24,19 @@ from ..logs import log_line
 from ..runs.training_samples import VideoStamp
 from .background import RANDOM_FEATURES, background_of
 from .comparison import Comparison, compare
-from .contributions import MOST_CLIPS, contributions_of
+from .contributions import MOST_CLIPS, averaged_contributions
 from .extracted import extracted
+from .flags import uncounted_note, with_flags
 from .frames import frames_of, length_note, rate_note
 from .intervals import GROUP, LEVEL, calibration_for, check_level, interval_of
 from .learned_from import Video, learned_notes, overlapping
 from .made_with import MadeWith, check_fingerprint, made_with, weights_told
 from .moments import frame_of
 from .needs import able_samples
-from .neighbours import UNLIKE, neighbours_of, shares_as_far
+from .neighbours import neighbours_of
 from .packed import is_packed, unpacked
 from .panel import with_panels
-from .results import ClipContribution, Contributions, Score, ScoreTable
+from .results import Score, ScoreTable
 from .trained import read_trained
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class Scorer:
             scored.append(sample)
             if said[0].encoded is not None:
                 encoded.append(said[0].encoded[0])
-        scores = self._marked(scores, np.array(encoded)) if encoded else scores
+        scores = with_flags(self.runs, scored, scores, np.array(encoded))
         scores = with_panels(self.runs, scored, scores)
         scores.sort(key=lambda one: (-math.inf if one.points is None else -one.points, one.sample_id))
         return ScoreTable(
@@ -245,20 +246,6 @@ class Scorer:
             self.scale,
             background=background_of(self.runs, self.names),
         )
-
-    def _marked(self, scores: Sequence[Score], encoded: np.ndarray) -> list[Score]:
-        """The scores with how unlike the training samples of the first run they are."""
-        shares = shares_as_far(self.runs[0], encoded)
-        if shares is None:
-            return list(scores)
-        note = (
-            f"unlike the training samples: at most {UNLIKE:.0%} of these lie so far from the others, by what"
-            " the encoder gives; have a person look at it"
-        )
-        return [
-            replace(one, share_as_far=share, notes=(*one.notes, note) if share <= UNLIKE else one.notes)
-            for one, share in zip(scores, shares.tolist(), strict=True)
-        ]
 
     def _score(
         self,
@@ -276,7 +263,7 @@ class Scorer:
         # What a head says of samples, said of one.
         notes += [one.fallback for one in said[:1] if one.fallen_back is not None and one.fallen_back[0]]
         by_run: dict[str, float] = {}
-        points = spread = interval = contributions = None
+        points = spread = interval = contributions = share_as_wide = None
         why = "no interval: the run has no score task"
         if all(each.score is not None for each in said):
             each = [float(one.score[0]) for one in said]
@@ -288,8 +275,12 @@ class Scorer:
                 )
             spread = _spread(said)
             spreads = [None if one.spread is None else float(one.spread[0]) for one in said]
-            interval, why = interval_of(self.calibration, each, spreads, sample, self._level, self._by)
-            contributions = self._contributions(features, sample, clips, points, each)
+            interval, why, share_as_wide = interval_of(
+                self.calibration, each, spreads, sample, self._level, self._by
+            )
+            factors = [_factor(trained, sample) for trained in self.runs]
+            models = [trained.model for trained in self.runs]
+            contributions = averaged_contributions(models, features, clips, sample, each, factors)
             if self.scale and not self.scale[0] <= points <= self.scale[1]:
                 low, high = self.scale
                 notes.append(f"its score is outside those of training, {low:g} to {high:g}")
@@ -315,6 +306,7 @@ class Scorer:
                 [None if one.encoded is None else one.encoded[0] for one in said],
                 frozenset({*shared, sample.sample_id}) if shared else frozenset(),
             ),
+            share_as_wide=share_as_wide,
             notes=tuple(notes),
             final_score=sample.final_score,
             group=sample.group,
@@ -335,35 +327,6 @@ class Scorer:
             beam=trained.config.get("beam") or 1,
             samples=[sample],
             encode=True,
-        )
-
-    def _contributions(
-        self,
-        features: Sequence[torch.Tensor],
-        sample: Sample,
-        clips: ClipFeatures,
-        points: float,
-        each: Sequence[float],
-    ) -> Contributions | None:
-        made = [
-            contributions_of(trained.model, of_its, sample, of_run, _factor(trained, sample))
-            for trained, of_its, of_run in zip(self.runs, features, each, strict=True)
-        ]
-        known = [one for one in made if one is not None]
-        if len(known) < len(made):
-            return None
-        mean = np.mean([added for added, _ in known], axis=0)
-        return Contributions(
-            tuple(
-                ClipContribution(
-                    number, int(first), None if math.isnan(seconds) else float(seconds), float(added)
-                )
-                for number, (first, seconds, added) in enumerate(
-                    zip(clips.first_frame, clips.pts_seconds, mean, strict=True)
-                )
-            ),
-            points - float(mean.sum()),
-            all(exact for _, exact in known),
         )
 
     def _classes(self, said: Sequence[Predictions]) -> dict[str, dict[str, float]]:
@@ -394,6 +357,7 @@ class Scorer:
                 "no neighbours, and not known what was learned from: the run is of an earlier version, or a"
                 " model file alone; train it again for both"
             )
+        notes += uncounted_note(runs)
         if len(runs) > 1:
             notes.append(f"scores are averages of {len(runs)} runs, and the spread is that among them")
             if any(one.caption is not None for one in scores):

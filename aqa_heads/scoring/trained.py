@@ -1,11 +1,14 @@
 """The runs that score: one, several that are averaged, or a model file alone."""
 
 import glob
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from aqa_cache.annotations import CLASS_PREFIX
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError
@@ -74,6 +77,24 @@ class Trained:
     def learned(self) -> Sequence[TrainingSample]:
         """The samples that it learned from, as far as they are known."""
         return self.samples.samples if self.samples else ()
+
+    @cached_property
+    def class_counts(self) -> dict[str, Counter[str]] | None:
+        """By class column how many training samples are of each class; None where that is not known."""
+        of_samples = {sample.sample_id for sample in self.learned}
+        splits = ("train", "val") if self.config.get("refit") else ("train",)
+        rows = [
+            row
+            for row in (self.run.predictions if self.run else ())
+            if (row["sample_id"] in of_samples if of_samples else row["split"] in splits)
+        ]
+        if not rows:
+            return None
+        columns = [column for column in rows[0] if column.startswith(CLASS_PREFIX)]
+        return {
+            column.removeprefix(CLASS_PREFIX): Counter(row[column] for row in rows if row[column])
+            for column in columns
+        }
 
 
 def read_trained(runs: str | Path | Sequence[str | Path]) -> list[Trained]:

@@ -95,8 +95,8 @@ def write_without_people(
         _write_backbone(trained.path, folder)
     say(
         f"{trained.name}: packed without its training samples. Missing are neighbours, flags of samples that"
-        " are out of their range, unlike them or learned from, and exemplars (a core head cannot be packed"
-        " so)."
+        " are out of their range, unlike them, of hardly known classes or learned from, and exemplars (a core"
+        " head cannot be packed so)."
     )
 
 

@@ -11,6 +11,7 @@ from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.csv_file import write_rows
 from aqa_cache.errors import AqaError
 
+from .flags import flag_names
 from .results import Judge, Score, ScoreTable
 
 FORMAT = 1
@@ -106,7 +107,12 @@ def _row(score: Score, columns: Sequence[str]) -> dict:
         "neighbours": " ".join(near.sample.sample_id for near in score.neighbours),
         "share_as_far": score.share_as_far,
     }
-    row |= {"notes": "; ".join((*score.notes, score.interval_note)), "failed": ""}
+    reasons = [flag.reason for flag in score.flags]
+    row |= {
+        "flags": " ".join(flag_names(score)),
+        "notes": "; ".join((*reasons, *score.notes, score.interval_note)),
+        "failed": "",
+    }
     return {name: "" if value is None else value for name, value in row.items()}
 
 

@@ -118,10 +118,10 @@ def test_what_is_unlike_the_training_samples_is_said(folder, tmp_path):
     run = folder / "runs" / "made"
     for one in score_table(run, features=tmp_path / "far.h5").scores:
         assert one.share_as_far == pytest.approx(1 / 41)
-        assert any("unlike the training samples" in note for note in one.notes)
+        assert [flag.name for flag in one.flags] == ["unlike"]
         assert any("outside those of training" in note for note in one.notes)
     near = score_table(run, features=folder / "feats.h5").scores
-    assert sum(any("unlike" in note for note in one.notes) for one in near) <= 3
+    assert sum(any(flag.name == "unlike" for flag in one.flags) for one in near) <= 3
 
 
 def test_a_damaged_table_of_training_samples_is_one_message(folder, tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ...report.html import Markup, element, join, table
-from ..neighbours import UNLIKE
+from ..flags import IN_SHORT, flag_names
 from ..results import Score, ScoreTable
 from .scale import Drawing, ends_of
 
@@ -71,6 +71,5 @@ def _interval(score: Score, known: list[float]) -> Markup | str:
 def _name(score: Score, href: str | None) -> Markup:
     """With a word where a person should look at it."""
     link = element("a", score.sample_id, href=href)
-    if score.share_as_far is not None and score.share_as_far <= UNLIKE:
-        return join([link, element("span", "unlike the training samples", class_="aside leak")])
-    return link
+    flags = (element("span", IN_SHORT[name], class_="aside leak") for name in flag_names(score))
+    return join([link, *flags])

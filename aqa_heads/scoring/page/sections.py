@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from ...report.html import Markup, element, join, table, term
 from ..background import RANDOM_FEATURES, Background, Tested
-from ..neighbours import UNLIKE
+from ..flags import UNLIKE
 from ..results import Neighbour, Score, ScoreTable
 from .judges import panel_section
 from .media import Media
@@ -39,7 +39,7 @@ class Shown:
     @property
     def unlike(self) -> bool:
         """Whether it is unlike the training samples."""
-        return self.score.share_as_far is not None and self.score.share_as_far <= UNLIKE
+        return any(flag.name == UNLIKE for flag in self.score.flags)
 
     @property
     def background(self) -> Background:
@@ -62,9 +62,9 @@ def heading(shown: Shown) -> list[Markup]:
 
 def warning(shown: Shown) -> list[Markup]:
     """What speaks against trusting the number, on top."""
-    score, said = shown.score, []
-    if shown.unlike:
-        said.append("It is unlike what the model learned from. Have a person look at it.")
+    score, said = shown.score, [_sentence(flag.reason) for flag in shown.score.flags]
+    if said:
+        said.insert(0, "Have a person look at it.")
     scale = shown.table.scale
     if score.points is not None and scale and not scale[0] <= score.points <= scale[1]:
         said.append(f"Its score is outside those of training, {scale[0]:g} to {scale[1]:g}.")

@@ -13,9 +13,10 @@ from scored_table import HOSTILE, scored, table_of
 from aqa_cache.errors import AqaError
 from aqa_heads.evaluation.calibration import Calibration
 from aqa_heads.scoring.comparison import compare
+from aqa_heads.scoring.flags import UNLIKE
 from aqa_heads.scoring.page.media import MOST_STILLS, media_of
 from aqa_heads.scoring.page.writing import check_pages, write_pages
-from aqa_heads.scoring.results import Judge, Panel
+from aqa_heads.scoring.results import Flag, Judge, Panel
 
 
 class Read(HTMLParser):
@@ -158,9 +159,13 @@ def test_of_many_clips_the_stills_are_bounded(tmp_path, numbered_video):
 
 
 def test_a_sample_that_is_unlike_is_said_to_be_on_top(tmp_path):
-    page = written(table_of(None, scored("a", "v.mp4", 99.0, share_as_far=0.02)), tmp_path)
+    unlike = (Flag(UNLIKE, "unlike the training samples: why"),)
+    page = written(table_of(None, scored("a", "v.mp4", 99.0, flags=unlike)), tmp_path)
     assert "like those of training, which this is not" in page.text and "With 90 %" not in page.text
-    assert "unlike what the model learned from" in page.text and "outside those of training" in page.text
+    assert (
+        "Have a person look at it. Unlike the training samples: why." in page.text
+        and "outside those of training" in page.text
+    )
     assert [a for _, a in page.tags if a.get("role") == "alert"]
     calm = written(table_of(None, scored("a", "v.mp4")), tmp_path)
     assert not [a for _, a in calm.tags if a.get("role") == "alert"]
