@@ -2,7 +2,7 @@
 knows of the errors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -21,7 +21,7 @@ _MOST = 40  # groups in the figure
 
 
 def score_intervals_section(report: Report, attachments: Attachments) -> Section | None:
-    """A table with coverage and width, coverage by group, and the risk-coverage curve; nothing where no run
+    """A table with coverage and width, both by group, and the risk-coverage curve; nothing where no run
     has held-out samples to calibrate by.
     """
     tested = list(report.tested_intervals.values())
@@ -90,7 +90,9 @@ def _range(ends: tuple[float, float]) -> str:
 
 
 def _by_group(tested: Sequence[TestedIntervals], attachments: Attachments) -> list[Markup]:
-    """A dot for the share of each group that is inside; nothing with fewer than two groups."""
+    """A dot for the share of each group that is inside, and for its mean width where widths differ; nothing
+    with fewer than two groups.
+    """
     sizes: dict[str, int] = {}
     for each in tested:
         for group in dict.fromkeys(each.groups):
@@ -99,23 +101,41 @@ def _by_group(tested: Sequence[TestedIntervals], attachments: Attachments) -> li
     if len(sizes) < 2:
         return []
     _by_group_table(tested, sorted(sizes, key=natural), attachments)
-    shown = sorted(sorted(sizes, key=lambda name: (-sizes[name], natural(name)))[:_MOST], key=natural)
-    dots = []
-    for group in shown:
-        own = [(each, np.array(each.groups) == group) for each in tested]
-        shares = tuple(
-            (float(each.inside[mine].mean()), each.family.colour) for each, mine in own if mine.any()
-        )
-        dots.append(Dots(f"{group} (n\N{NO-BREAK SPACE}{sizes[group]})", shares))
-    key = [(each.family.short, each.family.colour) for each in tested]
-    what = "Share of the true scores inside, by group"
-    described = f"{what}: " + "; ".join(
-        f"{row.name} {min(row.dots)[0]:.2f} to {max(row.dots)[0]:.2f}" for row in dots
-    )
-    drawing = figures.draw_dots(dots, key, "share of true scores inside", what, described, 430)
+    largest = sorted(sizes, key=lambda name: (-sizes[name], natural(name)))[:_MOST]
+    shown = {name: sizes[name] for name in sorted(largest, key=natural)}
     kept = f" The {_MOST} largest of {len(sizes)} groups." if len(sizes) > _MOST else ""
-    promised = f"{what}; {_percent(LEVEL)} are meant, and shares of few samples scatter widely.{kept}"
-    return [attachments.figure("interval_coverage", drawing, promised)]
+    key = [(each.family.short, each.family.colour) for each in tested]
+
+    def figure(name: str, what: str, label: str, note: str, values: Sequence[np.ndarray]) -> Markup:
+        dots = _dots(tested, shown, values)
+        described = f"{what}: " + "; ".join(
+            f"{row.name} {min(row.dots)[0]:.2f} to {max(row.dots)[0]:.2f}" for row in dots
+        )
+        drawing = figures.draw_dots(dots, key, label, what, described, 430)
+        return attachments.figure(name, drawing, f"{what}{note}.{kept}")
+
+    promised = f"; {_percent(LEVEL)} are meant, and shares of few samples scatter widely"
+    what, label = "Share of the true scores inside, by group", "share of true scores inside"
+    drawn = [figure("interval_coverage", what, label, promised, [each.inside for each in tested])]
+    if any(np.ptp(np.round(each.width, 6)) > 0 for each in tested):
+        what, label = "Mean width of the intervals, by group", "mean width (points)"
+        drawn.append(figure("interval_widths", what, label, "", [each.width for each in tested]))
+    return drawn
+
+
+def _dots(
+    tested: Sequence[TestedIntervals], sizes: Mapping[str, int], values: Sequence[np.ndarray]
+) -> list[Dots]:
+    """The mean of each row's values in each group of these sizes."""
+    dots = []
+    for group, size in sizes.items():
+        own = [
+            (each, of_row[np.array(each.groups) == group])
+            for each, of_row in zip(tested, values, strict=True)
+        ]
+        means = tuple((float(mine.mean()), each.family.colour) for each, mine in own if len(mine))
+        dots.append(Dots(f"{group} (n\N{NO-BREAK SPACE}{size})", means))
+    return dots
 
 
 def _by_group_table(

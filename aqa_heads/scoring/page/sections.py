@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ...report.html import Markup, element, join, table, term
+from ...report.html import Markup, element, table, term
 from ..background import RANDOM_FEATURES, Background, Tested
 from ..flags import UNLIKE
 from ..results import Neighbour, Score, ScoreTable
@@ -63,9 +63,7 @@ def heading(shown: Shown) -> list[Markup]:
 def warning(shown: Shown) -> list[Markup]:
     """What speaks against trusting the number, on top."""
     score, said = shown.score, [_sentence(flag.reason) for flag in shown.score.flags]
-    if said:
-        said.insert(0, "Have a person look at it.")
-    scale = shown.table.scale
+    scale, flagged = shown.table.scale, bool(shown.score.flags)
     if score.points is not None and scale and not scale[0] <= score.points <= scale[1]:
         said.append(f"Its score is outside those of training, {scale[0]:g} to {scale[1]:g}.")
     if any("learned from it" in note for note in score.notes):
@@ -74,7 +72,11 @@ def warning(shown: Shown) -> list[Markup]:
         )
     if RANDOM_FEATURES in shown.table.notes:
         said.append(_sentence(RANDOM_FEATURES))
-    return [element("p", join([*said], " "), class_="banner", role="alert")] if said else []
+    if not said:
+        return []
+    parts = [element("b", "Have a person look at it:")] if flagged else []
+    parts.append(element("ul", *(element("li", line) for line in said)))
+    return [element("div", *parts, class_="banner", role="alert")]
 
 
 def verdict(shown: Shown) -> list[Markup]:

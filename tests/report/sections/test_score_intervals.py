@@ -82,7 +82,14 @@ def test_curves_of_risk_where_widths_differ_and_dots_where_there_are_groups(tmp_
     write_table(run / "predictions.csv", {name: [row[name] for row in rows] for name in rows[0]})
     page = report(tmp_path, run, calibrated(tmp_path / "same", experiment="1"))
     files = {path.name for path in tmp_path.glob("report_files/*.png")}
-    assert {"risk_coverage.png", "interval_coverage.png"} <= files
+    assert {"risk_coverage.png", "interval_coverage.png", "interval_widths.png"} <= files
+    (by_group,) = [
+        value for _, name, value in page.attributes if name == "aria-label" and "Mean width" in value
+    ]
+    for group in {row["group"] for row in page.table("intervals_by_group")}:
+        rows = [row for row in page.table("intervals_by_group") if row["group"] == group]
+        low, high = sorted(float(row["mean_width"]) for row in rows)
+        assert f"{low:.2f} to {high:.2f}" in by_group.partition(f"{group} (n")[2].partition(";")[0]
     (described,) = [
         value for _, name, value in page.attributes if name == "aria-label" and "narrowest" in value
     ]
@@ -91,6 +98,12 @@ def test_curves_of_risk_where_widths_differ_and_dots_where_there_are_groups(tmp_
     ]
     assert f"{np.mean(errors[:40]):.2f} of all" in described and described.count(" of all") == 1
     assert "samples kept (%)" in page.text
+
+
+def test_where_all_intervals_are_as_wide_no_widths_are_drawn(tmp_path):
+    report(tmp_path, calibrated(tmp_path / "same"))
+    files = {path.name for path in tmp_path.glob("report_files/*.png")}
+    assert "interval_coverage.png" in files and "interval_widths.png" not in files
 
 
 def test_coverage_and_width_of_every_group_are_in_a_table(tmp_path, undrawn):
