@@ -6,6 +6,7 @@ import stat
 import struct
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,9 @@ _DEEPEST = 4
 _PIECE = 2**20
 # The record at the end: signature, disk numbers, entries, size and place of the directory, comment's length.
 _END, _END_SIGNATURE = struct.Struct("<4s4H2LH"), b"PK\x05\x06"
+_PACKED_BY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What `zipfile` raises of an archive that is no whole one.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 _LARGEST_ENTRY = 512  # bytes of an entry of the directory, by far
 
 
@@ -73,7 +77,7 @@ def unpack(path: str | Path, folder: Path, known: Callable[[str], bool]) -> list
                 _check(Path(path), entries, known, os.fstat(file.fileno()).st_size)
                 for entry in entries:
                     _write(archive, entry, folder / entry.filename)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeDecodeError, ValueError) as error:
+        except _DAMAGE as error:
             raise AqaError(f"{path}: is damaged ({first_line(error)}); copy or pack it again") from None
         except OSError as error:
             raise AqaError(f"{path}: cannot be unpacked to {folder} ({error.strerror or error})") from None
@@ -94,9 +98,11 @@ def read_member(path: str | Path, name: str, most: int) -> bytes | None:
             with zipfile.ZipFile(file) as archive:
                 if name not in archive.namelist():
                     return None
+                if archive.getinfo(name).compress_type not in _PACKED_BY:
+                    raise AqaError(f"{path}: {name} is packed in another way; use aqa-data pack")
                 with archive.open(name) as inner:
                     content = inner.read(most + 1)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+        except _DAMAGE as error:
             raise AqaError(f"{path}: is damaged ({first_line(error)}); copy or pack it again") from None
         except OSError as error:
             raise AqaError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -145,7 +151,7 @@ def _check(
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             raise AqaError(f"{path}: {name} is a link or no plain file; nothing of it was unpacked")
-        if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if entry.flag_bits & 1 or entry.compress_type not in _PACKED_BY:
             raise AqaError(f"{path}: {name} is encrypted or packed in another way; use aqa-data pack")
         same = unicodedata.normalize("NFC", name).casefold()  # one file on some disks
         if same in seen:

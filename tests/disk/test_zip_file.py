@@ -142,6 +142,28 @@ def test_half_an_archive_and_a_changed_byte_are_said(tmp_path):
         unpack(path, tmp_path, known)
 
 
+def test_any_changed_byte_of_a_packed_file_is_damage(tmp_path):
+    """`zlib` has errors of its own, which are none of `zipfile`'s."""
+    text = bytes(range(256)) * 8
+    path = archive(tmp_path / "a.zip", (entry("a.txt", kind=zipfile.ZIP_DEFLATED), text))
+    whole, start = path.read_bytes(), 30 + len("a.txt")
+    for place in range(start, whole.find(b"PK\x01\x02")):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            unpack(path, tmp_path / str(place), known)
+            assert read_member(path, "a.txt", 9999) == text, "a bit that nothing is made of"
+        except AqaError as error:
+            assert "is damaged" in str(error)
+            with pytest.raises(AqaError, match="is damaged"):
+                read_member(path, "a.txt", 9999)
+
+
+def test_one_file_of_an_archive_is_not_read_where_it_is_packed_in_another_way(tmp_path):
+    path = archive(tmp_path / "a.zip", (entry("a.txt", kind=zipfile.ZIP_LZMA), b"x"))
+    with pytest.raises(AqaError, match="packed in another way"):
+        read_member(path, "a.txt", 10)
+
+
 def test_a_full_disk_is_one_message(tmp_path, monkeypatch):
     import errno
 
