@@ -8,7 +8,7 @@ import numpy as np
 
 from ..disk.plain_json import parse_json
 from ..errors import AqaError, first_line
-from .track import Track
+from .track import Track, check_size
 
 _OPENPOSE = re.compile(r"(\d{1,12})_keypoints\.json$")
 _NUMBER = re.compile(r"(\d{1,12})\D*$")
@@ -65,9 +65,10 @@ def read_results(path: Path) -> Track:
     for number, entry in enumerate(content):
         if not isinstance(entry, dict) or not {"image_id", "keypoints"} <= entry.keys():
             raise AqaError(f"its entry {number} lacks image_id or keypoints, {_LIST}")
-        found = _NUMBER.search(str(entry["image_id"]))
-        if found is None:
-            raise AqaError(f"its entry {number} is of image {entry['image_id']!r}, which has no number")
+        image = entry["image_id"]
+        found = _NUMBER.search(str(image)) if isinstance(image, str) or type(image) is int else None
+        if found is None or (type(image) is int and image < 0):
+            raise AqaError(f"its entry {number} is of image {image!r:.60}, which has no number from 0 up")
         people.append((int(found[1]), _triples(entry["keypoints"], f"its entry {number}: keypoints")))
     return _track(people, max(frame for frame, _ in people) + 1, open_ended=True)
 
@@ -109,7 +110,9 @@ def _track(people: Iterable[_Person], frames: int, open_ended: bool = False) -> 
     most = max(map(len, together.values()))
     if most > _MOST_PEOPLE:
         raise AqaError(f"has {most} people in a frame, expected at most {_MOST_PEOPLE}")
-    values = np.full((frames, most, counts.pop(), 3), np.nan)
+    joints = counts.pop()
+    check_size(frames, most, joints)
+    values = np.full((frames, most, joints, 3), np.nan)
     for frame, found in together.items():
         values[frame, : len(found)] = found
     return Track(values[..., :2], (), values[..., 2], open_ended)

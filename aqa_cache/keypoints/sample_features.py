@@ -15,7 +15,7 @@ from ..errors import AqaError, VideoError, some
 from .features import CLIPS, COEFFICIENTS, DCT, DCT_TORSO, FORMS, clip_row, dct_row, torso_length
 from .skeletons import SKELETONS, Anchors, anchors_of, named_joints, skeleton_of
 from .sources import Source, source_of
-from .track import PERSONS, Track, fill_gaps
+from .track import PERSONS, Track, check_size, fill_gaps
 
 BACKBONES = {CLIPS: "pose-clips", DCT: "pose-dct", DCT_TORSO: "pose-dct-torso"}
 """What the features of each form are called in a cache."""
@@ -156,6 +156,7 @@ class Maker:
         offset = first if alone else 0
         if not alone and self._options.clip_rule.window is None:
             positions, offset = positions[first:], first
+        check_size(end - offset, 1, positions.shape[1])
         rows = np.full((end - offset, *positions.shape[1:]), np.nan)
         rows[: len(positions)] = positions[: len(rows)]
         return rows, offset

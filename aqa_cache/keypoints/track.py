@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import AqaError, some
 
 PERSONS = ("surest", "largest")
+_MOST_POSITIONS = 1 << 26  # of one video: 1 GiB of x and y
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class Track:
                 (by the diagonal of its box); None: there must not be several.
 
         Raises:
-            AqaError: there are several, or their confidence is not known.
+            AqaError: there is nobody, or there are several, or their confidence is not known.
         """
+        if not self.positions.shape[1]:
+            raise AqaError(f"has nobody in any of its {len(self)} frames")
         found = np.isfinite(self.positions).all(axis=3)
         seen = found.any(axis=2)
         crowded = np.flatnonzero(seen.sum(axis=1) > 1)
@@ -65,10 +68,23 @@ class Track:
             inside = np.where(found[..., None], self.positions, np.nan)
             low = np.where(found[..., None], inside, np.inf).min(axis=2)
             high = np.where(found[..., None], inside, -np.inf).max(axis=2)
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore", over="ignore"):
                 rank = np.linalg.norm(high - low, axis=2)
         chosen = np.where(seen, rank, -1).argmax(axis=1)
         return self.positions[np.arange(len(self)), chosen]
+
+
+def check_size(frames: int, people: int, joints: int) -> None:
+    """Whether so many positions can be held: a few numbers in a file can ask for more than any machine has.
+
+    Raises:
+        AqaError: whose text is the reason alone.
+    """
+    if frames * people * joints > _MOST_POSITIONS:
+        raise AqaError(
+            f"asks for {frames:,} frames of {people:,} people with {joints:,} joints each, which is more than"
+            f" {_MOST_POSITIONS:,} positions; correct the frames' numbers, or give the video in parts"
+        )
 
 
 def fill_gaps(positions: np.ndarray, joints: Sequence[str]) -> tuple[np.ndarray, float]:

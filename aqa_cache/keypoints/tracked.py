@@ -8,7 +8,7 @@ import numpy as np
 from ..disk.csv_file import read_rows
 from ..disk.hdf5 import DAMAGE, members, open_hdf5, read_values
 from ..errors import AqaError, first_line
-from .track import Track
+from .track import Track, check_size
 
 _MOST_BYTES = 1 << 29
 _DEEPLABCUT = "expected the header rows scorer, bodyparts and coords of DeepLabCut"
@@ -37,6 +37,7 @@ def read_deeplabcut(path: Path) -> Track:
     joints, people = list(dict.fromkeys(parts)), list(dict.fromkeys(individuals))
     if any(len(row) != len(parts) + 1 for row in rows) or not len(parts) == len(axes) == len(individuals):
         raise AqaError(f"its rows do not have {len(parts) + 1} cells each, {_DEEPLABCUT}")
+    check_size(len(rows), len(people), len(joints))
     values = np.full((len(rows), len(people), len(joints), 3), np.nan)
     for column, (who, part, axis) in enumerate(zip(individuals, parts, axes, strict=True), 1):
         if axis not in ("x", "y", "likelihood"):

@@ -108,6 +108,12 @@ def test_lists_of_results(tmp_path):
         ('[{"image_id": 1, "keypoints": [1, 2]}]', "no list of x, y and confidence"),
         ('[{"image_id": 1, "keypoints": [1, 2, "3"]}]', "no list of x, y and confidence"),
         ('[{"image_id": 1, "keypoints": [1, 2, NaN]}]', "cannot be read as JSON.*NaN"),
+        ('[{"image_id": -5, "keypoints": [1, 2, 3]}]', "-5, which has no number from 0 up"),
+        ('[{"image_id": 1.5, "keypoints": [1, 2, 3]}]', "1.5, which has no number from 0 up"),
+        (
+            '[{"image_id": 9999999, "keypoints": [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]}]',
+            "asks for 10,000,000 frames of 1 people with 7 joints",
+        ),
         ('[{"image_id": 999999999, "keypoints": [1, 2, 3]}]', "frame 999999999, expected numbers below"),
         (
             '[{"image_id": 0, "keypoints": [1, 2, 3]}, {"image_id": 1, "keypoints": [1, 2, 3, 4, 5, 6]}]',
@@ -150,6 +156,23 @@ def test_deeplabcut(tmp_path):
         (tmp_path / "d.csv").write_text(changed)
         with pytest.raises(AqaError, match=said):
             read_deeplabcut(tmp_path / "d.csv")
+
+
+def test_a_few_numbers_do_not_ask_for_more_memory_than_there_is(tmp_path):
+    """A table with a person and a joint of its own in each column."""
+    count = 9000
+    names = (("scorer", "s"), ("individuals", "i{}"), ("bodyparts", "b{}"), ("coords", "x"), ("0", "1"))
+    lines = (",".join([name, *(cell.format(n) for n in range(count))]) for name, cell in names)
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(AqaError, match="asks for 1 frames of 9,000 people with 9,000 joints"):
+        read_deeplabcut(tmp_path / "a.csv")
+
+
+def test_a_file_of_sleap_without_a_track_has_nobody(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["tracks"], file["node_names"] = np.empty((0, 2, 3, 6)), np.array([n.encode() for n in NAMES])
+    with pytest.raises(AqaError, match="has nobody in any of its 6 frames"):
+        read_sleap(tmp_path / "a.h5").person(None)
 
 
 def test_sleap(tmp_path):
