@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ..errors import AnnotationError
-from .export import Asked, Export, rows_of
+from .export import Asked, Export, file_name, rows_of, with_said
 
 TOOL = "CVAT for video 1.1"
 _SHAPES = ("box", "polygon", "polyline", "points", "ellipse", "cuboid", "skeleton", "mask")
@@ -39,17 +39,18 @@ def read_cvat(path: Path, root: ElementTree.Element, asked: Asked) -> Export:
         frames = [_whole(name, shape.get("frame")) for shape in shown]
         if not frames:
             raise AnnotationError(f"{name} is outside in every frame; delete it, or mark where it is seen")
-        entry: dict[str, object] = {"video": track.get("source_file") or video}
+        entry: dict[str, object] = {"video": file_name(track.get("source_file") or video)}
         entry |= {"start_frame": first + step * min(frames), "end_frame": first + step * max(frames) + 1}
         entry[_LABEL] = track.get("label", "")
+        said: dict[str, object] = {}
         for attribute, values in _attributes(shown).items():
             if len(values) > 1:
                 varying[attribute] += 1
                 continue
-            entry[attribute] = values[0]
+            said[attribute] = values[0]
             if kinds.get(attribute, _CHOSEN[0]) in _CHOSEN:
                 classes[attribute] = None
-        entries.append(entry)
+        entries.append(with_said(entry, said, name))
     notes = [
         f"{path.name}: attribute {attribute!r} changes within {count} track(s), and is left out of them."
         for attribute, count in varying.items()
@@ -63,7 +64,7 @@ def _numbering(path: Path, meta: ElementTree.Element | None) -> tuple[int, int]:
     """The frame of the video that is the task's first, and how many lie from one to the next."""
     first, rule = _found(meta, "start_frame"), _found(meta, "frame_filter")
     step = rule.partition("step=")[2] or "1"
-    if not (first or "0").isdigit() or not step.isdigit() or not int(step):
+    if not _is_whole(first or "0") or not _is_whole(step) or not int(step):
         raise AnnotationError(
             f"{path}: start_frame is {first!r:.60} and frame_filter {rule!r:.60}, expected a number and"
             " step=N"
@@ -92,6 +93,10 @@ def _found(element: ElementTree.Element | None, tag: str) -> str:
 
 
 def _whole(name: str, text: str | None) -> int:
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 15:
+    if text is None or not _is_whole(text):
         raise AnnotationError(f"{name}: a frame is {text!r:.60}, expected a whole number from 0 up")
     return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 15

@@ -1,5 +1,6 @@
 """ELAN's tab-delimited text: annotations of tiers, one a row, or a column for each tier."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from ..errors import AnnotationError, some
 from ..tables.forms import Form
-from .export import Asked, Export, file_name, rows_of
+from .export import Asked, Export, file_name, rows_of, with_said
 
 ELAN = "ELAN tab-delimited text"
 _TIME_COLUMN = re.compile(r"(begin|end|duration) time - |(duration) - ", re.IGNORECASE)
@@ -69,6 +70,8 @@ def read_elan(path: Path, form: Form, asked: Asked) -> Export:
 
 def _actions(path: Path, said: Sequence[_Said], asked: Asked) -> Export:
     tiers = list(dict.fromkeys(one.tier for one in said))
+    if not tiers:
+        raise AnnotationError(f"{path}: has a header but no annotation; export the tiers again")
     tier = asked.tier or (tiers[0] if len(tiers) == 1 else None)
     if tier is None:
         raise AnnotationError(
@@ -85,13 +88,12 @@ def _actions(path: Path, said: Sequence[_Said], asked: Asked) -> Export:
             entry = {"video": file_name(action.file), **entry}
         if action.participant:
             entry[_PARTICIPANT] = action.participant
-        entry[tier] = action.value
-        within: dict[str, list[str]] = {}
+        within = {tier: [action.value]}
         for one in others:
             if one.file == action.file and action.start <= (one.start + one.end) / 2 < action.end:
                 within.setdefault(one.tier, []).append(one.value)
                 used += 1
-        entries.append(entry | {name: "; ".join(values) for name, values in within.items()})
+        entries.append(with_said(entry, {name: "; ".join(each) for name, each in within.items()}, str(path)))
     notes = [f"{path.name}: the annotations of tier {tier!r} are the actions."] if len(tiers) > 1 else []
     if left := len(others) - used:
         notes.append(f"{path.name}: {left} annotation(s) of other tiers are in no action, and left out.")
@@ -160,8 +162,11 @@ def _seconds(path: Path, line: int, cell: str, unit: str) -> float:
     try:
         if unit == _CLOCK_UNIT:
             hours, minutes, seconds = cell.strip().split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-        seconds = float(cell)
-        return seconds / 1000 if unit == _MS else seconds
-    except ValueError:
+            time = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        else:
+            time = float(cell) / (1000 if unit == _MS else 1)
+        if not math.isfinite(time):  # "nan" would be a cell without a time
+            raise ValueError
+        return time
+    except (ValueError, OverflowError):
         raise AnnotationError(f"{path}: line {line}: {cell!r:.60} is no time of the form {unit}") from None

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DATA = "/data/"  # Label Studio's own addresses
+# Columns that say where an action lies.
+_WHERE = {"video", "start", "end", "start_frame", "end_frame"}
 _SERVED = f"{_DATA}local-files/"  # of it, whose query names the file
 
 
@@ -92,16 +94,33 @@ def rows_of(entries: Iterable[Mapping[str, object]]) -> Form:
     return Form(rows)
 
 
+def with_said(entry: Mapping[str, object], said: Mapping[str, object], where: str) -> dict[str, object]:
+    """Where an action lies, and what is said of it under names that people gave.
+
+    Raises:
+        AnnotationError: one of these names is taken by where it lies, which it would change.
+    """
+    if clash := next((name for name in said if name in entry or _plain(name) in _WHERE), None):
+        raise AnnotationError(
+            f"{where}: something is called {clash!r:.60} that stands for a column of its own; give it another"
+            " name in the tool"
+        )
+    return {**entry, **said}
+
+
 def file_name(video: str) -> str:
     """The name of a video's file, of a path of any system or an address; '' where there is none.
 
     >>> file_name(r"C:\\videos\\a b.mp4"), file_name("https://host/x/a%20b.mp4?signature=1")
     ('a b.mp4', 'a b.mp4')
     """
-    if video.startswith(_SERVED):
-        video = (parse_qs(urlsplit(video).query).get("d") or [""])[0]
-    elif _ADDRESS.match(video) or video.startswith(_DATA):
-        video = unquote(urlsplit(video).path)
+    try:
+        if video.startswith(_SERVED):
+            video = (parse_qs(urlsplit(video).query).get("d") or [""])[0]
+        elif _ADDRESS.match(video) or video.startswith(_DATA):
+            video = unquote(urlsplit(video).path)
+    except ValueError:
+        return ""  # no address, so it names no file
     return posixpath.basename(video.replace("\\", "/"))
 
 

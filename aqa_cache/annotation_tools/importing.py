@@ -147,7 +147,7 @@ def _table(path: Path, export: Export, asked: Asked) -> Table:
     (line, header), *rows = export.form.rows
     columns = export.columns(asked.columns)
     if asked.video is not None:
-        header, rows = [*header, "video"], [(number, [*cells, asked.video]) for number, cells in rows]
+        header, rows = _all_of(asked.video, header, rows)
         names = {known: own for known, own in columns.names.items() if known != "video"}
         columns = replace(columns, names=names)
     elif "video" not in columns.names and not any(name.strip().casefold() == "video" for name in header):
@@ -160,6 +160,15 @@ def _table(path: Path, export: Export, asked: Asked) -> Table:
         rows = [(number, [*cells, str(place)]) for place, (number, cells) in enumerate(rows)]
     word = "line" if line else "entry"
     return table_of(path, Form([(line, header), *rows], export.form.said), columns, word)
+
+
+def _all_of(video: str, header: list[str], rows: list) -> tuple[list[str], list]:
+    """With a column `video` that is the same in all rows, in place of one that there is."""
+    there = [place for place, name in enumerate(header) if name.strip().casefold() == "video"]
+    if len(there) != 1:
+        return [*header, "video"], [(number, [*cells, video]) for number, cells in rows]
+    (place,) = there
+    return header, [(number, [*cells[:place], video, *cells[place + 1 :]]) for number, cells in rows]
 
 
 def _names(samples: Sequence[Sample], table: Table) -> list[str]:

@@ -1,15 +1,16 @@
 """Label Studio's JSON: tasks, each of a video, annotated by one person or more."""
 
+import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ..errors import AnnotationError
 from ..video.recognition import VIDEO_SUFFIXES
-from .export import Asked, Export, expect, file_name, known_as, rows_of
+from .export import Asked, Export, expect, file_name, known_as, rows_of, with_said
 
 TOOL = "Label Studio JSON"
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what it puts before the name of an uploaded file
@@ -66,9 +67,8 @@ def read_label_studio(path: Path, tasks: Sequence, asked: Asked) -> Export:
             )
         for span in spans:
             entry = {"video": video, **_frames(span, asked.frame_rate)}
-            entries.append(
-                entry | _together([(one.person, one.spans[span]) for one in people], judging, asked, seen)
-            )
+            said = _together([(one.person, one.spans[span]) for one in people], judging, asked, seen)
+            entries.append(with_said(entry, said, f"{path}: task {number} ({video})"))
     if not entries:
         raise AnnotationError(f"{path}: no task has an annotation; annotate some, and export as JSON")
     has_frames = any("start_frame" in entry for entry in entries)
@@ -94,7 +94,7 @@ def _judging(tasks: Sequence[Sequence[_Annotated]], asked: Asked) -> list[str]:
 
 
 def _is_score(name: str, value: object, asked: Asked) -> bool:
-    return isinstance(value, int | float) and known_as(name, asked.columns) == _SCORE
+    return type(value) in (int, float) and known_as(name, asked.columns) == _SCORE
 
 
 def _numbered(path: Path, tasks: Sequence) -> list[tuple[int, dict]]:
@@ -196,7 +196,7 @@ def _together(
         values = {person: values[name] for person, values in said if name in values}
         if all(_is_score(name, value, asked) for value in values.values()):
             entry |= {f"judge_{judging.index(person) + 1}": value for person, value in values.items()}
-            entry[name] = statistics.fmean(float(str(value)) for value in values.values())
+            entry[name] = _mean(values.values())
         elif len(values) == len(said) and all(
             value == next(iter(values.values())) for value in values.values()
         ):
@@ -204,6 +204,13 @@ def _together(
         else:
             seen.differing[name] += 1
     return entry
+
+
+def _mean(values: Iterable) -> float:
+    try:
+        return statistics.fmean(values)
+    except OverflowError:
+        return math.inf  # which is said to be no score
 
 
 def _notes(path: Path, seen: _Seen, empty: int, judges: int):

@@ -4,7 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ..errors import AnnotationError
-from .export import Asked, Export, known_as, rows_of
+from .export import Asked, Export, known_as, rows_of, with_said
 
 TOOL = "Sportscode XML"
 _CODE, _LABEL, _FREE_TEXT = "code", "label", "free_text"
@@ -32,9 +32,8 @@ def read_sportscode(path: Path, root: ElementTree.Element, asked: Asked) -> Expo
         labels: dict[str, list[str]] = {}
         for label in instance.findall("label"):
             labels.setdefault(_text(label, "group") or _LABEL, []).append(_text(label, "text"))
-        for group, texts in labels.items():
-            entry[group] = "; ".join(texts)
-            groups[group] = None
+        entry = with_said(entry, {group: "; ".join(texts) for group, texts in labels.items()}, said)
+        groups |= dict.fromkeys(labels)
         if note := _text(instance, "free_text"):
             entry[_FREE_TEXT] = note
         entries.append(entry)

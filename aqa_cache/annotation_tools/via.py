@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import AnnotationError
 from .documents import json_of
-from .export import Asked, Export, expect, file_name, rows_of
+from .export import Asked, Export, expect, file_name, rows_of, with_said
 
 TOOL = "VIA 3"
 _HEADER, _ATTRIBUTE = "CSV_HEADER", "ATTRIBUTE"
@@ -101,7 +101,8 @@ def _export(path: Path, attributes: object, marks: list[_Mark]) -> Export:
             continue
         video = file_name(str(mark.files[0])) if mark.files else ""
         entry = {"video": video} if video else {}
-        entry |= {names.get(key, key): options.get(key, {}).get(str(v), v) for key, v in mark.values.items()}
+        said = {names.get(key, key): options.get(key, {}).get(str(v), v) for key, v in mark.values.items()}
+        entry = with_said(entry, said, str(path))
         if mark.times:
             segments.append({"start": mark.times[0], "end": mark.times[-1]} | entry)
         else:

@@ -86,6 +86,11 @@ def test_several_people_are_judges_and_their_mean_is_said(imported):
     assert any("annotators differ in 'clean' 1 time(s)" in note for note in done.notes)
 
 
+def test_yes_and_no_are_no_marks(imported):
+    (sample,) = imported(task((1, [score(True)]), (2, [score(False)]), (3, [score(4)]))).samples
+    assert sample.final_score is None and not sample.judges
+
+
 def test_cancelled_and_empty_tasks_are_said(imported):
     cancelled = task((1, [score(2)]), (2, [score(3)]))
     cancelled["annotations"][0]["was_cancelled"] = True
@@ -107,6 +112,9 @@ def test_cancelled_and_empty_tasks_are_said(imported):
         ([task((1, [of_range("r", 0, 9, "x")]))], "a range is from 0 to 9, expected frames from 1 on"),
         ([task((1, [of_range("r", 9, 2, "x")]))], "a range is from 9 to 2"),
         ([task((1, [of_range("r", "1", 2, "x")]))], "a range is from '1' to 2"),
+        ([task((1, [score(1)]), video="http://[::1/a.mp4")], "video is empty"),
+        ([task((1, [score(1e308)]), (2, [score(1e308)]))], "final_score is 'inf'"),
+        ([task((1, [said("start", "number", {"number": 1})]))], "something is called 'start'"),
         ([task()], "no task has an annotation"),
         (["a.mp4"], "task 1 is 'a.mp4', expected an object"),
         ([task((1, [{"type": "number", "value": 3}]))], "value of 'number' is '3', expected an object"),

@@ -121,6 +121,18 @@ def test_elan_with_a_column_for_each_tier(imported):
         (ELAN_HEADER + ELAN_ROWS, {"video": "a.mp4"}, "has 4 tiers .routine, score, .*--tier 'routine'"),
         (ELAN_ROWS, {"video": "a.mp4", "tier": "Routine"}, "has no tier 'Routine'; its tiers: routine"),
         (ELAN_ROWS, {"tier": "routine"}, "does not say of which video it is; give its name: --video"),
+        (ELAN_HEADER, {"video": "a.mp4"}, "has a header but no annotation"),
+        (
+            (ELAN_HEADER + ELAN_ROWS).replace("ss.msec", "x").replace("00:00:01.200", "9" * 400 + ":00:01"),
+            {"video": "a.mp4"},
+            "line 2: '999.*is no time",
+        ),
+        (ELAN_HEADER + ELAN_ROWS.replace("\t1.2\t", "\tnan\t", 1), {"video": "a.mp4"}, "'nan' is no time"),
+        (
+            ELAN_ROWS.replace("score", "start"),
+            {"video": "a.mp4", "tier": "routine"},
+            "something is called 'start'",
+        ),
         ('<?xml version="1.0"?><ANNOTATION_DOCUMENT/>', {}, "ELAN's own file; export it: File, Export As"),
     ],
 )

@@ -78,6 +78,7 @@ def test_without_attributes_keys_are_names(tmp_path):
         (('"[1.2,3.4]"', '"[1.2,NaN]"'), "no JSON that can be read: holds NaN"),
         (('"[1.2,3.4]"', '"7"'), "the times of entry '1' is '7', expected a list"),
         (('"[1.2,3.4]"', '"[3.4,1.2]"'), "entry 1: end '1.2' must be later than start '3.4'"),
+        (('""1"":', '""start"":'), "something is called 'start'"),
         (('"1_a",', ""), "entry 1 has 5 cells, expected 6"),
         (('{""1"":', '{""1""'), "no JSON that can be read: Expecting ':'"),
     ],

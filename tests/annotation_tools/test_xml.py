@@ -80,6 +80,13 @@ def test_a_track_is_an_action_from_its_first_to_its_last_frame_that_is_not_outsi
     assert any("attribute 'seen' changes within 1 track" in note for note in done.notes)
 
 
+def test_of_a_video_the_last_part_of_its_name_counts_and_a_person_can_say_another(tmp_path):
+    text = CVAT.replace("<source>a.mp4", "<source>../../elsewhere/a.mp4")
+    assert [sample.video for sample in read(tmp_path / "c.xml", text).samples] == ["a.mp4"] * 2
+    done = read(tmp_path / "c.xml", text, video="other.mp4")
+    assert [sample.video for sample in done.samples] == ["other.mp4"] * 2
+
+
 def test_frames_of_a_strided_task_are_those_of_the_video(tmp_path):
     text = CVAT.replace("<frame_filter></frame_filter>", "<frame_filter>step=5</frame_filter>")
     text = text.replace("<start_frame>0", "<start_frame>100")
@@ -97,6 +104,12 @@ def test_frames_of_a_strided_task_are_those_of_the_video(tmp_path):
         (CVAT.replace('outside="0"', 'outside="1"'), "track '0' is outside in every frame"),
         (CVAT.replace('frame="3"', 'frame="-3"'), "a frame is '-3', expected a whole number"),
         ('<annotations><image id="0"><tag/></image></annotations>', "images with tags .* expected tracks"),
+        (CVAT.replace("<start_frame>0", "<start_frame>²"), "start_frame is '²'"),
+        (CVAT.replace("<start_frame>0", f"<start_frame>{'9' * 5000}"), "start_frame is '999"),
+        (CVAT.replace("</frame_filter>", "step=²</frame_filter>"), "frame_filter 'step=²'"),
+        (CVAT.replace('name="remark"', 'name="video"'), "track '0': something is called 'video'"),
+        (SPORTSCODE.replace("<group>Score", "<group>start"), "instance 1: something is called 'start'"),
+        (SPORTSCODE.replace("<group>Score", "<group>code"), "instance 1: something is called 'code'"),
         ("<html/>", "XML whose root is 'html'"),
         (SPORTSCODE[:200], "no XML that can be read"),
     ],
