@@ -8,7 +8,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from aqa_cache.annotations import FILE_NAME, SPLITS, Sample, read_table, write_annotations
@@ -112,8 +112,19 @@ class Annotations:
             AqaError: there are too many.
         """
         with self._store.changing() as db:
-            id = self._insert(db, Sample(video.rpartition(".")[0] or video, video), {})
+            id = self._insert(db, _whole(video), {})
         return self._written(id)
+
+    def add_all(self, videos: Iterable[str]) -> None:
+        """A row for each video, and the table written once.
+
+        Raises:
+            AqaError: there are too many; none was added then.
+        """
+        with self._store.changing() as db:
+            for video in videos:
+                self._insert(db, _whole(video), {})
+        self.write()
 
     def change(self, id: str, version: int, changes: Mapping, who: str = "") -> Row:
         """Change some of a row's values.
@@ -251,6 +262,10 @@ class Annotations:
         return row
 
 
+def _whole(video: str) -> Sample:
+    return Sample(video.rpartition(".")[0] or video, video)
+
+
 def _judges(marks: Mapping[str, float], people: list[str]) -> tuple[float, ...]:
     return tuple(marks.get(person, math.nan) for person in people)
 
@@ -331,7 +346,7 @@ def _frame(name: str, value) -> int | None:
 def _number(name: str, value, above_zero: bool = False) -> float | None:
     if value in (None, ""):
         return None
-    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > 1e9:
+    if type(value) not in (int, float) or not abs(value) <= 1e9:  # nor NaN
         raise AqaError(f"{name} is {value!r:.60}, expected a number")
     if above_zero and value <= 0:
         raise AqaError(f"{name} is {value:g}, it must be greater than 0; leave it empty if there is none")

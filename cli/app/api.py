@@ -1,6 +1,8 @@
 """The same as the pages, as JSON; `openapi` describes it."""
 
+import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -24,6 +26,8 @@ from .videos import Refused
 
 _LARGEST_JSON = 2**20
 LONGEST_WAIT = 300
+_LOOK_AGAIN = 0.25  # seconds
+LONGEST_REQUEST = 30.0  # seconds that JSON may take to come
 
 
 class Failed(AqaError):
@@ -95,7 +99,7 @@ async def score(request: Request, context: Context) -> Response:
     if changes:
         row = await run_in_threadpool(context.annotations.change, row.id, row.version, changes)
     made = await run_in_threadpool(context.score, model, row)
-    found = await run_in_threadpool(context.queue.wait, made.id, float(wait)) if wait else made
+    found = await _ended(context, made.id, wait) if wait else made
     return await _told(context, found or made)
 
 
@@ -147,7 +151,7 @@ async def score_row(request: Request, context: Context) -> Response:
 
 async def job(request: Request, context: Context) -> Response:
     wait = _whole(request.query_params.get("wait", "0"), "wait", LONGEST_WAIT)
-    found = await run_in_threadpool(context.queue.wait, _id(request), float(wait))
+    found = await _ended(context, _id(request), wait)
     if found is None:
         raise Failed(404, "there is no such job")
     return await _told(context, found, 200)
@@ -209,6 +213,16 @@ async def _model(context: Context, id: str | None) -> Model:
     raise Failed(422, f"model is {id!r:.60}, expected the id of a model; there are: {known}")
 
 
+async def _ended(context: Context, id: str, seconds: int) -> Job | None:
+    """The job when it has ended, or after so many seconds; no thread waits, as there are only forty."""
+    until = time.monotonic() + seconds
+    while True:
+        job = await run_in_threadpool(context.queue.job, id)
+        if job is None or job.over or time.monotonic() >= until:
+            return job
+        await asyncio.sleep(_LOOK_AGAIN)
+
+
 async def _told(context: Context, job: Job, status: int = 202) -> Response:
     record = await run_in_threadpool(job_record, context, job)
     return JSONResponse(record, 200 if job.over else status)
@@ -258,17 +272,31 @@ def _id(request: Request) -> str:
     return id
 
 
+async def body(request: Request, most: int) -> bytes:
+    """What a request brings, of bounded length and in a bounded time.
+
+    Raises:
+        Failed: it is too large, or comes too slowly.
+    """
+    content = bytearray()
+    try:
+        async with asyncio.timeout(LONGEST_REQUEST):
+            async for piece in request.stream():
+                content += piece
+                if len(content) > most:
+                    raise Failed(413, f"the request has more than {most:,} bytes")
+    except TimeoutError:
+        raise Failed(408, "the request came too slowly; send it again") from None
+    return bytes(content)
+
+
 async def _json(request: Request, kinds: Mapping[str, type]) -> dict:
     """The JSON of a request: an object with these names, the first of which is needed.
 
     Raises:
         Failed: it is too large, or none.
     """
-    content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > _LARGEST_JSON:
-            raise Failed(413, f"the request has more than {_LARGEST_JSON:,} bytes")
+    content = await body(request, _LARGEST_JSON)
     try:
         asked = json.loads(content)
     except (ValueError, RecursionError):

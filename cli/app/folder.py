@@ -10,7 +10,7 @@ from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
 from aqa_cache.video.recognition import VIDEO_SUFFIXES
 
-_LONGEST_STEM = 80
+_LONGEST_STEM, _LONGEST_BYTES = 80, 180  # a file system takes 255
 _ID = re.compile(r"[0-9a-f]{16}")
 # As the file systems of all machines take it: no sign that a shell, an URL or Windows gives a meaning.
 _OTHER = re.compile(r"[^\w-]+")
@@ -119,7 +119,8 @@ def file_name(said: str, taken: set[str]) -> str:
     if not dot or f".{suffix.lower()}" not in VIDEO_SUFFIXES or not suffix.isascii():
         known = " ".join(sorted(VIDEO_SUFFIXES))
         raise AqaError(f"{plain!r:.100} is no video by its name; expected a name that ends in one of {known}")
-    stem = _OTHER.sub("_", stem).strip("_-")[:_LONGEST_STEM] or "video"
+    stem = _OTHER.sub("_", stem).strip("_-")[:_LONGEST_STEM]
+    stem = stem.encode()[:_LONGEST_BYTES].decode(errors="ignore") or "video"
     lower, number, name = {one.casefold() for one in taken}, 2, f"{stem}.{suffix.lower()}"
     while name.casefold() in lower:
         name, number = f"{stem}_{number}.{suffix.lower()}", number + 1

@@ -18,6 +18,7 @@ from .work import SAID
 # How long a job of a kind may say nothing: what hangs a decoder ends there.
 PATIENCE = {"prepare": 120.0, "score": 600.0, "learn": 3600.0}
 MOST_WAITING, MOST_ATTEMPTS = 200, 3
+_AGAIN = 2.0  # seconds to the next try to note what cannot be written
 WORKER = (sys.executable, "-m", "aqa_cli.app.work")
 TAKEN_OUT = "taken out of the queue"
 _KEPT_LINES, _LONGEST_LINE, _LONGEST_REASON = 20, 2000, 2000
@@ -99,13 +100,17 @@ class Queue:
     def add(self, kind: str, asked: dict[str, Any]) -> Job:
         """Put a job at the end of the queue.
 
+        Of `prepare` there may be as many as there are videos.
+
         Raises:
             AqaError: it is full.
         """
         id = new_id()
         with self._store.changing() as db:
-            (waiting,) = db.execute("SELECT count(*) FROM jobs WHERE state = ?", (WAITING,)).fetchone()
-            if waiting >= MOST_WAITING:
+            (waiting,) = db.execute(
+                "SELECT count(*) FROM jobs WHERE state = ? AND kind != 'prepare'", (WAITING,)
+            ).fetchone()
+            if waiting >= MOST_WAITING and kind != "prepare":
                 raise AqaError(f"{waiting} jobs are waiting, and there may be no more; try again later")
             db.execute(
                 "INSERT INTO jobs(id, kind, asked, state, made) VALUES (?, ?, ?, ?, ?)",
@@ -131,12 +136,24 @@ class Queue:
             )
         return [self._made(one) for one in found]
 
-    def unfinished(self) -> list[Job]:
+    def unfinished(self, most: int = 500) -> list[Job]:
         """What is under way and waiting, in the order in which it is done."""
         found = self._store.all(
-            "SELECT * FROM jobs WHERE state IN (?, ?) ORDER BY state != ?, number", WAITING, RUNNING, RUNNING
+            "SELECT * FROM jobs WHERE state IN (?, ?) ORDER BY state != ?, number LIMIT ?",
+            *(WAITING, RUNNING, RUNNING, most),
         )
         return [self._made(one) for one in found]
+
+    def count_unfinished(self) -> int:
+        states = WAITING, RUNNING
+        return self._store.all("SELECT count(*) AS n FROM jobs WHERE state IN (?, ?)", *states)[0]["n"]
+
+    def being_prepared(self) -> set[str]:
+        """Ids of the videos that are, or will be."""
+        found = self._store.all(
+            "SELECT asked FROM jobs WHERE kind = 'prepare' AND state IN (?, ?)", WAITING, RUNNING
+        )
+        return {json.loads(one["asked"])["video"] for one in found}
 
     def cancel(self, id: str) -> None:
         """Take a job out of the queue, or end it."""
@@ -153,14 +170,6 @@ class Queue:
                 )
         if self.progress.job == id and (process := self._process):
             process.kill()
-
-    def wait(self, id: str, seconds: float) -> Job | None:
-        """The job when it has ended, or after so many seconds."""
-        until = time.monotonic() + seconds
-        with self._news:
-            while (job := self.job(id)) and not job.over and (left := until - time.monotonic()) > 0:
-                self._news.wait(min(left, 1.0))
-        return job
 
     def _made(self, row) -> Job:
         place = None
@@ -187,9 +196,12 @@ class Queue:
                 reason = self._begin(job, found["attempts"] + 1)
             except (AqaError, OSError) as error:
                 reason = str(error)
-            if self._ended.is_set():
-                return  # and begins again at the next start
-            self._end(job, reason)
+            while not self._ended.is_set():  # else it begins again at the next start
+                try:
+                    self._end(job, reason)
+                    break
+                except AqaError:  # a full disk: noted when there is room
+                    self._ended.wait(_AGAIN)
 
     def _begin(self, job: Job, attempt: int) -> str:
         """Have a job done; why it failed, or nothing."""
@@ -252,22 +264,25 @@ class Queue:
             self.progress.lines.append(self.progress.said)
 
     def _end(self, job: Job, reason: str) -> None:
+        frames = None
+        if job.kind == "prepare" and not reason:
+            try:
+                path = self._folder.previews / f"{job.asked['video']}.json"
+                frames = len(json.loads(path.read_text())["times"])
+            except (OSError, ValueError, LookupError):
+                reason = "what was prepared is not there any more"
         with self._store.changing() as db:
             db.execute(
                 "UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ? AND state = ?",
                 (FAILED if reason else DONE, reason[:_LONGEST_REASON], time.time(), job.id, RUNNING),
             )
             if job.kind == "prepare":
-                self._prepared(db, job, reason)
+                self._prepared(db, job, reason, frames)
         self.progress = Progress()
         with self._news:
             self._news.notify_all()
 
-    def _prepared(self, db, job: Job, reason: str) -> None:
-        frames = None
-        if not reason:
-            path = self._folder.previews / f"{job.asked['video']}.json"
-            frames = len(json.loads(path.read_text())["times"])
+    def _prepared(self, db, job: Job, reason: str, frames: int | None) -> None:
         db.execute(
             "UPDATE videos SET state = ?, reason = ?, frames = ? WHERE id = ?",
             ("failed" if reason else "ready", reason[:_LONGEST_REASON], frames, job.asked["video"]),

@@ -78,16 +78,13 @@ def _take_what_lies_there(context: Context) -> None:
     known = {row.sample.video for row in context.annotations.rows()}
     lying = [path.name for path in sorted(context.folder.videos.iterdir()) if _is_video(path)]
     for file in dict.fromkeys((*named, *lying)):
-        video = context.videos.list_file(file)
-        if video is not None:
-            context.queue.add("prepare", {"video": video.id, "file": video.file})
-            if file not in known:
-                context.annotations.add(file)
-    context.annotations.write()
-    waiting = {job.asked["video"] for job in context.queue.jobs("prepare") if not job.over}
+        context.videos.list_file(file)
+    # Also what was listed by a server that was killed before it came to the rest.
+    under_way = context.queue.being_prepared()
     for video in context.videos.all():
-        if video.state == "new" and video.id not in waiting:  # the queue was full when it came
+        if video.state == "new" and video.id not in under_way:
             context.queue.add("prepare", {"video": video.id, "file": video.file})
+    context.annotations.add_all(v.file for v in context.videos.all() if v.file not in known)
 
 
 def _is_video(path: Path) -> bool:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from .api import Failed, answering
+from .api import Failed, answering, body
 from .checks import COOKIE, is_token
 from .context import Context
 from .folder import is_id
@@ -94,11 +94,7 @@ async def _login(request: Request, context: Context) -> Response:
     address = context.address
     given = request.query_params.get("token", "")
     if request.method == "POST":
-        content = b""
-        async for piece in request.stream():
-            content += piece
-            if len(content) > _LARGEST_FORM:
-                raise Failed(413, "the form is too large")
+        content = await body(request, _LARGEST_FORM)
         given = parse_qs(content.decode("utf-8", "replace")).get("token", [""])[0]
     if not address.token:
         return RedirectResponse("/", 303)

@@ -65,7 +65,7 @@ def main(runs: Path, folder: Path, host: str, port: int, names, token: str | Non
     except ImportError as error:
         if (error.name or "").startswith("aqa_"):
             raise
-        raise missing(error.name or "starlette", "aqa-app", error, "pip install 'aqa-cache[app]'") from None
+        raise missing(error.name or "starlette", "aqa-app", error, "'aqa-cache[app]'") from None
     from .videos import Limits
 
     if not runs.exists():

@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aqa_cache.errors import AqaError
@@ -31,6 +31,7 @@ CREATE TABLE jobs (
 CREATE INDEX history_of_row ON history(row);
 CREATE INDEX jobs_by_state ON jobs(state);
 """
+_NAMES = {"videos", "rows", "history", "people", "jobs"}
 
 
 class Store:
@@ -53,6 +54,10 @@ class Store:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT")
+            damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            there = {row["name"] for row in self._db.execute("SELECT name FROM sqlite_master")}
+            if version <= VERSION and (damage != "ok" or not _NAMES <= there):
+                raise sqlite3.DatabaseError("damaged" if damage != "ok" else "a database of another program")
         except sqlite3.Error as error:
             raise AqaError(
                 f"{path}: cannot be used ({error}); move it away, or choose another --folder"
@@ -74,14 +79,15 @@ class Store:
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
+                yield self._db
                 self._db.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                raise AqaError(f"{self.path}: cannot be written ({error}); nothing was changed") from None
+            except BaseException as error:
+                if self._db.in_transaction:  # a full disk may have ended it
+                    with suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise AqaError(f"{self.path}: cannot be written ({error}); nothing was changed") from None
+                raise
 
     def all(self, query: str, *values) -> list[sqlite3.Row]:
         """The rows that a query gives."""

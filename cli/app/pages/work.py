@@ -16,12 +16,14 @@ _SHOWN = 100
 
 def queue_part(context: Context) -> Markup:
     """The queue, the job under way first, and what failed of late."""
-    waiting = context.queue.unfinished()
+    waiting = context.queue.unfinished(_SHOWN)
+    more = context.queue.count_unfinished() - len(waiting)
     failed = [job for job in context.queue.jobs(most=20) if job.state == FAILED][:5]
     if not waiting and not failed:
         return element("p", "Nothing is under way.", class_="note")
     names = _names(context)
     lines = [_waiting(context, job, names) for job in waiting]
+    lines += [element("li", f"… and {more} more.")] if more > 0 else []
     lines += [
         element("li", f"{what(job, names)}: ", element("span", job.reason, class_="leak")) for job in failed
     ]

@@ -132,6 +132,8 @@ def test_history_is_bounded(annotations):
         ({"start_frame": -1}, "from 0 up"),
         ({"start_frame": 1.5}, "from 0 up"),
         ({"start_frame": True}, "from 0 up"),
+        ({"final_score": 10**400}, "expected a number"),
+        ({"marks": {"Ann": -(10**400)}}, "expected a number"),
         ({"final_score": float("nan")}, "expected a number"),
         ({"final_score": "80"}, "expected a number"),
         ({"difficulty": 0}, "greater than 0"),

@@ -19,6 +19,7 @@ def test_examples():
 @pytest.mark.parametrize(
     "said",
     ["../../etc/a.mp4", "C:\\x\\a.mp4", "/a.mp4", "a\0b.mp4", "-a.mp4", ".mp4", "...mp4", "a" * 999 + ".mp4"]
+    + ["漢" * 90 + ".mp4", "\U0001d49c" * 90 + ".mp4"]
     + ["CON .mp4", "a/../../b.mp4", "\u202egnp.mp4", "%2e%2e%2fa.mp4", "a;rm -rf.mp4", "\ud800.mp4"],
 )
 def test_a_name_never_leads_out_of_the_folder(said, tmp_path):

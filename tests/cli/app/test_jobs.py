@@ -10,7 +10,7 @@ import pytest
 from aqa_cache.errors import AqaError
 from aqa_cli.app import jobs
 from aqa_cli.app.folder import Folder
-from aqa_cli.app.jobs import MOST_ATTEMPTS, Queue
+from aqa_cli.app.jobs import MOST_ATTEMPTS, MOST_WAITING, Queue
 from aqa_cli.app.store import Store
 
 # A worker that writes what it did, as `do` of its job says.
@@ -57,7 +57,10 @@ def made(tmp_path, monkeypatch):
 
 
 def ended(queue, *ids):
-    return [queue.wait(id, 20) for id in ids]
+    until = time.monotonic() + 20
+    while not all(queue.job(id).over for id in ids) and time.monotonic() < until:
+        time.sleep(0.01)
+    return [queue.job(id) for id in ids]
 
 
 def lines(folder):
@@ -174,3 +177,44 @@ def test_a_worker_ends_when_its_server_is_gone(tmp_path):
     process.stdin.close()
     assert process.wait(10) == 1
     held.release()
+
+
+def test_videos_to_be_prepared_do_not_fill_the_queue(made):
+    _, make = made
+    queue = make()
+    for number in range(MOST_WAITING + 1):
+        queue.add("prepare", {"video": f"{number}", "file": f"{number}.mp4"})
+    for _ in range(MOST_WAITING):
+        queue.add("score", {})
+    with pytest.raises(AqaError, match="jobs are waiting, and there may be no more"):
+        queue.add("score", {})
+
+
+def test_a_disk_that_is_full_when_a_job_ends_does_not_end_the_queue(made, monkeypatch):
+    folder, make = made
+    monkeypatch.setattr(jobs, "_AGAIN", 0.01)
+    queue = make()
+    plain, full = queue._end, [True] * 3
+
+    def end(job, reason):
+        if full:
+            full.pop()
+            raise AqaError("cannot be written (database or disk is full)")
+        plain(job, reason)
+
+    monkeypatch.setattr(queue, "_end", end)
+    ids = [queue.add("score", {"name": name, "do": "well"}).id for name in "ab"]
+    queue.start()
+    assert {job.state for job in ended(queue, *ids)} == {"done"}
+    queue.stop()
+    assert lines(folder) == ["a begins", "a ends", "b begins", "b ends"], "none is done twice"
+
+
+def test_a_video_whose_preview_vanishes_has_failed(made):
+    folder, make = made
+    queue = make()
+    job = queue.add("prepare", {"video": "0" * 16, "file": "a.mp4", "name": "a", "do": "well"})
+    queue.start()
+    (job,) = ended(queue, job.id)
+    queue.stop()
+    assert job.state == "failed" and "not there any more" in job.reason

@@ -5,6 +5,8 @@ import http.client
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -17,6 +19,10 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from app_server import App  # noqa: E402
+
+from aqa_cache.errors import AqaError  # noqa: E402
+from aqa_cli.app.jobs import MOST_WAITING  # noqa: E402
+from aqa_cli.app.videos import Videos  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -364,3 +370,72 @@ def test_a_mistake_at_the_start_is_one_message(words, message, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2 and message in result.stderr and "Traceback" not in result.output
+
+
+# What a person's folder may hold, and a kill may leave.
+
+
+def test_any_number_of_videos_may_lie_in_the_folder_and_none_is_forgotten(tmp_path):
+    from aqa_cli.app.folder import Folder
+    from aqa_cli.app.store import Store
+
+    folder = Folder(tmp_path / "app")
+    folder.make()
+    for number in range(MOST_WAITING + 5):
+        (folder.videos / f"{number}.mp4").write_bytes(b"x")
+    # A server that was killed between listing a video and what follows.
+    store = Store(folder.database)
+    Videos(store, folder).list_file("0.mp4")
+    store.close()
+    begin = (
+        "import sys; from pathlib import Path; from aqa_cli.app.checks import Address;"
+        " from aqa_cli.app.server import application;"
+        " application(Path('.'), Path(sys.argv[1]), Address('127.0.0.1', 1))"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", begin, str(folder.root)], check=True)
+        store = Store(folder.database)
+        counts = [store.all(f"SELECT count(*) FROM {name}")[0][0] for name in ("videos", "rows", "jobs")]
+        store.close()
+        assert counts == [MOST_WAITING + 5] * 3
+
+
+@pytest.mark.parametrize("damage", ["other", "zeros"])
+def test_a_database_that_is_none_of_ours_or_damaged_is_one_message(tmp_path, damage):
+    import sqlite3
+
+    from aqa_cli.app.store import Store
+
+    path = tmp_path / "app.sqlite"
+    if damage == "other":
+        with sqlite3.connect(path) as db:
+            db.executescript("CREATE TABLE x(y); PRAGMA user_version = 1")
+        db.close()
+    else:
+        Store(path).close()
+        content = path.read_bytes()
+        path.write_bytes(content[:4096] + bytes(len(content) - 4096))
+    with pytest.raises(AqaError, match="cannot be used .*; move it away, or choose another --folder"):
+        Store(path)
+
+
+def test_those_who_wait_for_a_job_hold_up_nobody(start, three):
+    """Sixty, of which each would have taken one of forty threads."""
+    app = start()
+    for number in range(3):
+        app.ask("POST", f"/api/videos?name={number}.mp4", three[0].read_bytes())
+    import sqlite3
+
+    with sqlite3.connect(app.folder / "app.sqlite") as db:
+        (last,) = db.execute("SELECT id FROM jobs ORDER BY number DESC LIMIT 1").fetchone()
+    db.close()
+    waiting = [threading.Thread(target=app.ask, args=("GET", f"/api/jobs/{last}?wait=60")) for _ in range(60)]
+    for thread in waiting:
+        thread.start()
+    time.sleep(0.5)
+    begin = time.monotonic()
+    assert app.ask("GET", "/login")[0] == 303 and app.ask("GET", "/clips")[0] == 200
+    answered = time.monotonic()
+    for thread in waiting:
+        thread.join()
+    assert answered - begin < max(1.0, (time.monotonic() - begin) / 2)
