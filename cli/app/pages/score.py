@@ -1,5 +1,7 @@
 """The page of a score: that of aqa-score, with the way back; or how far it is."""
 
+import re
+
 from aqa_heads.report.html import element, join
 
 from ..context import Context
@@ -9,6 +11,7 @@ from .frame import page
 from .work import what
 
 INDEX = "index.html"
+_MAIN = re.compile("<main[^>]*>")
 
 
 def score_page(context: Context, job: Job) -> tuple[str, bool]:
@@ -31,4 +34,4 @@ def _with_the_way_back(text: str, context: Context, job: Job) -> str:
         links.append(element("a", "Its true score, start and end", href=f"/clips/{row.id}"))
     links += [element("a", name, href=name) for name in ("scores.csv", "scores.json")]
     way = element("nav", element("p", join(links, " · "), class_="note"), aria_label="aqa-app")
-    return text.replace("<main>", f"<main>{way}", 1)
+    return _MAIN.sub(lambda found: found[0] + way, text, count=1)

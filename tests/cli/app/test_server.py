@@ -225,7 +225,7 @@ def test_a_video_is_scored_by_the_document(start, said_by, trained, three):
     assert job["score"]["points"] == score(trained / "runs/ridge", three[0], 4, 36).points
     assert job["score"]["frames"] == [8, 36]  # the last 28 of these
     status, _, content = app.ask("GET", job["page"])
-    assert status == 200 and b"one" in content
+    assert status == 200 and b"one" in content and b"All scores" in content
     assert app.ask("GET", job["page"] + "scores.csv")[0] == 200
     status, rows = app.json("GET", "/api/rows")
     check("GET", "/api/rows", status, rows)
