@@ -8,6 +8,8 @@ import posixpath
 import re
 from pathlib import Path
 
+from pygments.lexers.special import TextLexer
+
 project = "aqa-cache"
 copyright = "the authors of aqa-cache, MIT licence"
 extensions = [
@@ -49,6 +51,7 @@ _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 def setup(app):
     """What is written reads well on GitHub and in an editor, too; the site has it in its own form."""
+    app.add_lexer("csv", TextLexer)
     app.connect("source-read", _page)
     app.connect("autodoc-process-docstring", _literals)
     for part in ("description", "options", "epilog"):
