@@ -206,10 +206,10 @@ def test_a_folder_of_images_and_a_single_video(folder, tmp_path):
 
 def test_what_is_there_is_not_decoded_again(folder, tmp_path, cache, request):
     prepare(tmp_path / "feats.frames", cache, folder).close()
-    before, said = (tmp_path / "feats.frames").stat(), []
+    before, said = _identity(tmp_path / "feats.frames"), []
     request.getfixturevalue("fails_to_decode")
     prepare(tmp_path / "feats.frames", cache, folder, say=said.append).close()
-    assert (tmp_path / "feats.frames").stat() == before and said == []
+    assert _identity(tmp_path / "feats.frames") == before and said == []
 
 
 def test_frames_of_an_earlier_decoding_are_decoded_again_where_they_may_be_wrong(
@@ -222,9 +222,9 @@ def test_frames_of_an_earlier_decoding_are_decoded_again_where_they_may_be_wrong
         assert contents.pop("decoding") == 2
         del file["contents"]
         file["contents"] = json.dumps(contents)
-    before = path.stat()
+    before = _identity(path)
     prepare(path, cache, folder, say=said.append).close()
-    assert path.stat() == before and said == []
+    assert _identity(path) == before and said == []
     monkeypatch.setattr(preparation, "why_mended", lambda video: "is AVI" if video.name == SHORT else None)
     prepare(path, cache, folder, say=said.append).close()
     assert said[0] == f"{path}: holds frames of other decoding; they are decoded anew."
@@ -472,3 +472,9 @@ def test_a_store_of_more_views_serves_those_who_want_fewer(folder, tmp_path, mon
     monkeypatch.setattr("aqa_cache.frame_store.preparation._write", lambda *_: pytest.fail("decoded again"))
     for views in ("flip", "jitter=2", None):
         prepare(tmp_path / "feats.frames", cache, folder, parse_views(views)).close()
+
+
+def _identity(path):
+    """Which file it is, and when it was last written; not when it was last read."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
