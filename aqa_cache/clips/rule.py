@@ -105,7 +105,7 @@ class ClipRule:
             if end < self.window:
                 raise AqaError(
                     f"the window of {self.window} frames that ends at frame {end} begins before the video"
-                    " does"
+                    f" does; an action must end at frame {self.window} at the earliest"
                 )
             start = end - self.window
         if self.clip_starts is not None:

@@ -118,6 +118,8 @@ class VideoReader:
                     # The last clip ends where the video does, and only decoding tells where that is.
                     length = length if length is not None else self._count_frames(go_on, threads)
                     end = length
+                    if start >= end:
+                        raise AqaError(_behind(start, end))
                 if end is not None:
                     self._rule.first_frames(start, end)
                 spans[key] = (start, end)
@@ -219,19 +221,17 @@ class VideoReader:
         if damage:
             return Outcome(key, reason=damage)
         if start >= available:
-            return Outcome(
-                key,
-                reason=(
-                    f"starts at frame {start} but the video has {available}; correct start_frame in the"
-                    " annotations"
-                ),
-            )
+            return Outcome(key, reason=_behind(start, available))
         try:
             expected = len(self._rule.first_frames(start, available))
         except AqaError as error:
             return Outcome(key, reason=str(error))
         assert handed[0] == expected, (handed, expected)
         return Outcome(key, tuple(handed))
+
+
+def _behind(start: int, available: int) -> str:
+    return f"starts at frame {start} but the video has {available}; correct start_frame in the annotations"
 
 
 def _shifted(missing: int) -> str:

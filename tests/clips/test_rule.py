@@ -136,6 +136,7 @@ def test_assembler_takes_each_frame_once():
         ),
         (Sample("a", "", 10, 20), ClipRule(), "has 10 frame(s), shorter than one clip of 16"),
         (Sample("a", "", 400, None), ClipRule(), "starts at frame 400 but the video has 300"),
+        (Sample("a", "", 400, None), ClipRule(window=103), "starts at frame 400 but the video has 300"),
         (Sample("a", "", 290, None), ClipRule(), "has 10 frame(s), shorter than one clip of 16"),
         (
             Sample("a", "", 10, 90),

@@ -208,11 +208,13 @@ def test_moments_are_frames_or_seconds(folder, numbered_video):
         folder / "ridge", video, f"{sample.start_frame / 25:.2f}s", f"{sample.end_frame / 25:.2f} s"
     )
     assert found.points == score(folder / "ridge", video, sample.start_frame, sample.end_frame).points
-    expected = {7: 7, "7": 7, "0s": 0, "0.04s": 1, "0.041s": 2, "1.5 s": 38, "999s": 300}
+    expected = {7: 7, "7": 7, "0s": 0, "0.04s": 1, "0.041s": 2, "1.5 s": 38, "12s": 300}
     assert {moment: frame_of(numbered_video, moment) for moment in expected} == expected
     for wrong in ("-1", "1:30", "2m", "١", ""):
         with pytest.raises(AqaError, match="neither a number of frames"):
             frame_of(numbered_video, wrong)
+    with pytest.raises(AqaError, match="lasts 12.000 s, and 999 s is behind its end"):
+        frame_of(numbered_video, "999s")
     with pytest.raises(AqaError, match="give an --end after --start"):
         score(folder / "ridge", video, 20, 20)
 
