@@ -40,7 +40,8 @@ def timm_shape(config: Mapping[str, Any], origin: str, spread: bool) -> NetworkS
     arguments = checked_sizes(arguments, origin)
     network = _Network(architecture, arguments, config, origin, spread)
     published = published_config(config)
-    size = published.get("input_size", [3, 224, 224])[-1]
+    said = published.get("input_size", [3, 224, 224])
+    size = said[-1] if isinstance(said, list) and said else None  # what it should be, `timm_processor` says
     fixed = bool(published.get("fixed_input_size"))
     pool = network.tried.global_pool if isinstance(getattr(network.tried, "global_pool", None), str) else ""
     return NetworkShape(
@@ -101,13 +102,14 @@ class _Network:
         self._architecture, self._origin, self._spread = architecture, origin, spread
         self._arguments = {**arguments, "num_classes": 0}
         classifier = published_config(config).get("classifier") or "head"
-        self._heads = tuple(
-            f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier)
-        )
+        names = classifier if isinstance(classifier, list) else [classifier]
+        if not all(isinstance(name, str) for name in names):
+            raise AqaError(f"{origin}: classifier of its config.json is {classifier!r:.60}, expected a name")
+        self._heads = tuple(f"{name}." for name in names)
         with torch.device("meta"):
             self.any_size = True
             try:
-                self.tried = self._create({**self._arguments, "dynamic_img_size": True})
+                self.tried = self._create({**self._arguments, "dynamic_img_size": True}, tried=True)
                 self._arguments["dynamic_img_size"] = True
             except TypeError:
                 self.any_size = False
@@ -124,7 +126,8 @@ class _Network:
             f"network.{name}": tensor for name, tensor in tensors.items() if not name.startswith(self._heads)
         }
 
-    def _create(self, arguments: Mapping[str, Any]) -> Any:
+    def _create(self, arguments: Mapping[str, Any], tried: bool = False) -> Any:
+        """The model; where it is only tried, a TypeError may be of an argument that it does not have."""
         timm = _timm(self._origin)
         if not timm.is_model(self._architecture):
             raise AqaError(
@@ -135,9 +138,9 @@ class _Network:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return timm.create_model(self._architecture, pretrained=False, **arguments)
-        except TypeError:
-            raise
         except Exception as error:  # of the library's constructors
+            if tried and isinstance(error, TypeError):
+                raise
             raise AqaError(
                 f"{self._origin}: timm cannot make {self._architecture} as config.json says"
                 f" ({type(error).__name__}: {first_line(error)})"

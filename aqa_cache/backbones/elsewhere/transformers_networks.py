@@ -80,6 +80,10 @@ def transformers_shape(config: Mapping[str, Any], origin: str, spread: bool) -> 
         )
     if family.part:
         config = config.get(family.part) or {}
+        if not isinstance(config, dict):
+            raise AqaError(
+                f"{origin}: {family.part} of its config.json is {config!r:.60}, expected an object"
+            )
     library = _transformers(origin)
     values = checked_sizes(config, origin)
     try:
@@ -87,7 +91,10 @@ def transformers_shape(config: Mapping[str, Any], origin: str, spread: bool) -> 
     except Exception as error:  # of the library's own checks
         raise AqaError(f"{origin}: its config.json does not fit {kind} ({first_line(error)})") from None
     network = _Network(family, known, origin, spread)
-    size = _side(getattr(known, family.size))
+    try:
+        size, patch = _side(getattr(known, family.size)), _side(known.patch_size)
+    except LookupError:
+        raise AqaError(f"{origin}: {family.size} or patch_size of its config.json is an empty list") from None
     return NetworkShape(
         build=network.build,
         translated=network.translated,
@@ -98,7 +105,7 @@ def transformers_shape(config: Mapping[str, Any], origin: str, spread: bool) -> 
         clip_len=getattr(known, family.frames) if family.frames else None,
         clip_step=known.tubelet_size if family.tubes else 1,
         size=size if family.fixed else None,
-        size_step=1 if family.fixed else _side(known.patch_size),
+        size_step=1 if family.fixed else patch,
     )
 
 

@@ -97,6 +97,11 @@ def changed(folder, to, change):
         (lambda c: c["model_args"].update(checkpoint_path="/x"), "model_args .* has checkpoint_path"),
         (lambda c: c["model_args"].update(depth=10**6), "depth is 1000000 in config.json"),
         (lambda c: c["model_args"].update(num_heads=5), "timm cannot make vit_small_patch14_dinov2"),
+        (lambda c: c["model_args"].update(depth="x"), "timm cannot make .*TypeError"),
+        (lambda c: c["model_args"].update(act_layer={"a": 1}), "timm cannot make .*TypeError"),
+        (lambda c: c["pretrained_cfg"].update(input_size=5), "pretrained_cfg .* does not say its input"),
+        (lambda c: c["pretrained_cfg"].update(input_size=[]), "pretrained_cfg .* does not say its input"),
+        (lambda c: c["pretrained_cfg"].update(classifier=5), "classifier of its config.json is 5"),
         (lambda c: c["pretrained_cfg"].pop("mean"), "pretrained_cfg .* does not say its input"),
     ],
 )

@@ -215,6 +215,12 @@ def test_another_config_is_another_layer_and_where_it_lies_is_not(saved, tmp_pat
             lambda c: c.update(crop_size=64),
             "takes frames of 64 pixels by its config.j",
         ),
+        ("config.json", lambda c: c.update(patch_size=[]), "crop_size or patch_size .* is an empty list"),
+        (
+            "config.json",
+            lambda c: c.update(model_type="clip", vision_config=5),
+            "vision_config of its config.json is 5, expected an object",
+        ),
         ("video_preprocessor_config.json", lambda c: c.pop("size"), "'size' is lacking"),
     ],
 )
