@@ -3,6 +3,7 @@
 import shlex
 import signal
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -171,11 +172,19 @@ def train_and_print(table: "Table", trackers: "Trackers | None" = None) -> "list
                 say(note)
         runs = table.train(_shown(on, trackers))
     on.print(results_table(runs))
-    for note in dict.fromkeys(
-        f"{run.config['label']}: {note}" for run in runs for note in run.summary["notes"]
-    ):
+    for note in _notes(runs):
         on.print(note, soft_wrap=True)
     return runs
+
+
+def _notes(runs: "list[Run]") -> list[str]:
+    """What is to be said of each row, and of how many of its runs, where not of all of them."""
+    of_row = Counter(run.config["label"] for run in runs)
+    found = Counter((run.config["label"], note) for run in runs for note in dict.fromkeys(run.summary["notes"]))
+    return [
+        f"{row}{'' if count == of_row[row] else f', {count} of {of_row[row]} runs'}: {note}"
+        for (row, note), count in found.items()
+    ]
 
 
 def _console() -> "Console":

@@ -1,5 +1,6 @@
 """The results of runs as a table for the terminal: the rows and means of the report."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -121,11 +122,25 @@ def _caption(families: "Sequence[Family]") -> str:
     if any(refitted) and not all(refitted):
         names = ", ".join(family.short for family in families if family.refitted)
         lines.append(f"Trained on the validation samples too, unlike the other rows: {names}.")
-    if any(family.floors != families[0].floors for family in families):
+    if not all(_same_floors(family, families[0]) for family in families):
         lines.append(
             f"Floors are those of {families[0].short}; other rows were tested or trained on other samples."
         )
     return "\n".join(lines)
+
+
+def _same_floors(one: "Family", other: "Family") -> bool:
+    """Whether they are equal but for rounding, which is that of the order in which samples were summed."""
+    numbers = [
+        {(name, key): value for name, floor in family.floors.items() for key, value in vars(floor).items()}
+        for family in (one, other)
+    ]
+    return numbers[0].keys() == numbers[1].keys() and all(
+        math.isclose(value, numbers[1][key], rel_tol=1e-9)
+        if value is not None and numbers[1][key] is not None
+        else value is numbers[1][key]
+        for key, value in numbers[0].items()
+    )
 
 
 def _over_runs(family: "Family", values: list[float | None], digits: int) -> str:
@@ -138,4 +153,4 @@ def _percent(share: float | None) -> float | None:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None or value != value else f"{value:.{digits}f}"
+    return "–" if value is None or value != value else f"{value:z.{digits}f}"

@@ -134,14 +134,14 @@ def fisher_z_average(correlations: Sequence[float]) -> float:
     """tanh(mean(artanh(rho))) over folds, each fold counting the same; artanh(rho) is Fisher's z.
 
     Never closer to 0 than the plain average of folds of one sign, so the two must not be compared. NaN where
-    a fold's correlation is not defined, and where one is 1 or -1: its z is infinite and would decide the
-    average alone. Report the plain average there.
+    a fold's correlation is not defined, and where one is 1 or -1 but for rounding: its z is infinite and
+    would decide the average alone. Report the plain average there.
 
     >>> round(fisher_z_average([0.5, 0.9]), 5)
     0.76608
     """
     rho = np.asarray(correlations, np.float64)
-    if not len(rho) or not np.all(np.abs(rho) < 1):
+    if not len(rho) or not np.all(np.abs(rho) < 1 - 1e-9):
         return math.nan
     return float(np.tanh(np.mean(np.arctanh(rho))))
 

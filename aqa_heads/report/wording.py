@@ -188,8 +188,8 @@ def interval_text(interval: tuple[float, float]) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """With a minus sign, not a hyphen."""
-    return f"{value:.{digits}f}".replace("-", "−")
+    """With a minus sign, not a hyphen, and without one where it rounds to 0."""
+    return f"{value:z.{digits}f}".replace("-", "−")
 
 
 def decimals(value: float | None, undefined: str = "–") -> Markup | str:

@@ -85,7 +85,9 @@ def test_averages_over_folds_by_hand():
     assert fisher_z_average([0.3, 0.3]) == pytest.approx(0.3) and fisher_z_average([-0.5, 0.5]) == 0
 
 
-@pytest.mark.parametrize("rho", [[1.0, 0.5], [-1.0, 0.5], [math.nan, 0.5], []])
+@pytest.mark.parametrize(
+    "rho", [[1.0, 0.5], [-1.0, 0.5], [0.9999999999999998, 0.5], [-1 + 1e-15, 0.5], [math.nan, 0.5], []]
+)
 def test_fisher_z_average_is_not_defined_where_a_z_is_not_finite(rho):
     assert math.isnan(fisher_z_average(rho))
     assert (
