@@ -17,9 +17,9 @@ from aqa_cli.data_split import split_command
 def data():
     """Annotations and feature caches: bring your own, take them elsewhere, look inside, check them.
 
-    An annotations table is one CSV file, one row per action to be scored (docs/annotations.md); a feature
-    cache is the one HDF5 file that aqa-extract writes and aqa-train reads (docs/schema.md). Nothing is
-    downloaded.
+    An annotations table is one CSV or .xlsx file, one row per action to be scored (docs/annotations.md); a
+    feature cache is the one HDF5 file that aqa-extract writes and aqa-train reads (docs/schema.md). Nothing
+    is downloaded.
     """
 
 

@@ -158,7 +158,8 @@ def _without_split(samples: list["Sample"]) -> str:
     if folds:
         return f"No sample has a split, but there are folds: audit each with --fold ({', '.join(folds)})."
     return (
-        "No sample has a split, so there are no two sides to compare; fill in the column split (train, test)."
+        "No sample has a split, so there are no two sides to compare; fill in the column split (train,"
+        " test), or have aqa-data split do it. aqa-train tests such samples in folds."
     )
 
 

@@ -120,8 +120,8 @@ class _Lines:
             return
         self._told = now
         rate = state.clips / (now - self._started)
+        left = (state.clips_total - state.clips) / max(rate, 1e-9)
         say(
             f"{state.samples:,} of {state.samples_total:,} samples, {state.clips:,} of {state.clips_total:,}"
-            f" clips, {rate:.1f} clips/s, {(state.clips_total - state.clips) / max(rate, 1e-9) / 60:.0f} min"
-            " to go"
+            f" clips, {rate:.1f} clips/s, {f'{left / 60:.0f} min' if left >= 60 else f'{left:.0f} s'} to go"
         )

@@ -82,9 +82,9 @@ def main(run, videos, backbone, output: Path | None, pages: bool, **options) -> 
     """Score each VIDEO with RUN, and say what it is made of.
 
     RUN is a run folder that aqa-train wrote; a folder of runs, or a quoted pattern ('runs/exp7*'), that
-    differ only in seed or fold, which are averaged; or a model.safetensors. VIDEO is a video, a folder of
-    videos (an annotations.csv in it is found by itself), or an annotations table. The features are made as
-    those that the run learned from.
+    differ only in seed or fold, which are averaged; a packed model.zip; or a model.safetensors. VIDEO is a
+    video, a folder of videos (an annotations.csv in it is found by itself), or an annotations table. The
+    features are made as those that the run learned from.
 
     docs/scoring.md says what the numbers mean.
 

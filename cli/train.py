@@ -180,7 +180,9 @@ def train_and_print(table: "Table", trackers: "Trackers | None" = None) -> "list
 def _notes(runs: "list[Run]") -> list[str]:
     """What is to be said of each row, and of how many of its runs, where not of all of them."""
     of_row = Counter(run.config["label"] for run in runs)
-    found = Counter((run.config["label"], note) for run in runs for note in dict.fromkeys(run.summary["notes"]))
+    found = Counter(
+        (run.config["label"], note) for run in runs for note in dict.fromkeys(run.summary["notes"])
+    )
     return [
         f"{row}{'' if count == of_row[row] else f', {count} of {of_row[row]} runs'}: {note}"
         for (row, note), count in found.items()

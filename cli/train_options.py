@@ -85,7 +85,7 @@ OPTIONS = {
             help="Cross-validation: K folds of whole groups, or the annotations' column fold; each is a run.",
         ),
         click.option(
-            "--tasks", default=",".join(TASKS), show_default=True, help="Any of them, separated by commas."
+            "--tasks", default=",".join(TASKS), show_default=True, help="Which to train, with commas."
         ),
         click.option(
             "--difficulty",

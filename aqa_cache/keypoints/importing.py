@@ -72,7 +72,7 @@ def import_keypoints(
     if output.exists() and not force:
         raise AqaError(f"{output}: exists already; give another name, or --force to overwrite it")
     options = options or KeypointOptions()
-    samples = read_annotations(annotations, columns, say)
+    samples = read_annotations(annotations, columns, say, video_needed=videos is not None)
     maker = Maker(find_sources(source, options.third), options, None if videos is None else Path(videos))
     made, reasons = {}, {}
     for sample in sorted(samples, key=lambda one: one.video):  # the keypoints of a video are read once

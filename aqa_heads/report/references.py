@@ -40,7 +40,7 @@ def named_row(name: str, families: Sequence[Family]) -> Family:
         row for row in families if any(os.path.realpath(result.path) == path for result in row.results)
     ]
     if not found:
-        names = some([row.short for row in families], 8)
+        names = some([f"'{row.short}'" for row in families], 8)
         raise RunError(
             f"--reference {name}: is no row of this report, expected one of {names}, or its folder"
         )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from aqa_cache.errors import some
+
 from ..errors import RunError
 from ..runs.format import LEAKED, RUN_FILES, Run, read_run
 from ..runs.record import Whole, number_in, read_table, whole_in
@@ -324,7 +326,7 @@ def _runs_in(name: str | Path) -> tuple[dict[Path, Path], list[str]]:
         return {}, ["the name of a folder is empty"]
     folder = Path(name)
     if not folder.is_dir():
-        return {}, [f"{folder}: {'is a file' if folder.exists() else 'does not exist'}"]
+        return {}, [f"{folder}: {'is a file' if folder.exists() else f'does not exist{_beside(folder)}'}"]
     inside = [folder] if _looks_like_run(folder) else list(_runs_below(folder, _DEEPEST))
     if not inside:
         return {}, [
@@ -333,9 +335,25 @@ def _runs_in(name: str | Path) -> tuple[dict[Path, Path], list[str]]:
         ]
     lacking = [(run, [name for name in RUN_FILES if not (run / name).is_file()]) for run in inside]
     problems = [
-        f"{run}: not a finished run, without {', '.join(absent)}" for run, absent in lacking if absent
+        f"{run}: not a finished run, without {', '.join(absent)}{_of_others(run, absent)}"
+        for run, absent in lacking
+        if absent
     ]
     return {run.resolve(): run for run in inside}, problems
+
+
+def _beside(folder: Path) -> str:
+    """Which runs there are where one was looked for in vain, those of a like name first."""
+    place = folder.parent
+    runs = list(_runs_below(place, 1)) if place.is_dir() else []
+    names = sorted((run.name for run in runs), key=lambda name: (not name.startswith(folder.name), name))
+    return f"; in {place} are {some(names, 8)}" if names else ""
+
+
+def _of_others(run: Path, absent: Sequence[str]) -> str:
+    if len(absent) < len(RUN_FILES) - 1 or "predictions.csv" in absent:
+        return ""
+    return f"; predictions of another program are named by their file: {run / 'predictions.csv'}"
 
 
 def _runs_below(folder: Path, levels: int) -> Iterator[Path]:

@@ -29,6 +29,18 @@ def test_elsewhere_a_download_is_a_line_a_minute(monkeypatch, capsys):
     ]
 
 
+def test_elsewhere_an_extraction_says_what_is_left_in_minutes_and_then_in_seconds(monkeypatch, capsys):
+    clock = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
+    tell = progress._Lines()
+    for clock.seconds, clips in ((100, 10), (200, 36)):
+        tell(SimpleNamespace(samples=1, samples_total=2, clips=clips, clips_total=40))
+    assert [line.split(", ")[-1] for line in capsys.readouterr().err.splitlines()] == [
+        "5 min to go",
+        "22 s to go",
+    ]
+
+
 @pytest.mark.parametrize("size_known", [True, False])
 def test_in_a_terminal_a_download_has_the_bar_until_it_is_over(
     server, tmp_path, monkeypatch, capsys, size_known

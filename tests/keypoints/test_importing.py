@@ -240,3 +240,11 @@ def test_the_command_says_what_it_did(given, tmp_path):
         assert cache.reasons[2].startswith("own (w.mp4): has no keypoints")
     again = CliRunner().invoke(data, command)
     assert again.exit_code == 2 and "exists already" in again.stderr
+
+
+def test_a_table_needs_no_videos_unless_they_are_looked_at(run, tmp_path):
+    table = "sample_id,final_score\nv,5\nown,6\n"
+    (tmp_path / "annotations.csv").write_text(table, encoding="utf-8")
+    assert run().samples == 2
+    with pytest.raises(AqaError, match="has no column 'video'"):
+        run(videos=tmp_path)

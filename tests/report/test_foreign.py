@@ -93,6 +93,6 @@ def test_the_reference_is_the_row_that_was_asked_for(run, tmp_path):
     answer = CliRunner().invoke(main, [str(run), "--reference", "x", "-o", str(tmp_path / "r.html")])
     assert (
         answer.exit_code == 2
-        and "--reference x: is no row of this report, expected one of Baseline" in answer.output
+        and "--reference x: is no row of this report, expected one of 'Baseline'" in answer.output
     )
     assert read_table(tmp_path / "report_files" / "samples.csv")
