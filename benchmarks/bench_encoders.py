@@ -32,6 +32,7 @@ from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.meaning import Meaning
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.cache_file.writer import write_cache
+from aqa_heads.networks.encoders.recurrent import GruEncoder, LstmEncoder, RecurrentEncoder
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.settings.encoder_sizes import suited_width
 from aqa_heads.settings.experiments import ENCODER_SIZES, ENCODERS
@@ -94,17 +95,17 @@ def products_of(model: AqaModel, features: torch.Tensor, count: torch.Tensor) ->
         each = (query.shape[1], width // heads, key.shape[1])
         add(*each, False, 2 * heads * len(query))
 
-    def recurrent(module: nn.RNNBase, inputs: tuple[torch.Tensor, ...]) -> None:
+    def recurrent(module: RecurrentEncoder, inputs: tuple[torch.Tensor, ...]) -> None:
         batch, clips, dim = inputs[0].shape
-        gates, hidden = module.weight_hh_l0.shape
-        for layer in range(module.num_layers):
+        gates, hidden = module.rnn.weight_hh_l0.shape
+        for layer in range(module.rnn.num_layers):
             add(batch * clips, hidden if layer else dim, gates, not layer)
             found[batch, hidden, gates] += clips
             found[batch, gates, hidden] += clips
             found[gates, batch * clips, hidden] += 1
 
     kinds: dict[type, Callable] = {nn.Linear: linear, nn.MultiheadAttention: attention}
-    kinds |= {nn.LSTM: recurrent, nn.GRU: recurrent}
+    kinds |= {LstmEncoder: recurrent, GruEncoder: recurrent}
     hooks = [
         module.register_forward_pre_hook(kinds[type(module)])
         for module in model.modules()
@@ -183,13 +184,20 @@ def widths_of(encoder: str, samples: int, dim: int, rows: bool) -> list[int | No
     return list(dict.fromkeys((suited, usual))) if rows and usual else [suited]
 
 
+def chosen_shapes(shapes: str | None, quick: bool) -> tuple[tuple[int, ...], ...]:
+    if shapes is None:
+        return QUICK if quick else SHAPES
+    return tuple(tuple(map(int, shape.split("x"))) for shape in shapes.split(","))
+
+
 @click.command()
 @click.option("--encoders", default=",".join(ENCODERS), show_default=True)
+@click.option("--shapes", help="Samples x clips x values, as 100x200x152,250x70x1024.  [default: four]")
 @click.option("--epochs", default=4, show_default=True, help="Of each run; the first is not counted.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--rows", is_flag=True, help="Also with the widths of rows of Table 1, up to 1,024.")
 @click.option("--quick", is_flag=True, help="Small sizes, two epochs, nothing written.")
-def main(encoders: str, epochs: int, threads: int, rows: bool, quick: bool) -> None:
+def main(encoders: str, shapes: str | None, epochs: int, threads: int, rows: bool, quick: bool) -> None:
     """Time an epoch of every encoder and its matrix products."""
     torch.set_num_threads(threads)
     command = f"python benchmarks/bench_encoders.py {shlex.join(sys.argv[1:])}".strip()
@@ -211,7 +219,7 @@ def main(encoders: str, epochs: int, threads: int, rows: bool, quick: bool) -> N
             write_section("encoders cpu", "Encoders on a CPU", command, lines, unfinished=unfinished)
 
     with tempfile.TemporaryDirectory() as folder:
-        for shape in QUICK if quick else SHAPES:
+        for shape in chosen_shapes(shapes, quick):
             path = write_features(Path(folder, "feats.h5"), *shape)
             for encoder in names:
                 for hidden in widths_of(encoder, shape[0], shape[2], rows):

@@ -5,6 +5,7 @@ classes alone.
 import shlex
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -31,7 +32,7 @@ WORDS, MEAN_WORDS, SPREAD = 5781, 77, 30
 CLASSES = {"position": 3, "armstand": 2, "rotation_type": 4, "somersaults": 10, "twists": 8}
 
 
-def write_features(path: Path, dives: int = DIVES, dim: int = DIM, seed: int = 0) -> Path:
+def write_features(path: Path, dives: int = DIVES, dim: int = DIM, seed: int = 0, clips: int = CLIPS) -> Path:
     """A cache of generated features and labels, by default with the sizes of the paper's training set; there
     is nothing to learn.
     """
@@ -59,8 +60,8 @@ def write_features(path: Path, dives: int = DIVES, dim: int = DIM, seed: int = 0
             classes={name: str(generator.integers(number)) for name, number in CLASSES.items()},
             caption=" ".join(caption),
         )
-        features = np.abs(generator.normal(size=(CLIPS, dim))).astype(np.float32)
-        times = np.arange(CLIPS) * 16 + 300 * index
+        features = np.abs(generator.normal(size=(clips, dim))).astype(np.float32)
+        times = np.arange(clips) * 16 + 300 * index
         records.append(Record(sample, [ClipFeatures(features, times, times / 25)]))
     meaning = Meaning("c3d", "pool5", dim, "generated", "", {}, {})
     write_cache(path, records, meaning, views=["plain"], dtype="float16")
@@ -96,9 +97,10 @@ def _seconds_of(run: Run) -> tuple[float, float]:
 @click.option("--together", is_flag=True, help="Train the experiments in one command, not each by itself.")
 @click.option("--alone-epochs", default=PAPERS_EPOCHS, show_default=True, help="Of scores and classes alone.")
 @click.option("--dives", default=DIVES, show_default=True, help="In training.")
+@click.option("--clips", default=CLIPS, show_default=True, help="Of a dive.")
 @click.option("--dim", default=DIM, show_default=True, help="Values of a clip.")
 def main(
-    only: str, batch_sizes: str, experiments: str, dives: int, dim: int, together: bool, **options
+    only: str, batch_sizes: str, experiments: str, dives: int, clips: int, dim: int, together: bool, **options
 ) -> None:
     """Time scores and classes alone in full and with features read from the file, and the eight experiments
     with all tasks.
@@ -115,7 +117,7 @@ def main(
     names, sizes = experiments.split(","), [int(size) for size in batch_sizes.split(",")]
     command = f"python benchmarks/bench_train.py {shlex.join(sys.argv[1:])}".strip()
     head = (
-        f"{dives} training dives of {CLIPS} clips of {dim} generated values, captions of {MEAN_WORDS}"
+        f"{dives} training dives of {clips} clips of {dim} generated values, captions of {MEAN_WORDS}"
         f" words on average out of {WORDS:,}, full-size models, default settings. Medians of {epochs - 1}"
         f" epochs after the first; the hours of {PAPERS_EPOCHS} epochs are these times a hundred, plus"
         " what a run takes besides."
@@ -124,17 +126,20 @@ def main(
     total = dict.fromkeys(sizes, 0.0)
     notes: list[str] = []
 
+    sizes_of_data = "" if (dives, clips, dim) == (DIVES, CLIPS, DIM) else f" {dives}x{clips}x{dim}"
+
     def write(unfinished: bool = True) -> list[str]:
         lines = [head, "", *table(names, sizes, cell, None if unfinished else total), "", *notes]
         name, title = (
-            f"train {pick_device(device).type} batch {batch_sizes}{' together' if together else ''}",
-            f"Training the eight experiments{' in one command' if together else ''}",
+            f"train {pick_device(device).type} batch {batch_sizes}"
+            f"{' together' if together else ''}{sizes_of_data}",
+            f"Training the eight experiments{' in one command' if together else ''}{sizes_of_data}",
         )
         write_section(name, title, command, lines, unfinished=unfinished)
         return lines
 
     with tempfile.TemporaryDirectory() as folder:
-        features = write_features(Path(folder, "c3d.h5"), dives, dim)
+        features = write_features(Path(folder, "c3d.h5"), dives, dim, clips=clips)
         shared = {"device": device, "threads": threads, "out": Path(folder, "runs")}
         if "alone" in asked:
             notes += notes_on_assessment_alone(features, epochs, alone_epochs, **shared)
@@ -164,6 +169,7 @@ def main(
 def notes_on_assessment_alone(features: Path, epochs: int, epochs_in_full: int, **options) -> list[str]:
     """Scores and classes alone: all epochs, then an epoch with features in memory and read from the file."""
     options |= {"tasks": ("score", "classes"), "batch_size": 16}
+    began = time.process_time()
     run = train(
         TrainingConfig(
             features,
@@ -173,6 +179,7 @@ def notes_on_assessment_alone(features: Path, epochs: int, epochs_in_full: int, 
             **{"experiment": "baseline", **options},
         )
     )
+    processor = time.process_time() - began
     share, targets.MEMORY_SHARE = targets.MEMORY_SHARE, 0.0
     streamed, _ = seconds_per_epoch(features, "baseline", epochs, **options)
     targets.MEMORY_SHARE = share
@@ -180,7 +187,8 @@ def notes_on_assessment_alone(features: Path, epochs: int, epochs_in_full: int, 
     return [
         (
             "- scores and classes alone (`--tasks score,classes`), batch 16,"
-            f" {epochs_in_full} epochs in full: {run.summary['seconds']['total']:.0f} s"
+            f" {epochs_in_full} epochs in full: {run.summary['seconds']['total']:.0f} s,"
+            f" {processor:.0f} s of the processor"
         ),
         (
             f"- the same, an epoch: {held:.2f} s with features in memory, {streamed:.2f} s with features read"

@@ -119,7 +119,7 @@ class RecurrentStack(nn.Module):
         frame: torch.Tensor | None = None,
         state: State | None = None,
     ) -> tuple[torch.Tensor, State]:
-        run = _run_cudnn if given[0].values.is_cuda else _run_layers
+        run = _run_cudnn if given[0].values.is_cuda else run_layers
         outputs, last = run(self.rnns[0], given, timeline, frame, self._of_rnn(state, 0))
         states = [last]
         for number in range(1, len(self.rnns)):
@@ -174,8 +174,8 @@ def _run_cudnn(rnn, given: Sequence[Given], timeline: Timeline, frame, state):
     return outputs.data, tuple(part[:, timeline.rank] for part in last)
 
 
-def _run_layers(rnn, given: Sequence[Given], timeline: Timeline, frame, state):
-    """The same with the layers below."""
+def run_layers(rnn, given: Sequence[Given], timeline: Timeline, frame=None, state: State | None = None):
+    """The same with the layers below, on a CPU."""
     is_gru = isinstance(rnn, nn.GRU)
     if state is None:
         zeros = given[0].values.new_zeros(rnn.num_layers, len(timeline.rank), rnn.hidden_size)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .best_weights import BestWeights
+from .computing import denormals_flushed
 from .taken_part import TakenPart
 
 
@@ -70,9 +71,10 @@ class Part:
     def step(self, loss: torch.Tensor) -> None:
         for parameter in self.modules.parameters():
             parameter.grad = None
-        loss.backward()
-        for optimiser in self.optimisers:
-            optimiser.step()
+        with denormals_flushed():
+            loss.backward()
+            for optimiser in self.optimisers:
+                optimiser.step()
 
     def state(self) -> dict:
         return {

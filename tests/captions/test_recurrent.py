@@ -142,7 +142,7 @@ def test_the_way_taken_on_a_gpu_gives_the_same(kind, residual, monkeypatch):
     given, frame, state = parts(False)[0], torch.randn(DIM, dtype=torch.float64), tuple(first_state(kind, 3))
     outputs, last = module(given, timeline, frame, state)
     # cuDNN's way runs on a CPU as well, only slowly.
-    monkeypatch.setattr(recurrent, "_run_layers", recurrent._run_cudnn)
+    monkeypatch.setattr(recurrent, "run_layers", recurrent._run_cudnn)
     expected, expected_last = module(given, timeline, frame, state)
     assert_all_close([outputs, *last], [expected, *expected_last], 1e-10)
 

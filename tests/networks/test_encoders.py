@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from aqa_heads.errors import TrainingError
+from aqa_heads.networks.encoders import recurrent
 from aqa_heads.networks.encoders.attention import AttentionEncoder
 from aqa_heads.networks.encoders.average import AverageEncoder
 from aqa_heads.networks.encoders.by_name import ENCODER_CLASSES, make_encoder
@@ -134,6 +135,31 @@ def test_recurrent_encoders_give_the_output_at_the_last_real_clip(encoder):
         [encoder.rnn(sample[None, :number])[0][0, -1] for sample, number in zip(features, count, strict=True)]
     )
     torch.testing.assert_close(encoder(features, count), expected)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("make", [LstmEncoder, GruEncoder])
+def test_recurrent_encoders_train_as_the_library_does(make, layers, monkeypatch):
+    monkeypatch.setattr(recurrent, "_MANY", 0)
+    encoder = make(5, 4, layers).double().train()
+    encoder.rnn.dropout = 0.0
+    assert encoder.trains_faster_by_layers
+    features, count = torch.randn(3, 6, 5, dtype=torch.float64), torch.tensor([6, 1, 3])
+    weights = torch.randn(3, 4, dtype=torch.float64)
+    found = []
+    for fast in (True, False):
+        monkeypatch.setattr(make, "trains_faster_by_layers", fast)
+        given = features.clone().requires_grad_()
+        outputs = encoder(given, count)
+        (outputs * weights).sum().backward()
+        found.append([outputs, given.grad, *(weight.grad for weight in encoder.parameters())])
+        encoder.zero_grad()
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_an_lstm_of_few_weights_trains_in_the_library():
+    narrow, wide = (LstmEncoder(size, 64, 1) for size in (152, 8192))
+    assert not narrow.trains_faster_by_layers and wide.trains_faster_by_layers
 
 
 @pytest.mark.parametrize("hidden, parameters", [(8192, 1_073_872_896), (1024, 46_153_728)])

@@ -1,0 +1,42 @@
+import pytest
+import torch
+from torch import nn
+
+from aqa_heads.training.computing import denormals_flushed
+from aqa_heads.training.part import Part
+
+DENORMAL = torch.full((4,), 1e-39)
+
+
+def flushed() -> bool:
+    return bool((DENORMAL * 1 == 0).all())
+
+
+def test_denormals_are_zero_in_the_block_alone():
+    with pytest.raises(KeyError), denormals_flushed():
+        assert flushed()
+        raise KeyError
+    assert not flushed()
+
+
+def test_a_process_that_flushes_them_goes_on_doing_so():
+    torch.set_flush_denormal(True)
+    try:
+        with denormals_flushed():
+            pass
+        assert flushed()
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_a_step_has_no_denormals_in_its_gradients_and_the_same_others():
+    """The gradient of the first clip of many, as an LSTM over 200 of them has it."""
+    gradients = []
+    for scale in (1e-39, 1.0):
+        module = nn.Linear(3, 1, bias=False)
+        nn.init.ones_(module.weight)
+        part = Part("assessment", nn.ModuleDict({"encoder": module}), [], None)
+        part.step(scale * module(torch.tensor([[1.0, 2.0, 3.0]])).sum())
+        gradients.append(module.weight.grad.tolist())
+    assert gradients == [[[0.0, 0.0, 0.0]], [[1.0, 2.0, 3.0]]]
+    assert not flushed()
