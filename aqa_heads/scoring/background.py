@@ -21,7 +21,7 @@ class Tested:
     """How runs did on their test samples, averaged over the runs.
 
     Args:
-        n: test samples of one run.
+        n: samples that any of the runs was tested on: those of all folds.
         spearman, mae, relative_l2: None where one is not defined. mae in points.
         interval: of Spearman's rho, 95 %, of one run; None of several, or where it is not known.
         floors: Spearman and mean absolute error without any video, by name; None where not defined.
@@ -115,8 +115,15 @@ def _tested(runs: Sequence[Trained]) -> Tested | None:
                 _mean([floor.get("mae") for floor in found]),
             )
     known = len(summaries) == 1 and len(interval) == 2 and None not in interval
+    tested = {
+        row["sample_id"]
+        for trained in runs
+        if trained.run is not None
+        for row in trained.run.predictions
+        if row["split"] == "test"
+    }
     return Tested(
-        summaries[0]["n_test"],
+        max(len(tested), summaries[0]["n_test"]),
         **metrics,
         interval=(float(interval[0]), float(interval[1])) if known else None,
         floors=floors,

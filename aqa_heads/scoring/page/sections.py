@@ -265,7 +265,7 @@ def _sentence(note: str) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
+    return "–" if value is None else format(value, f"z{form}")
 
 
 def _cut(text: str) -> str:

@@ -62,7 +62,9 @@ def _clip(place: int, one: Stretch, still: bytes | None, largest: float, picture
     if one.points is not None:
         parts.append(_bar(one.points / largest))
         if pictures:
-            parts.append(element("b", f"{one.points:+.1f}", class_=_kind(one.points)))
+            parts.append(
+                element("b", f"{one.points:+z.{1 if largest >= 1 else 2}f}", class_=_kind(one.points))
+            )
     if pictures and one.seconds:
         parts.append(element("span", f"{one.seconds[0]:.1f} s", class_="aside"))
     adds = "" if one.points is None else f": {one.points:+.2f} points"

@@ -22,7 +22,7 @@ def training(context: Context) -> str:
         _advice(scored, any(sample.group for sample in samples)),
         _form(models, scored),
         element("section", element("h2", "Trained here"), part(context, "learned")),
-        element("h2", "The same in a terminal"),
+        element("h2", "In a terminal, on features of S3D"),
         element("pre", element("code", "\n".join(_commands(context))), tabindex="0"),
         scripts=("train.js",),
     )

@@ -1,0 +1,22 @@
+"""Laws of what a page says of the runs that scored."""
+
+from types import SimpleNamespace
+
+from aqa_heads.scoring import background
+from aqa_heads.scoring.page import sections
+
+
+def run_on(*names):
+    rows = [{"sample_id": name, "split": "test"} for name in names]
+    summary = {"n_test": len(names), "spearman": -1e-9, "mae": 1.0}
+    return SimpleNamespace(
+        run=SimpleNamespace(summary=summary, predictions=[*rows, {"sample_id": "t", "split": "train"}])
+    )
+
+
+def test_test_samples_are_those_of_all_folds_and_of_seeds_once():
+    folds = background._tested([run_on("a", "b"), run_on("c", "d", "e")])
+    seeds = background._tested([run_on("a", "b"), run_on("a", "b")])
+    assert folds is not None and folds.n == 5 and seeds is not None and seeds.n == 2
+    page = "".join(str(part) for part in sections._tested(folds, 2))
+    assert "On 5 test samples, averaged over 2 runs" in page and ">0.000<" in page
