@@ -92,10 +92,12 @@ def extracted(folder: Path, backbone: str, seed: int, dives: tuple[int, int, int
             precision=precision,
             dtype="float32",
         )
-        with unchecked():
-            extract(videos, caches[precision], config)
-        with FeatureCache(caches[precision]) as cache:
-            assert cache.numerics["precision"] == precision
+        if not caches[precision].exists():
+            with unchecked():
+                extract(videos, caches[precision], config)
+    with FeatureCache(caches["fp32"]) as exact, FeatureCache(caches["bf16"]) as moved:
+        assert (exact.numerics["precision"], moved.numerics["precision"]) == PRECISIONS
+        assert exact.meaning == moved.meaning
     return caches
 
 
