@@ -12,6 +12,7 @@ from aqa_cache.machine.devices import process_peak_memory
 from ..errors import TrainingError
 
 _DENORMAL = 5e-324
+_GRAIN = 2**15  # elements that torch gives a thread at least
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
 
 
@@ -52,13 +53,13 @@ def denormals_flushed() -> Iterator[None]:
     """Numbers below 1.2e-38 (float32) are zero in the block.
 
     The gradient of the first of 200 clips has come through 200 states and is often that small; processors
-    take many times as long for such numbers. It holds for the calling thread alone, so the other compute
-    threads are there before: they would inherit it, and a run's bits would hang on when they were started.
+    take many times as long for such numbers. It holds for the calling thread and those that it starts, so all
+    compute threads are there before: what they flush would hang on when they were started.
     """
     if _is_zero(_DENORMAL):  # whoever calls has it so
         yield
         return
-    torch.zeros(2**16).add_(1)
+    torch.zeros(_GRAIN * torch.get_num_threads()).add_(1)
     torch.set_flush_denormal(True)
     try:
         yield
