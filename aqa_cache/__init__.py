@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from .extraction.run import Extraction, extract
     from .fleet.driver import extract_to_place
     from .fleet.merging import merge_place
+    from .fleet.ray_crew import RayActors
     from .progress_bar import ProgressBar
     from .sample import Sample
 
@@ -46,6 +47,7 @@ _EXPORTS = {
     "Preprocessing": "clips.preprocess",
     "ProgressBar": "progress_bar",
     "Published": "extraction.publishing",
+    "RayActors": "fleet.ray_crew",
     "Record": "cache_file.reader",
     "Sample": "sample",
     "Verification": "cache_file.verification",
@@ -77,6 +79,7 @@ __all__ = [
     "Preprocessing",
     "ProgressBar",
     "Published",
+    "RayActors",
     "Record",
     "Sample",
     "Verification",

@@ -68,6 +68,7 @@ class Extensions:
         self._built_in, self._expected, self._fits = tuple(built_in), expected, fits
         self._error, self._elsewhere = error, elsewhere
         self.registered: dict[str, Any] = {}
+        self._spelt: dict[str, str] = {}
 
     @property
     def names(self) -> list[str]:
@@ -111,6 +112,7 @@ class Extensions:
                 )
             value = self._elsewhere(name)
             self.registered[value.name] = self._checked(name, value)
+            self._spelt[value.name] = name
             return value.name
         if _MODULE_ATTRIBUTE.fullmatch(name):
             self.registered[name] = self._checked(name, self._imported(name))
@@ -119,6 +121,10 @@ class Extensions:
                 f"{self.what} is {name!r}, expected {'one of ' * bool(self.names)}{self.choices}"
             )
         return name
+
+    def spelt(self, name: str) -> str:
+        """As the person spelt it who asked for what is known by `name`: another process can `give` that."""
+        return self._spelt.get(name, name)
 
     def knows(self, name: str) -> bool:
         """Whether a file may name it here: it is built in, registered or given, or an installed package's."""

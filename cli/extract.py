@@ -1,7 +1,6 @@
 """aqa-extract: videos to a feature cache."""
 
 import sys
-from typing import NoReturn
 
 import click
 
@@ -13,6 +12,7 @@ from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PlaceName, cache_size_option, columns_option, dtype_option
+from aqa_cli.ray_options import actors_of, ray_options
 
 _CLIP_OPTIONS = ("clip_len", "clip_stride", "frame_step", "window", "clip_starts", "last_clip")
 _EXCLUSIVE = {"clip_starts", "clip_stride"}
@@ -200,8 +200,9 @@ def _window(_context, _parameter, value: str | None) -> int | None:
 @click.option(
     "--allow-mixed", is_flag=True, help="When going on: accept another device, precision or library version."
 )
+@ray_options
 @handle_errors
-def main(videos, output, annotations, columns, views, shard, **options):
+def main(videos, output, annotations, columns, views, shard, ray, **options):
     """Put the clips of VIDEOS through a backbone, once, and keep the features in FEATS.h5.
 
     VIDEOS is a folder of videos (an annotations.csv, or the only table in it with a column video, is found by
@@ -211,6 +212,7 @@ def main(videos, output, annotations, columns, views, shard, **options):
 
     VIDEOS may be a URL: s3://, gs://, az://. With the URL of a PLACE in place of FEATS.h5, on as many
     machines as there are, finished parts are put there, and aqa-data merge PLACE FEATS.h5 makes the cache.
+    With --ray one command does so for a whole cluster.
 
     docs/extraction.md has the details of long runs, views and precision, docs/clusters.md of many machines.
 
@@ -221,6 +223,7 @@ def main(videos, output, annotations, columns, views, shard, **options):
     from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_cache.extraction.shards import Shard
     from aqa_cache.weights.resolving import find_tuned
+    from aqa_cli.fleet_summary import end_of_place
     from aqa_cli.interruption import Stop, stop_on_signals
     from aqa_cli.progress import extraction_progress
     from aqa_cli.terminal import say
@@ -234,7 +237,11 @@ def main(videos, output, annotations, columns, views, shard, **options):
     if options["last_clip"] is None:
         options["last_clip"] = _last_clip_of(output, _usual_last_clip(options))
     rule = _clip_rule(**{name: options.pop(name) for name in _CLIP_OPTIONS})
-    shard = Shard.parse(shard) if shard else Shard.from_environment()
+    crew = {"ray": actors_of(ray, output, shard)} if ray else {}
+    if shard or ray:  # a driver of actors does everything, whatever has started it
+        shard = Shard.parse(shard) if shard else Shard()
+    else:
+        shard = Shard.from_environment()
     config = ExtractionConfig(clip_rule=rule, views=parse_views(views), shard=shard, **options)
     if to_place:
         from aqa_cache.fleet.driver import extract_to_place as extract
@@ -254,12 +261,13 @@ def main(videos, output, annotations, columns, views, shard, **options):
                 columns=columns,
                 progress=progress,
                 stop=stop,
+                **crew,
             )
     except KeyboardInterrupt:
         say("Stopped at once. Finished samples are kept in parts; run the same command again to go on.")
         sys.exit(stop.exit_code or 130)
     if to_place:
-        _end_of_place(result, config, stop)
+        end_of_place(result, config, stop)
     _summary(result, config)
     if result.missing:
         say(f"{result.missing} sample(s) have not been extracted yet: run the same command again to go on.")
@@ -268,22 +276,6 @@ def main(videos, output, annotations, columns, views, shard, **options):
     # What failed in a shard is told again by the one that publishes; a launcher stops all the others at the
     # first that fails.
     sys.exit(1 if result.dtype and (result.failures or result.missing) else 0)
-
-
-def _end_of_place(result, config, stop) -> NoReturn:
-    """What a process that put parts says at its end, and its exit code."""
-    from aqa_cache.logs import say_failures
-    from aqa_cli.fleet_summary import place_summary
-    from aqa_cli.terminal import say
-
-    place_summary(result, config)
-    say_failures(result.failures, say)
-    if result.stopped and stop.is_set():
-        say("Stopped. What is done is put; run the same command again to go on.")
-        sys.exit(stop.exit_code or 1)
-    say(f"When all processes have ended: aqa-data merge {result.url} feats.h5")
-    # Of several processes the merge tells what failed: a scheduler ends all at the first that fails.
-    sys.exit(1 if result.failures and config.shard.count == 1 else 0)
 
 
 def _usual_last_clip(options: dict) -> str:

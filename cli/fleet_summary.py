@@ -1,5 +1,24 @@
 """What is shown of an extraction into a place."""
 
+import sys
+from typing import NoReturn
+
+from aqa_cache.logs import say_failures
+
+from .terminal import say
+
+
+def end_of_place(result, config, stop) -> NoReturn:
+    """What a process that put parts says at its end, and its exit code."""
+    place_summary(result, config)
+    say_failures(result.failures, say)
+    if result.stopped and stop.is_set():
+        say("Stopped. What is done is put; run the same command again to go on.")
+        sys.exit(stop.exit_code or 1)
+    say(f"When all processes have ended: aqa-data merge {result.url} feats.h5")
+    # Of several processes the merge tells what failed: a scheduler ends all at the first that fails.
+    sys.exit(1 if result.failures and config.shard.count == 1 else 0)
+
 
 def place_summary(result, config) -> None:
     """A table of what one process did.

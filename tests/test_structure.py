@@ -39,7 +39,7 @@ WINGS = {
         "frame_store": "cache_file clips disk video",
         "datasets": "clips disk machine video",
         "extraction": "backbones cache_file clips disk machine remote tables video weights",
-        "fleet": "cache_file clips disk extraction machine remote video weights",
+        "fleet": "backbones cache_file clips disk extraction machine remote video weights",
     },
     "aqa_heads": {
         "settings": "",

@@ -131,6 +131,11 @@ def find_remote_samples(
     return RemoteSource(Path(), samples, said, tuple(notes), remote=remote)
 
 
+def remote_videos_at(url: str) -> RemoteSource:
+    """As `videos_at`, of a URL."""
+    return RemoteSource(Path(), [], None, remote=RemoteVideos(Place(url)))
+
+
 def _every_video(remote: RemoteVideos) -> Source:
     names = _videos_of(remote)
     if not names:

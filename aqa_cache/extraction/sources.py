@@ -180,6 +180,19 @@ def find_samples(
     return Source(folder, samples, None, (*notes, *said), seen.seen, same)
 
 
+def videos_at(videos: str) -> Source:
+    """Videos of which another process has found the samples.
+
+    Args:
+        videos: a folder, or the URL of one.
+    """
+    if is_url(videos):
+        from .remote_sources import remote_videos_at
+
+        return remote_videos_at(videos)
+    return Source(Path(videos), [], None)
+
+
 def _annotated(
     folder: Path,
     table: Path,

@@ -1,8 +1,11 @@
-"""Extraction into a place: this process does its shard of the units that are not there yet."""
+"""Extraction into a place: this process does its shard of the units that are not there yet, by itself or by
+actors of Ray.
+"""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +22,12 @@ from ..extraction.shards import Shard, deal
 from ..extraction.sources import Source, find_samples
 from ..logs import log_line
 from ..machine.threads import cpu_threads
-from ..remote.place import Item
 from .part_place import PartPlace, Wanted
-from .parts import PartName, numerics_digest
+from .parts import numerics_digest
+from .ray_crew import RayActors, RayCrew
 from .standing import check_numerics, numerics_there, units_to_do
 from .units import Unit, make_units
-from .worker import UnitDone, Worker
+from .worker import Crew, UnitDone, Worker
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def extract_to_place(
     progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = log_line,
     stop: threading.Event | None = None,
+    ray: RayActors | None = None,
 ) -> PlaceExtraction:
     """Extract the clip features of a shard of the samples, and put them as parts below a URL.
 
@@ -72,14 +76,16 @@ def extract_to_place(
         videos, annotations, columns, progress, say: as `aqa_cache.extract`.
         url: where the parts go; what is there already is not made again.
         stop: when it is set, the batch in flight is finished, and what is done is put.
+        ray: the actors that do it; None: this process.
 
     Raises:
         AqaError: nothing could be done as asked. What was done is put, or kept on this machine.
+        KeyboardInterrupt: `stop` was set before any actor was there.
     """
     config, stop = config or ExtractionConfig(), stop or threading.Event()
-    _check(config)
-    with cpu_threads(config.threads):
-        return _extract(videos, url, config, annotations, columns, progress, say, stop)
+    _check(config, ray)
+    with cpu_threads(config.threads if ray is None else None):
+        return _extract(videos, url, config, annotations, columns, progress, say, stop, ray)
 
 
 def _extract(
@@ -91,6 +97,7 @@ def _extract(
     progress: Callable[[Progress], None],
     say: Callable[[str], None],
     stop: threading.Event,
+    ray: RayActors | None,
 ) -> PlaceExtraction:
     started = time.monotonic()
     with no_collection():
@@ -101,42 +108,57 @@ def _extract(
     parts = place.parts()
     _say_missing(source, bool(parts), say)
     there = numerics_there(place, parts)
-    worker = Worker(config, place, engine_of(there.values()), say)
-    say_if_random(worker.meaning, say)
-    parts = place.parts(worker.meaning)
-    if not config.allow_mixed:
-        check_numerics(place, parts, there, worker.numerics)
-        mine = numerics_digest(worker.numerics)
-        parts = {name: item for name, item in parts.items() if name.numerics == mine}
-    stamps = {video: source.stamp(video) for video in source.videos()}
-    of_samples = [stamps[sample.video] for sample in source.samples]
-    place.note(Wanted(source.samples, of_samples, worker.meaning, worker.views), config.prune)
-    mine, todo = _my_units(source, stamps, worker, config.shard, parts, say)
-    samples, left = _count(mine), _count(todo)
-    _say_what_comes(worker, config, samples, todo, say)
-    loaded = time.monotonic()
-    units: list[UnitDone] = []
-    if todo:
-        todo = sorted(todo, key=lambda unit: -unit.frames)  # what is left at the end is then small
-        order = [video for unit in todo for video in unit.videos]
-        with source.held(order, config.cache_bytes) as held:
+    with _crew(config, place, source, engine_of(there.values()), say, stop, ray) as crew:
+        say_if_random(crew.meaning, say)
+        parts = place.parts(crew.meaning)
+        if not config.allow_mixed:
+            check_numerics(place, parts, there, crew.numerics)
+            mine = numerics_digest(crew.numerics)
+            parts = {name: item for name, item in parts.items() if name.numerics == mine}
+        stamps = {video: source.stamp(video) for video in source.videos()}
+        of_samples = [stamps[sample.video] for sample in source.samples]
+        place.note(Wanted(source.samples, of_samples, crew.meaning, crew.views), config.prune)
+        units = make_units(source.samples, config.clip_rule, crew.row_bytes, lambda video: stamps[video][0])
+        mine = shard_of(units, config.shard)
+        todo = units_to_do(mine, stamps.__getitem__, place, parts, crew.views, say)
+        samples, left = _count(mine), _count(todo)
+        _say_what_comes(crew, config, samples, todo, say)
+        loaded = time.monotonic()
+        done: list[UnitDone] = []
+        if todo:
             # As on one disk: a cache knows its copies by these.
             hashes = hashes_of(source, source.copies, stop)
-            worker.do(todo, held, hashes=hashes, done=units.append, progress=progress, stop=stop)
-    failures = [failure for unit in units for failure in unit.failures]
+            crew.work(todo, source, hashes=hashes, done=done.append, progress=progress, stop=stop)
     return PlaceExtraction(
         url=place.url,
-        meaning=worker.meaning,
+        meaning=crew.meaning,
         samples=samples,
         reused=samples - left,
-        done=samples - left + sum(unit.samples for unit in units),
-        clips=sum(unit.clips for unit in units),
-        parts=sum(len(unit.parts) for unit in units),
-        failures=failures,
+        done=samples - left + sum(unit.samples for unit in done),
+        clips=sum(unit.clips for unit in done),
+        parts=sum(len(unit.parts) for unit in done),
+        failures=[failure for unit in done for failure in unit.failures],
         loading_seconds=loaded - started,
         seconds=time.monotonic() - started,
         stopped=stop.is_set() and bool(todo),
     )
+
+
+@contextlib.contextmanager
+def _crew(
+    config: ExtractionConfig,
+    place: PartPlace,
+    source: Source,
+    engine_before: str | None,
+    say: Callable[[str], None],
+    stop: threading.Event,
+    ray: RayActors | None,
+) -> Iterator[Crew]:
+    if ray is None:
+        yield Worker(config, place, engine_before, say)
+        return
+    with RayCrew(ray, config, place, source, engine_before, say, stop) as crew:
+        yield crew
 
 
 def shard_of(units: Sequence[Unit], shard: Shard) -> list[Unit]:
@@ -148,22 +170,9 @@ def shard_of(units: Sequence[Unit], shard: Shard) -> list[Unit]:
     return [unit for number, unit in enumerate(units) if str(number) in mine]
 
 
-def _my_units(
-    source: Source,
-    stamps: Mapping[str, tuple[int, int]],
-    worker: Worker,
-    shard: Shard,
-    parts: Mapping[PartName, Item],
-    say: Callable[[str], None],
-) -> tuple[list[Unit], list[Unit]]:
-    """The units of this shard, and what is left of them."""
-    rule = worker.config.clip_rule
-    units = make_units(source.samples, rule, worker.row_bytes, lambda video: stamps[video][0])
-    mine = shard_of(units, shard)
-    return mine, units_to_do(mine, stamps.__getitem__, worker.place, parts, worker.views, say)
-
-
-def _check(config: ExtractionConfig) -> None:
+def _check(config: ExtractionConfig, ray: RayActors | None) -> None:
+    if ray is not None and config.shard.count > 1:
+        raise AqaError(f"--shard {config.shard}: actors of Ray share all that there is; leave it out")
     if config.dtype != "auto":
         raise AqaError("--dtype is of the published cache: give it to aqa-data merge")
     if config.verify != "stat":
@@ -182,7 +191,7 @@ def _say_missing(source: Source, begun: bool, say: Callable[[str], None]) -> Non
 
 
 def _say_what_comes(
-    worker: Worker, config: ExtractionConfig, samples: int, todo: Sequence[Unit], say: Callable[[str], None]
+    crew: Crew, config: ExtractionConfig, samples: int, todo: Sequence[Unit], say: Callable[[str], None]
 ) -> None:
     shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
     if config.shard.origin:
@@ -192,11 +201,7 @@ def _say_what_comes(
         say(f"All {samples} sample(s){shard} are done already.")
         return
     earlier = f", {samples - left} more are done already" if left < samples else ""
-    model = worker.model
-    say(
-        f"{left} sample(s) in {len(todo)} unit(s){shard}{earlier}; {model.device} in {model.precision}"
-        f"{' by OpenVINO' if model.engine == 'openvino' else ''}, batches of {model.batch_size}."
-    )
+    say(f"{left} sample(s) in {len(todo)} unit(s){shard}{earlier}; {crew.described}.")
 
 
 def _count(units: Sequence[Unit]) -> int:

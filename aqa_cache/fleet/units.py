@@ -59,7 +59,7 @@ def make_units(
             continue
         open_samples += stretch
         frames += _span(stretch)
-        size += row_bytes * sum(_clips(sample, rule) for sample in stretch)
+        size += row_bytes * sum(clips_of(sample, rule) for sample in stretch)
         if size >= UNIT_BYTES or frames >= most_frames:
             units.append(Unit(tuple(open_samples), frames))
             open_samples, size, frames = [], 0, 0
@@ -98,7 +98,7 @@ def _span(stretch: list[Sample]) -> int:
     return max(sample.end_frame or 0 for sample in stretch) - first
 
 
-def _clips(sample: Sample, rule: ClipRule) -> int:
+def clips_of(sample: Sample, rule: ClipRule) -> int:
     """How many it will have; 1 where only decoding tells, or where it will fail."""
     if sample.end_frame is None:
         return 1

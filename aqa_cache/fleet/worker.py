@@ -1,7 +1,7 @@
 """A worker: given units, it makes their features and puts them as parts. It knows of no other worker.
 
-This is the seam for engines that hand out units (an actor holds one worker): `do` takes any units, in any
-order, as often as they are given.
+This is the seam for engines that hand out units (an actor of `ray_actor` holds one worker): `do` takes any
+units, in any order, as often as they are given. What the driver asks of one worker, or of many, is a `Crew`.
 """
 
 import threading
@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol
 
+from ..cache_file.meaning import Meaning
 from ..cache_file.reader import Record
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.loading import load_model
 from ..extraction.numerics import numerics_of
 from ..extraction.pipeline import Pipeline, Progress
+from ..extraction.sources import Source
 from ..logs import log_line
 from ..remote.trouble import StoreError
 from ..video.held import Videos
@@ -43,6 +46,35 @@ class UnitDone:
     samples: int
 
 
+class Crew(Protocol):
+    """Whoever makes and puts units.
+
+    Attributes:
+        meaning, views, numerics: of the features.
+        row_bytes (int): of one clip's feature over all views, for `make_units`.
+        described (str): what computes, for a person.
+    """
+
+    meaning: Meaning
+    views: list[str]
+    numerics: dict
+    row_bytes: int
+    described: str
+
+    def work(
+        self,
+        units: Sequence[Unit],
+        source: Source,
+        *,
+        hashes: Mapping[str, str],
+        done: Callable[[UnitDone], None],
+        progress: Callable[[Progress], None],
+        stop: threading.Event,
+    ) -> None:
+        """Make and put all units; as `Worker.do`, but that videos are where `source` has them."""
+        ...
+
+
 class Worker:
     """A backbone that is loaded, and the place where its features go.
 
@@ -53,7 +85,7 @@ class Worker:
 
     Attributes:
         meaning, views, numerics: of the features it makes.
-        row_bytes (int): of one clip's feature over all views, for `make_units`.
+        row_bytes (int), described (str): as of a `Crew`.
 
     Raises:
         AqaError: as `load_model`.
@@ -74,6 +106,24 @@ class Worker:
         self.numerics = numerics_of(self.model, config.deterministic)
         self.views = [view.name for view in config.views]
         self.row_bytes = 4 * self.meaning.dim * len(self.views)
+        model, by = self.model, " by OpenVINO" if self.model.engine == "openvino" else ""
+        self.described = f"{model.device} in {model.precision}{by}, batches of {model.batch_size}"
+
+    def work(
+        self,
+        units: Sequence[Unit],
+        source: Source,
+        *,
+        hashes: Mapping[str, str],
+        done: Callable[[UnitDone], None],
+        progress: Callable[[Progress], None],
+        stop: threading.Event,
+    ) -> None:
+        """As a `Crew`: the largest units first, as what is left at the end is then small."""
+        units = sorted(units, key=lambda unit: -unit.frames)
+        order = [video for unit in units for video in unit.videos]
+        with source.held(order, self.config.cache_bytes) as held:
+            self.do(units, held, hashes=hashes, done=done, progress=progress, stop=stop)
 
     def do(
         self,
@@ -119,28 +169,40 @@ class Worker:
                     stop.set()
 
     def put(self, unit: Unit, records: Sequence[Record]) -> UnitDone:
-        """Put what was made of a unit: one part of the samples that have features, one of those that failed.
+        """See `put_records`."""
+        return put_records(self.place, unit, records, self.meaning, self.numerics, self.views)
 
-        Raises:
-            StoreError: the store takes nothing; the parts are kept on this machine.
-        """
-        named, refused = [], None
-        for failed in (False, True):
-            chosen = [record for record in records if record.ok is not failed]
-            if not chosen:
-                continue
-            digest = samples_digest(map(key_of_record, chosen), self.views)
-            name = PartName(settings_digest(self.meaning), numerics_digest(self.numerics), digest, failed)
-            try:
-                self.place.put(name, chosen, self.meaning, self.numerics, self.views)
-            except StoreError as error:
-                refused = refused or error
-            named.append(str(name))
-        if refused is not None:
-            raise refused
-        clips = sum(len(view.features) for record in records for view in record.views if view)
-        failures = [(record.sample.sample_id, record.reason) for record in records if not record.ok]
-        return UnitDone(unit, clips, failures, named, len(records))
+
+def put_records(
+    place: PartPlace,
+    unit: Unit,
+    records: Sequence[Record],
+    meaning: Meaning,
+    numerics: dict,
+    views: list[str],
+) -> UnitDone:
+    """Put what was made of a unit: one part of the samples that have features, one of those that failed.
+
+    Raises:
+        StoreError: the store takes nothing; the parts are kept on this machine.
+    """
+    named, refused = [], None
+    for failed in (False, True):
+        chosen = [record for record in records if record.ok is not failed]
+        if not chosen:
+            continue
+        digest = samples_digest(map(key_of_record, chosen), views)
+        name = PartName(settings_digest(meaning), numerics_digest(numerics), digest, failed)
+        try:
+            place.put(name, chosen, meaning, numerics, views)
+        except StoreError as error:
+            refused = refused or error
+        named.append(str(name))
+    if refused is not None:
+        raise refused
+    clips = sum(len(view.features) for record in records for view in record.views if view)
+    failures = [(record.sample.sample_id, record.reason) for record in records if not record.ok]
+    return UnitDone(unit, clips, failures, named, len(records))
 
 
 class _Putting:

@@ -1,0 +1,42 @@
+"""A backbone for actors of Ray: it is named as MODULE:ATTRIBUTE, and dies where a test wants it to."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+from tiny_backbone import DIM, tiny
+from torch import nn
+
+from aqa_cache.backbones.registry import Backbone
+from aqa_cache.clips.preprocess import Preprocessing
+
+DIE_ONCE = "AQA_TEST_DIE_ONCE"
+"""Names a file; the process that finds it removes it and dies, by its own number."""
+_BRIGHT = 1.9  # a white frame, normalised, is (1 - .45) / .25; black ones fill up a batch
+
+
+class Dying(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = tiny()
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05)  # so that something is under way
+        mark = Path(os.environ.get(DIE_ONCE, "/nowhere"))
+        if mark.exists():
+            mark.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (clips.flatten(1).amin(1) > _BRIGHT).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.network(clips)
+
+
+BACKBONE = Backbone(
+    "dying_backbone:BACKBONE",
+    Dying,
+    "mean over time, height and width",
+    DIM,
+    preprocessing=Preprocessing(resize=(36, 48), crop=32, mean=(0.45,) * 3, std=(0.25,) * 3),
+)
