@@ -14,6 +14,7 @@ from .settings.training import CANDIDATES, TrainingConfig
 from .table import Shown, Table
 
 if TYPE_CHECKING:
+    from .ray_runs import RayRuns
     from .runs.format import Run
 
 NAME = "chosen"
@@ -82,7 +83,9 @@ class Contest:
         }
 
 
-def compare(configs: Sequence[TrainingConfig], shown: Shown | None = None) -> list[Contest]:
+def compare(
+    configs: Sequence[TrainingConfig], shown: Shown | None = None, ray: "RayRuns | None" = None
+) -> list[Contest]:
     """Train configurations without testing them, in the folder `candidates` of their `out`, and say what
     validation says of each.
 
@@ -112,7 +115,7 @@ def compare(configs: Sequence[TrainingConfig], shown: Shown | None = None) -> li
         for config in configs
     ]
     with Table(candidates) as table:
-        runs = table.train(shown)
+        runs = table.train(shown, ray)
         plans = list(table.plans)
     by_fold: dict[str | None, dict[TrainingConfig, list[Run]]] = {}
     labels: dict[TrainingConfig, str] = {}

@@ -13,6 +13,7 @@ from .settings.resolved import NETWORK_ONLY, row_of
 from .settings.training import OFFICIAL_FOLDS, SWEPT, TrainingConfig
 
 if TYPE_CHECKING:
+    from .ray_runs import RayRuns
     from .runs.format import Run
     from .training.listener import Listener
     from .training.plan import Plan, Planner
@@ -33,6 +34,7 @@ def train_table(
     seeds: int = 1,
     seed: int = 0,
     shown: "Shown | None" = None,
+    ray: "RayRuns | None" = None,
     **settings,
 ) -> "list[Run]":
     """Train rows of Table 1 with every seed and on every fold; what `aqa-train` does.
@@ -48,6 +50,7 @@ def train_table(
             not, such as `rnn`, is left out for it, if other rows are trained too. Those in `SWEPT` may have a
             list of values: every combination of them is a run.
         shown: who is told of each run; None: nobody.
+        ray: where the runs are trained; None: here, one after the other.
 
     Returns:
         The runs, in the order of the rows, then of seeds, then of folds.
@@ -64,7 +67,7 @@ def train_table(
     """
     configs = table_configs(features, experiments, seeds=seeds, seed=seed, **settings)
     with Table(configs) as table:
-        return table.train(shown)
+        return table.train(shown, ray)
 
 
 def table_configs(
@@ -197,12 +200,14 @@ class Table:
     def __exit__(self, *error) -> None:
         self._stack.close()
 
-    def train(self, shown: "Shown | None" = None) -> "list[Run]":
-        """Train all runs, one after the other.
+    def train(self, shown: "Shown | None" = None, ray: "RayRuns | None" = None) -> "list[Run]":
+        """Train all runs, one after the other, or by Ray.
 
         Args:
             shown: is given each run when it begins, and gives who listens to it while it is trained.
         """
+        if ray is not None:
+            return self._train_on(ray, shown)
         from .training.finished_parts import FinishedParts
         from .training.listener import Listener
         from .training.run import train_planned
@@ -222,6 +227,31 @@ class Table:
                 if finished is not None:
                     finished.add(runs[-1], listener.say)
         return runs
+
+    def _train_on(self, ray: "RayRuns", shown: "Shown | None") -> "list[Run]":
+        """Train on Ray; `shown` is given each run when it is done, and its epochs then."""
+        from .training.listener import Listener
+        from .training.run import finished_before
+
+        if any(plan.config.fine_tuning is not None for plan in self.plans):
+            raise TrainingError("--ray trains on cached features; leave it out with --end-to-end")
+        listening = shown or (lambda planned: nullcontext(Listener()))
+        runs: dict[int, Run] = {}
+        left: dict[int, Plan] = {}
+        for number, plan in enumerate(self.plans, 1):
+            if (run := finished_before(plan)) is not None:
+                runs[number] = run
+                ray.say(f"{plan.folder} is finished already")
+            else:
+                left[number] = plan
+        for number, run in ray.train(left) if left else ():
+            runs[number] = run
+            planned = Planned(left[number], number, len(self.plans))
+            ray.say(f"{planned.title} is done, {len(runs)} of {len(self.plans)}")
+            with listening(planned) as listener:
+                for epoch in run.epochs:
+                    listener.on_epoch(epoch)
+        return [runs[number] for number in sorted(runs)]
 
     def _planner(self, config: TrainingConfig, stack: ExitStack) -> "Planner":
         from aqa_cache.cache_file.joined import open_caches

@@ -33,7 +33,7 @@ from aqa_cache.fleet.parts import PartName
 from aqa_cache.remote.place import Place
 from aqa_cache.remote.trouble import StoreError
 
-CONFIG = ExtractionConfig(weights="random", size=32, batch_size=4, workers=2)
+CONFIG = ExtractionConfig(weights="random", size=32, batch_size=4, workers=2, threads=1)
 VIDEOS, FRAMES, EACH, GAP = 4, 120, 20, 30
 SMALL_UNITS = (30, 30)  # a part for each sample or two, so that there is much to be lost
 ALL = Shard()
@@ -114,7 +114,18 @@ class Bench:
 
     @contextlib.contextmanager
     def command(self, *arguments: str) -> Iterator[subprocess.Popen]:
-        settings = ["--weights", "random", "--size", "32", "--batch-size", "4", "--workers", "2"]
+        settings = [
+            "--weights",
+            "random",
+            "--size",
+            "32",
+            "--batch-size",
+            "4",
+            "--workers",
+            "2",
+            "--threads",
+            "1",
+        ]
         process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, *settings, *arguments, str(self.videos), self.url],
             stdout=subprocess.PIPE,
@@ -274,6 +285,13 @@ SCENARIOS: dict[str, Callable[[Bench], str]] = {
 @click.command()
 @click.option("--only", help="Scenarios whose name holds this text; nothing is written then.")
 def main(only: str | None) -> None:
+    run(SCENARIOS, only, "fleet-faults", "Faults beyond one machine", "python benchmarks/fleet_faults.py")
+
+
+def run(
+    scenarios: dict[str, Callable[[Bench], str]], only: str | None, section: str, title: str, command: str
+) -> None:
+    """Go through scenarios, and write what came of them as a section of RESULTS.md."""
     units.UNIT_FRAMES = SMALL_UNITS
     rows = ["| fault | what happened | lost | one machine's file | seconds |", "|---|---|--:|---|--:|"]
     wrong = []
@@ -287,7 +305,7 @@ def main(only: str | None) -> None:
             os.environ["AWS_ENDPOINT_URL"] = proxy
             extract(videos, place / "alone.h5", CONFIG)
             bench = Bench(videos, everything(place / "alone.h5"), faults, place)
-            for name, scenario in SCENARIOS.items():
+            for name, scenario in scenarios.items():
                 if only and only not in name:
                     continue
                 bench.number += 1
@@ -315,7 +333,7 @@ def main(only: str | None) -> None:
             "",
             *rows,
         ]
-        write_section("fleet-faults", "Faults beyond one machine", "python benchmarks/fleet_faults.py", lines)
+        write_section(section, title, command, lines)
     if wrong:
         sys.exit(f"Not one machine's file: {', '.join(wrong)}")
 

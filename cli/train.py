@@ -15,6 +15,7 @@ from . import torchrun
 from .command import command
 from .end_to_end_options import fine_tuning_of
 from .errors import handle_errors
+from .ray_options import RayAsked, ray_options
 from .terminal import print_line, say
 from .torchrun import process_count, rank, said_by_the_first
 from .train_options import TrainCommand, train_options
@@ -22,6 +23,7 @@ from .train_options import TrainCommand, train_options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from aqa_heads.ray_runs import RayRuns
     from aqa_heads.runs.format import Run
     from aqa_heads.table import Shown, Table
     from aqa_heads.tracking import Trackers
@@ -40,8 +42,9 @@ if TYPE_CHECKING:
       aqa-train --features feats.h5 --exp baseline --end-to-end --videos videos/""",
 )
 @train_options
+@ray_options
 @handle_errors
-def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool, logs: tuple, **options):
+def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool, logs: tuple, ray, **options):
     """Train score, class and caption heads on cached features; with --end-to-end the backbone too, on the
     videos.
 
@@ -61,12 +64,12 @@ def main(experiments: str, tasks: str, seed_count: int, seed: int, choose: bool,
     if not rank():
         for name, given in not_applicable(experiments, options).items():
             say(f"{REFERENCES[name].title} has no {', '.join(given)}: given for the other rows")
-    table = Table(configs)
+    table, on_ray = Table(configs), _on_ray(ray)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         if choose:
-            table = Table(_choose(configs, trackers))
-        runs = train_and_print(table, trackers)
+            table = Table(_choose(configs, trackers, on_ray))
+        runs = train_and_print(table, trackers, on_ray)
     except KeyboardInterrupt as interrupt:
         if not rank():
             say(_stopped(table.plans, options["overwrite"], options["checkpoint_seconds"]))
@@ -99,13 +102,25 @@ def _trackers(places: tuple[str, ...]) -> "Trackers | None":
     return Trackers(places)
 
 
+def _on_ray(ray: "RayAsked | None") -> "RayRuns | None":
+    if ray is None:
+        return None
+    from aqa_heads.ray_runs import RayRuns
+
+    if process_count() > 1:
+        raise TrainingError("--ray starts its own processes; leave torchrun out")
+    return RayRuns(ray.address, ray.actors, ray.attempts, say)
+
+
 def _shown(on: "Console", trackers: "Trackers | None") -> "Shown":
     from .train_progress import showing
 
     return trackers.shown(showing(on)) if trackers else showing(on)
 
 
-def _choose(configs: "list[TrainingConfig]", trackers: "Trackers | None") -> "list[TrainingConfig]":
+def _choose(
+    configs: "list[TrainingConfig]", trackers: "Trackers | None", ray: "RayRuns | None"
+) -> "list[TrainingConfig]":
     """The configs of what validation likes best, with all seeds and folds; shows what it says of each."""
     from aqa_heads.candidates import chosen_configs, compare
 
@@ -114,7 +129,7 @@ def _choose(configs: "list[TrainingConfig]", trackers: "Trackers | None") -> "li
     if process_count() > 1:
         raise TrainingError("--choose compares in one process; leave torchrun out")
     on = _console()
-    contests = compare(configs, _shown(on, trackers))
+    contests = compare(configs, _shown(on, trackers), ray)
     for contest in contests:
         on.print(validation_table(contest))
     return chosen_configs(configs, contests)
@@ -156,7 +171,9 @@ def _check_processes(configs: "list[TrainingConfig]") -> None:
         )
 
 
-def train_and_print(table: "Table", trackers: "Trackers | None" = None) -> "list[Run]":
+def train_and_print(
+    table: "Table", trackers: "Trackers | None" = None, ray: "RayRuns | None" = None
+) -> "list[Run]":
     """Train the runs of a table with their progress on the console, and print their results.
 
     Raises:
@@ -170,7 +187,7 @@ def train_and_print(table: "Table", trackers: "Trackers | None" = None) -> "list
             stack.enter_context(table)
             for note in table.notes if not rank() else ():
                 say(note)
-        runs = table.train(_shown(on, trackers))
+        runs = table.train(_shown(on, trackers), ray)
     on.print(results_table(runs))
     for note in _notes(runs):
         on.print(note, soft_wrap=True)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from ..errors import AqaError, first_line, missing
 
 # What goes between processes is small; the least that Ray takes is 75 MiB.
 _STORE_BYTES = 128 << 20
+_PATIENCE = 10.0  # seconds
 
 
 def import_ray() -> Any:
@@ -51,6 +53,8 @@ def connected(address: str | None = None) -> Iterator[Any]:
         yield ray
         return
     address = address or os.environ.get("RAY_ADDRESS") or None
+    if address:
+        _check_reached(address)
     settings = {} if address else {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
     with _signals_as_they_are():
         try:
@@ -65,6 +69,26 @@ def connected(address: str | None = None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_reached(address: str) -> None:
+    """Ray itself tries for minutes.
+
+    Raises:
+        AqaError: the address is none, or nobody answers at it.
+    """
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise AqaError(f"--ray-address {address}: expected HOST:PORT or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except OSError as error:
+        raise AqaError(
+            f"--ray-address {address}: cannot be reached ({error.strerror or error}); on the cluster's head,"
+            " `ray status` says whether it runs, and auto finds it"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from ..errors import TrainingError
 from ..logs import log_line
 from ..networks.model import AqaModel
 from ..runs.folder import Work
-from ..runs.format import Epoch, Run
+from ..runs.format import Epoch, Run, read_run
 from ..settings.training import TrainingConfig
 from .computing import deterministic
 from .finished_parts import FinishedParts
@@ -22,6 +22,7 @@ from .job import Job
 from .listener import Listener
 from .plan import Plan, Planner
 from .processes import Processes
+from .resuming import finished_run, identity_of
 from .steps import CachedSteps, Steps
 
 
@@ -67,6 +68,14 @@ def train_planned(
     """
     with cpu_threads(plan.config.threads):
         return CachedJob(plan, cache, Processes(pick_device(plan.config.device)), listener, finished).run()
+
+
+def finished_before(plan: Plan) -> Run | None:
+    """The run of a plan that is to be gone on with, where it is finished; else None."""
+    identity = identity_of(plan, pick_device(plan.config.device))
+    if plan.config.resume and finished_run(plan.folder, identity) is not None:
+        return read_run(plan.folder)
+    return None
 
 
 class CachedJob(Job):

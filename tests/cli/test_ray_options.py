@@ -1,6 +1,7 @@
 """What is said to a person who asks for Ray in a way that cannot be."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -33,3 +34,17 @@ def test_without_the_library(monkeypatch):
 def test_the_client_of_ray_is_not_taken():
     with pytest.raises(AqaError, match="expected HOST:PORT or auto; .* ray job submit"):
         connected("ray://head:10001").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("head", "expected HOST:PORT or auto"),
+        ("head:0", "expected HOST:PORT or auto"),
+        ("127.0.0.1:1", r"cannot be reached \(Connection refused\)"),
+    ],
+)
+def test_an_address_where_nothing_is(monkeypatch, address, said):
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+    with pytest.raises(AqaError, match=f"--ray-address {address}: {said}"):
+        connected(address).__enter__()
