@@ -35,7 +35,7 @@ class Captioner(nn.Module):
     Shape:
         - features: `(batch, clips, dim)`; what lies from a sample's `count` on changes nothing; count:
           `(batch,)`, at least 1.
-        - heard: `(batch, words)` int64, from `<sos>` on: at each time the last word (teacher forcing).
+        - inputs: `(batch, words)` int64, from `<sos>` on: at each time the last word (teacher forcing).
         - Output: `(batch, words, vocabulary)`, logits of the next word.
 
     Source: the captioner of Parmar & Morris 2019 and its variants in the paper, which loop over the words in
@@ -61,25 +61,25 @@ class Captioner(nn.Module):
         self.embedding = nn.Embedding(words, word_dim)
         self.output = nn.Linear(hidden, words)
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
-        return self.output(self.states(features, count, heard))
+    def forward(self, features: torch.Tensor, count: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        return self.output(self.states(features, count, inputs))
 
-    def states(self, features: torch.Tensor, count: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
+    def states(self, features: torch.Tensor, count: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """As `forward`, before the output layer: `(batch, words, hidden)`."""
-        return self._listen(features, count, heard, torch.full_like(count, heard.shape[1]))[0]
+        return self._listen(features, count, inputs, torch.full_like(count, inputs.shape[1]))[0]
 
     def weights(
-        self, features: torch.Tensor, count: torch.Tensor, heard: torch.Tensor
+        self, features: torch.Tensor, count: torch.Tensor, inputs: torch.Tensor
     ) -> torch.Tensor | None:
         """The attention's weights at each word, `(batch, words, clips)`; None where it has none."""
-        return self._listen(features, count, heard, torch.full_like(count, heard.shape[1]))[1]
+        return self._listen(features, count, inputs, torch.full_like(count, inputs.shape[1]))[1]
 
     def loss(
         self,
         features: torch.Tensor,
         count: torch.Tensor,
-        heard: torch.Tensor,
-        following: torch.Tensor,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
         positions: torch.Tensor,
     ) -> torch.Tensor:
         """Negative log-likelihood of the words that follow, summed, in nats.
@@ -88,14 +88,14 @@ class Captioner(nn.Module):
         all words are never held at once. The gradient of the output layer is made here; it can be taken once.
 
         Shape:
-            - following: `(real words,)` int64, the words to be said, `<eos>` included, padding left out;
-              positions: `(real words,)`, where each is said: its place in `heard` flattened.
+            - targets: `(real words,)` int64, the words to be said, `<eos>` included, padding left out;
+              positions: `(real words,)`, where each is said: its place in `inputs` flattened.
             - Output: a scalar.
         """
-        steps = heard.shape[1]
+        steps = inputs.shape[1]
         words = torch.zeros_like(count).scatter_reduce(0, positions // steps, positions % steps + 1, "amax")
-        states, _ = self._listen(features, count, heard, words)
-        return word_loss(states.flatten(0, 1).index_select(0, positions), self.output, following)
+        states, _ = self._listen(features, count, inputs, words)
+        return word_loss(states.flatten(0, 1).index_select(0, positions), self.output, targets)
 
     @torch.no_grad()
     def speak(
@@ -115,25 +115,25 @@ class Captioner(nn.Module):
         _, state = self.rnn2([Given(seen), Given(no_word)], over_clips)
 
         def step(last: torch.Tensor, state: State, time: int):
-            heard = torch.cat(
+            inputs = torch.cat(
                 [silent[:, time : time + 1].expand(-1, last.shape[1], -1), self.embedding(last)], 2
             )
-            outputs, state = self.rnn2.step(heard.flatten(0, 1), state)
+            outputs, state = self.rnn2.step(inputs.flatten(0, 1), state)
             outputs, weights = self._attend(outputs.view(*last.shape, -1), clips, count)
             return F.log_softmax(self.output(outputs), 2), state, weights
 
         return decode(step, state, len(count), steps, beam)
 
-    def _listen(self, features, count, heard, words) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _listen(self, features, count, inputs, words) -> tuple[torch.Tensor, torch.Tensor | None]:
         """States before the output layer and weights over clips; only the first `words` of each row mean
         anything.
         """
-        steps = heard.shape[1]
+        steps = inputs.shape[1]
         timeline = Timeline.of(count + words)
         watched, watching, clips = self._watch(features, count, timeline)
         speaking = (~watching).nonzero().squeeze(1)
         sequence, time = timeline.sequence[speaking], timeline.time[speaking]
-        different, which = heard[sequence, time - count[sequence]].unique(return_inverse=True)
+        different, which = inputs[sequence, time - count[sequence]].unique(return_inverse=True)
         outputs, _ = self.rnn2([Given(watched), Given(self.embedding(different), speaking, which)], timeline)
         samples = torch.arange(len(count), device=count.device).unsqueeze(1)
         times = torch.minimum(

@@ -37,9 +37,9 @@ class Batch:
         - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`.
         - score: `(batch,)` in points; scored: indices of the samples that have one.
         - classes: per column `(batch,)`; classified: per column the indices of the samples that have a class.
-        - heard: `(batch, words)`, each caption from `<sos>` to its last word, or None if no sample has a
+        - inputs: `(batch, words)`, each caption from `<sos>` to its last word, or None if no sample has a
           caption.
-        - following: `(real words,)`, the words to be said, to `<eos>`; positions: their places in `heard`
+        - targets: `(real words,)`, the words to be said, to `<eos>`; positions: their places in `inputs`
           flattened.
 
     Args:
@@ -52,8 +52,8 @@ class Batch:
     scored: torch.Tensor
     classes: dict[str, torch.Tensor]
     classified: dict[str, torch.Tensor]
-    heard: torch.Tensor | None
-    following: torch.Tensor | None
+    inputs: torch.Tensor | None
+    targets: torch.Tensor | None
     positions: torch.Tensor | None
     captions: int
     samples: Sequence[Sample] = ()
@@ -145,17 +145,17 @@ class Split:
         device = features.device
         score = self.score[chosen]
         classes = {name: column[chosen] for name, column in self.classes.items()}
-        heard = following = positions = None
+        inputs = targets = positions = None
         captions = [self.captions[index] for index in indices]
         said = sum(len(caption) > 0 for caption in captions)
         if said:
-            heard = pad_sequence([caption[:-1] for caption in captions], batch_first=True, padding_value=EOS)
-            following = torch.cat([caption[1:] for caption in captions])
-            steps = heard.shape[1]
+            inputs = pad_sequence([caption[:-1] for caption in captions], batch_first=True, padding_value=EOS)
+            targets = torch.cat([caption[1:] for caption in captions])
+            steps = inputs.shape[1]
             positions = torch.cat(
                 [torch.arange(len(c) - 1) + row * steps for row, c in enumerate(captions) if len(c)]
             )
-            heard, following, positions = heard.to(device), following.to(device), positions.to(device)
+            inputs, targets, positions = inputs.to(device), targets.to(device), positions.to(device)
         return Batch(
             features,
             count,
@@ -163,8 +163,8 @@ class Split:
             (~score.isnan()).nonzero()[:, 0].to(device),
             {name: column.to(device) for name, column in classes.items()},
             {name: (column != NO_CLASS).nonzero()[:, 0].to(device) for name, column in classes.items()},
-            heard,
-            following,
+            inputs,
+            targets,
             positions,
             said,
             [self.samples[index] for index in indices],

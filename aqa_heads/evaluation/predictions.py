@@ -172,10 +172,10 @@ def caption_loss_per_token(model: AqaModel, split: Split) -> float | None:
     told, words = 0.0, 0
     for start in range(0, len(split), BATCH_SIZE):
         batch = split.batch(range(start, min(start + BATCH_SIZE, len(split))))
-        if batch.heard is not None and batch.following is not None:
+        if batch.inputs is not None and batch.targets is not None:
             told += float(
-                model.caption_loss(batch.features, batch.count, batch.heard, batch.following, batch.positions)
+                model.caption_loss(batch.features, batch.count, batch.inputs, batch.targets, batch.positions)
             )
-            words += len(batch.following)
+            words += len(batch.targets)
     model.train(training)
     return told / words if words else None

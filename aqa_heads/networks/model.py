@@ -75,7 +75,7 @@ class AqaModel(nn.Module):
     Shape:
         - features: `(batch, clips, dim)`; count: `(batch,)` int64, at least 1: clips from there on change
           nothing.
-        - heard: `(batch, words)` int64, what the captioner hears (teacher forcing).
+        - inputs: `(batch, words)` int64, what the captioner is given: the words before (teacher forcing).
 
     Raises:
         TrainingError: its encoder or score head is not known here.
@@ -185,9 +185,9 @@ class AqaModel(nn.Module):
             return Output(None, {})
         return Output(*self.heads(self.encode(features, count), known))
 
-    def caption_loss(self, features, count, heard, following, positions) -> torch.Tensor:
+    def caption_loss(self, features, count, inputs, targets, positions) -> torch.Tensor:
         """Summed negative log-likelihood of the words, in nats; see `Captioner.loss`."""
-        return self.captioner.loss(self.seen(features, count), count, heard, following, positions)
+        return self.captioner.loss(self.seen(features, count), count, inputs, targets, positions)
 
     def speak(self, features: torch.Tensor, count: torch.Tensor, beam: int = 1):
         """Captions as word numbers; see `Captioner.speak`."""

@@ -23,7 +23,7 @@ class LossSums:
             self._batches["class", name].append((part.detach(), len(batch.classified[name])))
         if loss.caption is not None:
             self._batches["caption",].append((loss.caption.detach(), batch.captions))
-            self._words += len(batch.following)
+            self._words += len(batch.targets)
 
     def means(self) -> dict[str, float]:
         """The losses of an `Epoch` that there are, each the mean over all samples that have the label."""

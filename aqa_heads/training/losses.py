@@ -88,9 +88,9 @@ def _added_loss(model: AqaModel, encoded: Encoded, known: Known, batch: Batch) -
 
 def captioner_loss(model: AqaModel, batch: Batch) -> Loss:
     """The caption."""
-    if model.captioner is None or batch.heard is None:
+    if model.captioner is None or batch.inputs is None:
         return Loss()
-    told = model.caption_loss(batch.features, batch.count, batch.heard, batch.following, batch.positions)
+    told = model.caption_loss(batch.features, batch.count, batch.inputs, batch.targets, batch.positions)
     return Loss(caption=told / batch.captions)
 
 

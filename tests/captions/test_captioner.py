@@ -77,9 +77,9 @@ def word_loop(captioner: Captioner, features: torch.Tensor, choose) -> list[torc
     return said
 
 
-def looped(captioner: Captioner, heard: torch.Tensor) -> torch.Tensor:
+def looped(captioner: Captioner, inputs: torch.Tensor) -> torch.Tensor:
     """Logits of the word loop, `(batch, words, vocabulary)`."""
-    steps = heard.shape[1]
+    steps = inputs.shape[1]
     return torch.stack(
         [
             torch.stack(
@@ -89,7 +89,7 @@ def looped(captioner: Captioner, heard: torch.Tensor) -> torch.Tensor:
                     lambda step, _, words=words: words[step] if step < steps else None,
                 )
             )
-            for features, count, words in zip(clips(), COUNT, heard.tolist(), strict=True)
+            for features, count, words in zip(clips(), COUNT, inputs.tolist(), strict=True)
         ]
     )
 
@@ -105,10 +105,10 @@ def assert_same_gradients(fast: Captioner, plain: Captioner) -> None:
 def test_whole_sequence_equals_the_word_loop_with_its_gradients(row):
     fast = make(*row)
     plain = copy.deepcopy(fast)
-    heard = torch.randint(0, WORDS, (3, 7), generator=torch.Generator().manual_seed(2))
+    inputs = torch.randint(0, WORDS, (3, 7), generator=torch.Generator().manual_seed(2))
     weight = torch.randn(3, 7, WORDS, generator=torch.Generator().manual_seed(3))
 
-    logits, expected = fast(clips(), COUNT, heard), looped(plain, heard)
+    logits, expected = fast(clips(), COUNT, inputs), looped(plain, inputs)
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
 
     (logits * weight).sum().backward()
@@ -122,13 +122,13 @@ def test_the_loss_is_the_word_loops_over_real_words_with_its_gradients(row, word
     fast = make(*row)
     plain = copy.deepcopy(fast)
     generator = torch.Generator().manual_seed(2)
-    heard = torch.randint(0, WORDS, (3, max(words)), generator=generator)
+    inputs = torch.randint(0, WORDS, (3, max(words)), generator=generator)
     real = torch.arange(max(words)) < torch.tensor(words)[:, None]
     positions = real.flatten().nonzero().squeeze(1)
-    following = torch.randint(0, WORDS, (len(positions),), generator=generator)
+    targets = torch.randint(0, WORDS, (len(positions),), generator=generator)
 
-    loss = fast.loss(clips(), COUNT, heard, following, positions)
-    expected = F.cross_entropy(looped(plain, heard)[real], following, reduction="sum")
+    loss = fast.loss(clips(), COUNT, inputs, targets, positions)
+    expected = F.cross_entropy(looped(plain, inputs)[real], targets, reduction="sum")
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-6)
     loss.backward()
     expected.backward()
@@ -136,12 +136,12 @@ def test_the_loss_is_the_word_loops_over_real_words_with_its_gradients(row, word
 
 
 def test_nothing_behind_a_samples_clips_or_words_changes_the_loss():
-    captioner, heard = make("gru", 2, "dot"), torch.ones(3, 4, dtype=torch.int64)
-    positions, following = torch.tensor([0, 4, 5]), torch.tensor([3, 4, 0])
-    loss = captioner.loss(clips(), COUNT, heard, following, positions)
-    features, noisy = clips(), heard.clone()
+    captioner, inputs = make("gru", 2, "dot"), torch.ones(3, 4, dtype=torch.int64)
+    positions, targets = torch.tensor([0, 4, 5]), torch.tensor([3, 4, 0])
+    loss = captioner.loss(clips(), COUNT, inputs, targets, positions)
+    features, noisy = clips(), inputs.clone()
     features[1, 1:], noisy[0, 1:], noisy[2] = 7.0, 9, 8
-    assert torch.equal(captioner.loss(features, COUNT, noisy, following, positions), loss)
+    assert torch.equal(captioner.loss(features, COUNT, noisy, targets, positions), loss)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
@@ -171,16 +171,16 @@ def test_what_is_spoken_has_the_probability_and_the_attention_of_teacher_forcing
     with torch.no_grad():
         captioner.output.bias[0] = 0.3
         spoken = captioner.speak(clips(), COUNT, steps=9, beam=beam)
-        heard = torch.cat([torch.ones(3, 1, dtype=torch.int64), spoken.words[:, :-1]], 1)
+        inputs = torch.cat([torch.ones(3, 1, dtype=torch.int64), spoken.words[:, :-1]], 1)
         of_words = (
-            captioner(clips(), COUNT, heard).log_softmax(2).gather(2, spoken.words.unsqueeze(2)).squeeze(2)
+            captioner(clips(), COUNT, inputs).log_softmax(2).gather(2, spoken.words.unsqueeze(2)).squeeze(2)
         )
         real = (spoken.words == 0).cumsum(1) - (spoken.words == 0).long() == 0
         torch.testing.assert_close(spoken.log_probability, (of_words * real).sum(1), atol=1e-5, rtol=0)
         if captioner.attention is None:
-            assert spoken.attention is None and captioner.weights(clips(), COUNT, heard) is None
+            assert spoken.attention is None and captioner.weights(clips(), COUNT, inputs) is None
         else:
-            expected = captioner.weights(clips(), COUNT, heard) * real.unsqueeze(2)
+            expected = captioner.weights(clips(), COUNT, inputs) * real.unsqueeze(2)
             torch.testing.assert_close(spoken.attention, expected, atol=1e-5, rtol=0)
 
 
@@ -202,15 +202,15 @@ def test_parameter_counts_are_the_originals(rnn, layers, attention, parameters):
 
 def test_dropout_is_on_only_while_training_and_the_same_seed_gives_the_same():
     captioner = make("gru", 2, "linear")
-    heard = torch.ones(3, 5, dtype=torch.int64)
-    quiet = captioner(clips(), COUNT, heard)
-    assert torch.equal(captioner(clips(), COUNT, heard), quiet)
+    inputs = torch.ones(3, 5, dtype=torch.int64)
+    quiet = captioner(clips(), COUNT, inputs)
+    assert torch.equal(captioner(clips(), COUNT, inputs), quiet)
     captioner.train()
     torch.manual_seed(4)
-    noisy = captioner(clips(), COUNT, heard)
+    noisy = captioner(clips(), COUNT, inputs)
     assert not torch.equal(noisy, quiet)
     torch.manual_seed(4)
-    assert torch.equal(captioner(clips(), COUNT, heard), noisy)
+    assert torch.equal(captioner(clips(), COUNT, inputs), noisy)
     assert all(rnn.dropout == 0.5 for stack in (captioner.rnn1, captioner.rnn2) for rnn in stack.rnns)
 
 
@@ -226,15 +226,15 @@ def test_eight_residual_layers_learn_what_the_clips_say(rnn):
     features = torch.randn(256, 3, 16)
     bits = (features.mean(1) @ torch.randn(16, 4) > 0).long()
     words = torch.cat([3 + 2 * torch.arange(4) + bits] * 2, 1)
-    heard = torch.cat([torch.ones(256, 1, dtype=torch.int64), words], 1)
-    following = torch.cat([words, torch.zeros(256, 1, dtype=torch.int64)], 1)
+    inputs = torch.cat([torch.ones(256, 1, dtype=torch.int64), words], 1)
+    targets = torch.cat([words, torch.zeros(256, 1, dtype=torch.int64)], 1)
 
     captioner = Captioner(16, 11, rnn, 8, "linear", hidden=48, word_dim=48, residual=True)
     optimiser = torch.optim.Adam(captioner.parameters(), lr=2e-3)
 
     def loss_per_token(chosen):
-        tokens, count = following[chosen].flatten(), torch.full((len(chosen),), 3)
-        told = captioner.loss(features[chosen], count, heard[chosen], tokens, torch.arange(len(tokens)))
+        tokens, count = targets[chosen].flatten(), torch.full((len(chosen),), 3)
+        told = captioner.loss(features[chosen], count, inputs[chosen], tokens, torch.arange(len(tokens)))
         return told / len(tokens)
 
     for _ in range(80):

@@ -54,18 +54,18 @@ def test_a_batch_holds_what_its_samples_hold(path):
     batch = split.batch(indices)
     captions = [split.captions[index] for index in indices]
     assert batch.captions == 3 and batch.features.shape == (3, int(batch.count.max()), 8)
-    assert torch.equal(batch.following, torch.cat([caption[1:] for caption in captions]))
-    steps = batch.heard.shape[1]
-    heard = torch.cat([caption[:-1] for caption in captions])
-    assert torch.equal(batch.heard.flatten()[batch.positions], heard)
-    assert (batch.heard[:, 0] == SOS).all() and steps == max(map(len, captions)) - 1
+    assert torch.equal(batch.targets, torch.cat([caption[1:] for caption in captions]))
+    steps = batch.inputs.shape[1]
+    inputs = torch.cat([caption[:-1] for caption in captions])
+    assert torch.equal(batch.inputs.flatten()[batch.positions], inputs)
+    assert (batch.inputs[:, 0] == SOS).all() and steps == max(map(len, captions)) - 1
     for row, index in enumerate(indices):
         count = int(batch.count[row])
         assert (
             torch.equal(batch.features[row, :count], split.clips[index])
             and (batch.features[row, count:] == 0).all()
         )
-        assert (batch.heard[row, len(captions[row]) - 1 :] == EOS).all()
+        assert (batch.inputs[row, len(captions[row]) - 1 :] == EOS).all()
 
 
 def test_the_vocabulary_is_of_the_training_split_only(path):
@@ -233,7 +233,7 @@ def test_a_batch_holds_the_views_it_is_asked_for(path):
     real = torch.arange(plain.features.shape[1]) < plain.count[:, None]
     for row, more in enumerate((100, 0, 200)):
         torch.testing.assert_close(batch.features[row][real[row]], plain.features[row][real[row]] + more)
-    assert torch.equal(batch.score, plain.score) and torch.equal(batch.heard, plain.heard)
+    assert torch.equal(batch.score, plain.score) and torch.equal(batch.inputs, plain.inputs)
 
 
 def test_a_damaged_feature_is_one_message(path):

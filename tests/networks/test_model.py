@@ -21,11 +21,11 @@ VARIANTS = [
 def test_padding_never_changes_a_result(experiment, options):
     model = make(experiment, **options)
     features, count = torch.randn(3, 4, DIM), torch.tensor([4, 1, 2])
-    heard = torch.randint(0, WORDS, (3, 5))
+    inputs = torch.randint(0, WORDS, (3, 5))
     # Not even where the padding is garbage.
     with torch.no_grad():
         together, said = model(features, count), model.speak(features, count).words
-        told = model.captioner(model.seen(features, count), count, heard)
+        told = model.captioner(model.seen(features, count), count, inputs)
         for row, number in enumerate(count):
             mine = features[row : row + 1, :number], count[row : row + 1]
             alone = model(*mine)
@@ -34,7 +34,7 @@ def test_padding_never_changes_a_result(experiment, options):
                 torch.testing.assert_close(
                     together.classes[name][row], alone.classes[name][0], atol=1e-5, rtol=0
                 )
-            spoken = model.captioner(model.seen(*mine), mine[1], heard[row : row + 1])[0]
+            spoken = model.captioner(model.seen(*mine), mine[1], inputs[row : row + 1])[0]
             torch.testing.assert_close(told[row], spoken, atol=1e-5, rtol=0)
             assert torch.equal(said[row], model.speak(*mine).words[0])
 
@@ -45,13 +45,17 @@ def test_the_standardiser_serves_every_task(experiment, direct):
     model, plain = make(experiment, direct=direct), make(experiment, direct=direct)
     model.standardiser.mean.fill_(2.0)
     model.standardiser.scale.fill_(0.5)
-    features, count, heard = torch.randn(2, 3, DIM), torch.tensor([3, 2]), torch.ones(2, 4, dtype=torch.int64)
-    following, positions = torch.tensor([3, 4, 0, 5, 0]), torch.tensor([0, 1, 2, 4, 5])
+    features, count, inputs = (
+        torch.randn(2, 3, DIM),
+        torch.tensor([3, 2]),
+        torch.ones(2, 4, dtype=torch.int64),
+    )
+    targets, positions = torch.tensor([3, 4, 0, 5, 0]), torch.tensor([0, 1, 2, 4, 5])
     scaled = (features - 2) / 2
     torch.testing.assert_close(model(features, count).score.points, plain(scaled, count).score.points)
     torch.testing.assert_close(
-        model.caption_loss(features, count, heard, following, positions),
-        plain.caption_loss(scaled, count, heard, following, positions),
+        model.caption_loss(features, count, inputs, targets, positions),
+        plain.caption_loss(scaled, count, inputs, targets, positions),
     )
 
 
@@ -74,12 +78,12 @@ def test_only_what_the_tasks_need_is_built(tasks, modules, parts):
         "standardiser"
     }
     assert {name: set(part) for name, part in model.parts.items()} == parts
-    features, count, heard = torch.randn(1, 2, DIM), torch.tensor([2]), torch.ones(1, 3, dtype=torch.int64)
+    features, count, inputs = torch.randn(1, 2, DIM), torch.tensor([2]), torch.ones(1, 3, dtype=torch.int64)
     output = model(features, count)
     assert (output.score is not None) == ("score" in tasks) == model.has_score
     assert set(output.classes) == (set(CLASSES) if "classes" in tasks else set())
     if "caption" in tasks:
-        assert model.caption_loss(features, count, heard, torch.tensor([3, 0]), torch.tensor([0, 1])) > 0
+        assert model.caption_loss(features, count, inputs, torch.tensor([3, 0]), torch.tensor([0, 1])) > 0
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,9 @@ def original_loss(config, weights, samples):
         embedding = weights["captioner.embedding.weight"]
         for clip in clips:
             second(torch.cat([first(watch("captioner.projection", clip)), torch.zeros(embedding.shape[1])]))
-        for heard, said in zip(caption, caption[1:], strict=False):
+        for inputs, said in zip(caption, caption[1:], strict=False):
             seen = first(watch("captioner.projection", torch.zeros_like(clips[0])))
-            spoken = second(torch.cat([seen, embedding[heard]]))
+            spoken = second(torch.cat([seen, embedding[inputs]]))
             told.append(-F.log_softmax(linear("captioner.output", spoken), 0)[said])
     n = len(samples)
     return (
@@ -148,11 +148,11 @@ def test_a_row_equals_the_originals_equations_with_all_gradients(literal):
     classes = {"position": torch.tensor([2, 0, 1]), "armstand": torch.tensor([0, 1, 1])}
     everyone = torch.arange(len(COUNTS))
     steps = max(map(len, CAPTIONS)) - 1
-    heard = torch.tensor([[*caption[:-1], *[0] * (steps + 1 - len(caption))] for caption in CAPTIONS])
+    inputs = torch.tensor([[*caption[:-1], *[0] * (steps + 1 - len(caption))] for caption in CAPTIONS])
     positions = [
         row * steps + place for row, caption in enumerate(CAPTIONS) for place in range(len(caption) - 1)
     ]
-    following = [word for caption in CAPTIONS for word in caption[1:]]
+    targets = [word for caption in CAPTIONS for word in caption[1:]]
     batch = Batch(
         features,
         count,
@@ -160,8 +160,8 @@ def test_a_row_equals_the_originals_equations_with_all_gradients(literal):
         everyone,
         classes,
         dict.fromkeys(classes, everyone),
-        heard,
-        torch.tensor(following),
+        inputs,
+        torch.tensor(targets),
         torch.tensor(positions),
         len(CAPTIONS),
     )

@@ -58,9 +58,9 @@ class Fixed(torch.nn.Module):
         position = torch.tensor([[math.log(2), 0.0, 0.0]]).expand(len(encoded.pooled), 3)
         return {"position": position, "twists": torch.zeros(len(encoded.pooled), 2)}
 
-    def caption_loss(self, features, count, heard, following, positions):
-        assert len(following) == len(positions)
-        return len(following) * torch.tensor(8.0).log()
+    def caption_loss(self, features, count, inputs, targets, positions):
+        assert len(targets) == len(positions)
+        return len(targets) * torch.tensor(8.0).log()
 
 
 def make_split(score, position, twists, captions) -> Split:
@@ -133,10 +133,10 @@ def test_padding_of_captions_changes_neither_loss_nor_gradient(padded_words):
     model.zero_grad()
     batch = split.batch([0, 1, 2])
     if padded_words:
-        steps = batch.heard.shape[1]
+        steps = batch.inputs.shape[1]
         positions = batch.positions // steps * (steps + padded_words) + batch.positions % steps
         batch = replace(
-            batch, heard=torch.nn.functional.pad(batch.heard, (0, padded_words)), positions=positions
+            batch, inputs=torch.nn.functional.pad(batch.inputs, (0, padded_words)), positions=positions
         )
     together = multitask_loss(model, batch).caption
     together.backward()

@@ -952,13 +952,13 @@ def test_a_gpu_gives_the_same_bits_twice_and_after_an_interruption(cuda, config)
 def test_a_gpu_captions_as_the_cpu_does(cuda, config):
     run = train(TrainingConfig(config.features, "5", epochs=1, device="cuda", out=config.out, meteor=False))
     model = run.load_model()
-    features, count, heard = (
+    features, count, inputs = (
         torch.randn(3, 4, 8),
         torch.tensor([4, 1, 2]),
         torch.ones(3, 5, dtype=torch.int64),
     )
     with torch.no_grad():
-        expected = model.captioner(model.seen(features, count), count, heard)
-        model, features, count, heard = model.to(cuda), features.to(cuda), count.to(cuda), heard.to(cuda)
-        got = model.captioner(model.seen(features, count), count, heard)
+        expected = model.captioner(model.seen(features, count), count, inputs)
+        model, features, count, inputs = model.to(cuda), features.to(cuda), count.to(cuda), inputs.to(cuda)
+        got = model.captioner(model.seen(features, count), count, inputs)
     torch.testing.assert_close(got.cpu(), expected, atol=1e-2, rtol=0)
