@@ -92,7 +92,7 @@ class Trained:
             return None
         columns = [column for column in rows[0] if column.startswith(CLASS_PREFIX)]
         return {
-            column.removeprefix(CLASS_PREFIX): Counter(row[column] for row in rows if row[column])
+            column.removeprefix(CLASS_PREFIX): Counter(str(row[column]) for row in rows if row[column])
             for column in columns
         }
 
