@@ -105,8 +105,7 @@ def trained(cache: Path, head: str, seed: int, out: Path, **asked) -> Path:
     """The folder of a run."""
     asked |= {"tasks": ("score",), "seed": seed, "device": "cpu", "overwrite": True}
     name = f"{head}-{cache.stem}"
-    train(TrainingConfig(cache, head, out=out, name=name, **asked))
-    return out / name
+    return train(TrainingConfig(cache, head, out=out, name=name, **asked)).folder
 
 
 def spearman_on(run: Path, cache: Path) -> float:
