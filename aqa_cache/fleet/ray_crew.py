@@ -212,6 +212,8 @@ class RayCrew:
             self._check(said)
             member.loaded = said
             return
+        if member.asked is not None:  # what its answer tells, the end of the hand tells no more
+            self._take(member, self._ray.get(member.asked))
         self._take(member, said)
         if said.refused:
             raise AqaError(said.refused)
