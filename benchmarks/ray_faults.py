@@ -40,7 +40,7 @@ def node_removed(bench: Bench) -> str:
 
     with two_nodes() as cluster:
         said, _ = work(bench, cluster, remove)
-    return next((line for line in said if "lost" in line), "what its actor had was put before")
+    return next((line for line in said if "lost" in line or "died" in line), "its actor had nothing then")
 
 
 def two_drivers(bench: Bench) -> str:
