@@ -540,8 +540,8 @@ def test_group_and_labels_survive_into_predictions(config):
     rows = {row["sample_id"]: row for row in train(config).predictions}
     assert sorted(rows) == [f"s{index:02d}" for index in range(18)]
     row = rows["s13"]
-    assert row["group"] == "g1" and row["final_score"] == "" and row["predicted_score"] and row["caption"]
-    assert row["difficulty"] == "2.5"
+    assert row["group"] == "g1" and row["final_score"] is None and row["predicted_score"] and row["caption"]
+    assert row["difficulty"] == 2.5
 
 
 # Difficulty

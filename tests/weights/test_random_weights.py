@@ -11,13 +11,26 @@ from aqa_cache.weights.resolving import load_weights, resolve_weights
 SHAPES = {
     "c3d": (16, 112),
     "s3d": (16, 112),
+    "i3d": (9, 64),
+    "i3d-core": (9, 64),
+    "r3d_18": (8, 64),
+    "mc3_18": (8, 64),
+    "mvit_v1_b": (16, 224),
+    "swin3d_s": (4, 196),
+    "swin3d_b": (4, 196),
     "r2plus1d_18": (16, 64),
     "mvit_v2_s": (16, 224),
     "swin3d_t": (4, 196),
 }
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+# Networks of the same make as one of the others.
+LIKE_ANOTHER = {"i3d-core", "r3d_18", "mc3_18", "mvit_v1_b", "swin3d_s", "swin3d_b"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long if n in LIKE_ANOTHER else ()) for n in BACKBONES]
+)
 def test_random_weights_carry_signal(tmp_path, random_s3d, name):
     path = random_s3d if name == "s3d" else tmp_path / "random.safetensors"
     weights = resolve_weights(name, "random", random_path=path)
