@@ -75,8 +75,7 @@ class FileLock:
             AqaError, OSError: as `acquire`.
         """
         if not self.acquire():
-            owner = self.owner() or {}
-            say(f"Waiting for process {owner.get('pid', '?')} on {owner.get('host', '?')}, which {doing}.")
+            say(f"Waiting for {self.holder()}, which {doing}.")
             self.acquire(wait=True)
 
     def release(self) -> None:
@@ -86,6 +85,11 @@ class FileLock:
                 self.path.unlink()
             os.close(self._handle)
             self._handle = None
+
+    def holder(self) -> str:
+        """Whoever else holds it, for a person: `process 12 on host`."""
+        owner = self.owner() or {}
+        return f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
 
     def owner(self) -> dict | None:
         """Who holds it now; None if nobody does, or if it is this object."""

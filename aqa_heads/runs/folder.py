@@ -178,10 +178,9 @@ def new_run_folder(
     except OSError as error:
         raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
     if not mine:
-        owner = lock.owner() or {}
         raise RunError(
-            f"{folder}: another process is training this run (process {owner.get('pid', '?')} on"
-            f" {owner.get('host', '?')}); wait for it, or choose another --out"
+            f"{folder}: another process is training this run ({lock.holder()}); wait for it, or choose"
+            " another --out"
         )
     finished = False
     try:

@@ -84,10 +84,8 @@ class Folder:
         except OSError as error:
             raise AqaError(f"{self.root}: cannot be written ({error.strerror})") from None
         if not mine:
-            owner = lock.owner() or {}
             raise AqaError(
-                f"{self.root}: another aqa-app uses it (process {owner.get('pid', '?')} on"
-                f" {owner.get('host', '?')}); end it, or give another --folder"
+                f"{self.root}: another aqa-app uses it ({lock.holder()}); end it, or give another --folder"
             )
         return lock
 
