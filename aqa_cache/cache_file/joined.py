@@ -72,12 +72,11 @@ class JoinedCaches:
     def __init__(self, caches: Sequence[FeatureCache], names: Sequence[str]):
         self._caches, first = caches, caches[0]
         for cache, name in zip(caches[1:], names[1:], strict=True):
-            if differences := first.meaning.differences(cache.meaning):
-                raise CacheError(
-                    f"{name}: its features do not mean what those of {names[0]} mean (there, here):\n  "
-                    + "\n  ".join(differences)
-                    + "\nTrain on caches that were made in the same way."
-                )
+            first.meaning.check_alike(
+                cache.meaning,
+                f"{name}: its features do not mean what those of {names[0]} mean (there, here)",
+                "Train on caches that were made in the same way.",
+            )
             if cache.views != first.views:
                 raise CacheError(
                     f"{name}: has the views {'; '.join(cache.views)}, {names[0]} has"

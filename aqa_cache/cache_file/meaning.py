@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
+from ..errors import CacheError
 from ..short_repr import short_repr
 
 # The hash of the weights decides them.
@@ -160,6 +161,13 @@ class Meaning:
             elif mine != theirs:
                 lines.append(f"{name}: {mine}, {theirs}")
         return lines
+
+    def check_alike(self, other: "Meaning", why: str, remedy: str = "") -> None:
+        """Raise a CacheError where features of `other` do not mean the same: `why`, what differs (here,
+        there), and the `remedy`.
+        """
+        if differences := self.differences(other):
+            raise CacheError(f"{why}:\n  " + "\n  ".join(differences) + (remedy and f"\n{remedy}"))
 
 
 def canonical_json(record: dict) -> str:

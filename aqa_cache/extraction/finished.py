@@ -189,12 +189,11 @@ class Finished:
     def _take(self, cache: FeatureCache) -> None:
         path = cache.path
         self.meaning, self.views = self.meaning or cache.meaning, self.views or cache.views
-        if differences := self.meaning.differences(cache.meaning):
-            raise CacheError(
-                f"{path}: exists and was made otherwise than asked for now (asked for, there):\n  "
-                + "\n  ".join(differences)
-                + "\nGive another output name, or move the file away."
-            )
+        self.meaning.check_alike(
+            cache.meaning,
+            f"{path}: exists and was made otherwise than asked for now (asked for, there)",
+            "Give another output name, or move the file away.",
+        )
         if cache.views != self.views:
             raise CacheError(
                 f"{path}: has the views {'; '.join(cache.views)}, asked for now: {'; '.join(self.views)};"

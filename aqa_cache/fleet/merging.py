@@ -169,11 +169,10 @@ class _Found:
 
     def _take(self, name: PartName, cache: FeatureCache) -> None:
         part = str(name)
-        if differences := self._wanted.meaning.differences(cache.meaning):
-            raise CacheError(
-                f"{self._place.url}/{part}: was made otherwise than it is named (wanted, there):\n  "
-                + "\n  ".join(differences)
-            )
+        self._wanted.meaning.check_alike(
+            cache.meaning,
+            f"{self._place.url}/{part}: was made otherwise than it is named (wanted, there)",
+        )
         if cache.views != self._wanted.views:
             raise CacheError(
                 f"{self._place.url}/{part}: has the views {'; '.join(cache.views)}; move it away"
@@ -260,12 +259,11 @@ def _check_replaced(output: Path, wanted: Wanted) -> None:
     if not output.exists():
         return
     with FeatureCache(output) as before:
-        if differences := wanted.meaning.differences(before.meaning):
-            raise CacheError(
-                f"{output}: exists and was made otherwise than the parts (parts, there):\n  "
-                + "\n  ".join(differences)
-                + "\nGive another name, or move the file away."
-            )
+        wanted.meaning.check_alike(
+            before.meaning,
+            f"{output}: exists and was made otherwise than the parts (parts, there)",
+            "Give another name, or move the file away.",
+        )
         kept = {sample.sample_id for index, sample in enumerate(before.samples) if before.has_features(index)}
     if lost := kept - {sample.sample_id for sample in wanted.samples}:
         raise CacheError(

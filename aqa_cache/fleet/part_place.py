@@ -120,12 +120,11 @@ class PartPlace:
         """
         before = self.wanted()
         if before is not None:
-            if differences := wanted.meaning.differences(before.meaning):
-                raise CacheError(
-                    f"{self.url}: is the place of another extraction (asked for, there):\n  "
-                    + "\n  ".join(differences)
-                    + "\nGive another place."
-                )
+            wanted.meaning.check_alike(
+                before.meaning,
+                f"{self.url}: is the place of another extraction (asked for, there)",
+                "Give another place.",
+            )
             if before.views != wanted.views:
                 raise CacheError(
                     f"{self.url}: has the views {'; '.join(before.views)}, asked for now:"
