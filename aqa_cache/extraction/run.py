@@ -120,11 +120,7 @@ def _extract(
     say_found(source, videos, say)
     _check_output(output)
     parts = Parts(output, say)
-    if missing := source.missing():
-        if len(missing) == len(source.videos()) and not output.exists() and not parts.paths():
-            raise source.without_any()
-        reasons = [f"{escaped(video)}{source.why_missing(video)}" for video in missing]
-        say(Warned(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}"))
+    say_missing(source, output.exists() or bool(parts.paths()), say)
     samples = config.shard.of(source)
     hashes = None
     if config.verify == "sha256":
@@ -223,6 +219,19 @@ def say_found(source: Source, videos: str | Path, say: Callable[[str], None]) ->
         say(Warned(note))
     if extra := extra_columns(source.samples):
         say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
+
+
+def say_missing(source: Source, begun: bool, say: Callable[[str], None]) -> None:
+    """Which videos are not there.
+
+    Raises:
+        AqaError: none is, and nothing was `begun` before.
+    """
+    if missing := source.missing():
+        if len(missing) == len(source.videos()) and not begun:
+            raise source.without_any()
+        reasons = [f"{escaped(video)}{source.why_missing(video)}" for video in missing]
+        say(Warned(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}"))
 
 
 def say_if_random(meaning: Meaning, say: Callable[[str], None]) -> None:

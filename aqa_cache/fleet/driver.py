@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ..annotations import Columns
 from ..cache_file.meaning import Meaning
-from ..errors import AqaError, escaped, some
+from ..errors import AqaError
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.garbage import no_collection
 from ..extraction.hashes import hashes_of
 from ..extraction.numerics import engine_of
 from ..extraction.pipeline import Progress
-from ..extraction.run import say_found, say_if_random
+from ..extraction.run import say_found, say_if_random, say_missing
 from ..extraction.shards import Shard, deal
 from ..extraction.sources import Source, find_samples
 from ..logs import log_line
@@ -106,7 +106,7 @@ def _extract(
     place = PartPlace(url, say)
     place.put_kept()
     parts = place.parts()
-    _say_missing(source, bool(parts), say)
+    say_missing(source, bool(parts), say)
     there = numerics_there(place, parts)
     with _crew(config, place, source, engine_of(there.values()), say, stop, ray) as crew:
         say_if_random(crew.meaning, say)
@@ -180,14 +180,6 @@ def _check(config: ExtractionConfig, ray: RayActors | None) -> None:
             f"--verify {config.verify} is of a cache on a disk; in a place a video is known by its size and"
             " time"
         )
-
-
-def _say_missing(source: Source, begun: bool, say: Callable[[str], None]) -> None:
-    if missing := source.missing():
-        if len(missing) == len(source.videos()) and not begun:
-            raise source.without_any()
-        reasons = [f"{escaped(video)}{source.why_missing(video)}" for video in missing]
-        say(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}")
 
 
 def _say_what_comes(
