@@ -34,6 +34,15 @@ def random_s3d(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture
+def small():
+    """Models are built with narrow inner layers, see `synthetic_cache.small_models`."""
+    from synthetic_cache import small_models
+
+    with small_models():
+        yield
+
+
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory):
     """Four videos of different lengths, eleven samples."""

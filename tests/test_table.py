@@ -8,7 +8,7 @@ import pytest
 import torch
 from interrupted_runs import files
 from safetensors.torch import load_file
-from synthetic_cache import small_models, write_synthetic_cache
+from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.errors import AqaError
 from aqa_heads.errors import RunError, TrainingError
@@ -24,10 +24,7 @@ SETTINGS = {"epochs": 3, "batch_size": 4, "device": "cpu", "threads": 1, "meteor
 OF_CALL = ("parts", "call")
 
 
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,14 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from synthetic_cache import small_models, tuned_on, without, write_synthetic_cache
+from synthetic_cache import tuned_on, without, write_synthetic_cache
 
 from aqa_cli.data import data
 from aqa_cli.train import main
 from aqa_heads.runs.format import read_run
 from aqa_heads.settings.experiments import EXPERIMENTS
 
-
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture

@@ -23,10 +23,7 @@ TRAIN = 40
 EVENTS = ["beam"] * 20 + ["vault"] * 16 + ["bars"] * 4 + ["beam", "vault", "bars", "rings", None, None]
 
 
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="module")

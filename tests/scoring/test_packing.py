@@ -19,10 +19,7 @@ SUMMARY = "runs/run/summary.json"
 SMALL = {"epochs": 1, "device": "cpu", "meteor": False, "threads": 1}
 
 
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="module")

@@ -35,10 +35,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 def test_the_interval_is_that_of_the_runs_held_out_samples(folder):

@@ -9,7 +9,7 @@ import torch
 from interrupted_runs import Interrupt, files
 from sklearn.linear_model import Ridge
 from sklearn.svm import SVR
-from synthetic_cache import small_models, write_synthetic_cache
+from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.data.training_data import read_training_data
@@ -29,11 +29,7 @@ from aqa_heads.training.run import train
 from aqa_heads.training.starting_point import fit_standardiser, make_model, prepare_start
 from aqa_heads.training.steps import CachedSteps, steps_of
 
-
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from synthetic_cache import small_models, tuned_on, without, write_synthetic_cache
+from synthetic_cache import tuned_on, without, write_synthetic_cache
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.captions.vocabulary import Vocabulary, unigram_loss
@@ -13,11 +13,7 @@ from aqa_heads.training import description as records
 from aqa_heads.training.hashes import annotations_sha256
 from aqa_heads.training.run import train
 
-
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 def run_on(path, **options):

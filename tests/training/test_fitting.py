@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from planned import planned_data
-from synthetic_cache import small_models, write_synthetic_cache
+from synthetic_cache import write_synthetic_cache
 from torch import nn
 
 from aqa_cache.cache_file.reader import FeatureCache
@@ -27,11 +27,7 @@ from aqa_heads.training.processes import Processes
 from aqa_heads.training.run import train
 from aqa_heads.training.steps import CachedSteps
 
-
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture

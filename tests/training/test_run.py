@@ -6,7 +6,7 @@ import torch
 from interrupted_runs import files
 from sklearn.linear_model import Ridge
 from sklearn.svm import SVR
-from synthetic_cache import POSITIONS, small_models, tuned_on, without, write_synthetic_cache
+from synthetic_cache import POSITIONS, tuned_on, without, write_synthetic_cache
 
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.errors import TrainingError
@@ -21,11 +21,7 @@ from aqa_heads.training.fitting import Fitting
 from aqa_heads.training.plan import Planner
 from aqa_heads.training.run import train
 
-
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from interrupted_runs import Interrupt
-from synthetic_cache import small_models, write_synthetic_cache
+from synthetic_cache import write_synthetic_cache
 
 from aqa_heads import read_model, read_run, train
 from aqa_heads.data.training_data import pad_clips
@@ -18,10 +18,7 @@ from aqa_heads.training.steps import window_of
 YOUNGER = ("statistics", "conv", "gdlt", "tpt")
 
 
-@pytest.fixture(autouse=True)
-def small():
-    with small_models():
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture
