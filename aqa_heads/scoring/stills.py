@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,19 +65,43 @@ def _inside(videos: Path, video: str) -> Path:
 
 
 def _moments(path: Path, first: int, end: int | None) -> list[bytes]:
-    from aqa_cache.video.decoding import decode, expected_frames
+    from aqa_cache.video.decoding import expected_frames
 
     last = (expected_frames(path) if end is None else end) - 1
-    wanted = sorted({int(place) for place in np.linspace(first, max(first, last), MOMENTS + 2)[1:-1]})
-    ranges = [(frame, frame + 1) for frame in wanted]
-    return [_jpeg(frame.rgb()) for frame in decode(path, wanted=ranges) if frame.index in wanted]
+    frames = [int(place) for place in np.linspace(first, max(first, last), MOMENTS + 2)[1:-1]]
+    return list(pictures(path, frames, _small, _QUALITY).values())
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
+def _small(width: int, height: int) -> tuple[int, int]:
+    return max(1, round(width * _HEIGHT / height)), _HEIGHT
+
+
+def pictures(
+    path: Path,
+    frames: Iterable[int],
+    size: Callable[[int, int], tuple[int, int]],
+    quality: int,
+    stream: int | None = None,
+) -> dict[int, bytes]:
+    """Frames of a video as JPEG files, by their numbers in the order of time; those that it does not have are
+    left out.
+
+    Args:
+        size: of a picture, from the width and height of the frame, in pixels.
+
+    Raises:
+        AqaError: the video cannot be read.
+    """
     from PIL import Image
 
-    image = Image.fromarray(picture)
-    size = max(1, round(image.width * _HEIGHT / image.height)), _HEIGHT
-    content = io.BytesIO()
-    image.resize(size).save(content, "JPEG", quality=_QUALITY)
-    return content.getvalue()
+    from aqa_cache.video.decoding import decode
+
+    found: dict[int, bytes] = {}
+    if not (wanted := sorted(set(frames))):
+        return found
+    for frame in decode(path, stream, wanted=[(one, one + 1) for one in wanted]):
+        if frame.index in wanted:
+            image, content = Image.fromarray(frame.rgb()), io.BytesIO()
+            image.resize(size(image.width, image.height)).save(content, "JPEG", quality=quality)
+            found[frame.index] = content.getvalue()
+    return found

@@ -1,6 +1,5 @@
 """What a page shows of a video: a player where browsers play it, and stills of the clips in any case."""
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from urllib.parse import quote
 from aqa_cache.errors import AqaError, VideoError, escaped
 
 from ..results import Score
+from ..stills import pictures
 
 MOST_STILLS = 24
 _WIDTH, _WIDTH_WITHOUT_PLAYER, _QUALITY = 320, 560, 82  # pixels; of JPEG
@@ -156,28 +156,13 @@ def _played(path: Path, page: Path, stream: int | None) -> tuple[str | None, str
 
 def _stills(path: Path, stretches: Sequence[Stretch], stream: int | None, width: int) -> dict[int, bytes]:
     """The middle frames of at most `MOST_STILLS` stretches, as JPEG."""
-    from aqa_cache.video.decoding import decode
-
     every = -(-len(stretches) // MOST_STILLS) or 1
     chosen = ((place, stretches[place].frames) for place in range(0, len(stretches), every))
     middle = {place: sum(frames) // 2 for place, frames in chosen if frames is not None}
-    wanted = sorted(set(middle.values()))
-    if not wanted:
-        return {}
-    pictures = {
-        frame.index: _jpeg(frame.rgb(), width)
-        for frame in decode(path, stream, wanted=[(one, one + 1) for one in wanted])
-        if frame.index in set(wanted)
-    }
-    return {place: pictures[frame] for place, frame in middle.items() if frame in pictures}
 
+    def size(of_frame: int, height: int) -> tuple[int, int]:
+        shown = min(of_frame, width)
+        return shown, max(1, round(height * shown / of_frame))
 
-def _jpeg(picture, width: int) -> bytes:
-    from PIL import Image
-
-    image = Image.fromarray(picture)
-    if image.width > width:
-        image = image.resize((width, max(1, round(image.height * width / image.width))))
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=_QUALITY)
-    return content.getvalue()
+    found = pictures(path, middle.values(), size, _QUALITY, stream)
+    return {place: found[frame] for place, frame in middle.items() if frame in found}
