@@ -119,7 +119,7 @@ class Scorer:
         end: int | str | None,
         difficulty: float | None = None,
     ) -> Sample:
-        """The part of a video that is to be scored.
+        """The part of a video that is to be scored; what is not given stays as the sample has it.
 
         Raises:
             AqaError: no moments, or the end is not after the start.
@@ -132,7 +132,12 @@ class Scorer:
             raise AqaError(
                 f"{path}: ends at frame {last} and starts at {first or 0}; give an --end after --start"
             )
-        return replace(sample, start_frame=first, end_frame=last, difficulty=difficulty)
+        return replace(
+            sample,
+            start_frame=sample.start_frame if first is None else first,
+            end_frame=sample.end_frame if last is None else last,
+            difficulty=sample.difficulty if difficulty is None else difficulty,
+        )
 
     def videos(
         self,

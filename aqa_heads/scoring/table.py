@@ -133,16 +133,7 @@ def score_table(
                     f"{', '.join(given)}: is of one video, and there are {len(samples)} samples; give an"
                     " annotations table with start_frame, end_frame and difficulty"
                 )
-            whole = samples[0]
-            part = scorer.part(folder, whole, start, end, difficulty)
-            samples = [
-                replace(
-                    part,
-                    start_frame=whole.start_frame if start is None else part.start_frame,
-                    end_frame=whole.end_frame if end is None else part.end_frame,
-                    difficulty=whole.difficulty if difficulty is None else difficulty,
-                )
-            ]
+            samples = [scorer.part(folder, samples[0], start, end, difficulty)]
         if step is not None:
             return _best_stretches(scorer, folder, samples[0], step, progress)
         return _scored(scorer, samples, lambda: scorer.videos(folder, samples, progress), compare)
