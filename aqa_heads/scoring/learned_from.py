@@ -13,6 +13,7 @@ from ..runs.training_samples import TrainingSample, VideoStamp
 from .trained import Trained
 
 Frames = tuple[float, float]
+Learned = Sequence[tuple[str, TrainingSample]]
 
 
 @dataclass(frozen=True)
@@ -76,49 +77,45 @@ def same_path(one: str, other: str) -> bool:
     return shorter > 0 and ends[0][-shorter:] == ends[1][-shorter:]
 
 
-def overlapping(runs: Sequence[Trained], video: Video, frames: Frames | None) -> dict[str, list[str]]:
+def learned_of(runs: Sequence[Trained], video: Video) -> Learned:
+    """The training samples of a video, each with the name of the run that learned from it."""
+    return [(run.name, sample) for run in runs for sample in run.learned if video.is_of(sample)]
+
+
+def overlapping(learned: Learned, frames: Frames | None) -> dict[str, list[str]]:
     """The sample_ids of training samples that share frames with a new one, with the names of the runs that
     learned from them.
 
     Args:
-        video: of the new sample.
+        learned: what `learned_of` gives of the new sample's video.
         frames: of it; None: they are not known.
     """
     found: dict[str, list[str]] = {}
-    for run in runs:
-        for sample in run.learned:
-            if video.is_of(sample) and _gap(sample.frames, frames) < 0:
-                found.setdefault(sample.sample_id, []).append(run.name)
+    for run, sample in learned:
+        if _gap(sample.frames, frames) < 0:
+            found.setdefault(sample.sample_id, []).append(run)
     return found
 
 
 def learned_notes(
-    runs: Sequence[Trained],
-    sample_id: str,
-    video: Video,
-    frames: Frames | None,
-    shared: Mapping[str, Sequence[str]],
+    runs: int, sample_id: str, learned: Learned, frames: Frames | None, shared: Mapping[str, Sequence[str]]
 ) -> list[str]:
     """What is to be said where runs learned from a sample, or from others of its video.
 
     Args:
-        shared: what `overlapping` gives.
+        runs: how many there are.
+        learned, frames: as `overlapping` takes them, and shared what it gives.
     """
     if shared:
-        learned = {name for names in shared.values() for name in names}
-        which = "the run" if len(runs) == 1 else f"{len(learned)} of {len(runs)} runs"
+        names = {name for of_sample in shared.values() for name in of_sample}
+        which = "the run" if runs == 1 else f"{len(names)} of {runs} runs"
         others = sorted(shared.keys() - {sample_id})
         named = f" ({some(others, 3)})" if others else ""
         return [
             f"{which} learned from it, or from the same frames of this video{named}: the score is better than"
             " it would be of a new one"
         ]
-    others = {
-        sample.sample_id: _gap(sample.frames, frames)
-        for run in runs
-        for sample in run.learned
-        if video.is_of(sample)
-    }
+    others = {sample.sample_id: _gap(sample.frames, frames) for _, sample in learned}
     if not others:
         return []
     nearest = min(others, key=lambda name: (others[name], name))

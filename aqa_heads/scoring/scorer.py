@@ -29,7 +29,7 @@ from .extracted import extracted
 from .flags import uncounted_note, with_flags
 from .frames import frames_of, length_note, rate_note
 from .intervals import GROUP, LEVEL, calibration_for, check_level, interval_of
-from .learned_from import Video, learned_notes, overlapping
+from .learned_from import Learned, Video, learned_notes, learned_of, overlapping
 from .made_with import MadeWith, check_fingerprint, made_with, weights_told
 from .moments import frame_of
 from .needs import able_samples
@@ -220,21 +220,22 @@ class Scorer:
         scores: list[Score] = []
         scored: list[Sample] = []
         encoded: list[np.ndarray] = []
-        videos: dict[str, Video] = {}  # so that each is hashed once
+        learned: dict[str, Learned] = {}  # by video, so that each is looked at, and hashed, once
         for by_run in records:
             sample, name = by_run[0].sample, by_run[0].sample.video
             if reason := next((record.reason for record in by_run if record.reason), None):
                 failures.append((sample.sample_id, reason))
                 continue
-            path = None if folder is None else folder / name
-            video = videos.setdefault(name, Video(name, _stamp(by_run[0]), path))
             try:
+                if name not in learned:
+                    path = None if folder is None else folder / name
+                    learned[name] = learned_of(self.runs, Video(name, _stamp(by_run[0]), path))
                 features = [_features(record) for record in by_run]
                 said = [
                     self._said_by(trained, clips, sample)
                     for trained, clips in zip(self.runs, features, strict=True)
                 ]
-                scores.append(self._score(sample, by_run[0].views[0], video, features, said))
+                scores.append(self._score(sample, by_run[0].views[0], learned[name], features, said))
             except AqaError as error:
                 failures.append((sample.sample_id, str(error)))
                 continue
@@ -256,13 +257,13 @@ class Scorer:
         self,
         sample: Sample,
         clips: ClipFeatures,
-        video: Video,
+        learned: Learned,
         features: Sequence[torch.Tensor],
         said: Sequence[Predictions],
     ) -> Score:
         frames = frames_of(sample, clips, self._meaning)
-        shared = overlapping(self.runs, video, frames)
-        notes = learned_notes(self.runs, sample.sample_id, video, frames, shared)
+        shared = overlapping(learned, frames)
+        notes = learned_notes(len(self.runs), sample.sample_id, learned, frames, shared)
         notes += length_note(self.runs, frames, sample.start_frame is None and sample.end_frame is None)
         notes += rate_note(clips, self._training_rate)
         # What a head says of samples, said of one.

@@ -23,7 +23,7 @@ from aqa_heads.networks.model import AqaModel
 from aqa_heads.runs.format import read_run
 from aqa_heads.runs.training_samples import TrainingSample, TrainingSamples, directions
 from aqa_heads.scoring.contributions import contributions_of, is_sum_over_clips
-from aqa_heads.scoring.learned_from import Video, overlapping
+from aqa_heads.scoring.learned_from import Video, learned_of, overlapping
 from aqa_heads.scoring.moments import frame_of
 from aqa_heads.scoring.neighbours import neighbours_of
 from aqa_heads.scoring.scorer import Scorer
@@ -257,9 +257,9 @@ def test_neighbours_are_the_nearest_by_cosine():
         "c",
         "d",
     ]
-    assert overlapping([run], Video("other/v.mp4"), (140, 210)).keys() == {"b", "c"}
-    assert not overlapping([run], Video("w.mp4"), (140, 210))
-    assert not overlapping([run], Video("v.mp4"), (150, 200))
+    assert overlapping(learned_of([run], Video("other/v.mp4")), (140, 210)).keys() == {"b", "c"}
+    assert not overlapping(learned_of([run], Video("w.mp4")), (140, 210))
+    assert not overlapping(learned_of([run], Video("v.mp4")), (150, 200))
 
 
 def test_another_video_of_the_same_name_was_not_learned_from(folder, tmp_path):
