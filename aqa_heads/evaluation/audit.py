@@ -30,14 +30,10 @@ from ..data.leaks import (
     neighbours,
     samples_by_content,
 )
-from ..settings.panel_rule import COUNTED_MARKS, PanelRule
+from ..settings.panel_rule import COUNTED_MARKS, RULE_HOLDS, TOLERANCE, PanelRule
 from .floors import judge_ceiling, score_floors
 from .spoken_numbers import numbers_in
 
-# A difference in the score that rounding to 0.1 points leaves.
-TOLERANCE = 0.05
-# A rule that fewer of the scores follow is not the rule of this sport.
-RULE_HOLDS = 0.9
 EXAMPLES = 5
 _SHARED_MEANS = {
     "train, test": "the result holds for groups that were trained on, not for new ones",

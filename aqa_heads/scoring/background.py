@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .results import Score
-from .trained import Trained
+from .trained import Trained, learned_by
 
 RANDOM_FEATURES = "the features come from random weights: the scores show that the tool works, no more"
 MEAN, DIFFICULTY = "mean training score", "what the difficulty alone gives"
@@ -68,7 +68,7 @@ class Background:
 
 def background_of(runs: Sequence[Trained], names: Sequence[str]) -> Background:
     """Of runs whose scores are averaged."""
-    learned = {sample.sample_id: sample for run in runs for sample in run.learned}
+    learned = learned_by(runs)
     known = sorted(s.final_score for s in learned.values() if s.final_score is not None)
     tested = _tested(runs)
     return Background(
@@ -77,7 +77,7 @@ def background_of(runs: Sequence[Trained], names: Sequence[str]) -> Background:
         tuple(known),
         _line(runs, frozenset(learned)),
         tested,
-        tuple(_limits(runs, known, tested)),
+        tuple(_limits(runs, len(learned), known, tested)),
     )
 
 
@@ -136,9 +136,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def _limits(runs: Sequence[Trained], known: Sequence[float], tested: Tested | None) -> list[str]:
+def _limits(
+    runs: Sequence[Trained], learned: int, known: Sequence[float], tested: Tested | None
+) -> list[str]:
     limits = []
-    learned = len({sample.sample_id for run in runs for sample in run.learned})
     scored = f", with scores from {known[0]:g} to {known[-1]:g}" if known else ""
     from_what = f"It learned from {learned:,} samples{scored}. " if learned else ""
     limits.append(

@@ -35,12 +35,7 @@ def length_note(runs: Sequence[Trained], frames: Frames | None, whole: bool = Fa
     if whole and frames is not None and frames[0] > 0:
         mine = frames[1] - frames[0]
         return [f"only its last {mine:.0f} frames are scored; if the action is not there, {elsewhere}"]
-    lengths = [
-        sample.frames[1] - sample.frames[0]
-        for run in runs
-        for sample in run.learned
-        if sample.frames is not None
-    ]
+    lengths = [length for run in runs for length in run.lengths]
     if frames is None or not lengths:
         return []
     mine, shortest, longest = frames[1] - frames[0], min(lengths), max(lengths)

@@ -7,12 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from ..settings.panel_rule import MEAN, PanelRule
+from ..settings.panel_rule import MEAN, RULE_HOLDS, TOLERANCE, PanelRule
 from .results import Judge, Panel, Score
-from .trained import Trained
-
-TOLERANCE = 0.05  # points: what rounding to 0.1 leaves
-_HOLDS = 0.9  # of the scores, for a rule to be that of the panel
+from .trained import Trained, learned_by
 
 
 class Judged(Protocol):
@@ -83,7 +80,7 @@ def find_rules(samples: Iterable[Judged], asked: str | None = None) -> dict[int,
             (sum(known := _tried(rule, judged)), len(known), rule) for rule in _candidates(size, asked)
         ]
         holds, tried, rule = max(holding, key=lambda each: each[0])  # of equals the first
-        if holds and holds >= _HOLDS * tried:
+        if holds and holds >= RULE_HOLDS * tried:
             found[size] = rule
     return found
 
@@ -171,7 +168,7 @@ def with_panels(runs: Sequence[Trained], samples: Sequence[Judged], scores: Sequ
     """
     if not any(len(given(sample.judges)) > 1 for sample in samples):
         return list(scores)
-    learned = list({one.sample_id: one for run in runs for one in run.learned}.values())
+    learned = list(learned_by(runs).values())
     rules = find_rules([*learned, *samples], (runs[0].config.get("score_options") or {}).get("panel_rule"))
     usual = [float(np.abs(apart(given(one.judges))).max()) for one in learned if len(given(one.judges)) > 1]
     return [

@@ -57,7 +57,7 @@ def length_of(runs: Sequence[Trained]) -> int:
     meaning = (runs[0].config.get("features") or {}).get("meaning") or {}
     if window := (meaning.get("clip_rule") or {}).get("window"):
         return int(window)
-    lengths = [s.frames[1] - s.frames[0] for run in runs for s in run.learned if s.frames is not None]
+    lengths = [length for run in runs for length in run.lengths]
     if not lengths:
         raise AqaError(
             f"--every: {runs[0].path} does not say how long its training samples are; give --start and --end"

@@ -79,6 +79,11 @@ class Trained:
         return self.samples.samples if self.samples else ()
 
     @cached_property
+    def lengths(self) -> list[float]:
+        """Frames of the samples that it learned from, where they are known."""
+        return [one.frames[1] - one.frames[0] for one in self.learned if one.frames is not None]
+
+    @cached_property
     def class_counts(self) -> dict[str, Counter[str]] | None:
         """By class column how many training samples are of each class; None where that is not known."""
         of_samples = {sample.sample_id for sample in self.learned}
@@ -95,6 +100,11 @@ class Trained:
             column.removeprefix(CLASS_PREFIX): Counter(str(row[column]) for row in rows if row[column])
             for column in columns
         }
+
+
+def learned_by(runs: Sequence[Trained]) -> dict[str, TrainingSample]:
+    """The samples that any of the runs learned from, by sample_id."""
+    return {sample.sample_id: sample for run in runs for sample in run.learned}
 
 
 def read_trained(runs: str | Path | Sequence[str | Path]) -> list[Trained]:

@@ -9,6 +9,10 @@ from ..errors import TrainingError
 # How many marks in the middle count, by the size of the panel, where nothing else is said: diving's rule.
 COUNTED_MARKS = {3: 3, 5: 3, 7: 3}
 MEAN = "mean"
+# A difference in the score that rounding to 0.1 points leaves.
+TOLERANCE = 0.05
+# A rule that fewer of the scores follow is not the rule of this sport.
+RULE_HOLDS = 0.9
 _MIDDLE = re.compile(r"middle-([1-9]\d?)")
 
 
