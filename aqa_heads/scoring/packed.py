@@ -39,12 +39,10 @@ class Packed:
     Args:
         folder: of the run folders.
         backbone: weights that came with it; None: they are looked for.
-        holds: what it contains of people, a line each.
     """
 
     folder: Path
     backbone: Path | None
-    holds: tuple[str, ...]
 
 
 def is_packed(run: object) -> bool:
@@ -68,11 +66,7 @@ def unpacked(path: Path) -> Iterator[Packed]:
                 raise RunError(f"{path}: {RECORD} names a run {name!r:.200}, not there; pack it again")
         if bool(record.get("backbone")) != (BACKBONE in names):
             raise RunError(f"{path}: {RECORD} and the archive differ on the backbone; pack it again")
-        yield Packed(
-            place / RUNS,
-            place / BACKBONE if BACKBONE in names else None,
-            tuple(record.get("holds") or ()),
-        )
+        yield Packed(place / RUNS, place / BACKBONE if BACKBONE in names else None)
 
 
 def read_record(path: Path) -> dict:

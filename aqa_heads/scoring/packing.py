@@ -16,7 +16,7 @@ from ..errors import RunError
 from ..logs import log_line
 from .made_with import made_with, weights_told
 from .packed import BACKBONE, FORMAT, RECORD, RUNS, SUFFIX, is_packed
-from .trained import Trained, read_trained
+from .trained import Trained, learned_by, read_trained
 from .without_people import Numbers, keeps_training_samples, write_without_people
 
 
@@ -63,8 +63,8 @@ def pack(
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aqa-pack-")))
         files: dict[str, Path] = {}
-        numbers = Numbers()
-        for number, (name, trained) in enumerate(zip(_names(runs), runs, strict=True)):
+        names, numbers = _names(runs), Numbers()
+        for number, (name, trained) in enumerate(zip(names, runs, strict=True)):
             folder = trained.path
             if without_neighbours:
                 folder = work / str(number)
@@ -76,7 +76,7 @@ def pack(
         holds = _holds(runs, without_neighbours)
         record = {
             "aqa_model": FORMAT,
-            "runs": _names(runs),
+            "runs": names,
             "backbone": BACKBONE in files,
             "without_neighbours": without_neighbours,
             "holds": holds,
@@ -127,7 +127,6 @@ def _backbone(
 
 def _holds(runs: list[Trained], without_neighbours: bool) -> list[str]:
     """What the archive contains of people."""
-    held_out = {row.sample_id for one in runs for row in one.run.out_of_fold} if runs else set()
     lines = []
     if without_neighbours:
         lines.append(
@@ -135,7 +134,7 @@ def _holds(runs: list[Trained], without_neighbours: bool) -> list[str]:
             " the intervals are made"
         )
     else:
-        samples = {sample.sample_id: sample for one in runs for sample in one.learned}
+        samples = learned_by(runs)
         marked, said = (sum(bool(getattr(s, of)) for s in samples.values()) for of in ("judges", "caption"))
         if samples:
             lines.append(
@@ -144,7 +143,7 @@ def _holds(runs: list[Trained], without_neighbours: bool) -> list[str]:
             )
         rows = {row["sample_id"] for one in runs for row in one.run.predictions}
         lines.append(f"predictions of {len(rows):,} samples, with ids, groups and captions where known")
-        if held_out:
+        if held_out := {row.sample_id for one in runs for row in one.run.out_of_fold}:
             lines.append(f"true and predicted scores of {len(held_out):,} held-out samples, by id")
     if any(one.vocabulary is not None for one in runs):
         lines.append("the words that occur in training captions, without their order")

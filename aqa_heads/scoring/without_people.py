@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..evaluation.calibration import calibration_of
 from ..runs.format import Run, write_run
+from ..training.choosing.out_of_fold import held_out_table
 from ..training.model_card import write_model_card
 from .trained import Trained
 
@@ -123,13 +124,8 @@ def _tables(run: Run, numbers: Numbers) -> dict[str, dict[str, list]]:
             )
             for row in run.out_of_fold
         ]
-        named = ("sample_id", "fold", "true", "predicted", "chose_epoch", "group", "spread")
-        tables["out_of_fold.csv"] = {name: [_cell(getattr(row, name)) for row in rows] for name in named}
+        tables["out_of_fold.csv"] = held_out_table(rows)
     return tables
-
-
-def _cell(value):
-    return int(value) if isinstance(value, bool) else value
 
 
 def _write_backbone(source: Path, folder: Path) -> None:
