@@ -58,13 +58,8 @@ class Comparison:
         """The answer, in a sentence."""
         if self.interval is None:
             return "whether that is more than noise cannot be said"
-        if not self.clear:
-            return f"that can be noise: {self._as_large} of equally good pairs are said to differ as much"
-        return f"that is more than noise: {self._as_large} of equally good pairs are said to differ as much"
-
-    @property
-    def _as_large(self) -> str:
-        return f"up to {self.share_as_large:.0%}"
+        said = "that is more than noise" if self.clear else "that can be noise"
+        return f"{said}: up to {self.share_as_large:.0%} of equally good pairs are said to differ as much"
 
 
 def compare(first: Score, second: Score, calibration: Calibration, level: float = LEVEL) -> Comparison:

@@ -39,12 +39,7 @@ def write_scores(table: ScoreTable, folder: str | Path, runs: Sequence[str] = ()
         AqaError: the folder cannot be made or written, or a file of one of these names is none of scores.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AqaError(
-            f"{folder}: cannot be made as a folder ({error.strerror}); choose another -o"
-        ) from None
+    make_folder(folder)
     rows, record = _rows(table), _record(table, runs)
     for name, begins in ((CSV_FILE, ",".join(_FIRST)), (JSON_FILE, '{\n  "aqa_scores"')):
         _check_replaceable(folder / name, begins)
@@ -54,6 +49,20 @@ def write_scores(table: ScoreTable, folder: str | Path, runs: Sequence[str] = ()
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # halves of surrogate pairs
     return folder / CSV_FILE, folder / JSON_FILE
+
+
+def make_folder(folder: Path) -> None:
+    """Make what scores are written into, unless it is there.
+
+    Raises:
+        AqaError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AqaError(
+            f"{folder}: cannot be made as a folder ({error.strerror}); choose another -o"
+        ) from None
 
 
 def _check_replaceable(path: Path, begins: str) -> None:

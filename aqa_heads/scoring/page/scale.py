@@ -47,7 +47,7 @@ class Drawing:
                 tall = height * count / max(bins)
                 share = 100 * (1 - 2 * _MARGIN) / _BINS
                 self._parts.append(
-                    _svg(
+                    element(
                         "rect",
                         element("title", f"{count} from {left:.1f} to {right:.1f} points"),
                         x=self.x(left),
@@ -78,7 +78,7 @@ class Drawing:
     def floor(self, points: float, said: str) -> None:
         """A value as a line through all rows, its name at the bottom."""
         self._behind.append(
-            _svg("line", x1=self.x(points), x2=self.x(points), y1="0", y2="100%", class_="level")
+            element("line", x1=self.x(points), x2=self.x(points), y1="0", y2="100%", class_="level")
         )
         self._beside(points, self._height + _ROW / 2, said, "muted")
         self._height += _ROW
@@ -90,9 +90,9 @@ class Drawing:
             self._line(ends[0], ends[1], 9, "interval")
         self._dot(points, 9, 5, "value")
         said = {"role": "img", "aria_label": f"{points:.1f}{ends_said}"}
-        track = _svg("line", x1=self.x(self.low), x2=self.x(self.high), y1="9", y2="9", class_="axis")
+        track = element("line", x1=self.x(self.low), x2=self.x(self.high), y1="9", y2="9", class_="axis")
         title = element("title", f"{points:.1f}{ends_said}")
-        return _svg("svg", title, track, *self._parts, class_="scale", width="100%", height="18", **said)
+        return element("svg", title, track, *self._parts, class_="scale", width="100%", height="18", **said)
 
     def drawn(self, what: str) -> Markup:
         """All of it, above an axis.
@@ -102,14 +102,14 @@ class Drawing:
         """
         y, parts = self._height + 4, []
         parts.append(
-            _svg("line", x1=self.x(self.low), x2=self.x(self.high), y1=f"{y}", y2=f"{y}", class_="axis")
+            element("line", x1=self.x(self.low), x2=self.x(self.high), y1=f"{y}", y2=f"{y}", class_="axis")
         )
         for tick in ticks(self.low, self.high):
             parts.append(
-                _svg("line", x1=self.x(tick), x2=self.x(tick), y1=f"{y}", y2=f"{y + 5}", class_="axis")
+                element("line", x1=self.x(tick), x2=self.x(tick), y1=f"{y}", y2=f"{y + 5}", class_="axis")
             )
             parts.append(_text(self.x(tick), y + 20, f"{tick:g}", "muted", "middle"))
-        return _svg(
+        return element(
             "svg",
             *self._behind,
             *self._parts,
@@ -127,14 +127,14 @@ class Drawing:
 
     def _line(self, low: float, high: float, y: float, kind: str) -> None:
         y = f"{y:.1f}"
-        self._parts.append(_svg("line", x1=self.x(low), x2=self.x(high), y1=y, y2=y, class_=kind))
+        self._parts.append(element("line", x1=self.x(low), x2=self.x(high), y1=y, y2=y, class_=kind))
 
     def _dot(self, points: float, y: float, radius: float, kind: str) -> None:
-        self._parts.append(_svg("circle", cx=self.x(points), cy=f"{y:.1f}", r=radius, class_=kind))
+        self._parts.append(element("circle", cx=self.x(points), cy=f"{y:.1f}", r=radius, class_=kind))
 
     def _beside(self, points: float, y: float, said: str, kind: str = "") -> None:
         left = points <= (self.low + self.high) / 2
-        inside = _svg("tspan", said, dx=9 if left else -9)
+        inside = element("tspan", said, dx=9 if left else -9)
         anchor = "start" if left else "end"
         self._parts.append(_text(self.x(points), y + 4.5, inside, kind, anchor))
 
@@ -161,10 +161,10 @@ def ticks(low: float, high: float) -> list[float]:
 
 def bar(share: float, kind: str = "probability") -> Markup:
     """A share of 1 as a bar."""
-    return _svg(
+    return element(
         "svg",
-        _svg("rect", width="100%", height="100%", class_="track"),
-        _svg("rect", width=f"{100 * share:.1f}%", height="100%", class_=kind),
+        element("rect", width="100%", height="100%", class_="track"),
+        element("rect", width=f"{100 * share:.1f}%", height="100%", class_=kind),
         class_="bar",
         width="100%",
         height="10",
@@ -173,8 +173,4 @@ def bar(share: float, kind: str = "probability") -> Markup:
 
 
 def _text(x: str, y: float, said, kind: str = "", anchor: str = "start") -> Markup:
-    return _svg("text", said, x=x, y=f"{y:.1f}", class_=kind or None, text_anchor=anchor)
-
-
-def _svg(tag: str, *children, **attributes) -> Markup:
-    return element(tag, *children, **attributes)
+    return element("text", said, x=x, y=f"{y:.1f}", class_=kind or None, text_anchor=anchor)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from ...report.html import Markup, element, table, term
+from ...report.html.drawing import cut
 from ..background import RANDOM_FEATURES, Background, Tested
 from ..flags import UNLIKE
 from ..results import Neighbour, Score, ScoreTable
@@ -138,7 +139,9 @@ def _scale(shown: Shown) -> Markup:
         drawing.histogram(known, f"{len(known)} training scores")
     for one in near:
         drawing.mark(
-            one.sample.final_score or 0, f"{_cut(one.sample.sample_id)}: {one.sample.final_score:g}", "near"
+            one.sample.final_score or 0,
+            f"{cut(one.sample.sample_id, _LETTERS)}: {one.sample.final_score:g}",
+            "near",
         )
     for name, points in floors.items():
         drawing.floor(points, f"{name}: {points:.1f}")
@@ -266,7 +269,3 @@ def _sentence(note: str) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, f"z{form}")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"

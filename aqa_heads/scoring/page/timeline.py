@@ -32,8 +32,6 @@ def player(media: Media, name: str = "video") -> list[Markup]:
                 controls=True,
                 playsinline=True,
                 preload="metadata",
-                data_begin=f"{span[0]:.3f}" if span else None,
-                data_end=f"{span[1]:.3f}" if span else None,
             )
         )
         parts.append(element("p", _LOST, class_="note lost", hidden=True))

@@ -11,6 +11,7 @@ from aqa_cache.errors import AqaError
 
 from ...report.html import Markup, document, element, glossary
 from ..results import Score, ScoreTable
+from ..writing import make_folder
 from .media import media_of
 from .ranking import ranking
 from .sections import Shown, body, heading, verdict, warning
@@ -52,10 +53,7 @@ def write_pages(table: ScoreTable, folder: str | Path) -> Path:
     before = _named_in(index)
     for name in names.values():
         _check_ours(below / name)
-    try:
-        (below if names else folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AqaError(f"{below}: cannot be made as a folder ({error.strerror}); choose another -o") from None
+    make_folder(below if names else folder)
     for score in table.scores if names else ():
         _replace(below / names[score.sample_id], _page(_shown(score, table, below), back=True))
     _replace(index, _index(table, folder, names))
