@@ -13,7 +13,7 @@ from ..errors import RunError
 from .attachments import Attachments
 from .contents import all_parts
 from .families import read_families
-from .html import GENERATOR, document
+from .html import document, files_of_page
 from .references import named_row
 from .report import Report
 from .results import find_runs
@@ -148,19 +148,14 @@ def _check_output(output: Path, force: bool) -> None:
 def _files_of(page: Path) -> list[str] | None:
     """Names of the files of an earlier report; None if the file is no report."""
     try:
-        head = page.read_bytes()[:100_000].decode("utf-8", errors="replace").partition("</head>")[0]
+        named = files_of_page(page)
     except OSError as error:
         raise RunError(
             f"{page}: exists but cannot be read ({error.strerror}); name the report otherwise"
         ) from error
-    if f'<meta name="generator" content="{GENERATOR}">' not in head:
+    if named is None:
         return None
-    named = re.search(r'<meta name="files" content="([^"]*)">', head)
-    return [
-        name
-        for name in (named[1].split() if named else ())
-        if re.fullmatch(r"[a-z0-9_]+\.(png|pdf|csv|tex|md)", name)
-    ]
+    return [name for name in named if re.fullmatch(r"[a-z0-9_]+\.(png|pdf|csv|tex|md)", name)]
 
 
 def _write(output: Path, page: str, contents: dict[str, bytes], force: bool) -> None:

@@ -2,7 +2,7 @@
 
 from .elements import Markup, element, join, number, table
 from .glossary import glossary, term
-from .page import GENERATOR, document
+from .page import GENERATOR, document, files_of_page
 from .sections import Section, contents
 from .style import COLOURS, SERIES, style
 
@@ -15,6 +15,7 @@ __all__ = [
     "contents",
     "document",
     "element",
+    "files_of_page",
     "glossary",
     "join",
     "number",

@@ -1,8 +1,10 @@
 """One HTML page that needs nothing from elsewhere."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 
 from .elements import Markup, element
 from .style import style
@@ -65,6 +67,20 @@ def document(
         class_="beside" if contents else None,
     )
     return "<!DOCTYPE html>\n" + element("html", head, "\n", body, lang="en") + "\n"
+
+
+def files_of_page(path: Path, generator: str = GENERATOR) -> list[str] | None:
+    """The names of files that a page says belong to it, as they stand there; None if another made it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(100_000).decode("utf-8", errors="replace").partition("</head>")[0]
+    if f'<meta name="generator" content="{generator}">' not in head:
+        return None
+    named = re.search(r'<meta name="files" content="([^"]*)">', head)
+    return named[1].split() if named else []
 
 
 def _policy(script: str, allow: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.links import refuse_link
 from aqa_cache.errors import AqaError
 
-from ...report.html import Markup, document, element, glossary
+from ...report.html import Markup, document, element, files_of_page, glossary
 from ..results import Score, ScoreTable
 from ..writing import make_folder
 from .media import media_of
@@ -20,7 +20,6 @@ from .timeline import clips, player
 
 GENERATOR = "aqa-score"
 INDEX, FOLDER = "index.html", "pages"
-_OURS = f'<meta name="generator" content="{GENERATOR}">'
 _MOST_LETTERS = 80
 # Videos lie beside the page: in the file system, or on the server that it comes from.
 _ALLOW = {"media-src": "'self' file:", "img-src": "data:"}
@@ -133,21 +132,12 @@ def _names(scores) -> dict[str, str]:
 
 def _named_in(index: Path) -> set[str]:
     """The pages that an earlier index names."""
-    if not index.is_file():
-        return set()
-    named = re.search(r'<meta name="files" content="([^"]*)">', _head(index))
-    return {
-        name for name in (named[1].split() if named else ()) if re.fullmatch(r"[A-Za-z0-9_]+\.html", name)
-    }
+    named = files_of_page(index, GENERATOR) if index.is_file() else None
+    return {name for name in named or () if re.fullmatch(r"[A-Za-z0-9_]+\.html", name)}
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and _OURS in _head(path)
-
-
-def _head(path: Path) -> str:
-    with open(path, "rb") as file:
-        return file.read(100_000).decode("utf-8", errors="replace").partition("</head>")[0]
+    return path.is_file() and not path.is_symlink() and files_of_page(path, GENERATOR) is not None
 
 
 def _check_ours(path: Path) -> None:
