@@ -68,52 +68,49 @@ def _scale(table: ScoreTable) -> tuple[float, float] | None:
 def _table(
     scores: Sequence[Score], scale: tuple[float, float] | None, by_fit: bool = False, wide: bool = True
 ) -> Table:
+    def known(name: str) -> bool:
+        return any(getattr(score, name) not in (None, (), {}) for score in scores)
+
+    right, whole = {"justify": "right"}, {"no_wrap": True}
+    low, high = scale or (0.0, 0.0)
+    columns = [  # whether it is shown, its header and style, and what it says of a sample
+        (True, "sample", {"overflow": "fold", "min_width": 8}, lambda one: one.sample_id),
+        (by_fit, "as far", right, lambda one: f"{one.share_as_far or 0:.0%}"),
+        (True, "points", right | whole, lambda one: _number(one.points)),
+        (known("spread"), "±", right, lambda one: _number(one.spread)),
+        (known("interval"), "interval", right | whole, _interval),
+        (known("interval"), f"{low:.1f} to {high:.1f}", whole, lambda one: _interval_drawn(one, (low, high))),
+        (known("final_score"), "true", right, lambda one: _number(one.final_score)),
+        (known("panel"), "judge furthest from the others", right, lambda one: _furthest(one.panel)),
+        (wide and known("classes"), "classes", {}, _likeliest),
+        (wide and known("neighbours"), "most like", {}, _most_like),
+        (known("flags"), "flags", whole, lambda one: " ".join(flag_names(one))),
+    ]
+    shown = [column for column in columns if column[0]]
     table = Table()
-    bars = any(score.interval for score in scores)
-    spreads, true = (any(getattr(s, name) is not None for s in scores) for name in ("spread", "final_score"))
-    classes = wide and any(score.classes for score in scores)
-    alike = wide and any(score.neighbours for score in scores)
-    table.add_column("sample", overflow="fold", min_width=8)
-    if by_fit:
-        table.add_column("as far", justify="right")
-    table.add_column("points", justify="right", no_wrap=True)
-    if spreads:
-        table.add_column("±", justify="right")
-    if bars and scale:
-        table.add_column("interval", justify="right", no_wrap=True)
-        table.add_column(f"{scale[0]:.1f} to {scale[1]:.1f}", no_wrap=True)
-    if true:
-        table.add_column("true", justify="right")
-    if panels := any(score.panel for score in scores):
-        table.add_column("judge furthest from the others", justify="right")
-    if classes:
-        table.add_column("classes")
-    if alike:
-        table.add_column("most like")
-    if flagged := any(score.flags for score in scores):
-        table.add_column("flags", no_wrap=True)
+    for _, header, style, _ in shown:
+        table.add_column(header, **style)
     for score in scores[:_SHOWN]:
-        cells = [score.sample_id, *([f"{score.share_as_far or 0:.0%}"] if by_fit else [])]
-        cells.append(_number(score.points))
-        cells += [_number(score.spread)] if spreads else []
-        if bars and scale:
-            cells += (
-                [
-                    f"{score.interval[0]:.1f} to {score.interval[1]:.1f}",
-                    bar(score.interval[0], score.points, score.interval[1], scale),
-                ]
-                if score.interval and score.points is not None
-                else ["", ""]
-            )
-        cells += [_number(score.final_score)] if true else []
-        cells += [_furthest(score.panel)] if panels else []
-        if classes:
-            cells.append(", ".join(next(iter(likely)) for likely in score.classes.values()))
-        if alike:
-            cells.append(", ".join(near.sample.sample_id for near in score.neighbours[:1]))
-        cells += [" ".join(flag_names(score))] if flagged else []
-        table.add_row(*cells)
+        table.add_row(*(cell(score) for *_, cell in shown))
     return table
+
+
+def _interval(score: Score) -> str:
+    return f"{score.interval[0]:.1f} to {score.interval[1]:.1f}" if score.interval else ""
+
+
+def _interval_drawn(score: Score, scale: tuple[float, float]) -> str:
+    if score.interval is None or score.points is None:
+        return ""
+    return bar(score.interval[0], score.points, score.interval[1], scale)
+
+
+def _likeliest(score: Score) -> str:
+    return ", ".join(next(iter(likely)) for likely in score.classes.values())
+
+
+def _most_like(score: Score) -> str:
+    return ", ".join(near.sample.sample_id for near in score.neighbours[:1])
 
 
 def _show_one(score: Score) -> None:
