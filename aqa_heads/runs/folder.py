@@ -27,6 +27,7 @@ _TELL_EVERY = 5.0
 HIDDEN_END = ".unfinished"
 BEST = "best_{}.safetensors"
 FOLD = "fold_{}.pt"
+_WHILE_UNFINISHED = (_CHECKPOINT, PROGRESS, BEST.format("*"), FOLD.format("*"))
 # So that saving takes no more than a twentieth of the time.
 _SAVING_SHARE = 20
 
@@ -123,7 +124,7 @@ class Work:
 
     def forget(self) -> None:
         """Remove what was stored: the run begins again, and nothing of it may go into the new one."""
-        _remove(self.path, _CHECKPOINT, PROGRESS, BEST.format("*"), FOLD.format("*"))
+        _remove(self.path, *_WHILE_UNFINISHED)
 
     def tell(self, epoch: int, epochs: int, val_spearman: float | None) -> None:
         """Leave a note of how far the run is, unless there is a fresh one. A disk that cannot take it does
@@ -235,4 +236,4 @@ def _publish(hidden: Path, folder: Path) -> None:
     # The run is there: what cannot be removed does no harm.
     shutil.rmtree(replaced, ignore_errors=True)
     with contextlib.suppress(OSError):
-        _remove(folder, _CHECKPOINT, PROGRESS, BEST.format("*"), FOLD.format("*"))
+        _remove(folder, *_WHILE_UNFINISHED)
