@@ -19,7 +19,7 @@ from aqa_heads.scoring.writing import JSON_FILE
 from .annotations import Conflict, Row
 from .context import Context
 from .folder import is_id
-from .jobs import FAILED, Job
+from .jobs import DONE, FAILED, Job
 from .models import Model
 from .openapi import document
 from .videos import Refused
@@ -236,7 +236,7 @@ def job_record(context: Context, job: Job) -> dict:
         record |= {"said": progress.said, "share": progress.share}
     if job.state == FAILED:
         record["error"] = job.reason
-    if job.kind == "score" and job.over and job.state != FAILED:
+    if job.kind == "score" and job.state == DONE:
         record |= {"page": f"/scores/{job.id}/", "score": read_score(context.folder.scores / job.id)}
     return record
 

@@ -23,7 +23,7 @@ def score_page(context: Context, job: Job) -> tuple[str, bool]:
     if job.over:
         why = job.reason if job.state == FAILED else "Its files are not there any more."
         return page(name, "/", element("p", why, class_="warning")), False
-    line = element("p", f"{what(job, {})}: not done yet.", class_="note")
+    line = element("p", f"{what(job)}: not done yet.", class_="note")
     return page(name, "/", line, scripts=("wait.js",)), False
 
 

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Sequence
 
-from aqa_heads.report.html import Markup, element, join, table
+from aqa_heads.report.html import Markup, element, table
 
-from ..annotations import Row
 from ..api import read_score
 from ..context import Context
-from ..jobs import FAILED, Job
+from ..jobs import DONE, FAILED, Job
 from .frame import points
 
 _SHOWN = 100
@@ -21,37 +20,31 @@ def queue_part(context: Context) -> Markup:
     failed = [job for job in context.queue.jobs(most=20) if job.state == FAILED][:5]
     if not waiting and not failed:
         return element("p", "Nothing is under way.", class_="note")
-    names = _names(context)
-    lines = [_waiting(context, job, names) for job in waiting]
+    lines = [_waiting(context, job) for job in waiting]
     lines += [element("li", f"… and {more} more.")] if more > 0 else []
-    lines += [
-        element("li", f"{what(job, names)}: ", element("span", job.reason, class_="leak")) for job in failed
-    ]
+    lines += [_failed(job) for job in failed]
     return element("ul", *lines, class_="queue", data_busy=bool(waiting))
 
 
-def _waiting(context: Context, job: Job, names: dict[str, str]) -> Markup:
-    end = element(
-        "button", "Cancel", type="button", data_cancel=job.id, aria_label=f"Cancel: {what(job, names)}"
-    )
+def _failed(job: Job) -> Markup:
+    return element("li", f"{what(job)}: ", element("span", job.reason, class_="leak"))
+
+
+def _waiting(context: Context, job: Job) -> Markup:
+    end = element("button", "Cancel", type="button", data_cancel=job.id, aria_label=f"Cancel: {what(job)}")
     if job.place:
         behind = "next" if job.place == 1 else f"number {job.place} in the queue"
-        return element("li", f"{what(job, names)}: {behind} ", end)
+        return element("li", f"{what(job)}: {behind} ", end)
     progress = context.queue.progress
     share = progress.share
-    bar = element(
-        "progress",
-        "",
-        max="1",
-        value=None if share is None else f"{share:.3f}",
-        aria_label=what(job, names),
-    )
+    done = None if share is None else f"{share:.3f}"
+    bar = element("progress", "", max="1", value=done, aria_label=what(job))
     return element(
-        "li", f"{what(job, names)} ", bar, element("span", progress.said or "begins", class_="aside"), end
+        "li", f"{what(job)} ", bar, element("span", progress.said or "begins", class_="aside"), end
     )
 
 
-def what(job: Job, names: dict[str, str]) -> str:
+def what(job: Job) -> str:
     """A job in words."""
     if job.kind == "prepare":
         return f"Preparing {job.asked['file']}"
@@ -60,24 +53,20 @@ def what(job: Job, names: dict[str, str]) -> str:
     return f"Training {job.asked['name']}"
 
 
-def _names(context: Context) -> dict[str, str]:
-    return {video.id: video.file for video in context.videos.all()}
-
-
 def scores_part(context: Context) -> Markup:
     """What was scored, the newest first."""
-    rows = {row.id: row for row in context.annotations.rows()}
-    done = [job for job in context.queue.jobs("score", _SHOWN) if job.over and job.state != FAILED]
+    done = [job for job in context.queue.jobs("score", _SHOWN) if job.state == DONE]
     if not done:
         return element("p", "Nothing has been scored yet.", class_="note")
     return table(
         ("clip", "points", "interval", "true score", "model", "when"),
-        [_score(context, job, rows.get(job.asked.get("row"))) for job in done],
+        [_score(context, job) for job in done],
         "scores",
     )
 
 
-def _score(context: Context, job: Job, row: Row | None) -> Sequence:
+def _score(context: Context, job: Job) -> Sequence:
+    row = context.annotations.row(job.asked.get("row", ""))
     found = read_score(context.folder.scores / job.id) or {}
     interval = found.get("interval")
     true = None if row is None else row.sample.final_score
@@ -97,16 +86,15 @@ def _score(context: Context, job: Job, row: Row | None) -> Sequence:
 
 def learned_part(context: Context) -> Markup:
     """What was trained here, and is being trained."""
-    names = _names(context)
     jobs = context.queue.jobs("learn", 20)
     if not jobs:
         return element("p", "Nothing has been trained here yet.", class_="note")
     lines = []
     for job in jobs:
         if not job.over:
-            lines.append(_waiting(context, job, names))
+            lines.append(_waiting(context, job))
         elif job.state == FAILED:
-            lines.append(element("li", f"{what(job, names)}: ", element("span", job.reason, class_="leak")))
+            lines.append(_failed(job))
         else:
             lines.append(
                 element(
@@ -124,7 +112,3 @@ PARTS = {"queue": queue_part, "scores": scores_part, "learned": learned_part}
 def part(context: Context, name: str) -> Markup:
     """A part that its page's script looks at again."""
     return element("div", PARTS[name](context), id=f"part-{name}", data_part=name)
-
-
-def parts(context: Context, *names: str) -> Markup:
-    return join(part(context, name) for name in names)
