@@ -1,7 +1,6 @@
 """The models that can score: runs and packed models in a folder, and what is known of how good they are."""
 
 import hashlib
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from aqa_heads.errors import RunError
 from aqa_heads.evaluation.calibration import calibration_of
 from aqa_heads.report.families import Family, read_families
 from aqa_heads.report.floors import floor_name
-from aqa_heads.runs.format import read_run
+from aqa_heads.runs.format import Run
 from aqa_heads.scoring.packed import SUFFIX, read_record, unpacked
 
 _DEEPEST, _MOST = 3, 500
@@ -160,16 +159,16 @@ def _packed(path: Path) -> Model:
 
 
 def _model(family: Family) -> Model:
-    first, paths = family.first, tuple(result.path.absolute() for result in family.results)
-    rho = family.mean(family.numbers("spearman"))
-    low, high = _interval_of_rho(paths[0]) if len(paths) == 1 else (None, None)
+    first, config = family.first, family.config
+    paths = tuple(result.path.absolute() for result in family.results)
+    rho = family.number("spearman")
+    low, high = _interval_of_rho(first.summary) if len(paths) == 1 else (None, None)
     floors = {
         floor_name(name): floor.spearman
         for name, floor in family.floors.items()
         if floor.spearman is not None
     }
-    within, note = _within(paths)
-    config = json.loads((paths[0] / "config.json").read_text(encoding="utf-8"))
+    within, note = _within([result.run for result in family.results])
     notes = []
     if (config.get("features") or {}).get("weights_random") and not config.get("fine_tuning"):
         notes.append("its features come from random weights: scores show that the tool works, no more")
@@ -177,14 +176,15 @@ def _model(family: Family) -> Model:
         notes.append("nothing was held out to choose by: its results look better than they are")
     if "score" not in (config.get("tasks") or ("score",)):
         notes.append("it gives no score")
-    ceiling = (_summary(paths[0]).get("ceiling") or {}).get("spearman")
+    ceiling = (first.summary.get("ceiling") or {}).get("spearman")
+    tested = family.results if family.folded else family.results[:1]
     return Model(
         _id(paths),
         f"{family.label} ({first.path.absolute().parent.name if len(paths) > 1 else first.path.name})",
         paths,
         _card(paths[0]),
         None if rho is None else (rho, low, high),
-        sum(_summary(path).get("n_test") or 0 for path in paths[:: 1 if family.folded else len(paths)]),
+        sum(result.summary.get("n_test") or 0 for result in tested),
         tuple(floors.items()),
         ceiling,
         within,
@@ -194,20 +194,16 @@ def _model(family: Family) -> Model:
     )
 
 
-def _summary(path: Path) -> dict:
-    return json.loads((path / "summary.json").read_text(encoding="utf-8"))
-
-
-def _interval_of_rho(path: Path) -> tuple[float | None, float | None]:
-    found = _summary(path).get("interval") or ()
+def _interval_of_rho(summary: dict) -> tuple[float | None, float | None]:
+    found = summary.get("interval") or ()
     return (found[0], found[1]) if len(found) == 2 else (None, None)
 
 
-def _within(paths: Sequence[Path]) -> tuple[float | None, str]:
+def _within(runs: Sequence[Run]) -> tuple[float | None, str]:
     """Half the width of an interval in the middle of the scale."""
-    calibration = calibration_of([read_run(path) for path in paths])
+    calibration = calibration_of(runs)
     middle = 0.0 if calibration.scale is None else sum(calibration.scale) / 2
-    found, note = calibration.interval([middle] * len(paths), level=LEVEL)
+    found, note = calibration.interval([middle] * len(runs), level=LEVEL)
     return (None if found is None else (found[1] - found[0]) / 2), note
 
 
