@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from aqa_cache.video.recognition import is_video
+
 from . import api, site
 from .annotations import Annotations
 from .checks import Address, Checked
@@ -76,7 +78,9 @@ def _take_what_lies_there(context: Context) -> None:
     """Take over a table and the videos that lie in the folder before the app first starts there."""
     named = context.annotations.begin_with_table()
     known = {row.sample.video for row in context.annotations.rows()}
-    lying = [path.name for path in sorted(context.folder.videos.iterdir()) if _is_video(path)]
+    lying = [
+        path.name for path in sorted(context.folder.videos.iterdir()) if path.is_file() and is_video(path)
+    ]
     for file in dict.fromkeys((*named, *lying)):
         context.videos.list_file(file)
     # Also what was listed by a server that was killed before it came to the rest.
@@ -85,12 +89,6 @@ def _take_what_lies_there(context: Context) -> None:
         if video.state == "new" and video.id not in under_way:
             context.queue.add("prepare", {"video": video.id, "file": video.file})
     context.annotations.add_all(v.file for v in context.videos.all() if v.file not in known)
-
-
-def _is_video(path: Path) -> bool:
-    from aqa_cache.video.recognition import VIDEO_SUFFIXES
-
-    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.is_symlink()
 
 
 async def _unknown(request: Request, error: Exception) -> JSONResponse:
