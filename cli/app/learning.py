@@ -40,9 +40,7 @@ def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Cal
     with Scorer(model[0] if len(model) == 1 else model, say=say) as scorer:
         features = folder.root / f"features-{scorer.made_with.meaning.fingerprint[:12]}.h5"
         config = replace(scorer.extraction_config(), prune=True)
-        found = extract(folder.videos, features, config, progress=progress, say=say)
-    for _, reason in found.failures:
-        say(reason)
+        extract(folder.videos, features, config, progress=progress, say=say)
     say("training")
     _train(folder, asked["name"], features, scored, say)
 
