@@ -14,14 +14,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "aqa_app"
-OPEN_PATHS = ("/login", "/static/")
 # Nothing of another origin is fetched, run, framed or sent to.
-POLICY = (
+_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self';"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _HEADERS = {
-    "content-security-policy": POLICY,
+    "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
@@ -61,6 +60,10 @@ class Address:
         if is_local(self.host):
             return name in ("127.0.0.1", "localhost", "::1", self.host.lower())
         return _is_number(name) or name in {"localhost", socket.gethostname().lower(), *self.names}
+
+    def is_token(self, given: str) -> bool:
+        """Whether a text is the server's token, in a time that does not tell how much of it is right."""
+        return hmac.compare_digest(given.strip().encode("utf-8", "replace"), self.token.encode())
 
 
 def is_local(host: str) -> bool:
@@ -124,21 +127,13 @@ class Checked:
         return None
 
     def _has_token(self, scope: Scope, headers: Headers) -> bool:
-        if scope["path"] == OPEN_PATHS[0] or scope["path"].startswith(OPEN_PATHS[1]):
+        if scope["path"] == "/login" or scope["path"].startswith("/static/"):
             return True
         kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self.is_token(given):
+        if kind.lower() == "bearer" and self._address.is_token(given):
             return True
         cookies = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
-        return any(name == COOKIE and self.is_token(value) for name, _, value in cookies)
-
-    def is_token(self, given: str) -> bool:
-        return is_token(self._address, given)
-
-
-def is_token(address: Address, given: str) -> bool:
-    """Whether a text is the server's token, in a time that does not tell how much of it is right."""
-    return hmac.compare_digest(given.strip().encode("utf-8", "replace"), address.token.encode())
+        return any(name == COOKIE and self._address.is_token(value) for name, _, value in cookies)
 
 
 def _from_here(headers: Headers, host: str) -> bool:

@@ -10,13 +10,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from aqa_heads.report.html import style
+
 from .api import Failed, answering, body
-from .checks import COOKIE, is_token
+from .checks import COOKIE
 from .context import Context
 from .folder import is_id
 from .pages.clip import clip
 from .pages.clips import clips
-from .pages.frame import page, stylesheet
+from .pages.frame import page
 from .pages.home import home
 from .pages.login import login
 from .pages.model import model_page, models_page
@@ -98,7 +100,7 @@ async def _login(request: Request, context: Context) -> Response:
         given = parse_qs(content.decode("utf-8", "replace")).get("token", [""])[0]
     if not address.token:
         return RedirectResponse("/", 303)
-    if given and is_token(address, given):
+    if given and address.is_token(given):
         answer = RedirectResponse("/", 303)
         answer.set_cookie(COOKIE, given.strip(), httponly=True, samesite="strict", max_age=30 * 86400)
         return answer
@@ -109,7 +111,7 @@ async def _static(request: Request, context: Context) -> Response:
     name, place = request.path_params["name"], files("aqa_cli.app") / "static"
     kept = {"cache-control": "no-cache"}
     if name == "style.css":
-        text = stylesheet((place / name).read_text(encoding="utf-8"))
+        text = style((place / name).read_text(encoding="utf-8"))
         return Response(text, media_type="text/css; charset=utf-8", headers=kept)
     if name not in _STATIC:
         raise Failed(404, "there is no such file")

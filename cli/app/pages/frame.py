@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aqa_heads.report.html import Markup, element, style
+from aqa_heads.report.html import Markup, element
 
 PLACES = (("/", "Score"), ("/clips", "Clips"), ("/train", "Train"), ("/models", "Models"))
 
@@ -35,11 +35,6 @@ def page(title: str, here: str, *content, scripts: Sequence[str] = ()) -> str:
         element("p", "", id="said", role="status"),
     )
     return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
-
-
-def stylesheet(more: str) -> str:
-    """Of all pages, and the app's own."""
-    return style(more)
 
 
 def labelled(label: str, name: str, **attributes) -> Markup:
