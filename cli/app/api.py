@@ -22,24 +22,12 @@ from .folder import is_id
 from .jobs import DONE, FAILED, Job
 from .models import Model
 from .openapi import document
-from .videos import Refused
+from .refused import Refused
 
 _LARGEST_JSON = 2**20
 LONGEST_WAIT = 300
 _LOOK_AGAIN = 0.25  # seconds
 LONGEST_REQUEST = 30.0  # seconds that JSON may take to come
-
-
-class Failed(AqaError):
-    """A request that cannot be done.
-
-    Args:
-        status: of the answer.
-    """
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
 
 
 def answering(endpoint: Callable[[Request, Context], Awaitable[Response]]) -> Callable:
@@ -51,7 +39,7 @@ def answering(endpoint: Callable[[Request, Context], Awaitable[Response]]) -> Ca
             return await endpoint(request, request.app.state.context)
         except Conflict as error:
             return JSONResponse({"error": str(error), "row": error.row.record()}, 409)
-        except (Refused, Failed) as error:
+        except Refused as error:
             return JSONResponse({"error": str(error)}, error.status, headers={"connection": "close"})
         except AqaError as error:
             return JSONResponse({"error": str(error)}, 422)
@@ -112,7 +100,7 @@ async def add_row(request: Request, context: Context) -> Response:
     """A further action in a video."""
     video = await run_in_threadpool(context.videos.get, _id(request))
     if video is None:
-        raise Failed(404, "there is no such video")
+        raise Refused(404, "there is no such video")
     made = await run_in_threadpool(context.annotations.add, video.file)
     return JSONResponse(made.record(), 201)
 
@@ -153,7 +141,7 @@ async def job(request: Request, context: Context) -> Response:
     wait = _whole(request.query_params.get("wait", "0"), "wait", LONGEST_WAIT)
     found = await _ended(context, _id(request), wait)
     if found is None:
-        raise Failed(404, "there is no such job")
+        raise Refused(404, "there is no such job")
     return await _told(context, found, 200)
 
 
@@ -195,7 +183,7 @@ async def _upload(request: Request, context: Context) -> Row:
 async def _row(request: Request, context: Context) -> Row:
     found = await run_in_threadpool(context.annotations.row, _id(request))
     if found is None:
-        raise Failed(404, "there is no such row")
+        raise Refused(404, "there is no such row")
     return found
 
 
@@ -203,14 +191,14 @@ async def _model(context: Context, id: str | None) -> Model:
     """The model of this number, or the only one.
 
     Raises:
-        Failed: there is none, or there are several and none is named.
+        Refused: there is none, or there are several and none is named.
     """
     found = [one for one in await run_in_threadpool(context.models.all) if one.scores]
     named = [one for one in found if one.id == id] if id else found
     if len(named) == 1:
         return named[0]
     known = ", ".join(f"{one.id} ({one.label})" for one in found[:20]) or "none"
-    raise Failed(422, f"model is {id!r:.60}, expected the id of a model; there are: {known}")
+    raise Refused(422, f"model is {id!r:.60}, expected the id of a model; there are: {known}")
 
 
 async def _ended(context: Context, id: str, seconds: int) -> Job | None:
@@ -268,7 +256,7 @@ def _model_record(model: Model) -> dict:
 def _id(request: Request) -> str:
     id = request.path_params["id"]
     if not is_id(id):
-        raise Failed(404, "there is nothing of this name")
+        raise Refused(404, "there is nothing of this name")
     return id
 
 
@@ -276,7 +264,7 @@ async def body(request: Request, most: int) -> bytes:
     """What a request brings, of bounded length and in a bounded time.
 
     Raises:
-        Failed: it is too large, or comes too slowly.
+        Refused: it is too large, or comes too slowly.
     """
     content = bytearray()
     try:
@@ -284,9 +272,9 @@ async def body(request: Request, most: int) -> bytes:
             async for piece in request.stream():
                 content += piece
                 if len(content) > most:
-                    raise Failed(413, f"the request has more than {most:,} bytes")
+                    raise Refused(413, f"the request has more than {most:,} bytes")
     except TimeoutError:
-        raise Failed(408, "the request came too slowly; send it again") from None
+        raise Refused(408, "the request came too slowly; send it again") from None
     return bytes(content)
 
 
@@ -294,24 +282,24 @@ async def _json(request: Request, kinds: Mapping[str, type]) -> dict:
     """The JSON of a request: an object with these names, the first of which is needed.
 
     Raises:
-        Failed: it is too large, or none.
+        Refused: it is too large, or none.
     """
     content = await body(request, _LARGEST_JSON)
     try:
         asked = json.loads(content)
     except (ValueError, RecursionError):
-        raise Failed(400, "the request is no JSON") from None
+        raise Refused(400, "the request is no JSON") from None
     needed = [name for name in kinds if name != "who"]
     if not isinstance(asked, dict) or not all(isinstance(asked.get(name), kinds[name]) for name in needed):
-        raise Failed(422, f"expected an object with {', '.join(needed)}")
+        raise Refused(422, f"expected an object with {', '.join(needed)}")
     if "who" in asked and not isinstance(asked["who"], str):
-        raise Failed(422, "who is to be a name")
+        raise Refused(422, "who is to be a name")
     return asked
 
 
 def _whole(text: str, name: str, most: int = 10**9) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= most):
-        raise Failed(422, f"{name} is {text!r:.60}, expected a whole number up to {most:,}")
+        raise Refused(422, f"{name} is {text!r:.60}, expected a whole number up to {most:,}")
     return int(text)
 
 
@@ -319,4 +307,4 @@ def _decimal(text: str, name: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise Failed(422, f"{name} is {text!r:.60}, expected a number") from None
+        raise Refused(422, f"{name} is {text!r:.60}, expected a number") from None

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from aqa_heads.report.html import style
 
-from .api import Failed, answering, body
+from .api import answering, body
 from .checks import COOKIE
 from .context import Context
 from .folder import is_id
@@ -25,6 +25,7 @@ from .pages.model import model_page, models_page
 from .pages.score import score_page
 from .pages.training import training
 from .pages.work import PARTS
+from .refused import Refused
 from .scoring import score_files
 
 _STATIC = {"home.js", "clip.js", "train.js", "wait.js", "requests.js", "parts.js"}
@@ -64,7 +65,7 @@ def _html(made):
     async def endpoint(request: Request, context: Context) -> Response:
         try:
             return HTMLResponse(await run_in_threadpool(made, request, context))
-        except Failed as error:
+        except Refused as error:
             return HTMLResponse(page("Not here", "/", str(error)), error.status)
 
     return endpoint
@@ -74,21 +75,21 @@ def _clip(request: Request, context: Context) -> str:
     id = request.path_params["id"]
     row = context.annotations.row(id) if is_id(id) else None
     if row is None:
-        raise Failed(404, "There is no such clip.")
+        raise Refused(404, "There is no such clip.")
     return clip(context, row)
 
 
 def _model(request: Request, context: Context) -> str:
     model = context.models.get(request.path_params["id"])
     if model is None:
-        raise Failed(404, "There is no such model.")
+        raise Refused(404, "There is no such model.")
     return model_page(context, model)
 
 
 def _part(request: Request, context: Context) -> str:
     made = PARTS.get(request.path_params["name"])
     if made is None:
-        raise Failed(404, "There is no such part.")
+        raise Refused(404, "There is no such part.")
     return made(context)
 
 
@@ -114,7 +115,7 @@ async def _static(request: Request, context: Context) -> Response:
         text = style((place / name).read_text(encoding="utf-8"))
         return Response(text, media_type="text/css; charset=utf-8", headers=kept)
     if name not in _STATIC:
-        raise Failed(404, "there is no such file")
+        raise Refused(404, "there is no such file")
     text = (place / name).read_text(encoding="utf-8")
     return Response(text, media_type="text/javascript; charset=utf-8", headers=kept)
 
@@ -123,7 +124,7 @@ async def _preview(request: Request, context: Context) -> Response:
     found = _PREVIEW.fullmatch(request.path_params["name"])
     path = None if found is None else context.folder.previews / found[0]
     if found is None or path is None or not path.is_file():
-        raise Failed(404, "there is no such preview")
+        raise Refused(404, "there is no such preview")
     return FileResponse(path, media_type="video/mp4" if found[2] == "mp4" else "application/json")
 
 
@@ -132,7 +133,7 @@ async def _video(request: Request, context: Context) -> Response:
     video = await run_in_threadpool(context.videos.by_file, request.path_params["file"])
     path = None if video is None else context.videos.path(video)
     if path is None or path.is_symlink() or not path.is_file():
-        raise Failed(404, "there is no such video")
+        raise Refused(404, "there is no such video")
     kind = guess_type(path.name)[0] or ""
     return FileResponse(path, media_type=kind if kind.startswith("video/") else "application/octet-stream")
 
@@ -141,7 +142,7 @@ async def _score(request: Request, context: Context) -> Response:
     id = request.path_params["id"]
     job = await run_in_threadpool(context.queue.job, id) if is_id(id) else None
     if job is None or job.kind != "score":
-        raise Failed(404, "there is no such score")
+        raise Refused(404, "there is no such score")
     text, own_policy = await run_in_threadpool(score_page, context, job)
     return HTMLResponse(text, headers={"content-security-policy": _OF_SCORE} if own_policy else None)
 
@@ -150,5 +151,5 @@ async def _score_file(request: Request, context: Context) -> Response:
     id, name = request.path_params["id"], request.path_params["name"]
     path = score_files(context.folder, id).get(name) if is_id(id) else None
     if path is None:
-        raise Failed(404, "there is no such file")
+        raise Refused(404, "there is no such file")
     return FileResponse(path, headers={"content-security-policy": _OF_SCORE})

@@ -14,21 +14,10 @@ from pathlib import Path
 from aqa_cache.errors import AqaError
 
 from .folder import Folder, file_name, new_id
+from .refused import Refused
 from .store import Store
 
 _ROOM = 2**28  # bytes that stay free on the disk
-
-
-class Refused(AqaError):
-    """An upload that is not taken.
-
-    Args:
-        status: of the answer.
-    """
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import pytest
 
 from aqa_cli.app import videos as module
 from aqa_cli.app.folder import Folder
+from aqa_cli.app.refused import Refused
 from aqa_cli.app.store import Store
-from aqa_cli.app.videos import Limits, Refused, Videos
+from aqa_cli.app.videos import Limits, Videos
 
 
 @pytest.fixture
