@@ -193,7 +193,7 @@ async def _model(context: Context, id: str | None) -> Model:
     Raises:
         Refused: there is none, or there are several and none is named.
     """
-    found = [one for one in await run_in_threadpool(context.models.all) if one.scores]
+    found = await run_in_threadpool(context.models.usable)
     named = [one for one in found if one.id == id] if id else found
     if len(named) == 1:
         return named[0]

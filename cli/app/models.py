@@ -50,10 +50,6 @@ class Model:
     notes: tuple[str, ...] = ()
     problem: str = ""
 
-    @property
-    def scores(self) -> bool:
-        return not self.problem
-
 
 class Models:
     """All models of some folders; what was read is kept as long as its files are the same.
@@ -78,6 +74,10 @@ class Models:
             self._known = kept
         models = [model for found in kept.values() for model in found]
         return _told_apart(sorted(models, key=lambda model: bool(model.problem)))
+
+    def usable(self) -> list[Model]:
+        """Those that can be used."""
+        return [model for model in self.all() if not model.problem]
 
     def get(self, id: str) -> Model | None:
         return next((model for model in self.all() if model.id == id), None)

@@ -6,8 +6,10 @@ from aqa_heads.report.html import Markup, element
 
 from ..annotations import Row
 from ..context import Context
+from ..models import Model
 from ..videos import Video
-from .frame import choice, labelled, page
+from .frame import labelled, page
+from .model import choice
 from .work import part
 
 _KEYS = (
@@ -22,15 +24,15 @@ _KEYS = (
 
 def clip(context: Context, row: Row) -> str:
     video = context.videos.by_file(row.sample.video)
-    models = [(model.id, model.label) for model in context.models.all() if model.scores]
+    rows = context.annotations.rows()
     return page(
         row.sample_id,
         "/clips",
-        _neighbours(context, row),
+        _neighbours(rows, row),
         element("div", id="conflict", class_="warning", role="alert", hidden=True),
-        element("div", _player(video), _form(context, row, video), class_="annotate"),
+        element("div", _player(video), _form(rows, row, video), class_="annotate"),
         element("h2", "Score it"),
-        _score(models),
+        _score(context.models.usable()),
         element("h2", "Under way"),
         part(context, "queue"),
         element("h2", "Keys"),
@@ -47,11 +49,11 @@ def clip(context: Context, row: Row) -> str:
     )
 
 
-def _form(context: Context, row: Row, video: Video | None) -> Markup:
+def _form(rows: list[Row], row: Row, video: Video | None) -> Markup:
     return element(
         "form",
         _part(),
-        _labels(context),
+        _labels(rows),
         element(
             "p",
             element("button", "Undo (u)", id="undo", type="button", disabled=not row.undoable),
@@ -65,16 +67,14 @@ def _form(context: Context, row: Row, video: Video | None) -> Markup:
     )
 
 
-def _score(models: list[tuple[str, str]]) -> Markup:
+def _score(models: list[Model]) -> Markup:
     if not models:
         return element("p", "There is no model yet.", class_="note")
-    return element(
-        "div", choice("Scored by", "model", models), element("button", "Score", type="button", id="score")
-    )
+    return element("div", choice("Scored by", models), element("button", "Score", type="button", id="score"))
 
 
-def _neighbours(context: Context, row: Row) -> Markup:
-    ids = [one.id for one in context.annotations.rows()]
+def _neighbours(rows: list[Row], row: Row) -> Markup:
+    ids = [one.id for one in rows]
     place = ids.index(row.id)
     before = element("a", "Previous clip", href=f"/clips/{ids[place - 1]}", rel="prev") if place else ""
     after = (
@@ -143,8 +143,8 @@ def _fieldset(legend: str, *content) -> Markup:
     return element("fieldset", element("legend", legend), *content, disabled=True)
 
 
-def _labels(context: Context) -> Markup:
-    columns = list(dict.fromkeys(name for row in context.annotations.rows() for name in row.sample.classes))
+def _labels(rows: list[Row]) -> Markup:
+    columns = list(dict.fromkeys(name for row in rows for name in row.sample.classes))
     return _fieldset(
         "What it is worth",
         labelled("Your name", "who", type="text", maxlength="100", hint="Your mark stands under it."),

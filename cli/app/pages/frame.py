@@ -49,17 +49,6 @@ def labelled(label: str, name: str, **attributes) -> Markup:
     )
 
 
-def choice(label: str, name: str, options: Sequence[tuple[str, str]], chosen: str = "") -> Markup:
-    """A list to choose from, with its label."""
-    made = (element("option", text, value=value, selected=value == chosen) for value, text in options)
-    return element(
-        "p",
-        element("label", label, for_=name),
-        element("select", *made, id=name, name=name),
-        class_="field",
-    )
-
-
 def points(value: float | None, digits: int = 1) -> str:
     """
     >>> points(71.25), points(None)

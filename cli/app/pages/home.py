@@ -4,13 +4,13 @@ from aqa_heads.report.html import element
 
 from ..context import Context
 from ..models import Model
-from .frame import choice, labelled, page
-from .model import facts
+from .frame import labelled, page
+from .model import choice, facts
 from .work import part
 
 
 def home(context: Context) -> str:
-    models = [model for model in context.models.all() if model.scores]
+    models = context.models.usable()
     most = context.videos.limits.bytes
     return page(
         "Score a video",
@@ -69,7 +69,7 @@ def _models(models: list[Model]):
         element(
             "section",
             element("h2", "Model"),
-            choice("Scored by", "model", [(model.id, model.label) for model in models]),
+            choice("Scored by", models),
             *(
                 element("div", *facts(model), data_model=model.id, hidden=number > 0)
                 for number, model in enumerate(models)

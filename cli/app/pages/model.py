@@ -1,5 +1,7 @@
 """What is said of a model before its first score: its results, what they are held against, and its card."""
 
+from collections.abc import Sequence
+
 from markdown_it import MarkdownIt
 
 from aqa_heads.report.html import Markup, element
@@ -40,6 +42,21 @@ def model_page(context: Context, model: Model) -> str:
     )
 
 
+def choice(label: str, models: Sequence[Model]) -> Markup:
+    """A list of models to choose from."""
+    return element(
+        "p",
+        element("label", label, for_="model"),
+        element(
+            "select",
+            *(element("option", model.label, value=model.id) for model in models),
+            id="model",
+            name="model",
+        ),
+        class_="field",
+    )
+
+
 def facts(model: Model, linked: bool = True) -> list[Markup]:
     """Its results beside what needs no video, and how sure one score is."""
     if model.problem:
@@ -50,7 +67,9 @@ def facts(model: Model, linked: bool = True) -> list[Markup]:
     else:
         rho, low, high = model.rho
         sure = "" if low is None or high is None else f", 95 % interval {low:.2f} to {high:.2f}"
-        floors = "; ".join(f"{name.lower()} alone {value:.2f}" for name, value in _alone(model.floors))
+        floors = "; ".join(
+            f"{name.removesuffix(' alone').lower()} alone {value:.2f}" for name, value in model.floors
+        )
         lines.append(
             f"On {model.tested} test clips its ranking agrees with the judges' to {rho:.2f} (Spearman's rho,"
             f" 1 is the same ranking{sure})."
@@ -69,10 +88,6 @@ def facts(model: Model, linked: bool = True) -> list[Markup]:
     if linked:
         made.append(element("p", element("a", "The model's card", href=f"/models/{model.id}")))
     return made
-
-
-def _alone(floors) -> list[tuple[str, float]]:
-    return [(name.removesuffix(" alone"), value) for name, value in floors]
 
 
 def _card(text: str) -> Markup:

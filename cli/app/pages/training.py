@@ -5,7 +5,9 @@ import shlex
 from aqa_heads.report.html import Markup, element
 
 from ..context import Context
-from .frame import choice, page
+from ..models import Model
+from .frame import page
+from .model import choice
 from .work import part
 
 FEW = 50
@@ -14,13 +16,12 @@ FEW = 50
 def training(context: Context) -> str:
     samples = context.annotations.samples()
     scored = sum(sample.final_score is not None for sample in samples)
-    models = [(model.id, model.label) for model in context.models.all() if model.scores]
     return page(
         "Train on your clips",
         "/train",
         element("p", f"{len(samples)} clips, of which {scored} have a score.", class_="lead"),
         _advice(scored, any(sample.group for sample in samples)),
-        _form(models, scored),
+        _form(context.models.usable(), scored),
         element("section", element("h2", "Trained here"), part(context, "learned")),
         element("h2", "In a terminal, on features of S3D"),
         element("pre", element("code", "\n".join(_commands(context))), tabindex="0"),
@@ -43,7 +44,7 @@ def _advice(scored: int, grouped: bool) -> Markup:
     return element("ul", *(element("li", line) for line in lines), class_="note") if lines else element("div")
 
 
-def _form(models: list[tuple[str, str]], scored: int) -> Markup:
+def _form(models: list[Model], scored: int) -> Markup:
     if not models:
         return element(
             "p",
@@ -52,7 +53,7 @@ def _form(models: list[tuple[str, str]], scored: int) -> Markup:
         )
     return element(
         "form",
-        choice("On features as those of", "model", models),
+        choice("On features as those of", models),
         element(
             "p",
             element("button", "Make features and train", id="learn", disabled=scored < 2),
