@@ -1,9 +1,8 @@
 // One clip: the player by frames, and a form that keeps itself.
 
-import { ask, made, say, trying } from "/static/requests.js";
-import { lookAgain } from "/static/parts.js";
+import { ask, byId, made, say, trying } from "/static/requests.js";
+import "/static/parts.js";
 
-const byId = (id) => document.getElementById(id);
 const form = byId("row"), video = byId("video");
 let row = JSON.parse(form.dataset.row);
 let times = [], current = 0, playTo = null;
@@ -64,32 +63,29 @@ async function beginPlayer() {
   video.addEventListener("pause", () => { byId("play").textContent = "Play"; });
   video.addEventListener("play", () => { byId("play").textContent = "Pause"; });
   byId("place").addEventListener("input", (event) => show(event.target.valueAsNumber));
-  const does = {
-    back: () => show(current - 1),
-    on: () => show(current + 1),
-    play: () => toggle(),
-    "start-here": () => keep({ start_frame: current }),
-    "end-here": () => keep({ end_frame: current }),
-    "play-part": () => { show(row.start_frame ?? 0); toggle(row.end_frame); },
-  };
-  for (const [id, act] of Object.entries(does)) byId(id).addEventListener("click", act);
+  for (const [id, act] of Object.entries(DOES)) byId(id).addEventListener("click", act);
 }
+
+// By the ids of the buttons.
+const DOES = {
+  back: () => show(current - 1),
+  on: () => show(current + 1),
+  play: () => toggle(),
+  "start-here": () => keep({ start_frame: current }),
+  "end-here": () => keep({ end_frame: current }),
+  "play-part": () => { show(row.start_frame ?? 0); toggle(row.end_frame); },
+};
+const KEYS = {
+  ",": DOES.back, ".": DOES.on, " ": DOES.play, s: DOES["start-here"], e: DOES["end-here"], u: undo,
+};
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("input:not([type=range]), select, textarea")) return;
   if (event.key === " " && event.target.matches("button, summary, a")) return;
-  const does = {
-    ",": () => show(current - 1),
-    ".": () => show(current + 1),
-    " ": () => toggle(),
-    s: () => keep({ start_frame: current }),
-    e: () => keep({ end_frame: current }),
-    u: undo,
-  };
-  if (!does[event.key] || (!video && event.key !== "u")) return;
+  if (!KEYS[event.key] || (!video && event.key !== "u")) return;
   event.preventDefault();
-  does[event.key]();
+  KEYS[event.key]();
 });
 
 // The form. Every change is sent when its field is left or has rested; one request at a time.
@@ -196,7 +192,7 @@ form.addEventListener("change", (event) => rested(event.target, 0));
 form.addEventListener("submit", (event) => event.preventDefault());
 byId("undo").addEventListener("click", undo);
 byId("who").value = localStorage.getItem("who") ?? "";
-byId("who").addEventListener("change", () => { localStorage.setItem("who", me()); put(byId("mark"), row.marks[me()]); fill(); });
+byId("who").addEventListener("change", () => { localStorage.setItem("who", me()); fill(); });
 byId("add-class").addEventListener("click", () => {
   const name = byId("class-name").value.trim().replaceAll(" ", "_");
   if (name) (classInput(name) ?? addClass(name)).focus();
@@ -231,4 +227,3 @@ if (byId("preparing")) document.addEventListener("idle", () => location.reload()
 fill();
 for (const part of form.querySelectorAll("fieldset")) part.disabled = false;
 trying(beginPlayer);
-lookAgain();

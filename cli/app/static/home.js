@@ -1,10 +1,9 @@
 // Dropping videos: each is uploaded, with its progress, and scored if that is wished.
 
-import { ask, made, say, trying } from "/static/requests.js";
+import { ask, byId, made, say, trying } from "/static/requests.js";
 import { lookAgain } from "/static/parts.js";
 
 const AT_ONCE = 3;
-const byId = (id) => document.getElementById(id);
 const waiting = [];
 let underWay = 0;
 

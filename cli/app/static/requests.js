@@ -12,9 +12,11 @@ export async function ask(method, path, body) {
   return found;
 }
 
+export const byId = (id) => document.getElementById(id);
+
 let fading;
 export function say(text) {
-  const place = document.getElementById("said");
+  const place = byId("said");
   place.textContent = text;
   clearTimeout(fading);
   fading = setTimeout(() => { place.textContent = ""; }, 8000);
