@@ -192,9 +192,11 @@ class Annotations:
     def samples(self) -> list[Sample]:
         """The rows as the table has them."""
         people = self.people()
-        return [
-            replace(row.sample, judges=_judges(row.marks, people) if row.marks else ()) for row in self.rows()
-        ]
+        return [_in_table(row, people) for row in self.rows()]
+
+    def sample(self, row: Row) -> Sample:
+        """A row as the table has it."""
+        return _in_table(row, self.people())
 
     def begin_with_table(self) -> list[str]:
         """Take over an `annotations.csv` that lies beside the videos when the app first starts there; it is
@@ -266,8 +268,9 @@ def _whole(video: str) -> Sample:
     return Sample(video.rpartition(".")[0] or video, video)
 
 
-def _judges(marks: Mapping[str, float], people: list[str]) -> tuple[float, ...]:
-    return tuple(marks.get(person, math.nan) for person in people)
+def _in_table(row: Row, people: list[str]) -> Sample:
+    judges = tuple(row.marks.get(person, math.nan) for person in people) if row.marks else ()
+    return replace(row.sample, judges=judges)
 
 
 def _content(sample: Sample, marks: Mapping[str, float]) -> dict:

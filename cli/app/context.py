@@ -35,7 +35,7 @@ class Context:
 
     def score(self, model: Model, row: Row) -> Job:
         """Have a row's action scored, as the row is now."""
-        sample = next(s for s in self.annotations.samples() if s.sample_id == row.sample_id)
+        sample = self.annotations.sample(row)
         asked = {name: getattr(sample, name) for name in _SCORED_WITH}
         # JSON has no NaN, the judge who gave no mark.
         asked["judges"] = [None if math.isnan(mark) else mark for mark in sample.judges]
