@@ -146,7 +146,7 @@ class Queue:
 
     def count_unfinished(self) -> int:
         states = WAITING, RUNNING
-        return self._store.all("SELECT count(*) AS n FROM jobs WHERE state IN (?, ?)", *states)[0]["n"]
+        return self._store.one("SELECT count(*) AS n FROM jobs WHERE state IN (?, ?)", *states)["n"]
 
     def being_prepared(self) -> set[str]:
         """Ids of the videos that are, or will be."""
@@ -164,10 +164,7 @@ class Queue:
                 (FAILED, TAKEN_OUT, time.time(), id, WAITING, RUNNING),
             ).fetchone()
             if ended is not None and ended["kind"] == "prepare":
-                db.execute(
-                    "UPDATE videos SET state = 'failed', reason = ? WHERE id = ?",
-                    (TAKEN_OUT, json.loads(ended["asked"])["video"]),
-                )
+                _note_prepared(db, json.loads(ended["asked"])["video"], TAKEN_OUT)
         if self.progress.job == id and (process := self._process):
             process.kill()
 
@@ -277,16 +274,18 @@ class Queue:
                 (FAILED if reason else DONE, reason[:_LONGEST_REASON], time.time(), job.id, RUNNING),
             )
             if job.kind == "prepare":
-                self._prepared(db, job, reason, frames)
+                _note_prepared(db, job.asked["video"], reason, frames)
         self.progress = Progress()
         with self._news:
             self._news.notify_all()
 
-    def _prepared(self, db, job: Job, reason: str, frames: int | None) -> None:
-        db.execute(
-            "UPDATE videos SET state = ?, reason = ?, frames = ? WHERE id = ?",
-            ("failed" if reason else "ready", reason[:_LONGEST_REASON], frames, job.asked["video"]),
-        )
+
+def _note_prepared(db, video: str, reason: str, frames: int | None = None) -> None:
+    """That a video is ready, with so many frames, or why it is not."""
+    db.execute(
+        "UPDATE videos SET state = ?, reason = ?, frames = ? WHERE id = ?",
+        ("failed" if reason else "ready", reason[:_LONGEST_REASON], frames, video),
+    )
 
 
 class _Watch:
