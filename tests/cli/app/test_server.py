@@ -5,12 +5,14 @@ import http.client
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from aqa_cache.annotations import read_annotations
 
@@ -21,7 +23,11 @@ pytest.importorskip("uvicorn")
 from app_server import App  # noqa: E402
 
 from aqa_cache.errors import AqaError  # noqa: E402
+from aqa_cli.app import api  # noqa: E402
+from aqa_cli.app.folder import Folder  # noqa: E402
 from aqa_cli.app.jobs import MOST_WAITING  # noqa: E402
+from aqa_cli.app.start import main  # noqa: E402
+from aqa_cli.app.store import Store  # noqa: E402
 from aqa_cli.app.videos import Videos  # noqa: E402
 
 
@@ -204,8 +210,6 @@ def test_the_document_is_openapi_and_has_every_route(app, said_by):
     validator = pytest.importorskip("openapi_spec_validator")
     document, _ = said_by
     validator.validate(document)
-    from aqa_cli.app import api
-
     routes = {route.path for route in api.routes() if route.path.startswith("/api/")}
     assert routes - {"/api/openapi.json"} == set(document["paths"])
 
@@ -343,12 +347,6 @@ def test_videos_that_lie_there_are_taken_over(start, three, tmp_path):
 
 
 def test_the_library_that_is_lacking_is_named(monkeypatch, tmp_path):
-    import sys
-
-    from click.testing import CliRunner
-
-    from aqa_cli.app.start import main
-
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = CliRunner().invoke(main, [str(tmp_path)])
     assert result.exit_code == 2 and "pip install 'aqa-cache[app]'" in result.stderr
@@ -363,10 +361,6 @@ def test_the_library_that_is_lacking_is_named(monkeypatch, tmp_path):
     ],
 )
 def test_a_mistake_at_the_start_is_one_message(words, message, tmp_path, monkeypatch):
-    from click.testing import CliRunner
-
-    from aqa_cli.app.start import main
-
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2 and message in result.stderr and "Traceback" not in result.output
@@ -376,9 +370,6 @@ def test_a_mistake_at_the_start_is_one_message(words, message, tmp_path, monkeyp
 
 
 def test_any_number_of_videos_may_lie_in_the_folder_and_none_is_forgotten(tmp_path):
-    from aqa_cli.app.folder import Folder
-    from aqa_cli.app.store import Store
-
     folder = Folder(tmp_path / "app")
     folder.make()
     for number in range(MOST_WAITING + 5):
@@ -402,10 +393,6 @@ def test_any_number_of_videos_may_lie_in_the_folder_and_none_is_forgotten(tmp_pa
 
 @pytest.mark.parametrize("damage", ["other", "zeros"])
 def test_a_database_that_is_none_of_ours_or_damaged_is_one_message(tmp_path, damage):
-    import sqlite3
-
-    from aqa_cli.app.store import Store
-
     path = tmp_path / "app.sqlite"
     if damage == "other":
         with sqlite3.connect(path) as db:
@@ -424,8 +411,6 @@ def test_those_who_wait_for_a_job_hold_up_nobody(start, three):
     app = start()
     for number in range(3):
         app.ask("POST", f"/api/videos?name={number}.mp4", three[0].read_bytes())
-    import sqlite3
-
     with sqlite3.connect(app.folder / "app.sqlite") as db:
         (last,) = db.execute("SELECT id FROM jobs ORDER BY number DESC LIMIT 1").fetchone()
     db.close()
