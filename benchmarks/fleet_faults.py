@@ -244,7 +244,7 @@ def damaged(bench: Bench) -> str:
     bench.work()
     place, name = Place(bench.url), bench.parts()[0]
     path = bench.folder / "cut"
-    place.get(next(item for item in place.items() if item.name == name), path)
+    place.get(place.item(name), path)
     path.write_bytes(path.read_bytes()[:-1])
     place.put(path, name)
     published = merge_place(bench.url, bench.folder / "meanwhile.h5")

@@ -46,11 +46,11 @@ def _opened(name: str | Path) -> Iterator[FeatureCache]:
             yield cache
         return
     url, _, file = str(name).rpartition("/")
-    item = next((item for item in Place(url).items() if item.name == file), None)
-    if item is None:
+    place = Place(url)
+    if (item := place.item(file)) is None:
         raise CacheError(f"{name}: no such cache")
     with (
-        Fetched(Place(url), {file: item}, most_bytes=max(1, item.size)) as fetched,
+        Fetched(place, {file: item}, most_bytes=max(1, item.size)) as fetched,
         fetched.at_hand(file) as path,
         FeatureCache(path) as cache,
     ):

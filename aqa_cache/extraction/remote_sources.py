@@ -171,8 +171,7 @@ def _read(annotations: str | Path, remote: RemoteVideos, columns: Columns | None
         return read_table(annotations, columns)
     url, _, name = str(annotations).rpartition("/")
     place = remote.place if url == remote.place.url else Place(url)
-    items = remote.items if place is remote.place else {item.name: item for item in place.items()}
-    item = items.get(name)
+    item = remote.items.get(name) if place is remote.place else place.item(name)
     if item is None:
         raise AnnotationError(f"{annotations}: no such table")
     return _fetched_table(place, item, columns)

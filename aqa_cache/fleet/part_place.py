@@ -102,8 +102,7 @@ class PartPlace:
         Raises:
             CacheError: it is damaged.
         """
-        item = next((item for item in self.place.items() if item.name == WANTED), None)
-        if item is None:
+        if (item := self.place.item(WANTED)) is None:
             return None
         with self.opened({WANTED: item}) as opened, opened(WANTED) as cache:
             stamps = list(zip(cache.video_size.tolist(), cache.video_mtime_ns.tolist(), strict=True))

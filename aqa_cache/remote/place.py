@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,31 @@ class Place:
             StoreError: the place cannot be listed.
         """
 
-        def listed() -> dict[str, dict]:
+        return self._listed(lambda: self._files.find(self._root, detail=True))
+
+    def item(self, name: str) -> Item | None:
+        """A file; None where there is none. Of the place only the folder that it is in is listed.
+
+        Raises:
+            StoreError: as `items`.
+        """
+        if not is_name(name):
+            return None
+        folder = self._path(name).rpartition("/")[0]
+        found = self._listed(lambda: {info["name"]: info for info in self._files.ls(folder, detail=True)})
+        return next((item for item in found if item.name == name), None)
+
+    def _listed(self, ask: Callable[[], dict[str, dict]]) -> list[Item]:
+        """The files among what `ask` lists, by path."""
+
+        def anew() -> dict[str, dict]:
             self._files.invalidate_cache()
             if not self._root.strip("/"):
                 raise AqaError(f"{self.url}: names no bucket or folder, expected {self.url}/NAME")
-            return self._files.find(self._root, detail=True)
+            return ask()
 
         try:
-            found = patiently(self.url, "list it", listed)
+            found = patiently(self.url, "list it", anew)
         except FileNotFoundError:
             return []
         prefix = self._root.rstrip("/") + "/"

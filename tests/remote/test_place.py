@@ -33,6 +33,8 @@ def test_what_is_put_is_listed_and_comes_back(store, file, tmp_path, kind):
     assert [(item.name, item.size) for item in items] == [("a/b.h5", 1000), ("c.h5", 1000)]
     now = datetime.datetime.now().timestamp() * 1e9
     assert all(abs(item.modified_ns - now) < 3600e9 for item in items)
+    assert [place.item(name) for name in ("a/b.h5", "c.h5")] == items
+    assert [place.item(name) for name in ("a", "b.h5", "a/c.h5", "x/y", "../c.h5", "")] == [None] * 6
     place.get(items[0], tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
     assert place.head("c.h5", 4) == b"0123"
