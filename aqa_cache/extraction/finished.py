@@ -16,7 +16,7 @@ from ..video.outside import videos_outside
 from .numerics import decoding_of, of_computing
 from .sources import Source
 
-NOT_EXTRACTED = "not extracted yet; run the same aqa-extract command again"
+_NOT_EXTRACTED = "not extracted yet; run the same aqa-extract command again"
 _OPEN_FILES, _AWAY = 64, (0, 0)
 
 
@@ -205,7 +205,7 @@ class Finished:
         self._numerics[path] = list(map(of_computing, [*cache.numerics.get("mixed_with", []), theirs]))
         decoding, earlier = decoding_of(cache.numerics), set(cache.numerics.get("not_looked_at", []))
         for index, sample in enumerate(cache.samples):
-            if cache.reasons[index].endswith(NOT_EXTRACTED):
+            if cache.reasons[index].endswith(_NOT_EXTRACTED):
                 continue
             stamp = int(cache.video_size[index]), int(cache.video_mtime_ns[index])
             self._entries[sample.sample_id] = _Entry(
@@ -268,13 +268,22 @@ class Records:
                 record = None
             if record is None:
                 self.missing.append(sample.sample_id)
-                reason = f"{sample.sample_id} ({sample.video}): {NOT_EXTRACTED}"
-                record = Record(sample, [None] * len(self._finished.views), reason)
+                record = not_extracted(sample, len(self._finished.views))
             elif not record.ok:
                 self.failures.append((sample.sample_id, record.reason))
             if not record.video_sha256 and record.ok and sample.video in self._hashes:
                 record = replace(record, video_sha256=self._hashes[sample.video])
             yield record
+
+
+def not_extracted(sample: Sample, views: int, stamp: tuple[int, int] = (0, 0)) -> Record:
+    """The record of a sample that nobody has extracted.
+
+    Args:
+        stamp: of its video, see `video_stamp`.
+    """
+    reason = f"{sample.sample_id} ({sample.video}): {_NOT_EXTRACTED}"
+    return Record(sample, [None] * views, reason, *stamp)
 
 
 def wrongly_made(cache: FeatureCache, videos: Path) -> tuple[list[tuple[Sample, str]], list[Sample]]:

@@ -12,7 +12,7 @@ from ..cache_file.reader import FeatureCache, Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, CacheError, some
-from ..extraction.finished import NOT_EXTRACTED
+from ..extraction.finished import not_extracted
 from ..extraction.numerics import mixed, of_computing
 from ..extraction.publishing import Published
 from ..logs import log_line
@@ -92,7 +92,7 @@ def merge_place(
 class _Entry:
     """Where a record lies: in which part, and at which place in it."""
 
-    part: str
+    part: PartName
     index: int
 
 
@@ -159,7 +159,7 @@ class _Found:
 
     def numerics(self, chosen: Mapping[str, _Entry]) -> dict:
         """The record of the published file, as one machine writes it."""
-        used = {PartName.parse(entry.part).numerics for entry in chosen.values()}  # pyright: ignore
+        used = {entry.part.numerics for entry in chosen.values()}
         ranked = sorted(used, key=lambda digest: (-len(self._made[digest]), digest))
         records = [self._numerics[digest] for digest in ranked]
         if not records:
@@ -168,14 +168,13 @@ class _Found:
         return {**records[0], **more, "decoding": DECODING}
 
     def _take(self, name: PartName, cache: FeatureCache) -> None:
-        part = str(name)
         self._wanted.meaning.check_alike(
             cache.meaning,
-            f"{self._place.url}/{part}: was made otherwise than it is named (wanted, there)",
+            f"{self._place.url}/{name}: was made otherwise than it is named (wanted, there)",
         )
         if cache.views != self._wanted.views:
             raise CacheError(
-                f"{self._place.url}/{part}: has the views {'; '.join(cache.views)}; move it away"
+                f"{self._place.url}/{name}: has the views {'; '.join(cache.views)}; move it away"
             )
         self._numerics.setdefault(name.numerics, of_computing(cache.numerics))
         made = self._made.setdefault(name.numerics, {})
@@ -184,7 +183,7 @@ class _Found:
             sample_id = record.sample.sample_id
             if self._keys.get(sample_id) != key_of_record(record):
                 continue  # not wanted any more, or of another stretch or file
-            (made if record.ok else self.failed).setdefault(sample_id, _Entry(part, index))
+            (made if record.ok else self.failed).setdefault(sample_id, _Entry(name, index))
         if not made:
             del self._made[name.numerics]
 
@@ -218,18 +217,17 @@ class _Records:
     ):
         self._wanted, self._chosen, self._failed = wanted, chosen, failed
         self._opened, self._most_open = opened, most_open
-        self._open: OrderedDict[str, tuple[FeatureCache, contextlib.ExitStack]] = OrderedDict()
+        self._open: OrderedDict[PartName, tuple[FeatureCache, contextlib.ExitStack]] = OrderedDict()
         self.failures: list[tuple[str, str]] = []
         self.missing: list[str] = []
 
     def __iter__(self) -> Iterator[Record]:
         self.failures, self.missing = [], []
-        none: list[None] = [None] * len(self._wanted.views)
         for sample in self._wanted.samples:
             entry = self._chosen.get(sample.sample_id) or self._failed.get(sample.sample_id)
             if entry is None:
                 self.missing.append(sample.sample_id)
-                yield Record(sample, list(none), f"{sample.sample_id} ({sample.video}): {NOT_EXTRACTED}")
+                yield not_extracted(sample, len(self._wanted.views))
                 continue
             record = replace(self._cache(entry.part).record(entry.index), sample=sample)
             if not record.ok:
@@ -241,13 +239,13 @@ class _Records:
             stack.close()
         self._open.clear()
 
-    def _cache(self, part: str) -> FeatureCache:
+    def _cache(self, part: PartName) -> FeatureCache:
         if part not in self._open:
             if len(self._open) >= self._most_open:
                 self._open.popitem(last=False)[1][1].close()
             stack = contextlib.ExitStack()
             try:
-                self._open[part] = stack.enter_context(self._opened(part)), stack
+                self._open[part] = stack.enter_context(self._opened(str(part))), stack
             except FileNotFoundError:
                 raise AqaError(f"{part}: was removed while it was merged; merge again") from None
         self._open.move_to_end(part)

@@ -18,7 +18,7 @@ from ..annotations import Sample
 from ..cache_file.meaning import Meaning
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import AqaError, CacheError, some
-from ..extraction.finished import NOT_EXTRACTED
+from ..extraction.finished import not_extracted
 from ..logs import log_line
 from ..remote.fetched import MOST_BYTES, Fetched, cache_folder
 from ..remote.place import Item, Place
@@ -137,9 +137,8 @@ class PartPlace:
                 )
             if repr(before) == repr(wanted):  # a mark that is not given is NaN, which equals nothing
                 return
-        none: list[None] = [None] * len(wanted.views)
         records = [
-            Record(sample, list(none), f"{sample.sample_id} ({sample.video}): {NOT_EXTRACTED}", *stamp)
+            not_extracted(sample, len(wanted.views), stamp)
             for sample, stamp in zip(wanted.samples, wanted.stamps, strict=True)
         ]
         with _scratch() as folder:

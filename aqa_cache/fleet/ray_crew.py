@@ -327,9 +327,8 @@ class RayCrew:
             f"{sample.sample_id} ({sample.video}): {self._asked.attempts} actors died with it ({why}); the"
             " next run tries it again"
         )
-        none: list[None] = [None] * len(self.views)
         sha256 = self._hashes.get(sample.video, "")
-        record = Record(sample, list(none), reason, *self._source.stamp(sample.video), sha256)
+        record = Record(sample, [None] * len(self.views), reason, *self._source.stamp(sample.video), sha256)
         unit = Unit((sample,), 0)
         self._take_unit(put_records(self._place, unit, [record], self.meaning, self.numerics, self.views))
 
