@@ -3,7 +3,7 @@
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ FAMILIES = {
     "dinov2": _Family("Dinov2Model", "Dinov2Config", _CLASS_TOKEN, fixed=False, tubes=False),
     "dinov3_vit": _Family("DINOv3ViTModel", "DINOv3ViTConfig", _CLASS_TOKEN, fixed=False, tubes=False),
     "clip_vision_model": _CLIP,
-    "clip": _Family("CLIPVisionModel", "CLIPVisionConfig", _CLASS_TOKEN, tubes=False, part="vision_config"),
+    "clip": replace(_CLIP, part="vision_config"),
 }
 """By the `model_type` of `config.json`."""
 
