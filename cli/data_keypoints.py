@@ -4,6 +4,9 @@ import sys
 
 import click
 
+from aqa_cache.clips.rule import DROP, LAST_CLIPS
+from aqa_cache.keypoints.features import CLIPS, FORMS
+from aqa_cache.keypoints.track import PERSONS, THIRDS
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PathName, columns_option
@@ -23,8 +26,8 @@ _CLIP_OPTIONS = ("clip_len", "clip_stride", "window", "last_clip")
 @click.option(
     "--as",
     "form",
-    type=click.Choice(["clips", "dct", "dct-torso"]),
-    default="clips",
+    type=click.Choice(FORMS),
+    default=CLIPS,
     show_default=True,
     help=(
         "clips: a row a clip, for every encoder. dct: a row a sample, for --exp pose-dct-svr. dct-torso: the"
@@ -36,8 +39,8 @@ _CLIP_OPTIONS = ("clip_len", "clip_stride", "window", "last_clip")
 @click.option("--window", type=int, help="Use the last N frames of each sample; by default all of it.")
 @click.option(
     "--last-clip",
-    type=click.Choice(["drop", "from-end"]),
-    default="drop",
+    type=click.Choice(LAST_CLIPS),
+    default=DROP,
     show_default=True,
     help="Frames left over at the end: drop them, or add a clip that ends with the last one.",
 )
@@ -50,7 +53,7 @@ _CLIP_OPTIONS = ("clip_len", "clip_stride", "window", "last_clip")
 )
 @click.option(
     "--third",
-    type=click.Choice(["confidence", "depth"]),
+    type=click.Choice(THIRDS),
     help="What the third number of each joint is, where an array has three.",
 )
 @click.option(
@@ -75,7 +78,7 @@ _CLIP_OPTIONS = ("clip_len", "clip_stride", "window", "last_clip")
 )
 @click.option(
     "--person",
-    type=click.Choice(["surest", "largest"]),
+    type=click.Choice(PERSONS),
     help="Of several people in a frame; by default there must be one.",
 )
 @click.option("--videos", type=PathName(), help="Folder of the videos: compare their numbers of frames.")

@@ -6,9 +6,8 @@ import numpy as np
 
 from ..errors import AqaError
 from ..exchange.feature_files import read_arrays
-from .track import Track
+from .track import CONFIDENCE, Track
 
-THIRDS = CONFIDENCE, DEPTH = "confidence", "depth"
 KEYPOINTS, JOINTS = "keypoints", "joints"
 
 _EXPECTED = "expected (frames, joints, 2 or 3), or (frames, people, joints, 2 or 3)"

@@ -15,7 +15,7 @@ from ..errors import AqaError, VideoError, some
 from .features import CLIPS, COEFFICIENTS, DCT, DCT_TORSO, FORMS, clip_row, dct_row, torso_length
 from .skeletons import SKELETONS, Anchors, anchors_of, named_joints, skeleton_of
 from .sources import Source, source_of
-from .track import PERSONS, Track, check_size, fill_gaps
+from .track import PERSONS, THIRDS, Track, check_size, fill_gaps
 
 BACKBONES = {CLIPS: "pose-clips", DCT: "pose-dct", DCT_TORSO: "pose-dct-torso"}
 """What the features of each form are called in a cache."""
@@ -56,6 +56,8 @@ class KeypointOptions:
     def __post_init__(self):
         if self.form not in FORMS:
             raise AqaError(f"form is {self.form!r}, expected one of {', '.join(FORMS)}")
+        if self.third not in (None, *THIRDS):
+            raise AqaError(f"third is {self.third!r}, expected one of {', '.join(THIRDS)}")
         if self.person not in (None, *PERSONS):
             raise AqaError(f"person is {self.person!r}, expected one of {', '.join(PERSONS)}")
         if self.pieces < 1 or (self.form == CLIPS and self.pieces != 1):
@@ -82,7 +84,9 @@ class Maker:
         self.notes: list[str] = []
         self._axes: int | None = None
         self._counts: list[int] = []
+        # Samples come by their videos, so the last one is all that is to be kept.
         self._read = lru_cache(maxsize=1)(self._read_anew)
+        self._frames_of = lru_cache(maxsize=1)(_frames_of)
 
     @cached_property
     def _anchors(self) -> Anchors:
@@ -163,12 +167,7 @@ class Maker:
 
     def _check_video(self, video: str, frames: int, open_ended: bool) -> int:
         """How many frames the video has, which must be as many as its keypoints."""
-        from ..video.decoding import probe
-
-        try:
-            there = probe(self._videos / video).frames
-        except VideoError as error:
-            raise AqaError(error.reason) from None
+        there = self._frames_of(self._videos / video)
         if there < frames or (there > frames and not open_ended):
             raise AqaError(
                 f"its video has {there} frames, and the keypoints have {frames}: they are of another cut or"
@@ -256,3 +255,12 @@ class Maker:
             preprocessing={},
             clip_rule=rule.record() if options.form == CLIPS else whole,
         )
+
+
+def _frames_of(video: Path) -> int:
+    from ..video.decoding import probe
+
+    try:
+        return probe(video).frames
+    except VideoError as error:
+        raise AqaError(error.reason) from None

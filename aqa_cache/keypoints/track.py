@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import AqaError, some
 
 PERSONS = ("surest", "largest")
+THIRDS = CONFIDENCE, DEPTH = "confidence", "depth"
 _MOST_POSITIONS = 1 << 26  # of one video: 1 GiB of x and y
 
 

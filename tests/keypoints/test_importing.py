@@ -16,6 +16,8 @@ from aqa_cache.keypoints.features import clip_row, dct_row, torso_length
 from aqa_cache.keypoints.importing import import_keypoints
 from aqa_cache.keypoints.sample_features import KeypointOptions
 from aqa_cache.keypoints.skeletons import SKELETONS, anchors_of
+from aqa_cache.video import decoding
+from aqa_cache.video.decoding import probe
 from aqa_cli.data import data
 from aqa_heads.data.leaks import frames_of_features
 
@@ -207,11 +209,21 @@ def test_keypoints_of_another_length_than_the_video(run, tmp_path):
         run(videos=tmp_path)
 
 
+def test_the_frames_of_a_video_are_counted_once(run, tmp_path, monkeypatch):
+    write_numbered_video(tmp_path / "v.mp4", 100)
+    write_numbered_video(tmp_path / "w.mp4", 60)
+    counted = []
+    monkeypatch.setattr(decoding, "probe", lambda path: counted.append(path.name) or probe(path))
+    run(videos=tmp_path)
+    assert counted == ["v.mp4"]  # of two samples; the third has keypoints of its own
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"form": "fourier"}, "expected one of clips, dct, dct-torso"),
         ({"person": "best"}, "expected one of surest, largest"),
+        ({"third": "height"}, "expected one of confidence, depth"),
         ({"pieces": 0, "form": "dct"}, "pieces is 0"),
         ({"pieces": 2}, "with --as clips nothing else"),
         ({"clip_rule": ClipRule(1, 1)}, "a velocity takes two frames"),
