@@ -223,6 +223,7 @@ def main(videos, output, annotations, columns, views, shard, ray, **options):
     from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_cache.extraction.shards import Shard
     from aqa_cache.weights.resolving import find_tuned
+    from aqa_cli.extraction_summary import extraction_summary
     from aqa_cli.fleet_summary import end_of_place
     from aqa_cli.interruption import Stop, stop_on_signals
     from aqa_cli.progress import extraction_progress
@@ -268,7 +269,7 @@ def main(videos, output, annotations, columns, views, shard, ray, **options):
         sys.exit(stop.exit_code or 130)
     if to_place:
         end_of_place(result, config, stop)
-    _summary(result, config)
+    extraction_summary(result, config)
     if result.missing:
         say(f"{result.missing} sample(s) have not been extracted yet: run the same command again to go on.")
     if result.stopped and stop.is_set():
@@ -349,42 +350,6 @@ def _as_fine_tuned(tuned, weights: str, options: dict) -> dict:
 
 def _as_given(value: int | str | list[int]) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _summary(result, config) -> None:
-    from rich.table import Table
-
-    from aqa_cli.console import console
-
-    table = Table(title=str(result.path), title_justify="left", show_header=False)
-    shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
-    earlier = f", {result.reused} of them earlier" if result.reused else ""
-    if result.dtype is None:
-        done = "stopped" if result.stopped else "done"
-        table.add_row("samples", f"{result.samples}{shard}, {done}{earlier}; not published")
-    else:
-        table.add_row("samples", f"{result.samples}{shard}{earlier}")
-        unavailable = len(result.failures) + result.missing
-        if unavailable:
-            table.add_row(
-                "without features", f"{len(result.failures)} failed, {result.missing} not extracted yet"
-            )
-    seconds = result.seconds - result.loading_seconds
-    rate = f" ({result.clips / seconds:.1f} a second)" if result.clips else ""
-    rows = "clip" if result.meaning.step is None else "time step"
-    table.add_row(
-        f"{rows}s",
-        f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading",
-    )
-    if config.clip_rule.last_clip == FROM_END:
-        table.add_row(
-            "last clip", "ends with the sample's last frame, where frames are left over (--last-clip)"
-        )
-    stored = f", {result.dtype}" if result.dtype else ""
-    table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per {rows}{stored}")
-    table.add_row("weights", f"{result.meaning.weights}, SHA-256 {result.meaning.weights_sha256[:12]}…")
-    table.add_row("fingerprint", result.meaning.fingerprint[:12] + "…")
-    console().print(table)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from aqa_cache.logs import say_failures
 
+from .extraction_summary import add_features, add_work
 from .terminal import say
 
 
@@ -36,13 +37,7 @@ def place_summary(result, config) -> None:
     table.add_row("samples", f"{result.done} of {result.samples}{shard}{earlier}")
     if result.failures:
         table.add_row("without features", f"{len(result.failures)} failed")
-    seconds = result.seconds - result.loading_seconds
-    rate = f" ({result.clips / seconds:.1f} a second)" if result.clips else ""
-    table.add_row(
-        "clips", f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading"
-    )
+    add_work(table, result)
     table.add_row("parts", f"{result.parts} put")
-    table.add_row("features", f"{result.meaning.backbone}, {result.meaning.dim} values per clip")
-    table.add_row("weights", f"{result.meaning.weights}, SHA-256 {result.meaning.weights_sha256[:12]}…")
-    table.add_row("fingerprint", result.meaning.fingerprint[:12] + "…")
+    add_features(table, result.meaning)
     console().print(table)

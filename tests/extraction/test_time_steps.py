@@ -144,3 +144,14 @@ def test_a_cache_of_clips_is_not_continued_with_steps(videos, output):
     assert refused.exit_code == 2 and "one row per 8 frames" in refused.output
     with pytest.raises(AqaError, match="unknown tokens 'space'; choose one of clip, time"):
         ExtractionConfig(tokens="space")
+
+
+@pytest.mark.parametrize("where", ["feats", "place"])
+def test_the_summary_counts_time_steps(videos, table, random_s3d, monkeypatch, tmp_path, where):
+    monkeypatch.setenv("AQA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("AQA_WEIGHTS", str(tmp_path))
+    random_weights_path(tmp_path / f"{where}.h5", "s3d").symlink_to(random_s3d)
+    output = f"file://{tmp_path}/place" if where == "place" else str(tmp_path / "feats.h5")
+    command = ["--annotations", str(table), "--weights", "random", "--size", "32", "--tokens", "time"]
+    done = CliRunner().invoke(aqa_extract, [*command, str(videos), output])
+    assert "time steps" in done.stdout and "1024 values per time step" in done.stdout, done.output
