@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..disk.locks import FileLock
+from ..disk.user_cache import user_cache
 from ..errors import AqaError, VideoError, escaped
 from .place import Item, Place
 
@@ -27,7 +28,7 @@ def cache_folder() -> Path:
     """
     if folder := os.environ.get("AQA_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aqa-cache"
+    return user_cache()
 
 
 def parse_size(text: str) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..disk.atomic import replacing, temporary_files
 from ..disk.locks import FileLock
 from ..disk.tensor_file import read_tensors, sha256_of
+from ..disk.user_cache import user_cache
 from ..errors import WeightsError, first_line
 from ..logs import Warned, log_line
 from .published import WeightsRecord
@@ -52,7 +53,7 @@ def weights_folder() -> Path:
     """
     if folder := os.environ.get("AQA_WEIGHTS"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aqa-cache" / "weights"
+    return user_cache() / "weights"
 
 
 def download(
