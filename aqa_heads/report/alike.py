@@ -5,17 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .families import Family
-from .wording import listed
+from .wording import grouped, listed
 
 
 def distinct_rows(families: Sequence[Family]) -> tuple[Family, ...]:
     """The rows, in their order; those with the same test samples, scores and classes are one, in the place
     and the colour of the first.
     """
-    found: dict[object, list[Family]] = {}
-    for family in families:
-        key = _said(family) if family.truth else None
-        found.setdefault(key or family.order, []).append(family)
+    found = grouped(families, lambda family: _said(family) if family.truth else family.order)
     return tuple(
         rows[0] if len(rows) == 1 else replace(rows[0], short=_joint_name(rows), alike=tuple(rows))
         for rows in found.values()

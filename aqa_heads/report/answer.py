@@ -26,8 +26,7 @@ def answer(report: Report) -> list[str]:
     if not any(intervals.values()):
         return [_nothing_claimed(report, n)]
     floor = _highest(report.floors)
-    bar, beside = (floor.rho, floor.title) if floor and (floor.rho or 0) > 0 else (0.0, "chance")
-    beside = beside[0].lower() + beside[1:]
+    bar, beside = (floor.rho, _lower(floor.title)) if floor and (floor.rho or 0) > 0 else (0.0, "chance")
     above = [row for row in ranked if (ends := intervals[row.order]) is not None and ends[0] > bar]
     return [_beside(above, ranked, beside, n), *_numbers(report, ranked, intervals, floor)]
 

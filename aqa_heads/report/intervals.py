@@ -17,6 +17,7 @@ from ..evaluation.bootstrap import (
 from ..evaluation.comparison import Difference
 from .families import Family
 from .results import Result
+from .wording import grouped
 
 GROUPS, SAMPLES = "groups", "samples"
 
@@ -35,11 +36,8 @@ class Intervals:
     def __init__(self, families: Sequence[Family]):
         self._means: dict[tuple, np.ndarray | None] = {}  # by row and order of the samples
         self._grouped: dict[frozenset, bool] = {}
-        alike: dict[frozenset, list[Family]] = {}
-        for family in families:
-            if family.number("spearman") is not None:
-                alike.setdefault(family.tests, []).append(family)
-        for tests, owners in alike.items():
+        ranked = (family for family in families if family.number("spearman") is not None)
+        for tests, owners in grouped(ranked, lambda family: family.tests).items():
             self._grouped[tests] = _groups(owners[0].group_of) is not None
             self._resample_all(owners)
             if self._grouped[tests] and any(f.folded and self.of(f) is None for f in owners):
@@ -99,10 +97,7 @@ class Intervals:
         return self._means[family.order, order]
 
     def _resample_all(self, families: Sequence[Family]) -> None:
-        by_order: dict[tuple, list[Family]] = {}
-        for family in families:
-            by_order.setdefault(tuple(family.truth), []).append(family)
-        for order, owners in by_order.items():
+        for order, owners in grouped(families, lambda family: tuple(family.truth)).items():
             self._resample(owners, order)
 
     def _resample(self, owners: Sequence[Family], order: tuple[str, ...]) -> None:

@@ -71,4 +71,4 @@ def _markdown(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split(" ")).replace("\n", " ").replace("\r", " ")
+    return text.replace("\n", " ").replace("\r", " ")

@@ -35,8 +35,8 @@ from .records import (
 )
 
 _LARGEST_TABLE, _PLACE = 2**30, Whole(0, 9999)  # bytes; clips of a sample, words of a caption
+DEEPEST = 4  # levels below a folder that was named
 # What may differ among the runs of one family, and what only the last bits of a result depend on.
-_DEEPEST = 4
 _OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes", "clip_chunk")
 
 
@@ -280,7 +280,7 @@ def _read_weights(path: Path, others: Sequence[str]) -> list[dict]:
 
 
 def find_runs(folders: Sequence[str | Path], may_be_none: bool = False) -> list[Path]:
-    """Run folders among these and at most `_DEEPEST` levels below them, in the order given, each once. What
+    """Run folders among these and at most `DEEPEST` levels below them, in the order given, each once. What
     lies in a run folder, in a hidden one or among `candidates` is left out, unless it is named.
 
     Args:
@@ -327,7 +327,7 @@ def _runs_in(name: str | Path) -> tuple[dict[Path, Path], list[str]]:
     folder = Path(name)
     if not folder.is_dir():
         return {}, [f"{folder}: {'is a file' if folder.exists() else f'does not exist{_beside(folder)}'}"]
-    inside = [folder] if _looks_like_run(folder) else list(_runs_below(folder, _DEEPEST))
+    inside = [folder] if _looks_like_run(folder) else list(_runs_below(folder, DEEPEST))
     if not inside:
         return {}, [
             f"{folder}: neither a run nor a folder of runs (no {', '.join(RUN_FILES[:-1])} or "

@@ -7,7 +7,7 @@ import numpy as np
 from ..evaluation.calibration import Calibration, calibration_of
 from ..evaluation.conformal import coverage_range
 from .families import Family
-from .results import Result
+from .wording import grouped
 
 LEVEL = 0.9
 
@@ -39,11 +39,8 @@ class TestedIntervals:
 
 def tested_intervals(family: Family) -> TestedIntervals | None:
     """Runs that were tested on the same fold are averaged; None where one fold has no calibration."""
-    by_fold: dict[str | None, list[Result]] = {}
-    for result in family.results:
-        by_fold.setdefault(result.fold, []).append(result)
     calibrations, rows = [], []
-    for results in by_fold.values():
+    for results in grouped(family.results, lambda result: result.fold).values():
         calibration = calibration_of([result.run for result in results])
         calibrations.append(calibration)
         if calibration.lacking or coverage_range(calibration.n, LEVEL) is None:

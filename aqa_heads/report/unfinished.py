@@ -8,8 +8,7 @@ from pathlib import Path
 from ..runs.folder import HIDDEN_END, PROGRESS
 from ..runs.record import read_json
 from ..runs.schema import PROGRESS as PROGRESS_KINDS
-
-_DEEPEST = 4
+from .results import DEEPEST
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ class Unfinished:
 
 
 def find_unfinished(folders: Sequence[str | Path]) -> list[Unfinished]:
-    """Those among these folders and at most four levels below them, by name."""
+    """Those among these folders and at most `DEEPEST` levels below them, by name."""
     found = {
-        path.resolve(): _read(path) for folder in folders for path in _hidden_below(Path(folder), _DEEPEST)
+        path.resolve(): _read(path) for folder in folders for path in _hidden_below(Path(folder), DEEPEST)
     }
     return sorted(found.values(), key=lambda run: run.name)
 

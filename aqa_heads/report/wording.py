@@ -192,6 +192,11 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{value:z.{digits}f}".replace("-", "−")
 
 
+def with_sign(value: float, digits: int = 3) -> str:
+    """As `signed`, with a plus sign where it is above 0."""
+    return ("+" if value > 0 else "") + signed(value, digits)
+
+
 def decimals(value: float | None, undefined: str = "–") -> Markup | str:
     return number(value, signed(value or 0), undefined)
 

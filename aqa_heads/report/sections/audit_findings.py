@@ -30,8 +30,7 @@ def audit_section(report: Report, attachments: Attachments) -> Section | None:
     """The findings by topic, each said once with the runs that it holds for; nothing where no run was
     audited.
     """
-    results = [result for family in report.families for result in family.results]
-    read = [(result, *audited) for result in results if (audited := _read(result)) is not None]
+    read = [(result, *audited) for result in report.results if (audited := _read(result)) is not None]
     if not read:
         return None
     found = [(result, audit) for result, audit, _ in read]

@@ -46,9 +46,8 @@ def captions_section(report: Report, attachments: Attachments) -> Section | None
         *_beside_references(speaking),
         *_attention(speaking, attachments),
     )
-    failed = _failed(speaking)
-    learned = f"{len(speaking) - len(failed)} of {counted(len(speaking), 'captioner')}"
-    said = f"{learned} learned more than word frequencies"
+    learned = sum(not _failed(family) for family in speaking)
+    said = f"{learned} of {counted(len(speaking), 'captioner')} learned more than word frequencies"
     return Section("Captions", content, said)
 
 
@@ -67,8 +66,7 @@ def _metrics(speaking: Sequence[Family]) -> list[Markup]:
         cells = [_metric(family, name) for name in known]
         loss, unigram = family.number("caption_loss_per_token"), family.number("unigram_loss")
         std = family.std(family.numbers("caption_loss_per_token"))
-        below = loss is not None and unigram is not None and loss >= unigram
-        shown = element("span", _decimals(loss), class_="below") if below else _decimals(loss)
+        shown = element("span", _decimals(loss), class_="below") if _failed(family) else _decimals(loss)
         rows.append([row_name(family), *cells, join([shown, *spread_asides(std)]), _decimals(unigram)])
     loss_of = [join([term("Loss per word"), " (nats)"]), term("Word frequencies alone")]
     header = ["Row", *(term(_TERMS[name], _METRICS[name]) for name in known), *loss_of]
@@ -96,18 +94,14 @@ def _values(family: Family, name: str) -> list[float | None]:
     return [result.numbers("captions").get(name) for result in family.results]
 
 
-def _failed(speaking: Sequence[Family]) -> list[Family]:
-    """Those that are no better than word frequencies."""
-    failed = []
-    for family in speaking:
-        loss, unigram = family.number("caption_loss_per_token"), family.number("unigram_loss")
-        if loss is not None and unigram is not None and loss >= unigram:
-            failed.append(family)
-    return failed
+def _failed(family: Family) -> bool:
+    """Whether it is no better than word frequencies."""
+    loss, unigram = family.number("caption_loss_per_token"), family.number("unigram_loss")
+    return loss is not None and unigram is not None and loss >= unigram
 
 
 def _verdicts(speaking: Sequence[Family]) -> list[str]:
-    failed = _failed(speaking)
+    failed = [family for family in speaking if _failed(family)]
     if not failed:
         return []
     return [

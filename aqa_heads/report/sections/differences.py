@@ -10,7 +10,7 @@ from ..attachments import Attachments
 from ..families import Family
 from ..html import Markup, Section, element, number, table
 from ..report import Report
-from ..wording import PERCENT, grouped, interval_text, names_of, row_name, signed
+from ..wording import PERCENT, grouped, interval_text, names_of, row_name, with_sign
 
 _BETTER, _WORSE, _NOISE, _EQUAL, _NONE = "better", "worse", "within noise", "no difference", "not known"
 
@@ -172,7 +172,7 @@ def _equal(made: Difference) -> bool:
 
 def _cells(made: Difference) -> list[Markup | str]:
     interval = "–" if made.low is None else interval_text((made.low, made.high))
-    return [number(made.value, _with_sign(made.value)), interval, _shown(_reading(made))]
+    return [number(made.value, with_sign(made.value)), interval, _shown(_reading(made))]
 
 
 def _reading(made: Difference) -> str:
@@ -187,11 +187,7 @@ def _reading(made: Difference) -> str:
 
 def _difference_text(made: Difference) -> str:
     interval = "" if made.low is None else f" ({interval_text((made.low, made.high))})"
-    return f"{_with_sign(made.value)}{interval}"
-
-
-def _with_sign(value: float) -> str:
-    return ("+" if value > 0 else "") + signed(value)
+    return f"{with_sign(made.value)}{interval}"
 
 
 def _record(report: Report, family: Family) -> list:

@@ -55,11 +55,10 @@ def keep_printed(report: Report, header: Sequence[str], attachments: Attachments
     rows = []
     for family in report.distinct:
         ends = report.intervals.of(family)
-        values = [(family.number(name), family.std(family.numbers(name)), 3) for name in ("spearman",)]
-        values += [
-            (family.number(name), family.std(family.numbers(name)), 2) for name in ("mae", "relative_l2")
+        cells = [
+            _printed(family.number(name), family.std(family.numbers(name)), digits)
+            for name, digits in (("spearman", 3), ("mae", 2), ("relative_l2", 2))
         ]
-        cells = [_printed(*value) for value in values]
         cells.insert(1, interval_text(ends) if ends else "–")
         rows.append([family.short, *cells, *_printed_classes(family, header)])
     for floor in report.floors:

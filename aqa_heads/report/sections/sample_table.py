@@ -10,7 +10,7 @@ from ..html import Markup, Section, element, join, number, table
 from ..report import Report
 from ..samples import Samples
 from ..stills import Stills
-from ..wording import colour_key, signed, small
+from ..wording import colour_key, signed, small, with_sign
 
 _WORST = 10
 
@@ -65,7 +65,7 @@ def _row(samples: Samples, place: int, several: bool) -> Markup:
         shown += [small(f"{signed(low, 1)} to {signed(high, 1)}")] if np.isfinite(low) else []
         cells.append(element("td", *shown, class_="number"))
     error = samples.error[place]
-    shown = signed(error, 1) if several else _with_sign(samples.predicted[0, place] - true)
+    shown = signed(error, 1) if several else with_sign(samples.predicted[0, place] - true, 1)
     sorted_by = f"{error:.6g}" if np.isfinite(error) else ""
     cells.append(element("td", shown if np.isfinite(error) else "–", class_="number", data_sort=sorted_by))
     return element("tr", element("th", name, scope="row"), *cells, id=samples.link_of[name])
@@ -103,10 +103,6 @@ def _worst(samples: Samples, worst: Sequence[int], pictures) -> list[Markup]:
 def _picture(content: bytes, name: str) -> Markup:
     source = "data:image/jpeg;base64," + b64encode(content).decode()
     return element("img", src=source, alt=f"a moment of {name}", class_="still")
-
-
-def _with_sign(value: float) -> str:
-    return ("+" if value > 0 else "") + signed(value, 1)
 
 
 def _keep(samples: Samples, attachments: Attachments) -> None:
