@@ -154,11 +154,13 @@ class Planned:
     Args:
         plan: of the run.
         number: of the run in the table, from 1; count: how many there are.
+        finished: it was before, so that nothing is trained.
     """
 
     plan: "Plan"
     number: int
     count: int
+    finished: bool = False
 
     @property
     def title(self) -> str:
@@ -217,7 +219,8 @@ class Table:
         runs = []
         for number, plan in enumerate(self.plans, 1):
             cache = self._planners[str(plan.config.features)].cache
-            with listening(Planned(plan, number, len(self.plans))) as listener:
+            finished_before = plan.config.resume and (plan.folder / "summary.json").is_file()
+            with listening(Planned(plan, number, len(self.plans), finished_before)) as listener:
                 if plan.config.fine_tuning is None:
                     runs.append(train_planned(plan, cache, listener, finished))
                 else:

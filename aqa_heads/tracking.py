@@ -68,7 +68,7 @@ class Trackers:
 
             with ExitStack() as stack:
                 listener = Listener() if beside is None else stack.enter_context(beside(planned))
-                if self._was_finished(planned):
+                if planned.finished:
                     yield listener
                     return
                 told = stack.enter_context(self._of_run(planned))
@@ -87,11 +87,6 @@ class Trackers:
                 told(_of_results(run.summary), max((epoch.epoch for epoch in run.epochs), default=0))
 
         return shown
-
-    @staticmethod
-    def _was_finished(planned: "Planned") -> bool:
-        plan = planned.plan
-        return plan.config.resume and (plan.folder / "summary.json").is_file()
 
     @contextmanager
     def _of_run(self, planned: "Planned") -> Iterator[Callable[[Mapping[str, float], int], None]]:

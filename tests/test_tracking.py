@@ -1,7 +1,7 @@
 """What TensorBoard, MLflow and wandb are told is what stands in the run folder."""
 
 import os
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +10,8 @@ from synthetic_cache import small_models, write_synthetic_cache
 from aqa_cli.train import main
 from aqa_heads import tracking
 from aqa_heads.runs.format import Epoch, read_run
+from aqa_heads.table import train_table
+from aqa_heads.training.run import train
 
 QUICK = "--exp baseline --tasks score,classes --epochs 3 --device cpu".split()
 NAME = "baseline-tasks-score-classes"
@@ -98,6 +100,26 @@ def test_a_resumed_run_is_told_whole_and_a_finished_one_not_again(aqa_train, kep
     assert {step for step, _ in whole.rows} == {1, 2, 3} and whole.ended
     count = len(kept.runs)
     assert aqa_train("--log", "any", "--resume").exit_code == 0 and len(kept.runs) == count
+
+
+def test_a_run_that_was_trained_elsewhere_is_told_when_it_is_done(kept, tmp_path):
+    """With `resume`, too: it was not finished before."""
+
+    class Elsewhere:
+        say = staticmethod(lambda line: None)
+
+        def train(self, plans):
+            for number, plan in plans.items():
+                yield number, train(replace(plan.config.asked, resume=False))
+
+    path = write_synthetic_cache(tmp_path / "feats.h5")
+    asked = {"tasks": ("score",), "epochs": 2, "device": "cpu", "out": tmp_path / "runs", "resume": True}
+    for _ in range(2):
+        with small_models():
+            shown = tracking.Trackers(["any"]).shown()
+            train_table(path, "baseline", **asked, ray=Elsewhere(), shown=shown)
+    (told,) = kept.runs
+    assert {step for step, _ in told.rows} == {1, 2} and told.ended
 
 
 def test_a_tracker_that_fails_ends_no_training_but_is_no_success(aqa_train, kept, tmp_path, monkeypatch):
