@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from aqa_cache.annotations import CLASS_PREFIX
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.logs import Warned
 
@@ -72,7 +73,8 @@ def _row(cache: FeatureCache, place: int, made: Predictions, number: int) -> dic
     if made.spread is not None:
         row["spread"] = float(made.spread[number])
     for name, labels in made.classes.items():
-        row |= {f"class_{name}": sample.classes.get(name) or "", f"predicted_class_{name}": labels[number]}
+        column = CLASS_PREFIX + name
+        row |= {column: sample.classes.get(name) or "", f"predicted_{column}": labels[number]}
     if made.captions is not None:
         row |= {"caption": sample.caption or "", "predicted_caption": made.captions[number]}
     return row

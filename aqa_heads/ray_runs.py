@@ -96,11 +96,14 @@ def _for_any_node(config: "TrainingConfig") -> "TrainingConfig":
     """The config with caches at paths that do not depend on the current folder, and a thread for each CPU."""
     given = config.features
     several = (given,) if isinstance(given, (str, Path)) else tuple(given)
-    paths = tuple(path if is_url(path) else Path(path).absolute() for path in several)
-    features = paths[0] if len(paths) == 1 else paths
-    words = None if config.vocabulary is None else Path(config.vocabulary).absolute()
-    config = replace(config, features=features, vocabulary=words)
-    return replace(config, threads=config.threads or 1, overwrite=False, resume=False)
+    return replace(
+        config,
+        features=tuple(path if is_url(path) else Path(path).absolute() for path in several),
+        vocabulary=None if config.vocabulary is None else Path(config.vocabulary).absolute(),
+        threads=config.threads or 1,
+        overwrite=False,
+        resume=False,
+    )
 
 
 def _train(config: "TrainingConfig", cache: list[str]) -> "dict[str, bytes] | str":

@@ -261,7 +261,7 @@ def _preface(plan: Plan, runs) -> list[str]:
             "The rows of poses have the divers' joints as the renderer knows them, without an estimator's"
             " errors; where a joint is under water it is not seen, and its last place is held."
         )
-    if {name: one for name, one in plan.backbones.items() if name not in _POSE_ROWS} != FULL.backbones:
+    if plan.backbones | _POSE_ROWS != FULL.backbones | _POSE_ROWS:
         paragraphs.append(
             "The short form of the demonstration: all rows of videos use S3D features, also those for which"
             f" Table 1 says C3D, and train for at most {plan.epochs} epochs where the paper has"

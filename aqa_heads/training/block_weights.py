@@ -31,12 +31,12 @@ def choose_block_weights(
     """
     blocks, known = [block.astype(np.float64) for block in blocks], ~np.isnan(scores)
     if not known.any():
-        return _factors(blocks, (1,) * len(blocks))
+        return _factors([_length(block) for block in blocks], (1,) * len(blocks))
     blocks, scores = [block[known] for block in blocks], scores[known]
-    chosen = LENGTHS[0]
+    own, chosen = [_length(block) for block in blocks], LENGTHS[0]
     if len(scores) >= FEWEST_TO_CHOOSE and np.ptp(scores) > 0:
         kept = np.arange(0, len(scores), -(-len(scores) // _MOST))
-        grams = [_gram(block[kept], _length(block)) for block in blocks]
+        grams = [_gram(block[kept], length) for block, length in zip(blocks, own, strict=True)]
         place = {index: number for number, index in enumerate(kept.tolist())}
         held = (
             [[number] for number in range(len(kept))]
@@ -48,12 +48,13 @@ def choose_block_weights(
             for lengths in LENGTHS
         ]
         chosen = LENGTHS[int(np.argmin(errors))]
-    return _factors(blocks, chosen)
+    return _factors(own, chosen)
 
 
-def _factors(blocks: Sequence[np.ndarray], lengths: Sequence[float]) -> list[float]:
-    """That bring blocks to these lengths, the first's own being 1; 0 for one that does not vary."""
-    own = [_length(block) for block in blocks]
+def _factors(own: Sequence[float], lengths: Sequence[float]) -> list[float]:
+    """That bring blocks of their own lengths to these, the first's own being 1; 0 for one that does not
+    vary.
+    """
     unit = own[0] or 1.0
     return [float(part * unit / each) if each else 0.0 for part, each in zip(lengths, own, strict=True)]
 

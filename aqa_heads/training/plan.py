@@ -73,9 +73,8 @@ class Planner:
 
         Raises:
             TrainingError: the row is of other features; no sample to train with, or no label of any task; or
-                a test or validation sample
-                is, in part, a training sample too, or the backbone learned from a test sample, and
-                `allow_leak` was not asked for.
+                a test or validation sample is, in part, a training sample too, or the backbone learned from a
+                test sample, and `allow_leak` was not asked for.
         """
         resolved = config.resolve()
         _check_features(resolved, self.cache)

@@ -14,7 +14,7 @@ from ..errors import TrainingError
 from ..logs import log_line
 from ..networks.model import AqaModel
 from ..runs.folder import Work
-from ..runs.format import Epoch, Run, read_run
+from ..runs.format import Epoch, Run
 from ..settings.training import TrainingConfig
 from .computing import deterministic
 from .finished_parts import FinishedParts
@@ -72,10 +72,9 @@ def train_planned(
 
 def finished_before(plan: Plan) -> Run | None:
     """The run of a plan that is to be gone on with, where it is finished; else None."""
-    identity = identity_of(plan, pick_device(plan.config.device))
-    if plan.config.resume and finished_run(plan.folder, identity) is not None:
-        return read_run(plan.folder)
-    return None
+    if not plan.config.resume:
+        return None
+    return finished_run(plan.folder, identity_of(plan, pick_device(plan.config.device)))
 
 
 class CachedJob(Job):
