@@ -290,13 +290,14 @@ class RayCrew:
         units, left = list(member.hand.values()), []
         if units:
             left = self._not_put(units)
-        self._end_hand(member)
+            self._end_hand(member)
         lost = f"{sum(len(unit.samples) for unit in left)} sample(s) go to others"
-        self._say(
-            f"A node was lost, with an actor on {host}; {lost}."
-            if gone
-            else f"An actor on {host} died ({why}); {lost}."
-        )
+        if gone:
+            self._say(f"A node was lost, with an actor on {host}; {lost}.")
+        elif member.loaded is None:
+            self._say(f"An actor died as it loaded the backbone ({why}); another begins.")
+        else:
+            self._say(f"An actor on {host} died ({why}); {lost}.")
         if gone:
             self._left.give_back(left)
             return

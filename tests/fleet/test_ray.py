@@ -41,6 +41,7 @@ def cluster(folder):
         patch.setenv("AQA_CACHE", str(folder / "cache"))
         patch.setenv("AQA_WEIGHTS", str(folder / "weights"))
         patch.setenv("AQA_TEST_DIE_ONCE", str(folder / "die"))
+        patch.setenv("AQA_TEST_DIE_LOADING", str(folder / "die_loading"))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # other programs may fill this machine
@@ -71,7 +72,15 @@ def two_nodes(cluster):
 def config(cluster):
     rule = ClipRule(clip_stride=4)
     name = "dying_backbone:BACKBONE"
-    return ExtractionConfig(name, weights="random", batch_size=4, workers=1, threads=1, clip_rule=rule)
+    return ExtractionConfig(
+        name,
+        weights="random",
+        batch_size=4,
+        workers=1,
+        threads=1,
+        clip_rule=rule,
+        engine="torch",  # another would convert the network and so not run what dies in it
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +135,17 @@ def test_an_actor_that_is_killed_in_mid_video_is_replaced(
     assert len(died) == 1 and "its process ended" in died[0] and "go to others" in died[0]
     assert result.done == 11 and result.failures == []
     assert merged(place, tmp_path) == alone
+
+
+def test_an_actor_that_is_killed_as_it_loads_is_replaced(cluster, videos, config, place, folder):
+    """As memory that ends where the backbone is loaded does it."""
+    (folder / "die_loading").touch()
+    said = []
+    result = extract_to_place(videos, place, config, say=said.append, ray=RayActors())
+    assert not (folder / "die_loading").exists()
+    died = [line for line in said if "died" in line]
+    assert len(died) == 1 and died[0].startswith("An actor died as it loaded the backbone (its process ended")
+    assert result.done == 11 and result.failures == []
 
 
 def test_a_node_that_is_removed_costs_what_was_under_way(two_nodes, videos, config, alone, place, tmp_path):
