@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from .annotations import read_annotations, write_annotations
     from .backbones.names import KNOWN_BACKBONES
     from .backbones.registry import Backbone, register
-    from .cache_file.meaning import Meaning
+    from .cache_file.feature_spec import FeatureSpec
     from .cache_file.reader import FeatureCache, Record
     from .cache_file.verification import Verification, verify
     from .clips.preprocess import Preprocessing
@@ -43,7 +43,7 @@ _EXPORTS = {
     "FeatureImport": "exchange.importing",
     "KNOWN_BACKBONES": "backbones.names",
     "KNOWN_IMPORTERS": "datasets.importers",
-    "Meaning": "cache_file.meaning",
+    "FeatureSpec": "cache_file.feature_spec",
     "Preprocessing": "clips.preprocess",
     "ProgressBar": "progress_bar",
     "Published": "extraction.publishing",
@@ -75,7 +75,7 @@ __all__ = [
     "FeatureImport",
     "KNOWN_BACKBONES",
     "KNOWN_IMPORTERS",
-    "Meaning",
+    "FeatureSpec",
     "Preprocessing",
     "ProgressBar",
     "Published",

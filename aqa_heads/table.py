@@ -210,25 +210,25 @@ class Table:
         """
         if ray is not None:
             return self._train_on(ray, shown)
-        from .training.finished_parts import FinishedParts
         from .training.listener import Listener
         from .training.run import train_planned
+        from .training.trained_parts import TrainedParts
 
         listening = shown or (lambda planned: nullcontext(Listener()))
-        finished = FinishedParts(self.plans) if len(self.plans) > 1 else None
+        trained_parts = TrainedParts(self.plans) if len(self.plans) > 1 else None
         runs = []
         for number, plan in enumerate(self.plans, 1):
             cache = self._planners[str(plan.config.features)].cache
             finished_before = plan.config.resume and (plan.folder / "summary.json").is_file()
             with listening(Planned(plan, number, len(self.plans), finished_before)) as listener:
                 if plan.config.fine_tuning is None:
-                    runs.append(train_planned(plan, cache, listener, finished))
+                    runs.append(train_planned(plan, cache, listener, trained_parts))
                 else:
                     from .end_to_end.run import fine_tune_planned
 
                     runs.append(fine_tune_planned(plan, cache, listener))
-                if finished is not None:
-                    finished.add(runs[-1], listener.say)
+                if trained_parts is not None:
+                    trained_parts.add(runs[-1], listener.say)
         return runs
 
     def _train_on(self, ray: "RayRuns", shown: "Shown | None") -> "list[Run]":

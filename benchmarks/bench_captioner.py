@@ -33,8 +33,8 @@ class Captions:
     """Clips and captions of a batch, padded to the 99 words that the original always runs."""
 
     features: torch.Tensor
-    heard: torch.Tensor
-    following: torch.Tensor
+    inputs: torch.Tensor
+    targets: torch.Tensor
     lengths: torch.Tensor
 
     @classmethod
@@ -47,12 +47,12 @@ class Captions:
         generator = torch.Generator().manual_seed(0)
         # As often as words of a language are, by their rank.
         frequency = 1 / torch.arange(1.0, sizes.words - 2)
-        following = 3 + torch.multinomial(frequency, batch * STEPS, True, generator=generator).view(
+        targets = 3 + torch.multinomial(frequency, batch * STEPS, True, generator=generator).view(
             batch, STEPS
         )
-        following = following * real * (torch.arange(STEPS) < lengths.unsqueeze(1) - 1)
-        heard = torch.cat([torch.full((batch, 1), SOS), following[:, :-1]], 1)
-        return cls(torch.randn(batch, CLIPS, sizes.dim, generator=generator), heard, following, lengths)
+        targets = targets * real * (torch.arange(STEPS) < lengths.unsqueeze(1) - 1)
+        inputs = torch.cat([torch.full((batch, 1), SOS), targets[:, :-1]], 1)
+        return cls(torch.randn(batch, CLIPS, sizes.dim, generator=generator), inputs, targets, lengths)
 
     @property
     def real(self) -> torch.Tensor:
@@ -61,10 +61,10 @@ class Captions:
 
 def ours(captioner: Captioner, captions: Captions) -> torch.Tensor:
     longest = int(captions.lengths.max())
-    heard, real = captions.heard[:, :longest], captions.real[:, :longest]
-    count = torch.full((len(heard),), CLIPS)
+    inputs, real = captions.inputs[:, :longest], captions.real[:, :longest]
+    lengths = torch.full((len(inputs),), CLIPS)
     positions = real.flatten().nonzero().squeeze(1)
-    return captioner.loss(captions.features, count, heard, captions.following[:, :longest][real], positions)
+    return captioner.loss(captions.features, lengths, inputs, captions.targets[:, :longest][real], positions)
 
 
 def word_loop(captioner: Captioner, captions: Captions) -> torch.Tensor:
@@ -79,10 +79,10 @@ def word_loop(captioner: Captioner, captions: Captions) -> torch.Tensor:
     frame, said = captions.features.new_zeros(1, batch, rnn1.input_size), []
     for time_ in range(STEPS):
         seen, state1 = rnn1(frame, state1)
-        word = captioner.embedding(captions.heard[:, time_]).unsqueeze(0)
+        word = captioner.embedding(captions.inputs[:, time_]).unsqueeze(0)
         spoken, state2 = rnn2(torch.cat([seen, word], 2), state2)
         said.append(F.log_softmax(captioner.output(spoken[0]), 1))
-    log_probability = torch.stack(said, 1).gather(2, captions.following.unsqueeze(2)).squeeze(2)
+    log_probability = torch.stack(said, 1).gather(2, captions.targets.unsqueeze(2)).squeeze(2)
     return -(log_probability * captions.real).sum()
 
 
@@ -99,7 +99,7 @@ def flops(captioner: Captioner, captions: Captions) -> int:
             products.append((seen if layer == 0 else rows, *weight_ih.shape, 2 if of_features else 3))
             products.append((rows, *weight_hh.shape, 3))
     products.append((words, *captioner.output.weight.shape, 3))
-    return sum(2 * count * rows * inputs * outputs for rows, inputs, outputs, count in products)
+    return sum(2 * lengths * rows * inputs * outputs for rows, inputs, outputs, lengths in products)
 
 
 def seconds(captioner: Captioner, step, captions: Captions) -> float:

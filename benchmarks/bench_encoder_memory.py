@@ -200,16 +200,16 @@ def loss_of(model, features):
     from aqa_heads.networks.score_heads.seam import Encoded
 
     batch, device = len(features), features.device
-    count = torch.full((batch,), CLIPS, device=device)
+    lengths = torch.full((batch,), CLIPS, device=device)
     heads = model["heads"]
-    said, classes = heads(heads.share(Encoded(model["encoder"](features, count))))
+    said, classes = heads(heads.share(Encoded(model["encoder"](features, lengths))))
     score = said.points.float()
     loss = F.mse_loss(score, torch.rand_like(score)) + F.l1_loss(score, torch.rand_like(score))
     for logits in classes.values():
         loss = loss + F.cross_entropy(logits, torch.randint(logits.shape[1], (batch,), device=device))
-    heard = torch.randint(VOCABULARY, (batch, WORDS), device=device)
-    logits = model["captioner"].output(model["captioner"].states(features, count, heard))
-    return loss + 0.01 * F.cross_entropy(logits.flatten(0, 1), heard.flatten(), reduction="sum") / batch
+    inputs = torch.randint(VOCABULARY, (batch, WORDS), device=device)
+    logits = model["captioner"].output(model["captioner"].states(features, lengths, inputs))
+    return loss + 0.01 * F.cross_entropy(logits.flatten(0, 1), inputs.flatten(), reduction="sum") / batch
 
 
 def bench_orthogonal(options: argparse.Namespace, keep: Callable[[list[str]], None]) -> list[str]:
@@ -319,12 +319,12 @@ def train(exact: bool | None, steps: int, device: str) -> dict:
     optimisers = [torch.optim.Adam(parameters, 1e-4)]
     if exact is not None:
         optimisers.append(encoder.set_optimiser(1e-4, exact=exact))
-    count = torch.full((3,), CLIPS, device=device)
+    lengths = torch.full((3,), CLIPS, device=device)
     losses, kept = [], {0: copy_of(encoder)}
     for step in range(1, steps + 1):
         torch.manual_seed(step)
         chosen = torch.randint(DIVES, (3,)).to(device)
-        difference = head(encoder(features[chosen], count)).squeeze(1) - scores[chosen]
+        difference = head(encoder(features[chosen], lengths)).squeeze(1) - scores[chosen]
         loss = difference.square().mean() + difference.abs().mean()
         optimisers[0].zero_grad()
         loss.backward()

@@ -29,7 +29,7 @@ from torch import nn
 
 import aqa_cli  # noqa: F401  # huge pages, as the commands have them
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_heads.networks.encoders.recurrent import GruEncoder, LstmEncoder, RecurrentEncoder
@@ -65,12 +65,12 @@ def write_features(path: Path, samples: int, clips: int, dim: int) -> Path:
         features = generator.normal(size=(clips, dim)).astype(np.float32)
         times = np.arange(clips) * 4.0
         records.append(Record(sample, [ClipFeatures(features, times, times / 25)]))
-    meaning = Meaning("c3d", "pool5", dim, "generated", "", {}, {})
-    write_cache(path, records, meaning, views=["plain"], dtype="float32")
+    spec = FeatureSpec("c3d", "pool5", dim, "generated", "", {}, {})
+    write_cache(path, records, spec, views=["plain"], dtype="float32")
     return path
 
 
-def products_of(model: AqaModel, features: torch.Tensor, count: torch.Tensor) -> Counter[Product]:
+def products_of(model: AqaModel, features: torch.Tensor, lengths: torch.Tensor) -> Counter[Product]:
     """The matrix products of a training step on a batch, forward and backward, by their sizes."""
     found: Counter[Product] = Counter()
 
@@ -112,7 +112,7 @@ def products_of(model: AqaModel, features: torch.Tensor, count: torch.Tensor) ->
         if type(module) in kinds
     ]
     model.train()
-    encoded = model.encode(features, count)
+    encoded = model.encode(features, lengths)
     model.heads.classify(encoded)
     for hook in hooks:
         hook.remove()

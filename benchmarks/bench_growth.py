@@ -228,7 +228,7 @@ def write_audited(folder: Path, count: int) -> tuple[Path, Path]:
 
     from aqa_cache.annotations import Sample
     from aqa_cache.annotations import write_annotations as write_table
-    from aqa_cache.cache_file.meaning import Meaning
+    from aqa_cache.cache_file.feature_spec import FeatureSpec
     from aqa_cache.cache_file.reader import ClipFeatures, Record
     from aqa_cache.cache_file.writer import write_cache
 
@@ -255,7 +255,7 @@ def write_audited(folder: Path, count: int) -> tuple[Path, Path]:
     table, cache = folder / f"audited-{count}.csv", folder / f"audited-{count}.h5"
     write_table(table, samples)
     generator = np.random.default_rng(0)
-    meaning = Meaning("made", "made", 8, "made", "", {}, {"clip_len": CLIP_LEN, "frame_step": 1})
+    spec = FeatureSpec("made", "made", 8, "made", "", {}, {"clip_len": CLIP_LEN, "frame_step": 1})
     records = [
         Record(
             sample,
@@ -269,7 +269,7 @@ def write_audited(folder: Path, count: int) -> tuple[Path, Path]:
         )
         for sample in samples
     ]
-    write_cache(cache, records, meaning)
+    write_cache(cache, records, spec)
     return table, cache
 
 
@@ -324,9 +324,9 @@ def multiply(videos: Path, output: Path, count: int) -> None:
             dataclasses.replace(originals[number % len(originals)], sample=sample)
             for number, sample in enumerate(samples)
         ]
-        meaning, numerics, views = cache.meaning, cache.numerics, cache.views
+        spec, numerics, views = cache.spec, cache.numerics, cache.views
         larger = output.with_suffix(".larger")
-        write_cache(larger, records, meaning, views=views, numerics=numerics)
+        write_cache(larger, records, spec, views=views, numerics=numerics)
     larger.replace(output)
     write_annotations(videos, ((sample.video, "", "") for sample in samples))
 
@@ -379,7 +379,7 @@ def measure(
     return {
         "clips": result.clips,
         "reused": result.reused,
-        "dim": result.meaning.dim,
+        "dim": result.spec.dim,
         "total_seconds": result.seconds,
         "loading_seconds": result.loading_seconds,
         "seconds": result.seconds - result.loading_seconds,

@@ -49,10 +49,10 @@ def without_added(source: Path, target: Path) -> None:
             view = record.views[0]
             assert view is not None
             firsts = view.first_frame
-            whole = (firsts - firsts[0]) % cache.meaning.clip_rule["clip_len"] == 0
+            whole = (firsts - firsts[0]) % cache.spec.clip_rule["clip_len"] == 0
             kept = ClipFeatures(view.features[: len(firsts)][whole], firsts[whole], view.pts_seconds[whole])
             records.append(replace(record, views=[kept]))
-        write_cache(target, records, cache.meaning, views=cache.views, dtype="float32")
+        write_cache(target, records, cache.spec, views=cache.views, dtype="float32")
 
 
 def measure(folder: Path, seed: int, size: int, rows: dict) -> None:
@@ -71,7 +71,7 @@ def measure(folder: Path, seed: int, size: int, rows: dict) -> None:
                 seen = unseen_frames(cache)
                 assert seen is not None
                 rows[how, rule, "unseen"].append(100 * seen["unseen"] / seen["frames"])
-                rows[how, rule, "clips"].append(float(cache.count[:, 0].mean()))
+                rows[how, rule, "clips"].append(float(cache.lengths[:, 0].mean()))
             for model in MODELS:
                 run = train(
                     TrainingConfig(path, model, tasks=("score",), out=folder / f"{how}-{rule}", seed=seed)

@@ -18,7 +18,7 @@ from local_s3 import KEYS, serving
 from results import write_section
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.fleet.part_place import PartPlace, Wanted
@@ -51,9 +51,9 @@ def samples_of(count: int) -> list[Sample]:
 
 def fill(url: str, count: int) -> tuple[int, int]:
     """Put the parts of an extraction; gives how many, and their bytes."""
-    meaning = Meaning("s3d", "made", DIM, "random (made)", "", {}, ClipRule().record())
+    spec = FeatureSpec("s3d", "made", DIM, "random (made)", "", {}, ClipRule().record())
     place, samples = PartPlace(url), samples_of(count)
-    place.note(Wanted(samples, [STAMP] * count, meaning, ["plain"]))
+    place.note(Wanted(samples, [STAMP] * count, spec, ["plain"]))
     units = make_units(samples, ClipRule(), 4 * DIM, lambda video: STAMP[0])
     starts = np.arange(CLIPS) * 16
     for number, unit in enumerate(units):
@@ -64,8 +64,8 @@ def fill(url: str, count: int) -> tuple[int, int]:
             firsts = (starts + sample.start_frame).astype(np.int64)
             records.append(Record(sample, [ClipFeatures(features, firsts, firsts / 25)], "", *STAMP))
         digest = samples_digest(map(key_of_record, records), ["plain"])
-        name = PartName(settings_digest(meaning), numerics_digest(NUMERICS), digest)
-        place.put(name, records, meaning, NUMERICS, ["plain"])
+        name = PartName(settings_digest(spec), numerics_digest(NUMERICS), digest)
+        place.put(name, records, spec, NUMERICS, ["plain"])
     items = place.parts()
     return len(items), sum(item.size for item in items.values())
 

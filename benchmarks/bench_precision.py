@@ -97,7 +97,7 @@ def extracted(folder: Path, backbone: str, seed: int, dives: tuple[int, int, int
                 extract(videos, caches[precision], config)
     with FeatureCache(caches["fp32"]) as exact, FeatureCache(caches["bf16"]) as moved:
         assert (exact.numerics["precision"], moved.numerics["precision"]) == PRECISIONS
-        assert exact.meaning == moved.meaning
+        assert exact.spec == moved.spec
     return caches
 
 

@@ -25,7 +25,7 @@ from results import write_section
 from scipy.stats import sem, t
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_heads.settings.training import TrainingConfig
@@ -138,8 +138,8 @@ def write_features(path: Path, problem: Problem, seed: int) -> Path:
             final_score=float(score),
         )
         records.append(Record(sample, [ClipFeatures(features, frames, frames / 25)]))
-    meaning = Meaning("generated", problem.name, problem.dim, "generated", "", {}, {})
-    write_cache(path, records, meaning, views=["plain"], dtype="float32")
+    spec = FeatureSpec("generated", problem.name, problem.dim, "generated", "", {}, {})
+    write_cache(path, records, spec, views=["plain"], dtype="float32")
     return path
 
 

@@ -136,12 +136,12 @@ def step(encoder: str, batch: int) -> Callable[[], object]:
     torch.manual_seed(0)
     module = make_encoder(encoder, DIM, *ENCODER_SIZES[encoder])
     head = torch.nn.Linear(module.out_dim, 1)
-    features, count = torch.randn(batch, CLIPS, DIM), torch.full((batch,), CLIPS)
+    features, lengths = torch.randn(batch, CLIPS, DIM), torch.full((batch,), CLIPS)
     optimizer = torch.optim.Adam([*module.parameters(), *head.parameters()])
 
     def run() -> None:
         optimizer.zero_grad()
-        encoded = module(features, count)
+        encoded = module(features, lengths)
         head(getattr(encoded, "pooled", encoded)).square().mean().backward()
         optimizer.step()
 

@@ -14,7 +14,7 @@ import torch
 from results import write_section
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.machine.devices import pick_device
@@ -63,8 +63,8 @@ def write_features(path: Path, dives: int = DIVES, dim: int = DIM, seed: int = 0
         features = np.abs(generator.normal(size=(clips, dim))).astype(np.float32)
         times = np.arange(clips) * 16 + 300 * index
         records.append(Record(sample, [ClipFeatures(features, times, times / 25)]))
-    meaning = Meaning("c3d", "pool5", dim, "generated", "", {}, {})
-    write_cache(path, records, meaning, views=["plain"], dtype="float16")
+    spec = FeatureSpec("c3d", "pool5", dim, "generated", "", {}, {})
+    write_cache(path, records, spec, views=["plain"], dtype="float16")
     return path
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.datasets.mtl_aqa import convert, find_release
@@ -138,8 +138,8 @@ def _record(sample: Sample, features: np.ndarray) -> Record:
 def _write(path: Path, records: list[Record], dim: int) -> Path:
     unfinished = path.with_suffix(".unfinished.h5")
     unfinished.unlink(missing_ok=True)
-    meaning = Meaning("generated", "words", dim, "generated", "", {}, {})
-    write_cache(unfinished, records, meaning, views=["plain"], dtype="float32")
+    spec = FeatureSpec("generated", "words", dim, "generated", "", {}, {})
+    write_cache(unfinished, records, spec, views=["plain"], dtype="float32")
     return unfinished.replace(path)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aqa_cache.annotations import Columns, Sample
-    from aqa_cache.cache_file.meaning import Learned
+    from aqa_cache.cache_file.feature_spec import Learned
     from aqa_heads.evaluation.audit import Audit
 
 _WIDTH_WITHOUT_TERMINAL = 100
@@ -123,7 +123,7 @@ def _read(
     with FeatureCache(source) as cache:
         named = samples_by_content(cache)
         samples = [sample for index, sample in enumerate(named) if cache.has_features(index)]
-        frames, failed, meaning = frames_of_features(cache), len(cache) - len(samples), cache.meaning
+        frames, failed, spec = frames_of_features(cache), len(cache) - len(samples), cache.spec
         unseen = said_unseen(unseen_frames(cache))
     if not samples:
         raise AqaError(f"{source}: no sample has features; aqa-data show says why")
@@ -136,13 +136,13 @@ def _read(
             f"Which frames made the features of {unknown:,} sample(s) is not recorded: their annotated frames"
             " are used."
         )
-    if tuned := meaning.tuned:
+    if tuned := spec.tuned:
         notes.append(
-            f"The backbone was fine-tuned in {meaning.weights}, on {len(tuned.trained_on):,} samples, an"
+            f"The backbone was fine-tuned in {spec.weights}, on {len(tuned.trained_on):,} samples, an"
             f" epoch of it chosen on {len(tuned.chosen_on):,}: looked for among the test samples by"
             " sample_id."
         )
-    return samples, frames, meaning.tuned, notes
+    return samples, frames, spec.tuned, notes
 
 
 def _with_fold(source: Path, samples: list["Sample"], fold: str) -> list["Sample"]:

@@ -96,7 +96,7 @@ def verify(features, videos):
     def look_at_videos(cache) -> None:
         nonlocal wrong, unseen
         if videos is not None:
-            from aqa_cache.extraction.finished import wrongly_made
+            from aqa_cache.extraction.existing import wrongly_made
 
             wrong, unseen = wrongly_made(cache, videos)
 

@@ -73,8 +73,8 @@ def import_features(source, output, annotations, **options):
         done = feature_import.import_features(source, output, annotations, **options)
     print_line(
         f"Wrote {done.path}: {done.samples - len(done.missing):,} of {done.samples:,} samples with features,"
-        f" {done.clips:,} clips of {done.meaning.dim:,} values ({done.meaning.backbone}, {done.dtype}),"
-        f" fingerprint {done.meaning.fingerprint[:12]}…"
+        f" {done.clips:,} clips of {done.spec.dim:,} values ({done.spec.backbone}, {done.dtype}),"
+        f" fingerprint {done.spec.fingerprint[:12]}…"
     )
     if done.rounded:
         say("Some values were float64 and are rounded to float32.")

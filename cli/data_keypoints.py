@@ -125,8 +125,8 @@ def import_keypoints(source, output, annotations, columns, videos, allow_missing
         say(note)
     print_line(
         f"Wrote {done.path}: {done.samples - len(done.failed):,} of {done.samples:,} samples, {done.rows:,}"
-        f" rows of {done.meaning.dim:,} values ({done.meaning.backbone}) of {len(done.joints)} joints,"
-        f" fingerprint {done.meaning.fingerprint[:12]}…"
+        f" rows of {done.spec.dim:,} values ({done.spec.backbone}) of {len(done.joints)} joints,"
+        f" fingerprint {done.spec.fingerprint[:12]}…"
     )
     if done.filled:
         name, share = done.most_filled

@@ -24,7 +24,7 @@ def samples_of(cache: "FeatureCache") -> list[dict]:
             "final_score": None
             if sample.final_score is None or math.isnan(sample.final_score)
             else sample.final_score,
-            "clips": max(int(cache.count[index, 0]), 0),
+            "clips": max(int(cache.lengths[index, 0]), 0),
             "status": "failed" if cache.reasons[index] else "ok",
             "reason": cache.reasons[index] or None,
         }

@@ -294,7 +294,7 @@ def _last_clip_of(output, usual: str) -> str:
 
     if isinstance(output, str):
         wanted = PartPlace(output).wanted()
-        return _as_there(output, wanted.meaning.clip_rule.get("last_clip", DROP) if wanted else usual, usual)
+        return _as_there(output, wanted.spec.clip_rule.get("last_clip", DROP) if wanted else usual, usual)
     begun = [output] if output.is_file() else []
     if not output.exists() and output.absolute().parent.is_dir():
         begun = Parts(output, say).paths()
@@ -302,7 +302,7 @@ def _last_clip_of(output, usual: str) -> str:
         return usual
     try:
         with FeatureCache(begun[0]) as cache:
-            there = cache.meaning.clip_rule.get("last_clip", DROP)
+            there = cache.spec.clip_rule.get("last_clip", DROP)
     except AqaError:  # said where it is continued
         return usual
     return _as_there(output, there, usual)

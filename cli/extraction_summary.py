@@ -31,7 +31,7 @@ def extraction_summary(result, config) -> None:
         table.add_row(
             "last clip", "ends with the sample's last frame, where frames are left over (--last-clip)"
         )
-    add_features(table, result.meaning, f", {result.dtype}" if result.dtype else "")
+    add_features(table, result.spec, f", {result.dtype}" if result.dtype else "")
     console().print(table)
 
 
@@ -40,18 +40,18 @@ def add_work(table, result) -> None:
     seconds = result.seconds - result.loading_seconds
     rate = f" ({result.clips / seconds:.1f} a second)" if result.clips else ""
     table.add_row(
-        f"{_row(result.meaning)}s",
+        f"{_row(result.spec)}s",
         f"{result.clips} in {seconds:.1f} s{rate}, after {result.loading_seconds:.1f} s of loading",
     )
 
 
-def add_features(table, meaning, stored: str = "") -> None:
+def add_features(table, spec, stored: str = "") -> None:
     """The rows of what the features are."""
-    table.add_row("features", f"{meaning.backbone}, {meaning.dim} values per {_row(meaning)}{stored}")
-    table.add_row("weights", f"{meaning.weights}, SHA-256 {meaning.weights_sha256[:12]}…")
-    table.add_row("fingerprint", meaning.fingerprint[:12] + "…")
+    table.add_row("features", f"{spec.backbone}, {spec.dim} values per {_row(spec)}{stored}")
+    table.add_row("weights", f"{spec.weights}, SHA-256 {spec.weights_sha256[:12]}…")
+    table.add_row("fingerprint", spec.fingerprint[:12] + "…")
 
 
-def _row(meaning) -> str:
+def _row(spec) -> str:
     """What a row of features stands for."""
-    return "clip" if meaning.step is None else "time step"
+    return "clip" if spec.step is None else "time step"

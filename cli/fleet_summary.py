@@ -39,5 +39,5 @@ def place_summary(result, config) -> None:
         table.add_row("without features", f"{len(result.failures)} failed")
     add_work(table, result)
     table.add_row("parts", f"{result.parts} put")
-    add_features(table, result.meaning)
+    add_features(table, result.spec)
     console().print(table)

@@ -45,7 +45,7 @@ OPTIONS = {
             type=PlaceName(),
             help=(
                 "Feature cache, written by aqa-extract: a file or a URL; several times for several caches"
-                " whose features mean the same."
+                " whose features were made in the same way."
             ),
         ),
         click.option(

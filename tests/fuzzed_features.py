@@ -6,13 +6,13 @@ from pathlib import Path
 
 from fuzzing import Kind, change_text, or_not
 from hostile_hdf5 import change_attribute, change_dataset, change_values
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 from numbered_video import write_numbered_video
 from pixel_cache import SHORT, clips_of, prepare, write_pixel_cache
 
 from aqa_cache.annotations import Sample, read_annotations, write_annotations
 from aqa_cache.cache_file.contents import contents
-from aqa_cache.cache_file.meaning import Learned
+from aqa_cache.cache_file.feature_spec import Learned
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.verification import verify
 from aqa_cache.cache_file.writer import write_cache
@@ -22,9 +22,9 @@ from aqa_cache.frame_store.reader import FrameStore
 
 
 def make_cache(folder: Path) -> list[Path]:
-    tuned = replace(MEANING, tuned=Learned("a", "b", ("01_0001",), ("clip",)))
-    for name, meaning in (("feats.h5", MEANING), ("tuned.h5", tuned)):
-        write_cache(folder / name, records(), meaning, views=VIEWS, numerics={"device": "cpu"})
+    tuned = replace(SPEC, tuned=Learned("a", "b", ("01_0001",), ("clip",)))
+    for name, spec in (("feats.h5", SPEC), ("tuned.h5", tuned)):
+        write_cache(folder / name, records(), spec, views=VIEWS, numerics={"device": "cpu"})
     return [folder / "feats.h5", folder / "tuned.h5"]
 
 

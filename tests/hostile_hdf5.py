@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from aqa_cache.cache_file.attributes import checksum
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.schema import ATTRIBUTES, CHECKSUM, GROUPS, ORDER, TUNED
 
 VALUES = (
@@ -153,7 +153,7 @@ def sign(file: h5py.File) -> None:
         said = {name: file.attrs[name] for name in ATTRIBUTES}
         records = {name: json.loads(said[name]) for name in ("preprocessing", "clip_rule")}
         texts = {name: said[name] for name in ("backbone", "layer", "weights", "weights_sha256")}
-        said["fingerprint"] = Meaning(**texts, dim=int(said["dim"]), **records).fingerprint
+        said["fingerprint"] = FeatureSpec(**texts, dim=int(said["dim"]), **records).fingerprint
         said |= {TUNED: file.attrs[TUNED]} if TUNED in file.attrs else {}
         said["dim"] = int(said["dim"])
         orders = {name: file[name].attrs[ORDER] for name in GROUPS}

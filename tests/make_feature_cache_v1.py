@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 
@@ -43,7 +43,7 @@ def records() -> list[Record]:
     ]
 
 
-MEANING = Meaning(
+SPEC = FeatureSpec(
     "s3d",
     "a layer",
     4,
@@ -58,4 +58,4 @@ if __name__ == "__main__":
     path = Path(__file__).parent / "data" / "feature_cache_v1.h5"
     if path.exists():
         raise SystemExit(f"{path} exists; files of old versions are never written again")
-    write_cache(path, records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
+    write_cache(path, records(), SPEC, views=VIEWS, numerics={"device": "cpu"})

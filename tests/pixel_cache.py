@@ -6,7 +6,7 @@ from numbered_video import image_number
 
 from aqa_cache.annotations import Sample
 from aqa_cache.backbones.inference import Model
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.clips.preprocess import Preprocessing
@@ -39,7 +39,7 @@ def write_pixel_cache(path, folder, samples=SAMPLES, rule=None, views=(PLAIN,), 
     model = Model(torch.nn.Flatten(), torch.device("cpu"), "fp32", PIXELS, 4)
     line = Pipeline(model, rule, folder, samples, views=views, stream=stream, workers=2)
     records = sorted(line.records(), key=lambda record: samples.index(record.sample))
-    meaning = Meaning(
+    spec = FeatureSpec(
         "pixels",
         "all of them",
         3 * rule.clip_len * SIZE**2,
@@ -48,7 +48,7 @@ def write_pixel_cache(path, folder, samples=SAMPLES, rule=None, views=(PLAIN,), 
         PIXELS.record(),
         {**rule.record(), "stream": stream},
     )
-    write_cache(path, records, meaning, views=[view.name for view in views], dtype="float32")
+    write_cache(path, records, spec, views=[view.name for view in views], dtype="float32")
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 
@@ -44,8 +44,8 @@ class Set:
                 final_score=float(self.score[number]),
             )
             records.append(Record(sample, [ClipFeatures(features, frames, frames / 25)]))
-        meaning = Meaning("generated", "groups", DIM, "generated", "", {}, {})
-        write_cache(path, records, meaning, views=["plain"], dtype="float32")
+        spec = FeatureSpec("generated", "groups", DIM, "generated", "", {}, {})
+        write_cache(path, records, spec, views=["plain"], dtype="float32")
         return path
 
     def ridge(self, fold: int) -> float:

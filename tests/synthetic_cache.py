@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Learned, Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec, Learned
 from aqa_cache.cache_file.reader import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_heads.captions.captioner import Captioner
@@ -79,8 +79,8 @@ def write_synthetic_cache(
                     video_sha256=hashes(index),
                 )
             )
-    meaning = Meaning(backbone, "pool5", dim, weights, "", {}, {}, tuned)
-    write_cache(path, records, meaning, views=["plain", *views], dtype="float32")
+    spec = FeatureSpec(backbone, "pool5", dim, weights, "", {}, {}, tuned)
+    write_cache(path, records, spec, views=["plain", *views], dtype="float32")
     return path
 
 

@@ -91,7 +91,7 @@ def test_a_backbone(section, tmp_path, monkeypatch):
         expected = module(normalise(clips, preprocessing))
     with FeatureCache("own.h5") as cache:
         features = cache.features(0)
-        assert (cache.meaning.backbone, cache.meaning.weights) == ("my_backbone:NETWORK", "mine.pth")
+        assert (cache.spec.backbone, cache.spec.weights) == ("my_backbone:NETWORK", "mine.pth")
     np.testing.assert_allclose(features, expected.numpy(), rtol=2e-3, atol=1e-3 * expected.abs().max().item())
     assert get_backbone("my_backbone:NETWORK").name == "my_backbone:NETWORK"
 
@@ -125,7 +125,7 @@ def test_whoever_reads_what_an_own_backbone_made_gives_the_option_again(section,
     assert not KNOWN_BACKBONES.knows(name)
     run([*further, "--backbone", name])
     with FeatureCache("again.h5") as cache:
-        assert (cache.meaning.backbone, cache.meaning.weights) == (name, "tuned")
+        assert (cache.spec.backbone, cache.spec.weights) == (name, "tuned")
     with small_models():
         run([*train_on, "--backbone", name])
     (folder,) = (tmp_path / "runs").iterdir()

@@ -111,7 +111,7 @@ def test_a_run_predicts_what_it_wrote(run, cached, caplog):
 
 def test_a_run_refuses_features_that_mean_something_else(run, tmp_path):
     other = write_synthetic_cache(tmp_path / "other.h5", backbone="s3d")
-    with pytest.raises(RunError, match="do not mean what those mean") as error:
+    with pytest.raises(RunError, match="were made in another way than those that") as error:
         run.predict(other)
     assert "backbone: c3d, s3d" in str(error.value)
 
@@ -157,7 +157,7 @@ def test_objects_show_themselves_in_a_line_or_two(run, cached):
             cache["s05"],
             cache["s05"].views[0],
             replace(cache.samples[0], caption="very long " * 99),
-            cache.meaning,
+            cache.spec,
             audit(cache),
         ]
     shown += [run, run.predictions, model, model.architecture, run.vocabulary, predict(model, clips)]

@@ -183,7 +183,7 @@ def test_parts_of_another_version_are_others(path, tmp_path, monkeypatch):
     settings = SETTINGS | {"out": tmp_path, "tasks": ("score",), "epochs": 1}
     train_table(path, "baseline,2", **settings)
     shutil.rmtree(next(tmp_path.glob("exp2*")))
-    monkeypatch.setattr("aqa_heads.training.finished_parts.__version__", "another")
+    monkeypatch.setattr("aqa_heads.training.trained_parts.__version__", "another")
     runs = train_table(path, "baseline,2", resume=True, **settings)
     assert "taken_over" not in runs[1].summary
 

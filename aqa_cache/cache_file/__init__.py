@@ -1,1 +1,1 @@
-"""The cache file of docs/schema.md: schema, reader, writer, contents, verification, meaning."""
+"""The cache file of docs/schema.md: schema, reader, writer, contents, verification, feature spec."""

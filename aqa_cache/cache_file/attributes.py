@@ -11,7 +11,7 @@ from ..clips.records import check_clip_rule, check_preprocessing
 from ..disk.hdf5 import integer_attribute, text_attribute
 from ..disk.plain_json import parse_json
 from ..errors import AqaError
-from .meaning import Learned, Meaning, canonical_json
+from .feature_spec import FeatureSpec, Learned, canonical_json
 from .schema import ATTRIBUTES, CHECKSUM, GROUPS, MOST_DIM, ORDER, PLAIN_VIEW, TUNED
 
 
@@ -23,7 +23,7 @@ class Attributes:
         orders: per group of columns their names, in order.
     """
 
-    meaning: Meaning
+    spec: FeatureSpec
     views: list[str]
     numerics: dict
     made_by: str
@@ -43,7 +43,7 @@ def read_attributes(file: h5py.File) -> Attributes:
     if not 1 <= dim <= MOST_DIM:
         raise ValueError(f"attribute 'dim' is {dim}, expected 1 to {MOST_DIM}")
     tuned = text_attribute(file, TUNED) if TUNED in file.attrs else None
-    meaning = Meaning(
+    spec = FeatureSpec(
         backbone=texts["backbone"],
         layer=texts["layer"],
         dim=dim,
@@ -53,14 +53,14 @@ def read_attributes(file: h5py.File) -> Attributes:
         clip_rule=_json(texts, "clip_rule", dict),
         tuned=None if tuned is None else Learned.from_record(_json({TUNED: tuned}, TUNED, dict)),
     )
-    if meaning.fingerprint != texts["fingerprint"]:
+    if spec.fingerprint != texts["fingerprint"]:
         raise ValueError(
             f"its fingerprint is {texts['fingerprint'][:12]} but its attributes give"
-            f" {meaning.fingerprint[:12]}: they were changed after writing"
+            f" {spec.fingerprint[:12]}: they were changed after writing"
         )
     try:
-        check_preprocessing(meaning.preprocessing)
-        check_clip_rule(meaning.clip_rule)
+        check_preprocessing(spec.preprocessing)
+        check_clip_rule(spec.clip_rule)
     except AqaError as error:
         raise ValueError(str(error)) from None
     views, numerics = _json(texts, "views", list), _json(texts, "numerics", dict)
@@ -75,7 +75,7 @@ def read_attributes(file: h5py.File) -> Attributes:
     orders = {name: _json({ORDER: text}, ORDER, list) for name, text in ordered.items()}
     if any(not isinstance(column, str) for order in orders.values() for column in order):
         raise ValueError("an attribute 'order' has names that are no text")
-    return Attributes(meaning, views, numerics, texts["made_by"], orders)
+    return Attributes(spec, views, numerics, texts["made_by"], orders)
 
 
 def checksum(attributes: Mapping[str, str | int], orders: Mapping[str, str]) -> str:

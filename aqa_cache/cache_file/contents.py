@@ -11,8 +11,8 @@ from .reader import FeatureCache
 def provenance(cache: FeatureCache) -> dict:
     """What the features are and what made them, as JSON holds it."""
     return {
-        **asdict(cache.meaning),
-        "tuned": cache.meaning.tuned and cache.meaning.tuned.record(),
+        **asdict(cache.spec),
+        "tuned": cache.spec.tuned and cache.spec.tuned.record(),
         "fingerprint": cache.fingerprint,
         "numerics": cache.numerics,
         "made_by": cache.made_by,
@@ -79,7 +79,7 @@ def unseen_frames(cache: FeatureCache) -> dict | None:
         `samples` whose end is annotated and whose clips are known, `frames` of them, and those `unseen`; None
         where there is no such sample.
     """
-    span = cache.meaning.row_span
+    span = cache.spec.row_span
     if span is None:
         return None
     counted = total = seen = 0
@@ -109,7 +109,7 @@ def said_unseen(unseen: dict | None) -> str | None:
 
 
 def _clips(cache: FeatureCache, view: int) -> dict:
-    counts = [int(count) for count in cache.count[:, view] if count > 0]
+    counts = [int(count) for count in cache.lengths[:, view] if count > 0]
     sizes = {"min": min(counts), "median": statistics.median(counts), "max": max(counts)} if counts else {}
     return {"samples": len(counts), "total": sum(counts), **sizes}
 

@@ -15,7 +15,7 @@ from ..errors import CacheError, some
 from ..remote.fetched import Fetched
 from ..remote.place import Place
 from ..remote.url import is_url, local_path
-from .meaning import Meaning
+from .feature_spec import FeatureSpec
 from .reader import ClipFeatures, FeatureCache, Record, frame_rate_of
 
 
@@ -58,7 +58,7 @@ def _opened(name: str | Path) -> Iterator[FeatureCache]:
 
 
 class JoinedCaches:
-    """Caches of the same meaning and views, as one: the samples of the first, then those of the second, …
+    """Caches of the same spec and views, as one: the samples of the first, then those of the second, …
 
     What training asks of a `FeatureCache` it can be asked too, under the same names.
 
@@ -72,9 +72,9 @@ class JoinedCaches:
     def __init__(self, caches: Sequence[FeatureCache], names: Sequence[str]):
         self._caches, first = caches, caches[0]
         for cache, name in zip(caches[1:], names[1:], strict=True):
-            first.meaning.check_alike(
-                cache.meaning,
-                f"{name}: its features do not mean what those of {names[0]} mean (there, here)",
+            first.spec.check_alike(
+                cache.spec,
+                f"{name}: its features were made in another way than those of {names[0]} (there, here)",
                 "Train on caches that were made in the same way.",
             )
             if cache.views != first.views:
@@ -83,7 +83,7 @@ class JoinedCaches:
                     f" {'; '.join(first.views)}; train on caches with the same views"
                 )
         _check_ids(caches, names)
-        self.meaning: Meaning = first.meaning
+        self.spec: FeatureSpec = first.spec
         self.views = first.views
         self.path = first.path.with_name(" + ".join(cache.path.name for cache in caches))
         self.made_by = first.made_by
@@ -95,7 +95,7 @@ class JoinedCaches:
             np.concatenate([getattr(cache, name) for cache in caches])
             for name in ("video_size", "video_mtime_ns")
         )
-        self.count = np.concatenate([cache.count for cache in caches])
+        self.lengths = np.concatenate([cache.lengths for cache in caches])
         self.dtype = np.result_type(*(cache.dtype for cache in caches))
         self._starts = np.cumsum([0, *map(len, caches)])
 
@@ -104,11 +104,11 @@ class JoinedCaches:
 
     @property
     def fingerprint(self) -> str:
-        return self.meaning.fingerprint
+        return self.spec.fingerprint
 
     @property
     def dim(self) -> int:
-        return self.meaning.dim
+        return self.spec.dim
 
     @property
     def frame_rate(self) -> float | None:
@@ -116,7 +116,7 @@ class JoinedCaches:
         return frame_rate_of(np.concatenate([cache.frame_rates() for cache in self._caches]))
 
     def has_features(self, index: int, view: int = 0) -> bool:
-        return bool(self.count[index, view] > 0)
+        return bool(self.lengths[index, view] > 0)
 
     def features(self, index: int, view: int = 0) -> np.ndarray:
         """The clip features of one sample, `(clips, dim)` float32."""
@@ -125,7 +125,7 @@ class JoinedCaches:
 
     def features_of(self, places: Sequence[tuple[int, int]]) -> np.ndarray:
         """As that of one cache: of many samples, `(index, view)` each, one below the other."""
-        begin = np.cumsum([0, *(int(self.count[place]) for place in places)]).tolist()
+        begin = np.cumsum([0, *(int(self.lengths[place]) for place in places)]).tolist()
         rows = np.empty((begin[-1], self.dim), np.float32)
         numbers = np.searchsorted(self._starts, [index for index, _ in places], side="right") - 1
         for number, cache in enumerate(self._caches):

@@ -40,14 +40,14 @@ def sample_problems(
 def index_problems(cache: "FeatureCache") -> Iterator[str]:
     """Feature rows that belong to no sample or to two, or are not in the order of samples."""
     rows = cache.file[FEATURES].shape[0]
-    there = cache.count > 0
-    counts, offsets = cache.count[there], cache.offset[there]
+    there = cache.lengths > 0
+    counts, offsets = cache.lengths[there], cache.offset[there]
     # The rows of one behind those of the other: then all is right, and this is quick.
     behind = np.cumsum(counts)
     if (
         not np.array_equal(behind - counts, offsets)
         or (behind[-1] if len(behind) else 0) != rows
-        or (cache.count[~there] != -1).any()
+        or (cache.lengths[~there] != -1).any()
         or (cache.offset[~there] != -1).any()
     ):
         yield from _in_words(cache, rows)
@@ -77,7 +77,7 @@ def _in_words(cache: "FeatureCache", rows: int) -> Iterator[str]:
     owner = np.full(rows, -1, np.int64)
     previous = 0
     for index, view, name in places(cache):
-        offset, count = int(cache.offset[index, view]), int(cache.count[index, view])
+        offset, count = int(cache.offset[index, view]), int(cache.lengths[index, view])
         if count == offset == -1:
             continue
         if count < 1 or offset < 0:

@@ -125,10 +125,10 @@ class FeatureCache:
     Attributes:
         samples (list[Sample]): every sample, in the file's order, also those without features.
         reasons (list[str]): per sample why it has no features; empty where it has; statuses: `ok`, `failed`.
-        meaning (Meaning): what the features are.
+        spec (FeatureSpec): what the features are.
         numerics (dict): what decides their last bits.
         views (list[str]): names of the views, `plain` first.
-        offset, count: `(samples, views)` int64; -1 where a sample has no such view.
+        offset, lengths: `(samples, views)` int64; -1 where a sample has no such view.
         video_size, video_mtime_ns, video_sha256: per sample, of its video when it was decoded.
 
     Raises:
@@ -169,9 +169,9 @@ class FeatureCache:
         self._file.close()
 
     def __repr__(self) -> str:
-        made = f"{self.meaning.backbone}, {self.meaning.weights}"
+        made = f"{self.spec.backbone}, {self.spec.weights}"
         views = f", {len(self.views)} views" if len(self.views) > 1 else ""
-        clips = int(self.count[:, 0].clip(0).sum())
+        clips = int(self.lengths[:, 0].clip(0).sum())
         return cut(
             f"<FeatureCache {self.path}: {len(self)} samples, {clips} clips × {self.dim}{views}; {made}>"
         )
@@ -213,11 +213,11 @@ class FeatureCache:
 
     @property
     def fingerprint(self) -> str:
-        return self.meaning.fingerprint
+        return self.spec.fingerprint
 
     @property
     def dim(self) -> int:
-        return self.meaning.dim
+        return self.spec.dim
 
     @property
     def dtype(self) -> np.dtype:
@@ -237,7 +237,7 @@ class FeatureCache:
 
     def frame_rates(self) -> np.ndarray:
         """That of each sample where it is known, in no order."""
-        clips, offset = self.count[:, 0], self.offset[:, 0]
+        clips, offset = self.lengths[:, 0], self.offset[:, 0]
         several = clips >= 2
         first, last = offset[several], offset[several] + clips[several] - 1
         frames = self._first_frame[last] - self._first_frame[first]
@@ -246,7 +246,7 @@ class FeatureCache:
         return frames[known] / seconds[known]
 
     def has_features(self, index: int, view: int = 0) -> bool:
-        return bool(self.count[index, view] > 0)
+        return bool(self.lengths[index, view] > 0)
 
     def features(self, index: int, view: int = 0) -> np.ndarray:
         """The clip features of one sample, `(clips, dim)` float32.
@@ -258,7 +258,7 @@ class FeatureCache:
             why = self.reasons[index] or f"it has no view {self.views[view]!r}"
             raise CacheError(f"{self.samples[index].sample_id}: no features in {self.path.name}: {why}")
         start = self.offset[index, view]
-        features = self._read(FEATURES, slice(start, start + self.count[index, view])).astype(np.float32)
+        features = self._read(FEATURES, slice(start, start + self.lengths[index, view])).astype(np.float32)
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             raise CacheError(
@@ -275,7 +275,7 @@ class FeatureCache:
             CacheError: as `features`.
         """
         index, view = np.array(places, np.int64).reshape(-1, 2).T
-        first, count = self.offset[index, view], self.count[index, view]
+        first, count = self.offset[index, view], self.lengths[index, view]
         begin = np.concatenate([[0], np.cumsum(count)]).tolist()
         rows = np.empty((begin[-1], self.dim), np.float32)
         for piece in _pieces(first, count, max(1, _PIECE_VALUES // self.dim)):
@@ -296,7 +296,7 @@ class FeatureCache:
     def clips(self, index: int, view: int = 0) -> ClipFeatures:
         """Features, first frames and times of one sample's clips."""
         features = self.features(index, view)
-        rows = slice(self.offset[index, view], self.offset[index, view] + self.count[index, view])
+        rows = slice(self.offset[index, view], self.offset[index, view] + self.lengths[index, view])
         return ClipFeatures(features, self._first_frame[rows], self._pts_seconds[rows])
 
     def record(self, index: int) -> Record:
@@ -325,7 +325,7 @@ class FeatureCache:
         return replace(self.record(index), views=clips)
 
     def _stored(self, index: int, view: int) -> ClipFeatures:
-        first, count = int(self.offset[index, view]), int(self.count[index, view])
+        first, count = int(self.offset[index, view]), int(self.lengths[index, view])
         rows = slice(first, first + count)
 
         def read(start: int, stop: int) -> np.ndarray:
@@ -371,8 +371,8 @@ class FeatureCache:
 
     def _read_index(self) -> None:
         said = read_attributes(self._file)
-        self.meaning, self.views, self.numerics, self.made_by = (
-            said.meaning,
+        self.spec, self.views, self.numerics, self.made_by = (
+            said.spec,
             said.views,
             said.numerics,
             said.made_by,
@@ -384,7 +384,7 @@ class FeatureCache:
             )
         self.reasons, self.statuses = self._text("samples/reason"), self._text("samples/status")
         self.offset = self._read("samples/offset").astype(np.int64, copy=False)
-        self.count = self._read("samples/count").astype(np.int64, copy=False)
+        self.lengths = self._read("samples/count").astype(np.int64, copy=False)
         self.video_size, self.video_mtime_ns = (
             self._read("samples/video_size"),
             self._read("samples/video_mtime_ns"),
@@ -399,18 +399,18 @@ class FeatureCache:
                 f"{self.path}: its index does not fit its {len(self.views)} views; extract again"
             )
         # Not offset + count, which may be beyond what 64 bits hold.
-        outside = np.argwhere((self.count >= 0) & ((self.offset < 0) | (self.count > rows - self.offset)))
+        outside = np.argwhere((self.lengths >= 0) & ((self.offset < 0) | (self.lengths > rows - self.offset)))
         if len(outside):
             raise CacheError(
                 f"{self.path}: {self.samples[outside[0][0]].sample_id} points outside the {rows} feature"
                 " rows; the index is damaged, extract again"
             )
-        plain = self.count[:, 0].tolist()
+        plain = self.lengths[:, 0].tolist()
         for index, sample in enumerate(self.samples):
             if (plain[index] > 0) == bool(self.reasons[index]):
                 raise CacheError(
-                    f"{self.path}: {sample.sample_id} has {max(0, self.count[index, 0])} clips and the reason"
-                    f" {self.reasons[index]!r}; it needs one or the other, extract again"
+                    f"{self.path}: {sample.sample_id} has {max(0, self.lengths[index, 0])} clips and the"
+                    f" reason {self.reasons[index]!r}; it needs one or the other, extract again"
                 )
 
     def _read_samples(self, orders: dict[str, list[str]]) -> list[Sample]:

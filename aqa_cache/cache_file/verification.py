@@ -141,7 +141,7 @@ def _feature_problems(
     for index, view, name in places(cache):
         if not cache.has_features(index, view):
             continue
-        offset, count = cache.offset[index, view], cache.count[index, view]
+        offset, count = cache.offset[index, view], cache.lengths[index, view]
         for bad, what in (
             (unreadable, "cannot be read, as a checksum fails or a chunk is lost"),
             (infinite, "are not finite (NaN or infinite)"),
@@ -162,7 +162,7 @@ def _time_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
     for index, view, name in places(cache):
         if not cache.has_features(index, view):
             continue
-        rows = slice(cache.offset[index, view], cache.offset[index, view] + cache.count[index, view])
+        rows = slice(cache.offset[index, view], cache.offset[index, view] + cache.lengths[index, view])
         if (first_frame[rows] < -1).any() or (np.diff(first_frame[rows]) < 0).any():
             yield (
                 f"{name}: the first frames of its clips are {_few(first_frame[rows])}, expected numbers from"

@@ -14,7 +14,7 @@ from ..annotations import Sample, class_names, extra_columns
 from ..disk.atomic import replacing
 from ..errors import CacheError, escaped
 from .attributes import checksum
-from .meaning import Meaning, canonical_json
+from .feature_spec import FeatureSpec, canonical_json
 from .problems import sample_problems
 from .reader import Record, StoredRows
 from .schema import (
@@ -59,7 +59,7 @@ def fits_float16(features: np.ndarray) -> bool:
 def write_cache(
     path: str | Path,
     records: Iterable[Record],
-    meaning: Meaning,
+    spec: FeatureSpec,
     *,
     views: Sequence[str] = (PLAIN_VIEW,),
     numerics: dict | None = None,
@@ -96,14 +96,14 @@ def write_cache(
     # tell.
     with ThreadPoolExecutor(1, thread_name_prefix="write-cache") as writer:
         return writer.submit(
-            _write_cache, Path(path), records, meaning, views, numerics or {}, dtype, temporary_in
+            _write_cache, Path(path), records, spec, views, numerics or {}, dtype, temporary_in
         ).result()
 
 
 def _write_cache(
     path: Path,
     records: Iterable[Record],
-    meaning: Meaning,
+    spec: FeatureSpec,
     views: Sequence[str],
     numerics: dict,
     dtype: str,
@@ -113,8 +113,8 @@ def _write_cache(
         try:
             with replacing(path, temporary_in) as temporary, _Disk(temporary) as disk:
                 with h5py.File(disk, "w") as file:
-                    attributes = _write_attributes(file, meaning, views, numerics)
-                    _write_records(file, records, meaning.dim, len(views), np.dtype(feature_dtype), disk)
+                    attributes = _write_attributes(file, spec, views, numerics)
+                    _write_records(file, records, spec.dim, len(views), np.dtype(feature_dtype), disk)
                     orders = {name: file[name].attrs[ORDER] for name in GROUPS}
                     file.attrs[CHECKSUM] = checksum(attributes, orders)
                 disk.check()
@@ -195,16 +195,14 @@ class _Rows:
 
 
 def _write_attributes(
-    file: h5py.File, meaning: Meaning, views: Sequence[str], numerics: dict
+    file: h5py.File, spec: FeatureSpec, views: Sequence[str], numerics: dict
 ) -> dict[str, str | int]:
     attributes: dict[str, str | int] = {
-        **{
-            name: getattr(meaning, name) for name in ("backbone", "layer", "dim", "weights", "weights_sha256")
-        },
-        "fingerprint": meaning.fingerprint,
-        "preprocessing": canonical_json(meaning.preprocessing),
-        "clip_rule": canonical_json(meaning.clip_rule),
-        **({TUNED: canonical_json(meaning.tuned.record())} if meaning.tuned is not None else {}),
+        **{name: getattr(spec, name) for name in ("backbone", "layer", "dim", "weights", "weights_sha256")},
+        "fingerprint": spec.fingerprint,
+        "preprocessing": canonical_json(spec.preprocessing),
+        "clip_rule": canonical_json(spec.clip_rule),
+        **({TUNED: canonical_json(spec.tuned.record())} if spec.tuned is not None else {}),
         "views": json.dumps(list(views)),
         "numerics": canonical_json(numerics),
         "made_by": _made_by(),

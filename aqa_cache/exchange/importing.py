@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..annotations import Columns, Sample, read_annotations
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import ClipFeatures, Record
 from ..cache_file.schema import PLAIN_VIEW
 from ..cache_file.writer import write_cache
@@ -56,7 +56,7 @@ class FeatureImport:
     """
 
     path: Path
-    meaning: Meaning
+    spec: FeatureSpec
     samples: int
     clips: int
     missing: list[str]
@@ -205,7 +205,7 @@ def import_features(
             [f"{len(them)} array(s) {_EXPECTED[kind]}:{_lines(them)}" for kind, them in unusable.items()],
         )
 
-        meaning = Meaning(
+        spec = FeatureSpec(
             backbone=backbone,
             layer=NOT_KNOWN,
             dim=next(iter(facts.values())).dim,
@@ -223,11 +223,11 @@ def import_features(
         dtypes = sorted({fact.dtype for fact in facts.values()})
         records = _Records(source, samples, views, files, clip_stride)
         stored = write_cache(
-            output, records, meaning, views=views, numerics={"imported_dtypes": dtypes}, dtype=dtype
+            output, records, spec, views=views, numerics={"imported_dtypes": dtypes}, dtype=dtype
         )
     return FeatureImport(
         path=output,
-        meaning=meaning,
+        spec=spec,
         samples=len(samples),
         clips=sum(fact.clips for fact in facts.values()),
         missing=missing,

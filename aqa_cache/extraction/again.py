@@ -8,7 +8,7 @@ from ..backbones.inference import Model
 from ..backbones.names import KNOWN_BACKBONES
 from ..backbones.openvino_engine import openvino_version
 from ..backbones.registry import get_backbone
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import Record
 from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
@@ -27,7 +27,7 @@ from .pipeline import Pipeline, Progress
 
 
 def model_again(
-    meaning: Meaning,
+    spec: FeatureSpec,
     numerics: Mapping,
     given: str | None = None,
     near: Sequence[Path] = (),
@@ -37,7 +37,7 @@ def model_again(
     """The backbone that made features, with the same weights, ready to run as it was.
 
     Args:
-        meaning, numerics: of the features. Engine, precision and batch size are taken over where the device
+        spec, numerics: of the features. Engine, precision and batch size are taken over where the device
             is of the same kind, a CPU or a GPU.
         given: name or path of the weights; None: they are looked for.
         near: paths of caches or runs beside which they may lie.
@@ -45,18 +45,18 @@ def model_again(
     Raises:
         AqaError: imported features, a backbone that is not known here, or weights that are not at hand.
     """
-    config, weights = config_again(meaning, numerics, given, near, device, say)
+    config, weights = config_again(spec, numerics, given, near, device, say)
     model, made = load_model(config, weights.path, say)
-    if made.fingerprint != meaning.fingerprint:
+    if made.fingerprint != spec.fingerprint:
         raise AqaError(
-            "features that are made now would not mean the same (now, then):\n  "
-            + "\n  ".join(made.differences(meaning))
+            "features that are made now would be others (now, then):\n  "
+            + "\n  ".join(made.differences(spec))
         )
     return model
 
 
 def config_again(
-    meaning: Meaning,
+    spec: FeatureSpec,
     numerics: Mapping,
     given: str | None = None,
     near: Sequence[Path] = (),
@@ -66,29 +66,29 @@ def config_again(
     """What an extraction is to be asked for to make such features, and the weights.
 
     Args:
-        meaning, numerics, given, near, device, say: as `model_again` takes them.
+        spec, numerics, given, near, device, say: as `model_again` takes them.
 
     Raises:
         AqaError: imported features, a backbone that is not known here, or weights that are not at hand.
     """
-    if not meaning.weights_sha256:
+    if not spec.weights_sha256:
         raise AqaError(
-            f"the features were imported (backbone {meaning.backbone!r}), so it is not known how to make them"
+            f"the features were imported (backbone {spec.backbone!r}), so it is not known how to make them"
         )
-    if not KNOWN_BACKBONES.knows(meaning.backbone):
-        raise AqaError(KNOWN_BACKBONES.unknown(meaning.backbone))
-    weights = weights_again(meaning, given, near, say)
+    if not KNOWN_BACKBONES.knows(spec.backbone):
+        raise AqaError(KNOWN_BACKBONES.unknown(spec.backbone))
+    weights = weights_again(spec, given, near, say)
     on_gpu, was_on_gpu = pick_device(device).type == "cuda", numerics.get("cudnn") is not None
     kept = numerics if on_gpu == was_on_gpu else {}
-    size = meaning.preprocessing.get("crop")
+    size = spec.preprocessing.get("crop")
     config = ExtractionConfig(
-        backbone=meaning.backbone,
+        backbone=spec.backbone,
         weights=str(weights.path),
-        preprocess=_preprocess(meaning, weights),
+        preprocess=_preprocess(spec, weights),
         size=size,
-        clip_rule=ClipRule.from_record(meaning.clip_rule),
-        stream=meaning.stream,
-        tokens="time" if meaning.step else "clip",
+        clip_rule=ClipRule.from_record(spec.clip_rule),
+        stream=spec.stream,
+        tokens="time" if spec.step else "clip",
         device=device,
         precision=kept.get("precision", "fp32"),
         compile=bool(kept.get("compiled")),
@@ -101,7 +101,7 @@ def config_again(
 
 def records_again(
     model: Model,
-    meaning: Meaning,
+    spec: FeatureSpec,
     folder: Path,
     samples: Sequence[Sample],
     progress: Callable[[Progress], None] = lambda progress: None,
@@ -113,8 +113,8 @@ def records_again(
         model: that of `model_again`.
         folder: what the samples' videos are relative to.
     """
-    rule = ClipRule.from_record(meaning.clip_rule)
-    pipeline = Pipeline(model, rule, folder, samples, stream=meaning.stream, step=meaning.step, say=say)
+    rule = ClipRule.from_record(spec.clip_rule)
+    pipeline = Pipeline(model, rule, folder, samples, stream=spec.stream, step=spec.step, say=say)
     return pipeline.records(progress)
 
 
@@ -131,9 +131,9 @@ def _engine(numerics: Mapping, say: Callable[[str], None]) -> str:
     return engine
 
 
-def _preprocess(meaning: Meaning, weights: Weights) -> str:
+def _preprocess(spec: FeatureSpec, weights: Weights) -> str:
     """The option that gives the recorded preprocessing with these weights."""
-    expected = Preprocessing.from_record(meaning.preprocessing)
+    expected = Preprocessing.from_record(spec.preprocessing)
     for name in PREPROCESS:
         found = PREPROCESSINGS.get(name, weights.preprocessing)
         if found.at_size(expected.crop) == expected:
@@ -144,45 +144,45 @@ def _preprocess(meaning: Meaning, weights: Weights) -> str:
 
 
 def weights_again(
-    meaning: Meaning, given: str | None, near: Sequence[Path], say: Callable[[str], None]
+    spec: FeatureSpec, given: str | None, near: Sequence[Path], say: Callable[[str], None]
 ) -> Weights:
-    """The weights whose SHA-256 the meaning has.
+    """The weights whose SHA-256 the spec has.
 
     Args:
-        meaning, given, near, say: as `model_again` takes them.
+        spec, given, near, say: as `model_again` takes them.
 
     Raises:
         WeightsError: they are not at hand, or others were given.
     """
-    named = f"{meaning.weights} (SHA-256 {meaning.weights_sha256})"
+    named = f"{spec.weights} (SHA-256 {spec.weights_sha256})"
     if given is not None and given != RANDOM:
-        found = resolve_weights(meaning.backbone, given, say=say)
-        if found.sha256 != meaning.weights_sha256:
+        found = resolve_weights(spec.backbone, given, say=say)
+        if found.sha256 != spec.weights_sha256:
             raise WeightsError(
                 f"--weights {given}: are other weights (SHA-256 {found.sha256}) than those that made the"
                 f" features, {named}; scores from them would mean nothing. Give the latter"
             )
         return found
     others = []
-    for path in _places(meaning, near):
+    for path in _places(spec, near):
         if path.is_file():
-            if sha256_of(path) == meaning.weights_sha256:
-                return resolve_weights(meaning.backbone, str(path), say=say)
+            if sha256_of(path) == spec.weights_sha256:
+                return resolve_weights(spec.backbone, str(path), say=say)
             others.append(str(path))
     why = f"{', '.join(others)}: another file of this name" if others else "no such file or run is at hand"
     try:
-        if meaning.weights == f"{RANDOM} (seed 0)":
-            made = random_weights_path(weights_folder() / "again.h5", meaning.backbone)
+        if spec.weights == f"{RANDOM} (seed 0)":
+            made = random_weights_path(weights_folder() / "again.h5", spec.backbone)
             made.parent.mkdir(parents=True, exist_ok=True)
-            found = resolve_weights(meaning.backbone, RANDOM, random_path=made, say=say)
-        elif meaning.weights in WEIGHTS:
-            found = resolve_weights(meaning.backbone, meaning.weights, say=say)
-        elif get_backbone(meaning.backbone).published is not None:
-            found = resolve_weights(meaning.backbone, say=say)
+            found = resolve_weights(spec.backbone, RANDOM, random_path=made, say=say)
+        elif spec.weights in WEIGHTS:
+            found = resolve_weights(spec.backbone, spec.weights, say=say)
+        elif get_backbone(spec.backbone).published is not None:
+            found = resolve_weights(spec.backbone, say=say)
         else:
             found = None
         if found is not None:
-            if found.sha256 == meaning.weights_sha256:
+            if found.sha256 == spec.weights_sha256:
                 return found
             why = f"{found.path} has the SHA-256 {found.sha256}"
     except (WeightsError, OSError) as error:
@@ -193,18 +193,18 @@ def weights_again(
     )
 
 
-def _places(meaning: Meaning, near: Sequence[Path]) -> list[Path]:
+def _places(spec: FeatureSpec, near: Sequence[Path]) -> list[Path]:
     """Where the weights may lie: beside the features or the run, or here."""
-    random = meaning.weights == f"{RANDOM} (seed 0)"
+    random = spec.weights == f"{RANDOM} (seed 0)"
     found = []
     for path in near:
         if random:
-            found.append(random_weights_path(path, meaning.backbone))
+            found.append(random_weights_path(path, spec.backbone))
     folders = dict.fromkeys((*(path.absolute().parent for path in near), Path.cwd()))
     for folder in folders:
         if random:
-            found += sorted(folder.glob(f"*.random-{meaning.backbone}.safetensors"))
+            found += sorted(folder.glob(f"*.random-{spec.backbone}.safetensors"))
         else:
-            for place in (folder / meaning.weights, folder / "runs" / meaning.weights):
+            for place in (folder / spec.weights, folder / "runs" / spec.weights):
                 found.append(place / FILE if place.is_dir() else place)
     return list(dict.fromkeys(found))

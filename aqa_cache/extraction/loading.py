@@ -9,7 +9,7 @@ from ..backbones.inference import Model, ready_model
 from ..backbones.openvino_engine import Converted
 from ..backbones.registry import BACKBONES, get_backbone
 from ..backbones.time_steps import OverTime, TimeSteps
-from ..cache_file.meaning import Meaning, over_time
+from ..cache_file.feature_spec import FeatureSpec, over_time
 from ..clips.preprocess import MTL_AQA, Preprocessing
 from ..errors import AqaError
 from ..logs import Warned, log_line
@@ -26,7 +26,7 @@ def load_model(
     random_path: Path,
     say: Callable[[str], None] = log_line,
     engine_before: str | None = None,
-) -> tuple[Model, Meaning]:
+) -> tuple[Model, FeatureSpec]:
     """The backbone with its weights, ready to run, and the record of what its features mean.
 
     Args:
@@ -45,7 +45,7 @@ def load_model(
         torch.backends.cudnn.deterministic = config.deterministic
     module, weights, preprocessing = load_backbone(config, random_path, say)
     backbone = get_backbone(config.backbone)
-    meaning = Meaning(
+    spec = FeatureSpec(
         backbone=backbone.name,
         layer=over_time(steps.layer, steps.frames) if steps else backbone.layer,
         dim=backbone.dim,
@@ -79,7 +79,7 @@ def load_model(
         converted=converted,
         say=say,
     )
-    return model, meaning
+    return model, spec
 
 
 def _time_steps(config: ExtractionConfig) -> TimeSteps | None:

@@ -75,6 +75,6 @@ def mixed(output: Path | str, mine: dict, theirs: dict, whose: str = "an earlier
     return (
         f"{output}: features of {whose} are computed otherwise (now, there):\n  "
         + "\n  ".join(differing)
-        + "\nThey mean the same and differ in their last bits. Compute them in the same way, or accept both"
-        " in one file with --allow-mixed."
+        + "\nThey differ in their last bits. Compute them in the same way, or accept both in one file with"
+        " --allow-mixed."
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import Record
 from ..cache_file.writer import write_cache
 
@@ -22,11 +22,11 @@ class PartWriter:
     what came after the last one.
 
     Args:
-        meaning, numerics, views: of the records.
+        spec, numerics, views: of the records.
     """
 
-    def __init__(self, folder: Path, meaning: Meaning, numerics: dict, views: Sequence[str]):
-        self._folder, self._meaning, self._numerics, self._views = folder, meaning, numerics, views
+    def __init__(self, folder: Path, spec: FeatureSpec, numerics: dict, views: Sequence[str]):
+        self._folder, self._spec, self._numerics, self._views = folder, spec, numerics, views
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
         self._written: Future | None = None
         self._unsaved: list[Record] = []
@@ -75,7 +75,7 @@ class PartWriter:
                 write_cache,
                 path,
                 self._unsaved,
-                self._meaning,
+                self._spec,
                 views=self._views,
                 numerics=self._numerics,
                 dtype="float32",

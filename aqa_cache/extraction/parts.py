@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..annotations import FILE_NAME, Sample, read_written, write_annotations
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..disk.atomic import replacing
 from ..disk.links import refuse_link
 from ..disk.locks import FileLock
@@ -98,7 +98,7 @@ class Parts:
     def claim(
         self,
         shard: Shard,
-        meaning: Meaning,
+        spec: FeatureSpec,
         views: Sequence[str],
         numerics: dict,
         samples: Sequence[Sample],
@@ -107,7 +107,7 @@ class Parts:
         """Take a shard of the work for this process, until `release`; to be called exclusively.
 
         Args:
-            meaning, views, numerics: of the features this process will make.
+            spec, views, numerics: of the features this process will make.
             samples: that the whole extraction is to have; noted for `merge`.
 
         Raises:
@@ -115,7 +115,7 @@ class Parts:
                 other features.
         """
         mine = {
-            "settings": meaning.fingerprint,
+            "settings": spec.fingerprint,
             "--views": list(views),
             "annotations": hashlib.sha256(repr(samples).encode()).hexdigest(),
         }

@@ -31,7 +31,7 @@ from ..video.decoding import DECODE_TIMEOUT
 from ..video.held import VideoFolder, Videos
 from ..video.reader import Outcome, VideoReader
 from ..video.threads import Decoders, default_workers
-from .collected import Collected
+from .sample_buffer import SampleBuffer
 
 # What is decoded at each turn on a CPU: more turns mean more waiting at their ends.
 _BATCHES_AHEAD, _CLIPS_AHEAD = 4, 2
@@ -109,7 +109,7 @@ class Pipeline:
         self._decoders = Decoders(self._readers, model.preprocessing, room, workers, decode_timeout)
         self.clips = self._clips_total = 0
         self._waiting: collections.deque[Clip] = collections.deque()
-        self._collected: dict[int, list[Collected]] = {}
+        self._buffers: dict[int, list[SampleBuffer]] = {}
         self._expected: dict[int, tuple[int, ...]] = {}
         self._done: set[int] = set()
 
@@ -164,7 +164,7 @@ class Pipeline:
             return
         if outcome.reason:
             self._waiting = collections.deque(clip for clip in self._waiting if clip.sample != outcome.sample)
-            self._collected.pop(outcome.sample, None)
+            self._buffers.pop(outcome.sample, None)
             yield self._failure(outcome.sample, outcome.reason)
         else:
             self._expected[outcome.sample] = outcome.clips
@@ -176,7 +176,7 @@ class Pipeline:
         for clip, feature in zip(batch, features.wait(), strict=True):
             if clip.sample in self._done:
                 continue
-            views = self._collected.setdefault(clip.sample, [Collected(self._scratch) for _ in self.views])
+            views = self._buffers.setdefault(clip.sample, [SampleBuffer(self._scratch) for _ in self.views])
             views[clip.view].append(*self._rows(clip, feature))
         self.clips += len(batch)
         for sample in dict.fromkeys(clip.sample for clip in batch):
@@ -197,18 +197,18 @@ class Pipeline:
 
     def _complete(self, sample: int) -> Iterator[Record]:
         """The record of a sample, if all its clips are through."""
-        expected, collected = self._expected.get(sample), self._collected.get(sample)
-        if expected is None or collected is None or tuple(map(len, collected)) != expected:
+        expected, buffers = self._expected.get(sample), self._buffers.get(sample)
+        if expected is None or buffers is None or tuple(map(len, buffers)) != expected:
             return
-        del self._expected[sample], self._collected[sample]
-        if not all(view.finite for view in collected):
+        del self._expected[sample], self._buffers[sample]
+        if not all(view.finite for view in buffers):
             yield self._failure(
                 sample, f"its features are not finite in {self.model.precision}; try --precision fp32"
             )
             return
         # A shifted view may have a clip more than the plain one, before or after the same clips; fewer: it
         # leaves the video.
-        views = [view.features(expected[0]) if len(view) >= expected[0] else None for view in collected]
+        views = [view.features(expected[0]) if len(view) >= expected[0] else None for view in buffers]
         yield self._record(sample, views)
 
     def _failure(self, sample: int, reason: str) -> Record:

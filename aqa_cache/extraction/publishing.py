@@ -1,4 +1,4 @@
-"""From parts to the cache: publishing what an extraction, or its shards, have finished."""
+"""From parts to the cache: publishing what an extraction, or its shards, have existing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from ..annotations import Sample
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.writer import write_cache
 from ..errors import AqaError, CacheBusy, CacheError
 from ..logs import Warned, log_line
 from ..short_repr import short_repr
 from ..video.mended import DECODING
-from .finished import Current, Finished, Records
+from .existing import Current, ExistingRecords, Records
 from .numerics import mixed
 from .parts import Parts
 from .sources import Source
@@ -45,7 +45,7 @@ def publish(
     source: Source | None = None,
     hashes: Mapping[str, str] | None = None,
     known: Mapping[str, str] | None = None,
-    meaning: Meaning | None = None,
+    spec: FeatureSpec | None = None,
     views: Sequence[str] | None = None,
     dtype: str = "auto",
     allow_mixed: bool = False,
@@ -56,8 +56,9 @@ def publish(
 
     Args:
         samples: all that are asked for, in the order the file shall have.
-        source, hashes: of their videos, see `Finished.current`; known: hashes that records without one get.
-        meaning, views: of the features; None: those of the parts.
+        source, hashes: of their videos, see `ExistingRecords.current`.
+        known: hashes that records without one get.
+        spec, views: of the features; None: those of the parts.
         dtype: of the stored features, see `write_cache`; allow_mixed: whether they may have been made with
             different numerics.
         incomplete: publish although samples are missing, if nobody is at work on them.
@@ -70,20 +71,20 @@ def publish(
     """
     paths = parts.paths()
     if not paths and not parts.output.exists():
-        say(Warned("Nothing was finished, so nothing is published."))
+        say(Warned("Nothing was existing, so nothing is published."))
         return None
     try:
-        opened = Finished(parts.output, paths, meaning, views)
+        opened = ExistingRecords(parts.output, paths, spec, views)
     except CacheBusy as error:
         raise CacheBusy(
             f"{error} What was extracted is kept in {parts.folder}; the next run, or aqa-data merge"
             f" {parts.output}, publishes it."
         ) from None
-    with opened as finished:
-        current = finished.current(samples, source, hashes)
+    with opened as existing:
+        current = existing.current(samples, source, hashes)
         # Without parts, all that has been done is in the output, and what failed there is nobody's work in
         # progress.
-        through = {key for key, _ in finished.failures(current.missing)} if not paths else set()
+        through = {key for key, _ in existing.failures(current.missing)} if not paths else set()
         left = [sample for sample in current.missing if sample.sample_id not in through]
         if left and (not incomplete or parts.others_at_work()):
             say(
@@ -92,10 +93,10 @@ def publish(
                 f" {parts.output}"
             )
             return None
-        if not paths and (published := as_it_is(finished, samples, dtype, current.missing)):
+        if not paths and (published := as_it_is(existing, samples, dtype, current.missing)):
             return published
-        records = Records(finished, samples, {sample.sample_id for sample in current.missing}, known or {})
-        made_with = finished.numerics_of(sample.sample_id for sample in current.done) or [{}]
+        records = Records(existing, samples, {sample.sample_id for sample in current.missing}, known or {})
+        made_with = existing.numerics_of(sample.sample_id for sample in current.done) or [{}]
         if len(made_with) > 1 and not allow_mixed:
             raise CacheError(
                 mixed(parts.output, made_with[-1], made_with[0], "another run or shard")
@@ -103,12 +104,12 @@ def publish(
             )
         numerics = made_with[-1] if len(made_with) == 1 else {**made_with[-1], "mixed_with": made_with[:-1]}
         numerics |= _decoding(current)
-        assert finished.meaning is not None and finished.views is not None, "there is something to publish"
+        assert existing.spec is not None and existing.views is not None, "there is something to publish"
         stored = write_cache(
             parts.output,
             records,
-            finished.meaning,
-            views=finished.views,
+            existing.spec,
+            views=existing.views,
             numerics=numerics,
             dtype=dtype,
             temporary_in=parts.folder,
@@ -131,17 +132,17 @@ def _decoding(current: Current) -> dict:
 
 
 def as_it_is(
-    finished: Finished, samples: Sequence[Sample], dtype: str, without_features: Sequence[Sample] = ()
+    existing: ExistingRecords, samples: Sequence[Sample], dtype: str, without_features: Sequence[Sample] = ()
 ) -> Published | None:
     """What the output is, if it has these very samples in that dtype, so that there is nothing to write; else
     None.
     """
-    if finished.dtype is None or dtype not in ("auto", finished.dtype) or not finished.publishes(samples):
+    if existing.dtype is None or dtype not in ("auto", existing.dtype) or not existing.publishes(samples):
         return None
-    failures = finished.failures(without_features)
+    failures = existing.failures(without_features)
     failed = {sample_id for sample_id, _ in failures}
     missing = [sample.sample_id for sample in without_features if sample.sample_id not in failed]
-    return Published(len(samples), failures, missing, str(finished.dtype))
+    return Published(len(samples), failures, missing, str(existing.dtype))
 
 
 def merge(

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..annotations import Columns, Sample, extra_columns
 from ..backbones.inference import Model
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import read_numerics
 from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
@@ -24,7 +24,7 @@ from ..machine.threads import cpu_threads
 from ..short_repr import short_repr
 from ..weights.random_weights import random_weights_path
 from .configuration import ExtractionConfig
-from .finished import Current, Finished
+from .existing import Current, ExistingRecords
 from .garbage import no_collection
 from .hashes import hashes_of
 from .loading import load_model
@@ -44,9 +44,9 @@ class Extraction:
 
     Args:
         path: of the cache.
-        meaning: of its features.
+        spec: of its features.
         samples: of the shard; reused: those of them that were there already.
-        clips: made in this run, or time steps of clips where they are rows (`meaning.step`).
+        clips: made in this run, or time steps of clips where they are rows (`spec.step`).
         anew: ids of the samples, of all shards, that an earlier version had extracted from frames that may
             have been wrong.
         failures: sample_id and reason of every sample that failed; of all shards, where this one published.
@@ -57,7 +57,7 @@ class Extraction:
     """
 
     path: Path
-    meaning: Meaning
+    spec: FeatureSpec
     samples: int
     reused: int
     clips: int
@@ -133,22 +133,22 @@ def _extract(
     try:
         with parts.exclusively():
             before = engine_of(_records_before(output, parts))
-            model, meaning = load_model(config, random_weights_path(output, config.backbone), say, before)
-            say_if_random(meaning, say)
+            model, spec = load_model(config, random_weights_path(output, config.backbone), say, before)
+            say_if_random(spec, say)
             numerics = numerics_of(model, config.deterministic)
-            with no_collection(), Finished(output, parts.paths(), meaning, views) as finished:
-                if earlier := finished.videos_of_earlier_decoding():
+            with no_collection(), ExistingRecords(output, parts.paths(), spec, views) as existing:
+                if earlier := existing.videos_of_earlier_decoding():
                     say(f"Looking at the headers of {earlier} video(s) that an earlier version extracted.")
-                current = finished.current(source.samples, source, hashes)
-                _check_continuation(output, source, finished, current, numerics, config, say)
+                current = existing.current(source.samples, source, hashes)
+                _check_continuation(output, source, existing, current, numerics, config, say)
                 _say_mended(output, current, say)
                 done = {sample.sample_id for sample in current.done}
                 todo = [sample for sample in samples if sample.sample_id not in done]
                 published = None
                 if len(done) == len(source.samples) and not parts.paths():
-                    published = as_it_is(finished, source.samples, config.dtype)
+                    published = as_it_is(existing, source.samples, config.dtype)
             if published is None:
-                parts.claim(config.shard, meaning, views, numerics, source.samples, config.allow_mixed)
+                parts.claim(config.shard, spec, views, numerics, source.samples, config.allow_mixed)
         _say_what_comes(samples, todo, model, config, say)
         loaded = time.monotonic()
         done_now = _Done()
@@ -159,7 +159,7 @@ def _extract(
                     config.clip_rule,
                     held,
                     todo,
-                    step=meaning.step,
+                    step=spec.step,
                     views=config.views,
                     workers=config.workers,
                     stream=config.stream,
@@ -169,7 +169,7 @@ def _extract(
                     in_order=source.far,
                     say=say,
                 )
-                writer = PartWriter(parts.folder, meaning, numerics, views)
+                writer = PartWriter(parts.folder, spec, numerics, views)
                 done_now = _write_parts(pipeline, writer, config.on_error, progress, stop)
         stopped = done_now.stopped or (stop.is_set() and bool(todo))
         if published is None:
@@ -181,7 +181,7 @@ def _extract(
                     source=source,
                     hashes=hashes,
                     known=known,
-                    meaning=meaning,
+                    spec=spec,
                     views=views,
                     dtype=config.dtype,
                     allow_mixed=config.allow_mixed,
@@ -192,7 +192,7 @@ def _extract(
         parts.close()
     result = Extraction(
         path=output,
-        meaning=meaning,
+        spec=spec,
         samples=len(samples),
         reused=len(samples) - len(todo),
         clips=done_now.clips,
@@ -234,12 +234,12 @@ def say_missing(source: Source, begun: bool, say: Callable[[str], None]) -> None
         say(Warned(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}"))
 
 
-def say_if_random(meaning: Meaning, say: Callable[[str], None]) -> None:
+def say_if_random(spec: FeatureSpec, say: Callable[[str], None]) -> None:
     """That nothing was learned, where nothing was."""
-    if meaning.random and not meaning.tuned:
+    if spec.random and not spec.tuned:
         say(
             Warned(
-                f"Features come from random weights ({meaning.weights}): they show that the pipeline works,"
+                f"Features come from random weights ({spec.weights}): they show that the pipeline works,"
                 " not what a model can do."
             )
         )
@@ -357,7 +357,7 @@ def _check_output(output: Path) -> None:
 def _check_continuation(
     output: Path,
     source: Source,
-    finished: Finished,
+    existing: ExistingRecords,
     current: Current,
     numerics: dict,
     config: ExtractionConfig,
@@ -372,7 +372,7 @@ def _check_continuation(
                 f" there any more: {first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
             )
         )
-    dropped = finished.sample_ids() - {sample.sample_id for sample in source.samples}
+    dropped = existing.sample_ids() - {sample.sample_id for sample in source.samples}
     count, names = len(dropped), f"{min(dropped, default='')}{', …' if len(dropped) > 1 else ''}"
     if dropped and not config.prune:
         raise CacheError(
@@ -381,14 +381,14 @@ def _check_continuation(
         )
     if dropped:
         say(Warned(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}"))
-    if current.done and config.dtype == "float32" and finished.dtype not in (None, np.float32):
+    if current.done and config.dtype == "float32" and existing.dtype not in (None, np.float32):
         raise CacheError(
             f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another"
             " name"
         )
     others = [
         other
-        for other in finished.numerics_of(sample.sample_id for sample in current.done)
+        for other in existing.numerics_of(sample.sample_id for sample in current.done)
         if other != of_computing(numerics)
     ]
     if others and len(current.done) < len(source.samples) and not config.allow_mixed:
@@ -411,7 +411,7 @@ def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None
         "failed": len(result.failures),
         "missing": result.missing,
         "stopped": result.stopped,
-        "fingerprint": result.meaning.fingerprint,
+        "fingerprint": result.spec.fingerprint,
     }
     path = result.path.with_name(result.path.name + ".log")
     try:

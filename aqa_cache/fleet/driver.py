@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..annotations import Columns
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..errors import AqaError
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.garbage import no_collection
@@ -35,7 +35,7 @@ class PlaceExtraction:
     """What one process did.
 
     Args:
-        url: of the place; meaning: of the features in it.
+        url: of the place; spec: of the features in it.
         samples: of the shard; reused: those of them that were there already.
         done: how many of them have features or have failed now; clips: that were made; parts: that were put.
         failures: sample_id and reason.
@@ -44,7 +44,7 @@ class PlaceExtraction:
     """
 
     url: str
-    meaning: Meaning
+    spec: FeatureSpec
     samples: int
     reused: int
     done: int
@@ -109,15 +109,15 @@ def _extract(
     say_missing(source, bool(parts), say)
     there = numerics_there(place, parts)
     with _crew(config, place, source, engine_of(there.values()), say, stop, ray) as crew:
-        say_if_random(crew.meaning, say)
-        parts = place.parts(crew.meaning)
+        say_if_random(crew.spec, say)
+        parts = place.parts(crew.spec)
         if not config.allow_mixed:
             check_numerics(place, parts, there, crew.numerics)
             mine = numerics_digest(crew.numerics)
             parts = {name: item for name, item in parts.items() if name.numerics == mine}
         stamps = {video: source.stamp(video) for video in source.videos()}
         of_samples = [stamps[sample.video] for sample in source.samples]
-        place.note(Wanted(source.samples, of_samples, crew.meaning, crew.views), config.prune)
+        place.note(Wanted(source.samples, of_samples, crew.spec, crew.views), config.prune)
         units = make_units(source.samples, config.clip_rule, crew.row_bytes, lambda video: stamps[video][0])
         mine = shard_of(units, config.shard)
         todo = units_to_do(mine, stamps.__getitem__, place, parts, crew.views, say)
@@ -131,7 +131,7 @@ def _extract(
             crew.work(todo, source, hashes=hashes, done=done.append, progress=progress, stop=stop)
     return PlaceExtraction(
         url=place.url,
-        meaning=crew.meaning,
+        spec=crew.spec,
         samples=samples,
         reused=samples - left,
         done=samples - left + sum(unit.samples for unit in done),

@@ -12,7 +12,7 @@ from ..cache_file.reader import FeatureCache, Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, CacheError, some
-from ..extraction.finished import not_extracted
+from ..extraction.existing import not_extracted
 from ..extraction.numerics import mixed, of_computing
 from ..extraction.publishing import Published
 from ..logs import log_line
@@ -61,7 +61,7 @@ def merge_place(
     wanted = place.wanted()
     if wanted is None:
         raise CacheError(f"{place.url}: holds no extraction (no wanted.h5); nothing to merge")
-    parts = place.parts(wanted.meaning)
+    parts = place.parts(wanted.spec)
     if not parts:
         raise CacheError(f"{place.url}: holds no parts yet; nothing to merge")
     _check_replaced(output, wanted)
@@ -76,7 +76,7 @@ def merge_place(
             stored = write_cache(
                 output,
                 records,
-                wanted.meaning,
+                wanted.spec,
                 views=wanted.views,
                 numerics=found.numerics(chosen),
                 dtype=dtype,
@@ -168,8 +168,8 @@ class _Found:
         return {**records[0], **more, "decoding": DECODING}
 
     def _take(self, name: PartName, cache: FeatureCache) -> None:
-        self._wanted.meaning.check_alike(
-            cache.meaning,
+        self._wanted.spec.check_alike(
+            cache.spec,
             f"{self._place.url}/{name}: was made otherwise than it is named (wanted, there)",
         )
         if cache.views != self._wanted.views:
@@ -257,8 +257,8 @@ def _check_replaced(output: Path, wanted: Wanted) -> None:
     if not output.exists():
         return
     with FeatureCache(output) as before:
-        wanted.meaning.check_alike(
-            before.meaning,
+        wanted.spec.check_alike(
+            before.spec,
             f"{output}: exists and was made otherwise than the parts (parts, there)",
             "Give another name, or move the file away.",
         )

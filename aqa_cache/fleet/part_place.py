@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..annotations import Sample
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import AqaError, CacheError, some
-from ..extraction.finished import not_extracted
+from ..extraction.existing import not_extracted
 from ..logs import log_line
 from ..remote.fetched import MOST_BYTES, Fetched, cache_folder
 from ..remote.place import Item, Place
@@ -45,12 +45,12 @@ class Wanted:
 
     Args:
         samples: in the order that the published file shall have; stamps: of each one's video.
-        meaning, views: of the features.
+        spec, views: of the features.
     """
 
     samples: list[Sample]
     stamps: list[tuple[int, int]]
-    meaning: Meaning
+    spec: FeatureSpec
     views: list[str]
 
     def keys(self) -> list[Key]:
@@ -72,21 +72,21 @@ class PartPlace:
         self.url = self.place.url
         self._down = False
 
-    def parts(self, meaning: Meaning | None = None) -> dict[PartName, Item]:
+    def parts(self, spec: FeatureSpec | None = None) -> dict[PartName, Item]:
         """What parts there are.
 
         Args:
-            meaning: that they are to have; None: any, but the same.
+            spec: that they are to have; None: any, but the same.
 
         Raises:
             CacheError: there are parts of other settings.
         """
         found = {name: item for item in self.place.items() if (name := PartName.parse(item.name))}
         there = {name.settings for name in found}
-        if meaning is not None and (others := there - {settings_digest(meaning)}):
+        if spec is not None and (others := there - {settings_digest(spec)}):
             raise CacheError(
                 f"{self.url}: holds parts of another fingerprint ({some(sorted(others))}) than is asked for"
-                f" now ({settings_digest(meaning)}), of other weights, preprocessing or clips; give another"
+                f" now ({settings_digest(spec)}), of other weights, preprocessing or clips; give another"
                 " place, or the same settings"
             )
         if len(there) > 1:
@@ -106,7 +106,7 @@ class PartPlace:
             return None
         with self.opened({WANTED: item}) as opened, opened(WANTED) as cache:
             stamps = list(zip(cache.video_size.tolist(), cache.video_mtime_ns.tolist(), strict=True))
-            return Wanted(cache.samples, stamps, cache.meaning, cache.views)
+            return Wanted(cache.samples, stamps, cache.spec, cache.views)
 
     def note(self, wanted: Wanted, prune: bool = False) -> None:
         """Note what the extraction is to hold, unless that is there already.
@@ -119,8 +119,8 @@ class PartPlace:
         """
         before = self.wanted()
         if before is not None:
-            wanted.meaning.check_alike(
-                before.meaning,
+            wanted.spec.check_alike(
+                before.spec,
                 f"{self.url}: is the place of another extraction (asked for, there)",
                 "Give another place.",
             )
@@ -143,7 +143,7 @@ class PartPlace:
         ]
         with _scratch() as folder:
             path = folder / WANTED
-            write_part(path, records, wanted.meaning, {}, wanted.views, in_order=True)
+            write_part(path, records, wanted.spec, {}, wanted.views, in_order=True)
             self.place.put(path, WANTED)
 
     @contextlib.contextmanager
@@ -180,7 +180,7 @@ class PartPlace:
         self,
         name: PartName,
         records: Sequence[Record],
-        meaning: Meaning,
+        spec: FeatureSpec,
         numerics: dict,
         views: Sequence[str],
     ) -> None:
@@ -191,7 +191,7 @@ class PartPlace:
         """
         with _scratch() as folder:
             path = folder / str(name)
-            write_part(path, records, meaning, numerics, views)
+            write_part(path, records, spec, numerics, views)
             try:
                 if self._down:
                     raise StoreError(f"{self.url}: did not take the part before")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..annotations import Sample
-from ..cache_file.meaning import Meaning, canonical_json
+from ..cache_file.feature_spec import FeatureSpec, canonical_json
 from ..cache_file.reader import Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import replacing
@@ -60,8 +60,8 @@ class PartName:
         return cls(found[1], found[2], found[3], bool(found[4])) if found else None
 
 
-def settings_digest(meaning: Meaning) -> str:
-    return meaning.fingerprint[:16]
+def settings_digest(spec: FeatureSpec) -> str:
+    return spec.fingerprint[:16]
 
 
 def numerics_digest(numerics: dict) -> str:
@@ -84,7 +84,7 @@ def key_of_record(record: Record) -> Key:
 def write_part(
     path: Path,
     records: Sequence[Record],
-    meaning: Meaning,
+    spec: FeatureSpec,
     numerics: dict,
     views: Sequence[str],
     in_order: bool = False,
@@ -98,7 +98,7 @@ def write_part(
     ordered = records if in_order else sorted(records, key=lambda record: record.sample.sample_id)
     body = path.with_name(path.name + ".body")
     try:
-        write_cache(body, ordered, meaning, views=views, numerics=numerics, dtype="float32")
+        write_cache(body, ordered, spec, views=views, numerics=numerics, dtype="float32")
         said = {
             "format": _FORMAT,
             "version": _VERSION,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..backbones.names import KNOWN_BACKBONES
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..errors import AqaError
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.pipeline import Progress
@@ -41,7 +41,7 @@ class Task:
 class Loaded:
     """What the features of an actor are, and where it runs."""
 
-    meaning: Meaning
+    spec: FeatureSpec
     views: list[str]
     numerics: dict
     row_bytes: int
@@ -94,7 +94,7 @@ class Extractor:
         except AqaError as error:
             return f"{host}: {error}"
         node = ray.get_runtime_context().get_node_id()
-        kind = worker.meaning, worker.views, worker.numerics, worker.row_bytes, worker.described
+        kind = worker.spec, worker.views, worker.numerics, worker.row_bytes, worker.described
         return Loaded(*kind, host, node)
 
     def do(self, units: Sequence[Unit], hashes: Mapping[str, str]) -> Standing:

@@ -107,7 +107,7 @@ class RayCrew:
             self._open.callback(self._end)
             first = self._first()
             self._open = self._open.pop_all()
-        self.meaning, self.views, self.row_bytes = first.meaning, first.views, first.row_bytes
+        self.spec, self.views, self.row_bytes = first.spec, first.views, first.row_bytes
         self.numerics = first.numerics
         self.described = f"{first.described}, in actors of {self._room}"
         return self
@@ -257,8 +257,8 @@ class RayCrew:
             AqaError: it has other weights; CacheError: it computes otherwise, and that is not allowed.
         """
         first = self._first_loaded = self._first_loaded or loaded
-        if loaded.meaning != first.meaning:
-            differing = "; ".join(loaded.meaning.differences(first.meaning))
+        if loaded.spec != first.spec:
+            differing = "; ".join(loaded.spec.differences(first.spec))
             raise AqaError(
                 f"actors on {loaded.host} and {first.host} make other features ({differing}); give all nodes"
                 " the same weights and the same version of this program"
@@ -312,9 +312,7 @@ class RayCrew:
 
     def _not_put(self, units: list[Unit]) -> list[Unit]:
         """What is left of units, by what lies in the place."""
-        left = units_to_do(
-            units, self._source.stamp, self._place, self._place.parts(self.meaning), self.views
-        )
+        left = units_to_do(units, self._source.stamp, self._place, self._place.parts(self.spec), self.views)
         of_unit = {sample.sample_id for unit in left for sample in unit.samples}
         for unit in units:
             there = sum(sample.sample_id not in of_unit for sample in unit.samples)
@@ -331,7 +329,7 @@ class RayCrew:
         sha256 = self._hashes.get(sample.video, "")
         record = Record(sample, [None] * len(self.views), reason, *self._source.stamp(sample.video), sha256)
         unit = Unit((sample,), 0)
-        self._take_unit(put_records(self._place, unit, [record], self.meaning, self.numerics, self.views))
+        self._take_unit(put_records(self._place, unit, [record], self.spec, self.numerics, self.views))
 
     def _tell_to_stop(self) -> None:
         for member in list(self._members):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import Record
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.loading import load_model
@@ -50,12 +50,12 @@ class Crew(Protocol):
     """Whoever makes and puts units.
 
     Attributes:
-        meaning, views, numerics: of the features.
+        spec, views, numerics: of the features.
         row_bytes (int): of one clip's feature over all views, for `make_units`.
         described (str): what computes, for a person.
     """
 
-    meaning: Meaning
+    spec: FeatureSpec
     views: list[str]
     numerics: dict
     row_bytes: int
@@ -84,7 +84,7 @@ class Worker:
         say: told in one line what a person should know.
 
     Attributes:
-        meaning, views, numerics: of the features it makes.
+        spec, views, numerics: of the features it makes.
         row_bytes (int), described (str): as of a `Crew`.
 
     Raises:
@@ -102,10 +102,10 @@ class Worker:
         random_path = random_weights_path(weights_folder() / "place.h5", config.backbone)
         if config.weights == "random":
             random_path.parent.mkdir(parents=True, exist_ok=True)
-        self.model, self.meaning = load_model(config, random_path, say, engine_before)
+        self.model, self.spec = load_model(config, random_path, say, engine_before)
         self.numerics = numerics_of(self.model, config.deterministic)
         self.views = [view.name for view in config.views]
-        self.row_bytes = 4 * self.meaning.dim * len(self.views)
+        self.row_bytes = 4 * self.spec.dim * len(self.views)
         model, by = self.model, " by OpenVINO" if self.model.engine == "openvino" else ""
         self.described = f"{model.device} in {model.precision}{by}, batches of {model.batch_size}"
 
@@ -153,7 +153,7 @@ class Worker:
             self.config.clip_rule,
             videos,
             [sample for unit in units for sample in unit.samples],
-            step=self.meaning.step,
+            step=self.spec.step,
             views=self.config.views,
             hashes=dict(hashes),
             workers=self.config.workers,
@@ -170,14 +170,14 @@ class Worker:
 
     def put(self, unit: Unit, records: Sequence[Record]) -> UnitDone:
         """See `put_records`."""
-        return put_records(self.place, unit, records, self.meaning, self.numerics, self.views)
+        return put_records(self.place, unit, records, self.spec, self.numerics, self.views)
 
 
 def put_records(
     place: PartPlace,
     unit: Unit,
     records: Sequence[Record],
-    meaning: Meaning,
+    spec: FeatureSpec,
     numerics: dict,
     views: list[str],
 ) -> UnitDone:
@@ -192,9 +192,9 @@ def put_records(
         if not chosen:
             continue
         digest = samples_digest(map(key_of_record, chosen), views)
-        name = PartName(settings_digest(meaning), numerics_digest(numerics), digest, failed)
+        name = PartName(settings_digest(spec), numerics_digest(numerics), digest, failed)
         try:
-            place.put(name, chosen, meaning, numerics, views)
+            place.put(name, chosen, spec, numerics, views)
         except StoreError as error:
             refused = refused or error
         named.append(str(name))

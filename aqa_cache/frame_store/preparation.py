@@ -79,8 +79,8 @@ def prepare_frames(
         say(Warned(f"{cache.path}: {said_outside(folder, outside)}."))
     stamps = _stamps_of(cache, samples, folder, videos)
     contents = {
-        "clip_rule": cache.meaning.clip_rule,
-        "preprocessing": cache.meaning.preprocessing,
+        "clip_rule": cache.spec.clip_rule,
+        "preprocessing": cache.spec.preprocessing,
         "views": [list(astuple(view)) for view in views],
         "samples": {
             sample.sample_id: {"video": sample.video, "first_frames": firsts} for sample, firsts in samples
@@ -97,8 +97,8 @@ def prepare_frames(
             by_video: dict[str, dict[int, Sample]] = {}
             for index, (sample, _) in enumerate(samples):
                 by_video.setdefault(sample.video, {})[index] = sample
-            rule = replace(ClipRule.from_record(cache.meaning.clip_rule), window=None)
-            stream = cache.meaning.stream
+            rule = replace(ClipRule.from_record(cache.spec.clip_rule), window=None)
+            stream = cache.spec.stream
             shifted = list(dict.fromkeys(View(view.shift) for view in views))
             # Largest files first: what is left when threads run out of videos is then small.
             readers = [
@@ -115,8 +115,8 @@ def _samples_of(cache: FeatureCache) -> list[tuple[Sample, list[int]]]:
     window.
     """
     try:
-        rule = ClipRule.from_record(cache.meaning.clip_rule)
-        Preprocessing.from_record(cache.meaning.preprocessing)
+        rule = ClipRule.from_record(cache.spec.clip_rule)
+        Preprocessing.from_record(cache.spec.preprocessing)
     except AqaError as error:
         raise CacheError(
             f"{cache.path}: does not say how its clips are made from video, as imported features do not"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..annotations import Columns, read_annotations
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
@@ -31,7 +31,7 @@ class KeypointImport:
     """
 
     path: Path
-    meaning: Meaning
+    spec: FeatureSpec
     samples: int
     rows: int
     joints: tuple[str, ...]
@@ -88,12 +88,12 @@ def import_keypoints(
         else Record(sample, [None], f"{name} ({sample.video}): {reasons[name]}")
         for sample in samples
     ]
-    meaning = maker.meaning(next(iter(made.values())).features.shape[1])
+    spec = maker.spec(next(iter(made.values())).features.shape[1])
     # Rounded to float16, coefficients in pixels would lose more than what they are told apart by.
-    write_cache(output, records, meaning, numerics={"filled": round(maker.filled, 6)}, dtype="float32")
+    write_cache(output, records, spec, numerics={"filled": round(maker.filled, 6)}, dtype="float32")
     return KeypointImport(
         path=output,
-        meaning=meaning,
+        spec=spec,
         samples=len(samples),
         rows=sum(len(rows.first_frame) for rows in made.values()),
         joints=maker.joints,

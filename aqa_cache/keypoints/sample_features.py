@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..annotations import Sample
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import ClipFeatures
 from ..clips.rule import ClipRule
 from ..errors import AqaError, VideoError, some
@@ -224,7 +224,7 @@ class Maker:
         used = {named[0] for sample in samples if (named := source_of(sample, self._found))}
         return [one.where for name, sources in self._found.items() if name not in used for one in sources]
 
-    def meaning(self, dim: int) -> Meaning:
+    def spec(self, dim: int) -> FeatureSpec:
         """The record of what features of this size mean."""
         options = self._options
         anchors = self._anchors
@@ -246,7 +246,7 @@ class Maker:
             )
         rule = options.clip_rule
         whole = {} if rule.window is None else {"clip_len": rule.window, "window": rule.window}
-        return Meaning(
+        return FeatureSpec(
             backbone=BACKBONES[options.form],
             layer=f"{layer}; {self._axes} axes of {', '.join(self.joints)}",
             dim=dim,

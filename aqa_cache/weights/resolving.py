@@ -13,7 +13,7 @@ from torch import nn
 
 from ..backbones.key_layouts import LAYOUTS, detect_layout, layouts_of
 from ..backbones.registry import get_backbone
-from ..cache_file.meaning import Learned, named_random
+from ..cache_file.feature_spec import Learned, named_random
 from ..clips.preprocess import Preprocessing
 from ..disk.tensor_file import read_backbone_tensors, read_tensors, sha256_of, sha256_of_weights
 from ..errors import WeightsError
@@ -47,8 +47,8 @@ class Weights:
 
     @property
     def learned(self) -> Learned | None:
-        """On what, as `aqa_cache.cache_file.meaning.Meaning` keeps it; None where no run of this program
-        fine-tuned them.
+        """On what, as `aqa_cache.cache_file.feature_spec.FeatureSpec` keeps it; None where no run of this
+        program fine-tuned them.
         """
         return self.tuned.learned if self.tuned else None
 

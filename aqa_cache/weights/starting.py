@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..backbones.names import KNOWN_BACKBONES
 from ..backbones.registry import get_backbone
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..disk.tensor_file import sha256_of
 from ..errors import CacheError, WeightsError
 from ..logs import Warned, log_line
@@ -16,7 +16,7 @@ from .tuned import FILE
 
 
 def starting_weights(
-    cache_meaning: Meaning,
+    cache_spec: FeatureSpec,
     features_path: Path,
     given: str | None,
     say: Callable[[str], None] = log_line,
@@ -39,26 +39,26 @@ def starting_weights(
         CacheError: imported features, or a backbone that is not known here.
         WeightsError: they cannot be found, or are not what they were.
     """
-    if not cache_meaning.weights_sha256:
+    if not cache_spec.weights_sha256:
         raise CacheError(
-            f"{features_path}: these features were imported (backbone {cache_meaning.backbone!r}), so it is"
+            f"{features_path}: these features were imported (backbone {cache_spec.backbone!r}), so it is"
             " not known how to make them again; make a cache from the videos with aqa-extract"
         )
-    if not KNOWN_BACKBONES.knows(cache_meaning.backbone):
-        raise CacheError(f"{features_path}: {KNOWN_BACKBONES.unknown(cache_meaning.backbone)}")
+    if not KNOWN_BACKBONES.knows(cache_spec.backbone):
+        raise CacheError(f"{features_path}: {KNOWN_BACKBONES.unknown(cache_spec.backbone)}")
     if given is None:
-        return _recorded(cache_meaning, features_path, say)
-    random_path = random_weights_path(features_path, cache_meaning.backbone)
-    weights = resolve_weights(cache_meaning.backbone, given, random_path=random_path, say=say)
-    if weights.sha256 != cache_meaning.weights_sha256:
+        return _recorded(cache_spec, features_path, say)
+    random_path = random_weights_path(features_path, cache_spec.backbone)
+    weights = resolve_weights(cache_spec.backbone, given, random_path=random_path, say=say)
+    if weights.sha256 != cache_spec.weights_sha256:
         say(
             Warned(
                 "Training starts from other weights than those that made the features:"
                 f" {_named(weights.name, weights.sha256)}; the features:"
-                f" {_named(cache_meaning.weights, cache_meaning.weights_sha256)}."
+                f" {_named(cache_spec.weights, cache_spec.weights_sha256)}."
             )
         )
-        theirs, ours = weights.preprocessing.record(), cache_meaning.preprocessing
+        theirs, ours = weights.preprocessing.record(), cache_spec.preprocessing
         differing = [
             f"{name} {value}, fed {ours.get(name)}"
             for name, value in theirs.items()
@@ -74,44 +74,44 @@ def starting_weights(
     return weights
 
 
-def _recorded(meaning: Meaning, features_path: Path, say: Callable[[str], None]) -> Weights:
+def _recorded(spec: FeatureSpec, features_path: Path, say: Callable[[str], None]) -> Weights:
     """The weights that made the features."""
-    if meaning.weights == f"{RANDOM} (seed 0)":
-        path = random_weights_path(features_path, meaning.backbone)
+    if spec.weights == f"{RANDOM} (seed 0)":
+        path = random_weights_path(features_path, spec.backbone)
         there = path.exists()
-        weights = resolve_weights(meaning.backbone, RANDOM, random_path=path, say=say)
-        if weights.sha256 != meaning.weights_sha256:
+        weights = resolve_weights(spec.backbone, RANDOM, random_path=path, say=say)
+        if weights.sha256 != spec.weights_sha256:
             what = (
                 "are not those" if there else "were made anew with this version of torch, and are not those"
             )
             raise WeightsError(
                 f"{path}: these random weights {what} that made the features of {features_path.name} (SHA-256"
-                f" {weights.sha256[:12]}…, expected {meaning.weights_sha256[:12]}…); extract the features"
+                f" {weights.sha256[:12]}…, expected {spec.weights_sha256[:12]}…); extract the features"
                 " again, or give --weights random to start from these"
             )
         return weights
-    made_with = f"{features_path}: was made with weights {_named(meaning.weights, meaning.weights_sha256)}"
-    if meaning.weights in WEIGHTS:
-        weights = resolve_weights(meaning.backbone, meaning.weights, say=say)
-        if weights.sha256 != meaning.weights_sha256:
+    made_with = f"{features_path}: was made with weights {_named(spec.weights, spec.weights_sha256)}"
+    if spec.weights in WEIGHTS:
+        weights = resolve_weights(spec.backbone, spec.weights, say=say)
+        if weights.sha256 != spec.weights_sha256:
             raise WeightsError(
                 f"{made_with}; what is published by this name now is {weights.path} (SHA-256"
                 f" {weights.sha256[:12]}…). Give the path of the former with --weights, or --weights"
-                f" {meaning.weights} to start from the latter"
+                f" {spec.weights} to start from the latter"
             )
         return weights
-    if get_backbone(meaning.backbone).published is not None:
-        weights = resolve_weights(meaning.backbone, say=say)
-        if weights.sha256 == meaning.weights_sha256:
+    if get_backbone(spec.backbone).published is not None:
+        weights = resolve_weights(spec.backbone, say=say)
+        if weights.sha256 == spec.weights_sha256:
             return weights
     others = []
     for folder in dict.fromkeys((features_path.absolute().parent, Path.cwd())):
         # Where runs lie unless another place is given.
-        for place in (folder / meaning.weights, folder / "runs" / meaning.weights):
+        for place in (folder / spec.weights, folder / "runs" / spec.weights):
             file = place / FILE if place.is_dir() else place
             if file.is_file():
-                if sha256_of(file) == meaning.weights_sha256:
-                    return resolve_weights(meaning.backbone, str(place), say=say)
+                if sha256_of(file) == spec.weights_sha256:
+                    return resolve_weights(spec.backbone, str(place), say=say)
                 others.append(str(file))
     found = (
         f"{', '.join(others)}: another file of this name"

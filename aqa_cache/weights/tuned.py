@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..cache_file.meaning import Learned, canonical_json
+from ..cache_file.feature_spec import Learned, canonical_json
 from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
 from ..disk.plain_json import parse_json
@@ -27,7 +27,7 @@ class TunedBackbone:
         backbone: the network's name, such as `s3d`; the tensors have its module's own names.
         preprocessing: of the frames that it was fine-tuned on.
         clip_rule: of the clips that it was fine-tuned on, with `stream`, as in
-            `aqa_cache.cache_file.meaning.Meaning`.
+            `aqa_cache.cache_file.feature_spec.FeatureSpec`.
         started_from: name of the weights it was before.
         started_sha256: of their file, hex.
         origin: name of the weights that the first fine-tuning started from, if these were fine-tuned
@@ -50,7 +50,7 @@ class TunedBackbone:
 
     @property
     def learned(self) -> Learned:
-        """From what and on which samples, as `aqa_cache.cache_file.meaning.Meaning` keeps it."""
+        """From what and on which samples, as `aqa_cache.cache_file.feature_spec.FeatureSpec` keeps it."""
         return Learned(self.started_from, self.origin, self.trained_on, self.chosen_on)
 
 

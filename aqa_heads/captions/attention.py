@@ -25,8 +25,8 @@ class ClipAttention(nn.Module):
 
     Shape:
         - queries: `(batch, words, hidden)`; clips: `(batch, clips, hidden)`, finite also from a sample's
-          `count` on, where they change nothing; count: `(batch,)`, at least 1.
-        - Outputs: `(batch, words, hidden)`, and the weights `(batch, words, clips)`, zeros from `count` on,
+          its length on, where they change nothing; lengths: `(batch,)`, at least 1.
+        - Outputs: `(batch, words, hidden)`, and the weights `(batch, words, clips)`, zeros for padding,
           whose sum over clips is 1.
     """
 
@@ -39,13 +39,13 @@ class ClipAttention(nn.Module):
         self.join = nn.Linear(hidden, hidden)
 
     def forward(
-        self, queries: torch.Tensor, clips: torch.Tensor, count: torch.Tensor
+        self, queries: torch.Tensor, clips: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         asked = self.of_query(queries)
         if self.score is None:
             scores = asked @ clips.transpose(1, 2) / math.sqrt(clips.shape[2])
         else:
             scores = self.score(torch.tanh(asked.unsqueeze(2) + self.of_clip(clips).unsqueeze(1))).squeeze(3)
-        real = torch.arange(clips.shape[1], device=count.device) < count.unsqueeze(1)
+        real = torch.arange(clips.shape[1], device=lengths.device) < lengths.unsqueeze(1)
         weights = scores.masked_fill(~real.unsqueeze(1), -math.inf).softmax(2)
         return queries + self.join(weights @ clips), weights

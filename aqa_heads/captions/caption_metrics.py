@@ -84,19 +84,19 @@ def caption_metrics(
             f"{empty} of {len(hypotheses)} captions are empty: 0 in ROUGE-L and CIDEr, words that are missing"
             " in BLEU and METEOR"
         )
-    said = {number: [text] for number, text in enumerate(hypotheses)}
-    meant = dict(enumerate(references))
+    hypothesis_of = {number: [text] for number, text in enumerate(hypotheses)}
+    reference_of = dict(enumerate(references))
     cider_value = None
     if len(hypotheses) > 1:
-        cider_value = float(cider().compute_score(meant, said)[0])
+        cider_value = float(cider().compute_score(reference_of, hypothesis_of)[0])
     else:
         notes.append("CIDEr not computed: with one sample no word tells samples apart, all weights are 0")
     meteor_value, why_not = _meteor(hypotheses, references) if meteor else (None, None)
     if why_not:
         notes.append(f"METEOR not computed: {why_not}")
     return CaptionMetrics(
-        tuple(float(value) for value in bleu(4).compute_score(meant, said, verbose=0)[0]),
-        float(rouge().compute_score(meant, said)[0]),
+        tuple(float(value) for value in bleu(4).compute_score(reference_of, hypothesis_of, verbose=0)[0]),
+        float(rouge().compute_score(reference_of, hypothesis_of)[0]),
         cider_value,
         meteor_value,
         notes,
@@ -125,7 +125,7 @@ def why_no_caption_metrics() -> str | None:
     return None
 
 
-def said_of_meteor() -> str | None:
+def cost_of_meteor() -> str | None:
     """What METEOR takes, where it will be computed; to be said before a training."""
     if shutil.which("java") is None or why_no_caption_metrics():
         return None
@@ -163,11 +163,20 @@ def _meteor(hypotheses: list[str], references: list[list[str]]) -> tuple[float |
         from pycocoevalcap.meteor import meteor
 
         with tempfile.TemporaryDirectory() as folder:
-            said, meant = Path(folder, "hypotheses.txt"), Path(folder, "references.txt")
-            said.write_text("".join(text + "\n" for text in hypotheses), encoding="utf-8")
-            meant.write_text("".join(text + "\n" for text in references), encoding="utf-8")
+            hypothesis_file, reference_file = Path(folder, "hypotheses.txt"), Path(folder, "references.txt")
+            hypothesis_file.write_text("".join(text + "\n" for text in hypotheses), encoding="utf-8")
+            reference_file.write_text("".join(text + "\n" for text in references), encoding="utf-8")
             jar = Path(meteor.__file__).with_name(meteor.METEOR_JAR)
-            command = [java, "-Xmx2G", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8", "-jar", jar, said, meant]
+            command = [
+                java,
+                "-Xmx2G",
+                "-XX:+UseSerialGC",
+                "-Dfile.encoding=UTF-8",
+                "-jar",
+                jar,
+                hypothesis_file,
+                reference_file,
+            ]
             command += ["-l", "en", "-norm", "-r", str(most), "-q"]
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, timeout=METEOR_SECONDS, check=False

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .attention import ClipAttention
-from .decoding import Spoken, State, decode
+from .decoding import Generated, State, decode
 from .recurrent import Given, RecurrentStack, Timeline
 from .vocabulary import CAPTION_SLOTS
 from .word_loss import word_loss
@@ -33,7 +33,7 @@ class Captioner(nn.Module):
             without.
 
     Shape:
-        - features: `(batch, clips, dim)`; what lies from a sample's `count` on changes nothing; count:
+        - features: `(batch, clips, dim)`; padding changes nothing; lengths:
           `(batch,)`, at least 1.
         - inputs: `(batch, words)` int64, from `<sos>` on: at each time the last word (teacher forcing).
         - Output: `(batch, words, vocabulary)`, logits of the next word.
@@ -61,23 +61,23 @@ class Captioner(nn.Module):
         self.embedding = nn.Embedding(words, word_dim)
         self.output = nn.Linear(hidden, words)
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        return self.output(self.states(features, count, inputs))
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        return self.output(self.states(features, lengths, inputs))
 
-    def states(self, features: torch.Tensor, count: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    def states(self, features: torch.Tensor, lengths: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         """As `forward`, before the output layer: `(batch, words, hidden)`."""
-        return self._listen(features, count, inputs, torch.full_like(count, inputs.shape[1]))[0]
+        return self._teacher_forced(features, lengths, inputs, torch.full_like(lengths, inputs.shape[1]))[0]
 
     def weights(
-        self, features: torch.Tensor, count: torch.Tensor, inputs: torch.Tensor
+        self, features: torch.Tensor, lengths: torch.Tensor, inputs: torch.Tensor
     ) -> torch.Tensor | None:
         """The attention's weights at each word, `(batch, words, clips)`; None where it has none."""
-        return self._listen(features, count, inputs, torch.full_like(count, inputs.shape[1]))[1]
+        return self._teacher_forced(features, lengths, inputs, torch.full_like(lengths, inputs.shape[1]))[1]
 
     def loss(
         self,
         features: torch.Tensor,
-        count: torch.Tensor,
+        lengths: torch.Tensor,
         inputs: torch.Tensor,
         targets: torch.Tensor,
         positions: torch.Tensor,
@@ -88,29 +88,29 @@ class Captioner(nn.Module):
         all words are never held at once. The gradient of the output layer is made here; it can be taken once.
 
         Shape:
-            - targets: `(real words,)` int64, the words to be said, `<eos>` included, padding left out;
-              positions: `(real words,)`, where each is said: its place in `inputs` flattened.
+            - targets: `(real words,)` int64, the words to be predicted, `<eos>` included, padding left out;
+              positions: `(real words,)`, where each is predicted: its place in `inputs` flattened.
             - Output: a scalar.
         """
         steps = inputs.shape[1]
-        words = torch.zeros_like(count).scatter_reduce(0, positions // steps, positions % steps + 1, "amax")
-        states, _ = self._listen(features, count, inputs, words)
+        words = torch.zeros_like(lengths).scatter_reduce(0, positions // steps, positions % steps + 1, "amax")
+        states, _ = self._teacher_forced(features, lengths, inputs, words)
         return word_loss(states.flatten(0, 1).index_select(0, positions), self.output, targets)
 
     @torch.no_grad()
-    def speak(
-        self, features: torch.Tensor, count: torch.Tensor, steps: int = CAPTION_SLOTS - 1, beam: int = 1
-    ) -> Spoken:
+    def generate(
+        self, features: torch.Tensor, lengths: torch.Tensor, steps: int = CAPTION_SLOTS - 1, beam: int = 1
+    ) -> Generated:
         """The most probable caption that a beam search finds; `beam` 1 is greedy. See `decode`."""
-        timeline = Timeline.of(count + steps)
-        watched, _, clips = self._watch(features, count, timeline)
-        samples = torch.arange(len(count), device=count.device)
-        silent = watched[
-            timeline.row(samples[:, None], count[:, None] + torch.arange(steps, device=count.device))
+        timeline = Timeline.of(lengths + steps)
+        encoded, _, clips = self._encode_clips(features, lengths, timeline)
+        samples = torch.arange(len(lengths), device=lengths.device)
+        silent = encoded[
+            timeline.row(samples[:, None], lengths[:, None] + torch.arange(steps, device=lengths.device))
         ]
 
-        over_clips = Timeline.of(count)
-        seen = watched[timeline.row(over_clips.sequence, over_clips.time)]
+        over_clips = Timeline.of(lengths)
+        seen = encoded[timeline.row(over_clips.sequence, over_clips.time)]
         no_word = seen.new_zeros(len(seen), self.embedding.embedding_dim)
         _, state = self.rnn2([Given(seen), Given(no_word)], over_clips)
 
@@ -119,42 +119,44 @@ class Captioner(nn.Module):
                 [silent[:, time : time + 1].expand(-1, last.shape[1], -1), self.embedding(last)], 2
             )
             outputs, state = self.rnn2.step(inputs.flatten(0, 1), state)
-            outputs, weights = self._attend(outputs.view(*last.shape, -1), clips, count)
+            outputs, weights = self._attend(outputs.view(*last.shape, -1), clips, lengths)
             return F.log_softmax(self.output(outputs), 2), state, weights
 
-        return decode(step, state, len(count), steps, beam)
+        return decode(step, state, len(lengths), steps, beam)
 
-    def _listen(self, features, count, inputs, words) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _teacher_forced(self, features, lengths, inputs, words) -> tuple[torch.Tensor, torch.Tensor | None]:
         """States before the output layer and weights over clips; only the first `words` of each row mean
         anything.
         """
         steps = inputs.shape[1]
-        timeline = Timeline.of(count + words)
-        watched, watching, clips = self._watch(features, count, timeline)
-        speaking = (~watching).nonzero().squeeze(1)
-        sequence, time = timeline.sequence[speaking], timeline.time[speaking]
-        different, which = inputs[sequence, time - count[sequence]].unique(return_inverse=True)
-        outputs, _ = self.rnn2([Given(watched), Given(self.embedding(different), speaking, which)], timeline)
-        samples = torch.arange(len(count), device=count.device).unsqueeze(1)
+        timeline = Timeline.of(lengths + words)
+        encoded, over_clip, clips = self._encode_clips(features, lengths, timeline)
+        generating = (~over_clip).nonzero().squeeze(1)
+        sequence, time = timeline.sequence[generating], timeline.time[generating]
+        different, which = inputs[sequence, time - lengths[sequence]].unique(return_inverse=True)
+        outputs, _ = self.rnn2(
+            [Given(encoded), Given(self.embedding(different), generating, which)], timeline
+        )
+        samples = torch.arange(len(lengths), device=lengths.device).unsqueeze(1)
         times = torch.minimum(
-            torch.arange(steps, device=count.device), words.unsqueeze(1) - 1
-        ) + count.unsqueeze(1)
-        spoken = outputs.index_select(0, timeline.row(samples, times).flatten())
-        return self._attend(spoken.view(len(count), steps, -1), clips, count)
+            torch.arange(steps, device=lengths.device), words.unsqueeze(1) - 1
+        ) + lengths.unsqueeze(1)
+        states = outputs.index_select(0, timeline.row(samples, times).flatten())
+        return self._attend(states.view(len(lengths), steps, -1), clips, lengths)
 
-    def _watch(self, features, count, timeline: Timeline):
+    def _encode_clips(self, features, lengths, timeline: Timeline):
         """The first RNN's outputs `(rows, hidden)`, which rows are clips `(rows,)`, and what is attended to,
         or None.
         """
-        watching = timeline.time < count[timeline.sequence]
-        rows = watching.nonzero().squeeze(1)
+        over_clip = timeline.time < lengths[timeline.sequence]
+        rows = over_clip.nonzero().squeeze(1)
         sequence, time = timeline.sequence[rows], timeline.time[rows]
         seen, frame, clips = features[sequence, time], None, None
         if self.projection is not None:
             seen, frame = F.linear(seen, self.projection.weight), self.projection.bias
         if self.attention is not None:
             clips = seen.new_zeros(*features.shape[:2], len(frame)).index_put((sequence, time), seen + frame)
-        return self.rnn1([Given(seen, rows)], timeline, frame)[0], watching, clips
+        return self.rnn1([Given(seen, rows)], timeline, frame)[0], over_clip, clips
 
-    def _attend(self, states, clips, count) -> tuple[torch.Tensor, torch.Tensor | None]:
-        return (states, None) if self.attention is None else self.attention(states, clips, count)
+    def _attend(self, states, clips, lengths) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return (states, None) if self.attention is None else self.attention(states, clips, lengths)

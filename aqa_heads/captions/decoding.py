@@ -16,7 +16,7 @@ Step = Callable[[torch.Tensor, State, int], tuple[torch.Tensor, State, torch.Ten
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Generated:
     """Captions, as a captioner says them.
 
     Shape:
@@ -31,15 +31,15 @@ class Spoken:
     attention: torch.Tensor | None
 
 
-def decode(step: Step, state: State, batch: int, steps: int, beam: int = 1) -> Spoken:
+def decode(step: Step, state: State, batch: int, steps: int, beam: int = 1) -> Generated:
     """The most probable caption that the search finds.
 
-    With beam 1 the most probable next word is said, again and again (greedy). With more, that many most
+    With beam 1 the most probable next word is taken, again and again (greedy). With more, that many most
     probable beginnings are kept, ended ones among them, and the greedy caption is a candidate as well, so
     that searching more never gives a less probable caption. Probabilities are not divided by the length: the
     sum of their logarithms prefers short captions, the more the wider the beam.
 
-    `<sos>` is never said. `<unk>` can be: it is a word as any other.
+    `<sos>` is never generated. `<unk>` can be: it is a word as any other.
 
     Args:
         step: what comes after the last words; at first these are `<sos>`.
@@ -56,7 +56,7 @@ def decode(step: Step, state: State, batch: int, steps: int, beam: int = 1) -> S
         return found
     greedy = _search(step, state, batch, steps, 1)
     better = greedy.log_probability > found.log_probability
-    return Spoken(
+    return Generated(
         torch.where(better[:, None], greedy.words, found.words),
         torch.where(better, greedy.log_probability, found.log_probability),
         (
@@ -67,7 +67,7 @@ def decode(step: Step, state: State, batch: int, steps: int, beam: int = 1) -> S
     )
 
 
-def _search(step: Step, state: State, batch: int, steps: int, beam: int) -> Spoken:
+def _search(step: Step, state: State, batch: int, steps: int, beam: int) -> Generated:
     state = tuple(part.repeat_interleave(beam, 1) for part in state)
     device = state[0].device
     first = torch.arange(batch, device=device).unsqueeze(1) * beam
@@ -97,18 +97,18 @@ def _search(step: Step, state: State, batch: int, steps: int, beam: int) -> Spok
     return _trace(words, parents, attentions, total[:, 0], steps)
 
 
-def _trace(words, parents, attentions, total, steps: int) -> Spoken:
+def _trace(words, parents, attentions, total, steps: int) -> Generated:
     """The most probable beginning, from its last word to its first."""
     batch = len(total)
     samples, place = torch.arange(batch, device=total.device), torch.zeros_like(words[0][:, 0])
-    said = words[0].new_full((batch, steps), EOS)
+    hypotheses = words[0].new_full((batch, steps), EOS)
     seen = None if attentions[0] is None else total.new_zeros(batch, steps, attentions[0].shape[2])
     for time in reversed(range(len(words))):
-        said[:, time] = words[time][samples, place]
+        hypotheses[:, time] = words[time][samples, place]
         place = parents[time][samples, place]
         if seen is not None:
             seen[:, time] = attentions[time][samples, place]
     if seen is not None:
-        after = (said == EOS).cumsum(1) - (said == EOS).long() > 0
+        after = (hypotheses == EOS).cumsum(1) - (hypotheses == EOS).long() > 0
         seen.masked_fill_(after.unsqueeze(2), 0.0)
-    return Spoken(said, total, seen)
+    return Generated(hypotheses, total, seen)

@@ -139,10 +139,11 @@ def unigram_loss(
         return math.nan
     vocabulary = vocabulary or Vocabulary.of(train_captions)
     counts = Counter(number for caption in train_captions for number in vocabulary.encode(caption)[1:])
-    said = Counter(number for caption in test_captions for number in vocabulary.encode(caption)[1:])
+    tokens = Counter(number for caption in test_captions for number in vocabulary.encode(caption)[1:])
     total = counts.total() + len(vocabulary)
     return (
-        sum(times * math.log(total / (counts[number] + 1)) for number, times in said.items()) / said.total()
+        sum(times * math.log(total / (counts[number] + 1)) for number, times in tokens.items())
+        / tokens.total()
     )
 
 

@@ -32,7 +32,7 @@ class _WordLoss(torch.autograd.Function):
         )
         for start in range(0, len(words), ROWS):
             some, word = states[start : start + ROWS], words[start : start + ROWS].unsqueeze(0)
-            # One column for each word to be said: a product is made in two thirds of the time when what it
+            # One column for each predicted word: a product is made in two thirds of the time when what it
             # writes is as wide as a power of two and not as the vocabulary.
             log_probability = F.log_softmax(torch.addmm(bias.unsqueeze(1), weight, some.t()), 0)
             loss -= log_probability.gather(0, word).sum()

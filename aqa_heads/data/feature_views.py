@@ -66,7 +66,7 @@ class Views(Sequence):
                 for view in views
             ]
             self._held = torch.from_numpy(cache.features_of(places))
-            clips = [int(cache.count[place]) for place in places]
+            clips = [int(cache.lengths[place]) for place in places]
             # Of each view its first row, and of each sample its first view.
             self._row = [0, *accumulate(clips)]
             self._view = [0, *accumulate(self.counts)]

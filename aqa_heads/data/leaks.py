@@ -232,7 +232,7 @@ def frames_of_features(cache: FeatureCache, plain: bool = False) -> dict[str, tu
     Args:
         plain: those of the plain view; else of any view.
     """
-    length = cache.meaning.row_span
+    length = cache.spec.row_span
     if length is None:
         return {}
     found = {}

@@ -34,7 +34,7 @@ class Batch:
     """Some samples of a split, padded to the longest of them.
 
     Shape:
-        - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`.
+        - features: `(batch, clips, dim)`, zeros beyond a sample's length; lengths: `(batch,)`.
         - score: `(batch,)` in points; scored: indices of the samples that have one.
         - classes: per column `(batch,)`; classified: per column the indices of the samples that have a class.
         - inputs: `(batch, words)`, each caption from `<sos>` to its last word, or None if no sample has a
@@ -47,7 +47,7 @@ class Batch:
     """
 
     features: torch.Tensor
-    count: torch.Tensor
+    lengths: torch.Tensor
     score: torch.Tensor
     scored: torch.Tensor
     classes: dict[str, torch.Tensor]
@@ -141,7 +141,7 @@ class Split:
     def batch_of(self, indices: Sequence[int], clips: Sequence[torch.Tensor]) -> Batch:
         """The samples at `indices` with `clips` as their features, each `(clips, dim)`."""
         chosen = torch.tensor(indices)
-        features, count = pad_clips(clips)
+        features, lengths = pad_clips(clips)
         device = features.device
         score = self.score[chosen]
         classes = {name: column[chosen] for name, column in self.classes.items()}
@@ -158,7 +158,7 @@ class Split:
             inputs, targets, positions = inputs.to(device), targets.to(device), positions.to(device)
         return Batch(
             features,
-            count,
+            lengths,
             score.to(device),
             (~score.isnan()).nonzero()[:, 0].to(device),
             {name: column.to(device) for name, column in classes.items()},
@@ -239,11 +239,11 @@ class TrainingData:
 
 
 def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Samples of any number of clips as one batch: features `(batch, clips, dim)`, zeros where padded; count
-    `(batch,)`.
+    """Samples of any number of clips as one batch: features `(batch, clips, dim)`, zeros where padded;
+    lengths `(batch,)`.
     """
-    count = torch.tensor([len(sample) for sample in clips], device=clips[0].device)
-    return pad_sequence(list(clips), batch_first=True), count
+    lengths = torch.tensor([len(sample) for sample in clips], device=clips[0].device)
+    return pad_sequence(list(clips), batch_first=True), lengths
 
 
 def read_training_data(cache: FeatureCache, config: ResolvedConfig, division: Division) -> TrainingData:
@@ -383,7 +383,7 @@ class _Stored:
 
     def _rows(self, name: str) -> int:
         return sum(
-            int(self._cache.count[index, view])
+            int(self._cache.lengths[index, view])
             for index, views in zip(self._chosen[name], self._numbers(name), strict=True)
             for view in views
         )

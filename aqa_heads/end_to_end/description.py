@@ -37,8 +37,8 @@ def describe_tuning(
         "trained_parameters": sum(p.numel() for p in backbone.parameters() if p.requires_grad),
         "processes": processes.count,
         "clip_chunk": chunk_of(config, processes.device),
-        "preprocessing": cache.meaning.preprocessing,
-        "clip_rule": cache.meaning.clip_rule,
+        "preprocessing": cache.spec.preprocessing,
+        "clip_rule": cache.spec.clip_rule,
     }
 
 

@@ -60,7 +60,7 @@ class FineTuner:
         )
         heads = {name: module for part in model.parts.values() for name, module in part.items()}
         self.modules = nn.ModuleDict({"backbone": backbone, **heads})
-        spoken = (
+        of_captioner = (
             {id(parameter) for parameter in model.captioner.parameters()}
             if model.captioner is not None
             else set()
@@ -68,8 +68,8 @@ class FineTuner:
         ordinary = ordinary_parameters(model)
         groups = (
             (config.fine_tuning.backbone_lr, [p for p in backbone.parameters() if p.requires_grad]),
-            (config.lr, [p for p in ordinary if id(p) not in spoken]),
-            (config.caption_lr, [p for p in ordinary if id(p) in spoken]),
+            (config.lr, [p for p in ordinary if id(p) not in of_captioner]),
+            (config.caption_lr, [p for p in ordinary if id(p) in of_captioner]),
         )
         self._heads = ordinary
         self._optimiser = torch.optim.AdamW(

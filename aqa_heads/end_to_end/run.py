@@ -105,7 +105,7 @@ def plan_fine_tuning(planner: Planner, config: TrainingConfig) -> Plan:
     Raises:
         AqaError: as `Planner.plan`; or the weights cannot be used.
     """
-    if planner.cache.meaning.step:
+    if planner.cache.spec.step:
         raise TrainingError(
             f"{planner.cache.path}: has a row per time step inside a clip (--tokens time), and end to end the"
             " backbone gives one vector a clip; give a cache that was extracted without --tokens time"
@@ -138,14 +138,14 @@ class EndToEndJob(Job):
         self.tuning = plan.config.fine_tuning
         given = None if self.tuning.weights is None else str(self.tuning.weights)
         self.weights = self._first_then_others(
-            lambda: starting_weights(cache.meaning, cache.path, given, listener.say)
+            lambda: starting_weights(cache.spec, cache.path, given, listener.say)
         )
-        self.preprocessing = Preprocessing.from_record(cache.meaning.preprocessing)
+        self.preprocessing = Preprocessing.from_record(cache.spec.preprocessing)
 
     @property
     def same_backbone(self) -> bool:
         """Whether training starts from the weights that made the cached features."""
-        return self.weights.sha256 == self.cache.meaning.weights_sha256
+        return self.weights.sha256 == self.cache.spec.weights_sha256
 
     def identity(self) -> dict:
         with self.processes.agree():
@@ -170,7 +170,7 @@ class EndToEndJob(Job):
 
     def add_to_record(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
         config, tuning = self.config, self.tuning
-        name = self.cache.meaning.backbone
+        name = self.cache.spec.backbone
         backbone = get_backbone(name).build()
         load_weights(backbone, name, self.weights)
         frozen = prepare(backbone, tuning.freeze_until, tuning.batch_norm)
@@ -192,7 +192,7 @@ class EndToEndJob(Job):
             if self.device.type == "cpu":
                 listener.on_stage("trying a step")
                 epochs = config.epochs - len(checkpoint["epochs"] if checkpoint else ())
-                clip_len = self.cache.meaning.clip_rule["clip_len"]
+                clip_len = self.cache.spec.clip_rule["clip_len"]
                 check_duration(self._tuner, data, config, epochs, clip_len, self.preprocessing.crop)
         listener.on_stage("decoding frames")
         store = self._first_then_others(lambda: stack.enter_context(self._frame_store()))
@@ -223,7 +223,7 @@ class EndToEndJob(Job):
         return EndToEndSteps(self._tuner, self._features, data, self._train_frames, self.config, work)
 
     def finish(self, folder: Path, steps: Steps, data: TrainingData, summary: dict, record: dict) -> None:
-        tuner, meaning = self._tuner, self.cache.meaning
+        tuner, spec = self._tuner, self.cache.spec
         if tuner.steps and tuner.skipped == tuner.steps:
             raise DivergedError(
                 f"none of the {tuner.steps} steps could be taken, as a gradient was not finite in"
@@ -238,7 +238,7 @@ class EndToEndJob(Job):
             [sample.sample_id for sample in split.samples] for split in (data.train, data.val)
         )
         tuned = self.weights.fine_tuned(
-            meaning.backbone, self.preprocessing, meaning.clip_rule, trained_on, chosen_on
+            spec.backbone, self.preprocessing, spec.clip_rule, trained_on, chosen_on
         )
         write_tuned_backbone(folder, tuner.backbone, tuned)
 

@@ -190,15 +190,15 @@ def audit(
         frames: `[start, end)` in the video that the features of a sample were really made of, by sample_id,
             where that is known (`frames_of_features`); else what is annotated. A sample without frames is its
             whole video.
-        tuned: what the backbone was fine-tuned on (`aqa_cache.cache_file.meaning.Meaning.tuned`); None or
-            empty: it was not.
+        tuned: what the backbone was fine-tuned on
+            (`aqa_cache.cache_file.feature_spec.FeatureSpec.tuned`); None or empty: it was not.
 
     10,000 samples with captions take a second or two.
     """
     if isinstance(samples, FeatureCache):
         cache, named = samples, samples_by_content(samples)
         there = [sample for index, sample in enumerate(named) if cache.has_features(index)]
-        return audit(there, split, frames or frames_of_features(cache), tuned or cache.meaning.tuned)
+        return audit(there, split, frames or frames_of_features(cache), tuned or cache.spec.tuned)
     if split is None:
         split = {sample.sample_id: sample.split for sample in samples}
     split = {sample.sample_id: split.get(sample.sample_id) for sample in samples}

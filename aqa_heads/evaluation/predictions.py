@@ -27,7 +27,7 @@ class Predictions:
         score: `(samples,)` float64 in points, NaN where the difficulty is needed and not known; None if the
             model has no score head.
         classes: class names by column.
-        captions: None if the model has no captioner or was not asked to speak.
+        captions: None if the model has no captioner or was not asked for captions.
         contributions: per sample `(clips,)`, the encoder's weights of the clips; None where it has none.
         attention: per sample `(words, clips)`, the captioner's weights at every word of its caption; None
             where it has none.
@@ -91,14 +91,14 @@ def predict(
     weigh = model.encoder.contributions if model.encoder is not None and model.encoder.weighs_clips else None
     for start in range(0, len(clips), BATCH_SIZE):
         chosen = range(start, min(start + BATCH_SIZE, len(clips)))
-        features, count = pad_clips([clips[index] for index in chosen])
+        features, lengths = pad_clips([clips[index] for index in chosen])
         known = None
         if model.heads is not None and model.heads.score is not None:
             of_these = [samples[index] if samples is not None else None for index in chosen]
             known = known_of(of_these, model.heads.score, model.class_names, features.device)
         output = Output(None, {})
         if model.heads is not None:
-            inside = model.encode(features, count)
+            inside = model.encode(features, lengths)
             output = Output(*model.heads(inside, known))
             if encode:
                 encoded.append(inside.pooled.float().cpu().numpy())
@@ -108,19 +108,19 @@ def predict(
             classes[name] += [model.class_names[name][number] for number in logits.argmax(1).tolist()]
             probabilities[name].append(logits.double().softmax(1))
         if weigh is not None:
-            weights = weigh(model.seen(features, count), count)
-            contributions += [row[:n].cpu().numpy() for row, n in zip(weights, count.tolist(), strict=True)]
+            weights = weigh(model.seen(features, lengths), lengths)
+            contributions += [row[:n].cpu().numpy() for row, n in zip(weights, lengths.tolist(), strict=True)]
         if words is not None:
-            spoken = model.speak(features, count, beam=beam)
-            said = [words.decode(numbers) for numbers in spoken.words.tolist()]
-            captions += said
-            if spoken.attention is not None:
+            generated = model.generate(features, lengths, beam=beam)
+            hypotheses = [words.decode(numbers) for numbers in generated.words.tolist()]
+            captions += hypotheses
+            if generated.attention is not None:
                 attention += [
                     row[: len(caption.split()), :n].cpu().numpy()
-                    for row, caption, n in zip(spoken.attention, said, count.tolist(), strict=True)
+                    for row, caption, n in zip(generated.attention, hypotheses, lengths.tolist(), strict=True)
                 ]
     model.train(training)
-    said = Predictions(
+    predictions = Predictions(
         None,
         classes,
         None if words is None else captions,
@@ -130,27 +130,27 @@ def predict(
         encoded=np.concatenate(encoded) if encoded else None,
     )
     if model.heads is None or model.heads.score is None:
-        return said
-    return replace(said, **_joined(scores, factor), fallback=model.heads.score.fallback)
+        return predictions
+    return replace(predictions, **_joined(scores, factor), fallback=model.heads.score.fallback)
 
 
 def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dict:
-    """What is said of the scores, of all batches together, times `factor`."""
+    """The predicted scores, of all batches together, times `factor`."""
     times = np.ones(1) if factor is None else factor
-    joined: dict = {"score": _array([said.points for said in scores]) * times}
-    if spreads := [said.spread for said in scores if said.spread is not None]:
+    joined: dict = {"score": _array([each.points for each in scores]) * times}
+    if spreads := [each.spread for each in scores if each.spread is not None]:
         joined["spread"] = _array(spreads) * times
-    if made := [said.distribution for said in scores if said.distribution is not None]:
+    if made := [each.distribution for each in scores if each.distribution is not None]:
         points = [each.points.expand_as(each.probabilities) for each in made]
         probabilities = _array([each.probabilities for each in made])
         joined["distribution"] = (_array(points) * times.reshape(-1, 1), probabilities)
-    if intervals := [said.interval for said in scores if said.interval is not None]:
+    if intervals := [each.interval for each in scores if each.interval is not None]:
         joined["interval"] = _array(intervals) * times.reshape(-1, 1)
     elif "distribution" in joined:
         joined["interval"] = interval_of_distribution(*joined["distribution"])
     elif "spread" in joined:
         joined["interval"] = interval_of_spread(joined["score"], joined["spread"])
-    if lacking := [said.fallen_back for said in scores if said.fallen_back is not None]:
+    if lacking := [each.fallen_back for each in scores if each.fallen_back is not None]:
         joined["fallen_back"] = _array(lacking) > 0
     return joined
 
@@ -174,7 +174,9 @@ def caption_loss_per_token(model: AqaModel, split: Split) -> float | None:
         batch = split.batch(range(start, min(start + BATCH_SIZE, len(split))))
         if batch.inputs is not None and batch.targets is not None:
             told += float(
-                model.caption_loss(batch.features, batch.count, batch.inputs, batch.targets, batch.positions)
+                model.caption_loss(
+                    batch.features, batch.lengths, batch.inputs, batch.targets, batch.positions
+                )
             )
             words += len(batch.targets)
     model.train(training)

@@ -47,8 +47,8 @@ class FrugalLstmEncoder(Encoder):
         dropout: between them, in training.
 
     Shape:
-        - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`, at least 1.
-        - Output: `(batch, hidden)`; what lies from `count` on changes nothing.
+        - features: `(batch, clips, dim)`, zeros beyond a sample's length; lengths: `(batch,)`, at least 1.
+        - Output: `(batch, hidden)`; padding changes nothing.
 
     Source: Exp 7 of the paper. Differs: trained (the original leaves it out of the optimiser), without
     dropout when evaluated, and Adam's moments in bfloat16.
@@ -70,7 +70,7 @@ class FrugalLstmEncoder(Encoder):
         self.optimiser = FrugalAdam(dict(self.lstm.named_parameters()), lr, **options)
         return self.optimiser
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Raises RuntimeError if it is to train and has no optimiser."""
         if self.training and torch.is_grad_enabled() and self.optimiser is None:
             raise RuntimeError(
@@ -82,7 +82,7 @@ class FrugalLstmEncoder(Encoder):
                 outputs = F.dropout(outputs, self.dropout, self.training)
             optimiser = self.optimiser if self.training else None
             outputs = _Layer.apply(outputs, *self.lstm.weights_of(layer), layer, optimiser)
-        return outputs[count - 1, torch.arange(len(count), device=count.device)]
+        return outputs[lengths - 1, torch.arange(len(lengths), device=lengths.device)]
 
     def save(self, path: str | Path, *, with_optimiser: bool = True) -> None:
         """Write the weights, and the optimiser's state if it has one, as safetensors. No tensor is copied on

@@ -73,7 +73,7 @@ class AqaModel(nn.Module):
         added_loss (AddedLoss | None): is trained for too; no part of the architecture.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)` int64, at least 1: clips from there on change
+        - features: `(batch, clips, dim)`; lengths: `(batch,)` int64, at least 1: clips from there on change
           nothing.
         - inputs: `(batch, words)` int64, what the captioner is given: the words before (teacher forcing).
 
@@ -140,8 +140,8 @@ class AqaModel(nn.Module):
         if self.heads is not None and self.captioner is not None:
             if self.projection is not None:
                 return {"model": nn.ModuleDict(modules)}
-            spoken = {"captioner": modules.pop("captioner")}
-            return {"assessment": nn.ModuleDict(modules), "captioner": nn.ModuleDict(spoken)}
+            captioner = {"captioner": modules.pop("captioner")}
+            return {"assessment": nn.ModuleDict(modules), "captioner": nn.ModuleDict(captioner)}
         return {"captioner" if self.heads is None else "assessment": nn.ModuleDict(modules)}
 
     def fit_buffers(self, sizes: Mapping[str, Sequence[int]]) -> None:
@@ -152,23 +152,23 @@ class AqaModel(nn.Module):
                 {name.removeprefix(prefix): size for name, size in sizes.items() if name.startswith(prefix)}
             )
 
-    def seen(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        """What encoder and captioner see of clip features: standardised, projected, zeros behind `count`."""
-        features = self.standardiser(features, count)
+    def seen(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """What encoder and captioner see of clip features: standardised, projected, zeros where padded."""
+        features = self.standardiser(features, lengths)
         if self.projection is None:
             return features
-        padding = torch.arange(features.shape[1], device=count.device) >= count.unsqueeze(1)
+        padding = torch.arange(features.shape[1], device=lengths.device) >= lengths.unsqueeze(1)
         return self.projection(features).masked_fill(padding.unsqueeze(2), 0)
 
-    def encode(self, features: torch.Tensor, count: torch.Tensor) -> Encoded:
+    def encode(self, features: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """What the heads see of the clips; there are heads."""
-        seen = self.seen(features, count)
-        encoded = self.encoder(seen, count)
+        seen = self.seen(features, lengths)
+        encoded = self.encoder(seen, lengths)
         if not isinstance(encoded, Encoded):
             encoded = Encoded(encoded)
         # A weighted mean of the clips takes the place of their mean, so that its weights are all that the
         # score depends on.
-        mean = encoded.pooled if self._replaces_mean else mean_of(seen, count)
+        mean = encoded.pooled if self._replaces_mean else mean_of(seen, lengths)
         return self.heads.share(replace(encoded, mean=mean))
 
     @property
@@ -179,19 +179,19 @@ class AqaModel(nn.Module):
         pooled = self.encoder.out_dim
         return Sizes(pooled, pooled if self._replaces_mean else width, self.encoder.parts)
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor, known: Known | None = None) -> Output:
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor, known: Known | None = None) -> Output:
         """What it says; `known` is what its score head needs to know of the samples (`known_of`)."""
         if self.heads is None:
             return Output(None, {})
-        return Output(*self.heads(self.encode(features, count), known))
+        return Output(*self.heads(self.encode(features, lengths), known))
 
-    def caption_loss(self, features, count, inputs, targets, positions) -> torch.Tensor:
+    def caption_loss(self, features, lengths, inputs, targets, positions) -> torch.Tensor:
         """Summed negative log-likelihood of the words, in nats; see `Captioner.loss`."""
-        return self.captioner.loss(self.seen(features, count), count, inputs, targets, positions)
+        return self.captioner.loss(self.seen(features, lengths), lengths, inputs, targets, positions)
 
-    def speak(self, features: torch.Tensor, count: torch.Tensor, beam: int = 1):
-        """Captions as word numbers; see `Captioner.speak`."""
-        return self.captioner.speak(self.seen(features, count), count, beam=beam)
+    def generate(self, features: torch.Tensor, lengths: torch.Tensor, beam: int = 1):
+        """Captions as word numbers; see `Captioner.generate`."""
+        return self.captioner.generate(self.seen(features, lengths), lengths, beam=beam)
 
 
 def _heads(architecture: Architecture, sizes: Sizes) -> Heads:

@@ -16,7 +16,7 @@ class Standardiser(nn.Module):
     As made, it changes nothing but the padding; `fit` sets it from clips. Both are saved with the model.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, the clips of a sample that are real, from the
+        - features: `(batch, clips, dim)`; lengths: `(batch,)`, the clips of a sample that are real, from the
           first on.
         - Output: as features.
 
@@ -49,8 +49,8 @@ class Standardiser(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(scale))
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        padding = torch.arange(features.shape[1], device=count.device) >= count.unsqueeze(1)
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        padding = torch.arange(features.shape[1], device=lengths.device) >= lengths.unsqueeze(1)
         return ((features - self.mean) * self.scale).masked_fill(padding.unsqueeze(2), 0)
 
 

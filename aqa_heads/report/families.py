@@ -292,7 +292,7 @@ def _of_other_programs(paths: Sequence[Path], results: Sequence[Result]) -> list
 def _families(results: Sequence[Result]) -> list[Family]:
     """Runs of one configuration together; apart by folder where one seed and fold is there twice."""
     families = []
-    for alike in _by(results, lambda result: result.kin):
+    for alike in _by(results, lambda result: result.settings_key):
         for together in (
             _by(alike, lambda result: result.path.resolve().parent) if _repeated(alike) else [alike]
         ):

@@ -120,7 +120,7 @@ class Result:
         return self.asked.fold
 
     @property
-    def kin(self) -> str:
+    def settings_key(self) -> str:
         """Equal among runs that differ in nothing but seed and fold; its folder where that is not
         recorded.
         """

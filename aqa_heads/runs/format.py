@@ -150,7 +150,7 @@ class Run:
         """What the model predicts of the samples of a cache; see `aqa_heads.predict_cache`.
 
         Raises:
-            RunError: the features do not mean what the run's do.
+            RunError: the features were made in another way than the run's.
         """
         from ..predicting import predict_cache
 

@@ -40,7 +40,7 @@ _MADE_OF = {
     },
 }
 # Of the features, all that makes them again.
-_MEANING = {
+_SPEC = {
     **{name: Needed(NAME) for name in ("backbone", "layer", "weights", "weights_sha256")},
     "dim": Needed(_WIDTH),
     "preprocessing": Needed({...: object}),
@@ -84,7 +84,7 @@ CONFIG = {
         "samples": COUNT,
         "views": _NAMES,
         "tuned": {"started_from": NAME, "origin": NAME, "trained_on": COUNT, "chosen_on": COUNT},
-        "meaning": _MEANING,
+        **dict.fromkeys(("spec", "meaning"), _SPEC),  # `meaning` until November 2026
         "numerics": {...: object},
         "dtype": NAME,
         "frame_rate": FROM_ZERO,

@@ -91,11 +91,11 @@ def averaged_contributions(
 
 @torch.no_grad()
 def _terms(model: AqaModel, clips: torch.Tensor) -> np.ndarray:
-    features, count = clips.unsqueeze(0), torch.tensor([len(clips)])
-    seen = model.seen(features, count)
+    features, lengths = clips.unsqueeze(0), torch.tensor([len(clips)])
+    seen = model.seen(features, lengths)
     weights = torch.full((1, len(clips)), 1 / len(clips))
     if model.encoder.weighs_clips:
-        weights = model.encoder.contributions(seen, count)
+        weights = model.encoder.contributions(seen, lengths)
 
     def points(pooled: torch.Tensor) -> torch.Tensor:
         return model.heads.score.predict(model.heads.share(Encoded(pooled, pooled)), Known()).points

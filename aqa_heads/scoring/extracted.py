@@ -37,9 +37,9 @@ def extracted(
 
     def of(trained: Trained, made: MadeWith) -> Iterator[Record]:
         told = weights_told(trained, made, weights, cache)
-        model = model_again(made.meaning, made.numerics, *told, device, say)
+        model = model_again(made.spec, made.numerics, *told, device, say)
         heard = {} if progress is None else {"progress": progress}
-        for record in records_again(model, made.meaning, folder, samples, say=say, **heard):
+        for record in records_again(model, made.spec, folder, samples, say=say, **heard):
             yield replace(record, views=[_rounded(clips, made) for clips in record.views])
 
     if len(runs) == 1 or not runs[0].tuned_itself:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures
 
 from .learned_from import Frames
@@ -12,11 +12,11 @@ from .trained import Trained
 _OTHER_RATE = 0.02  # relative
 
 
-def frames_of(sample: Sample, clips: ClipFeatures, meaning: Meaning | None) -> tuple[int, int] | None:
+def frames_of(sample: Sample, clips: ClipFeatures, spec: FeatureSpec | None) -> tuple[int, int] | None:
     """What the clips are of; those annotated where that is not known, as for imported features; None where
     there are none.
     """
-    span = None if meaning is None else meaning.row_span
+    span = None if spec is None else spec.row_span
     if span is None or clips.first_frame[0] < 0:
         if sample.start_frame is None or sample.end_frame is None:
             return None

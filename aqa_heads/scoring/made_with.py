@@ -1,11 +1,12 @@
 """How the features were made that a run learned from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import FeatureCache
 
 from ..errors import RunError
@@ -26,7 +27,7 @@ class MadeWith:
         weights: where the backbone lies, if that is known for sure.
     """
 
-    meaning: Meaning
+    spec: FeatureSpec
     numerics: dict
     dtype: str
     frame_rate: float | None
@@ -39,7 +40,7 @@ class MadeWith:
 
 
 def made_with(trained: Trained, cache: FeatureCache | None = None) -> MadeWith:
-    """As a run says, or a cache of the same meaning.
+    """As a run says, or a cache of the same spec.
 
     Raises:
         RunError: the run does not say it and there is no cache, or it was imported; or the cache means
@@ -50,18 +51,15 @@ def made_with(trained: Trained, cache: FeatureCache | None = None) -> MadeWith:
     if cache is not None:
         if not trained.tuned_itself:
             check_fingerprint(trained, cache)
-        found = MadeWith(
-            replace(cache.meaning, tuned=None), cache.numerics, str(cache.dtype), cache.frame_rate
-        )
-    elif features.get("meaning"):
-        meaning = Meaning(**features["meaning"])
-        if meaning.fingerprint != expected:
+        found = MadeWith(replace(cache.spec, tuned=None), cache.numerics, str(cache.dtype), cache.frame_rate)
+    elif (spec := recorded_spec(trained.config)) is not None:
+        if spec.fingerprint != expected:
             raise RunError(
                 f"{trained.path}: what it says of its features does not give their fingerprint; train it"
                 " again, or give the cache that it was trained on with --features"
             )
         found = MadeWith(
-            meaning,
+            spec,
             features.get("numerics") or {},
             features.get("dtype") or "float32",
             features.get("frame_rate"),
@@ -72,14 +70,24 @@ def made_with(trained: Trained, cache: FeatureCache | None = None) -> MadeWith:
             f" cache that it was trained on with --features ({features.get('path', 'FEATS.h5')}), or train it"
             " again"
         )
-    if not found.meaning.weights_sha256:
+    if not found.spec.weights_sha256:
         raise RunError(
-            f"{trained.path}: was trained on imported features (backbone {found.meaning.backbone!r}), so it"
+            f"{trained.path}: was trained on imported features (backbone {found.spec.backbone!r}), so it"
             " is not known how to make them of a video. Make the new ones with the same program, put them"
             " into a cache (aqa-data import-features, or import-keypoints), and score that: --features"
             " NEW.h5, without a video"
         )
     return _with_its_backbone(trained, found) if trained.tuned_itself else found
+
+
+def recorded_spec(config: Mapping) -> FeatureSpec | None:
+    """What the content of a `config.json` says of the features; None where it says nothing.
+
+    Until November 2026 the key was `meaning`.
+    """
+    features = config.get("features") or {}
+    record = features.get("spec") or features.get("meaning")
+    return FeatureSpec(**record) if record else None
 
 
 def weights_told(
@@ -102,13 +110,13 @@ def check_fingerprint(trained: Trained, cache: FeatureCache) -> None:
     features = trained.config.get("features") or {}
     expected, found = features.get("fingerprint"), cache.fingerprint
     if trained.tuned_itself:  # what its own backbone gives
-        expected, features = made_with(trained).meaning.fingerprint, {}
+        expected = made_with(trained).spec.fingerprint
     if expected != found:
-        theirs = features.get("meaning")
-        lines = Meaning(**theirs).differences(cache.meaning) if theirs else []
+        theirs = None if trained.tuned_itself else recorded_spec(trained.config)
+        lines = [] if theirs is None else theirs.differences(cache.spec)
         differing = "".join(f"\n  {line}" for line in lines)
         raise RunError(
-            f"{cache.path}: its features (fingerprint {found[:12]}…) do not mean what those mean that"
+            f"{cache.path}: its features (fingerprint {found[:12]}…) were made in another way than those that"
             f" {trained.path} learned from ({str(expected)[:12]}…); give features that were made in the same"
             f" way{' (there, here):' if lines else ''}{differing}"
         )
@@ -124,5 +132,5 @@ def _with_its_backbone(trained: Trained, started: MadeWith) -> MadeWith:
         raise RunError(
             f"{trained.path}: trained its backbone, too, and {FILE} is not there; name the whole run folder"
         )
-    meaning = replace(started.meaning, weights=trained.name, weights_sha256=sha256_of(path))
-    return MadeWith(meaning, _TUNED_NUMERICS, "float32", started.frame_rate, path)
+    spec = replace(started.spec, weights=trained.name, weights_sha256=sha256_of(path))
+    return MadeWith(spec, _TUNED_NUMERICS, "float32", started.frame_rate, path)

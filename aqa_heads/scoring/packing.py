@@ -111,7 +111,7 @@ def _backbone(
         say("The run trained its backbone and holds it: it is packed in any case.")
         return {}
     made = made_with(trained)
-    found = weights_again(made.meaning, *weights_told(trained, made, given), say)
+    found = weights_again(made.spec, *weights_told(trained, made, given), say)
     if found.path.suffix != ".safetensors":
         raise AqaError(
             f"{found.path}: is a file of torch.save, and nothing in a packed model is unpickled; leave"

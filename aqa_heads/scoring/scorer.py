@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.errors import AqaError
 
@@ -30,7 +30,7 @@ from .flags import uncounted_note, with_flags
 from .frames import frames_of, length_note, rate_note
 from .intervals import GROUP, LEVEL, calibration_for, check_level, interval_of
 from .learned_from import Learned, Video, learned_notes, learned_of, overlapping
-from .made_with import MadeWith, check_fingerprint, made_with, weights_told
+from .made_with import MadeWith, check_fingerprint, made_with, recorded_spec, weights_told
 from .moments import frame_of
 from .needs import able_samples
 from .neighbours import neighbours_of
@@ -95,10 +95,10 @@ class Scorer:
         return (min(known), max(known)) if known else None
 
     @cached_property
-    def _meaning(self) -> Meaning | None:
-        """What features mean here; None where it is not known."""
-        said = self.runs[0].config.get("features", {}).get("meaning")
-        return Meaning(**said) if said else (None if self.cache is None else self.cache.meaning)
+    def _spec(self) -> FeatureSpec | None:
+        """How the features are made; None where it is not known."""
+        recorded = recorded_spec(self.runs[0].config)
+        return self.cache.spec if recorded is None and self.cache is not None else recorded
 
     @cached_property
     def _training_rate(self) -> float | None:
@@ -126,7 +126,7 @@ class Scorer:
         """
         if difficulty is not None and not (math.isfinite(difficulty) and difficulty > 0):
             raise AqaError(f"--difficulty is {difficulty}, it must be greater than 0")
-        path, stream = folder / sample.video, self.made_with.meaning.stream
+        path, stream = folder / sample.video, self.made_with.spec.stream
         first, last = (frame_of(path, moment, stream) for moment in (start, end))
         if last is not None and last <= (first or 0):
             raise AqaError(
@@ -167,7 +167,7 @@ class Scorer:
             progress=progress,
         )
         table = self._table(records, failures, folder)
-        return replace(table, folder=folder, stream=self.made_with.meaning.stream)
+        return replace(table, folder=folder, stream=self.made_with.spec.stream)
 
     def compared(self, first: Score, second: Score) -> Comparison:
         """Two takes beside each other; see `comparison.compare`."""
@@ -183,14 +183,14 @@ class Scorer:
 
         made = self.made_with
         told = weights_told(self.runs[0], made, self._weights, self.cache)
-        return config_again(made.meaning, made.numerics, *told, self._device, self._say)[0]
+        return config_again(made.spec, made.numerics, *told, self._device, self._say)[0]
 
     def cached(self) -> ScoreTable:
         """Score the samples of the cache.
 
         Raises:
-            AqaError: its features do not mean what the runs learned from; or all of its samples lack what the
-                run needs.
+            AqaError: its features were made in another way than those that the runs learned from; or all of
+                its samples lack what the run needs.
         """
         assert self.cache is not None
         cache = self.cache
@@ -261,7 +261,7 @@ class Scorer:
         features: Sequence[torch.Tensor],
         said: Sequence[Predictions],
     ) -> Score:
-        frames = frames_of(sample, clips, self._meaning)
+        frames = frames_of(sample, clips, self._spec)
         shared = overlapping(learned, frames)
         notes = learned_notes(len(self.runs), sample.sample_id, learned, frames, shared)
         notes += length_note(self.runs, frames, sample.start_frame is None and sample.end_frame is None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import AqaError
 
+from .made_with import recorded_spec
 from .results import Score
 from .trained import Trained
 
@@ -54,8 +55,8 @@ def length_of(runs: Sequence[Trained]) -> int:
     Raises:
         AqaError: it is not known how long training samples are.
     """
-    meaning = (runs[0].config.get("features") or {}).get("meaning") or {}
-    if window := (meaning.get("clip_rule") or {}).get("window"):
+    spec = recorded_spec(runs[0].config)
+    if spec is not None and (window := spec.clip_rule.get("window")):
         return int(window)
     lengths = [length for run in runs for length in run.lengths]
     if not lengths:

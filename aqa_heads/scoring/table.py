@@ -161,7 +161,7 @@ def _best_stretches(
 ) -> ScoreTable:
     """The stretches of a video that are most like the training samples."""
     length = length_of(scorer.runs)
-    stream = scorer.made_with.meaning.stream
+    stream = scorer.made_with.spec.stream
     stretches = stretches_of(folder / whole.video, whole, step, length, stream)
     table = scorer.videos(folder, stretches, progress)
     if all(score.share_as_far is None for score in table.scores):

@@ -134,8 +134,8 @@ def read_trained(runs: str | Path | Sequence[str | Path]) -> list[Trained]:
     fingerprints = {trained.config.get("features", {}).get("fingerprint") for trained in found}
     if len(fingerprints) > 1:
         raise RunError(
-            f"{', '.join(map(str, names))}: its runs were trained on features that do not mean the same; name"
-            " one run folder"
+            f"{', '.join(map(str, names))}: its runs were trained on features that were made differently;"
+            " name one run folder"
         )
     return found
 

@@ -34,7 +34,7 @@ def run_name(
 
     Args:
         backbone, tuned_in: of the features: the network, and the run that fine-tuned it
-            (`Meaning.tuned_in`); None: none did.
+            (`FeatureSpec.tuned_in`); None: none did.
         folds: the names of all folds, which must stay apart.
 
     >>> from aqa_heads import TrainingConfig

@@ -75,7 +75,8 @@ class TrainingConfig:
     defaults. `resolve` gives the same with every value filled in.
 
     Args:
-        features: the feature cache, written by `aqa-extract`: a path or a URL; or several that mean the same.
+        features: the feature cache, written by `aqa-extract`: a path or a URL; or several that were made in
+            the same way.
         experiment: `default`, the model for data of one's own; or a row of Table 1, a key of `EXPERIMENTS`;
             or one of `REFERENCES`. A row may be given as a number, `experiment=7`.
         literal: the row exactly as the original: its widths and projections, plain stacks of cells, raw

@@ -84,8 +84,8 @@ def _error(gram: np.ndarray, scores: np.ndarray, folds: Sequence[Sequence[int]])
         mean = scores[train].mean()
         known, seen = vectors.T @ (scores[train] - mean), across @ vectors
         for number, alpha in enumerate(ALPHAS):
-            said = mean + seen @ (known / (values + alpha))
-            squares[number] += np.square(said - scores[fold]).sum()
+            predicted = mean + seen @ (known / (values + alpha))
+            squares[number] += np.square(predicted - scores[fold]).sum()
     return float(squares.min() / sum(map(len, folds)))
 
 

@@ -29,7 +29,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
         TrainingError: the training scores are all equal, so they give no score scale.
     """
     config, row = plan.config, plan.config.row
-    backbone, tuned = cache.meaning.backbone, cache.meaning.tuned
+    backbone, tuned = cache.spec.backbone, cache.spec.tuned
     scale, centre = _checked_score_range(config, data.joined() if config.refit else data)
     bounds, bound_notes = None, []
     if "score" in data.tasks:
@@ -61,13 +61,13 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
             "path": escaped(str(config.features)),
             "backbone": backbone,
             "dim": cache.dim,
-            "weights": cache.meaning.weights,
-            "weights_random": cache.meaning.random,
+            "weights": cache.spec.weights,
+            "weights_random": cache.spec.random,
             "tuned": tuned and {**tuned, **{name: len(tuned[name]) for name in ("trained_on", "chosen_on")}},
             "fingerprint": cache.fingerprint,
             "samples": len(cache),
             "views": cache.views,
-            "meaning": {name: value for name, value in asdict(cache.meaning).items() if name != "tuned"},
+            "spec": {name: value for name, value in asdict(cache.spec).items() if name != "tuned"},
             "numerics": cache.numerics,
             "dtype": str(cache.dtype),
             "frame_rate": cache.frame_rate,
@@ -136,7 +136,7 @@ def score_range(config: ResolvedConfig, data: TrainingData) -> tuple[float, floa
 
 def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
     config, row = plan.config, plan.config.row
-    backbone, notes = cache.meaning.backbone, []
+    backbone, notes = cache.spec.backbone, []
     if config.on_other_features(backbone):
         notes.append(
             f"{row.title} is a {row.backbone.upper()} row{' of Table 1' if row.name in EXPERIMENTS else ''},"
@@ -154,10 +154,10 @@ def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
             f"{row.title} has no epochs to choose among; it is fitted to the samples that the other rows"
             " train on, so that they compare"
         )
-    if cache.meaning.tuned and config.fine_tuning is None:
+    if cache.spec.tuned and config.fine_tuning is None:
         notes.append(_tuned_note(cache))
-    elif cache.meaning.random and config.fine_tuning is None:
-        notes.append(f"{cache.path.name} was made with random weights ({cache.meaning.weights})")
+    elif cache.spec.random and config.fine_tuning is None:
+        notes.append(f"{cache.path.name} was made with random weights ({cache.spec.weights})")
     if "caption" not in data.tasks and row.name in EXPERIMENTS:
         notes.append("no caption task: rnn, layers and attention are of the captioner and have no effect")
     if data.tasks == ("caption",):
@@ -166,11 +166,11 @@ def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
 
 
 def _tuned_note(cache: FeatureCache) -> str:
-    tuned = cache.meaning.tuned
+    tuned = cache.spec.tuned
     chosen = f", an epoch of it chosen on {len(tuned['chosen_on']):,}" if tuned["chosen_on"] else ""
-    random = f"; it began with random weights ({tuned['origin']})" if cache.meaning.random else ""
+    random = f"; it began with random weights ({tuned['origin']})" if cache.spec.random else ""
     return (
-        f"the backbone of {cache.path.name} was fine-tuned in {cache.meaning.weights} on"
+        f"the backbone of {cache.path.name} was fine-tuned in {cache.spec.weights} on"
         f" {len(tuned['trained_on']):,} samples{chosen}{random}"
     )
 

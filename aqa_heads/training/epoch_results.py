@@ -75,11 +75,11 @@ def true_scores(split: Split) -> tuple[np.ndarray, np.ndarray]:
 
 def _class_accuracy(predictions: Predictions, split: Split) -> float | None:
     shares = []
-    for name, said in predictions.classes.items():
+    for name, predicted in predictions.classes.items():
         labelled = [index for index, sample in enumerate(split.samples) if name in sample.classes]
         if labelled:
             true = [split.samples[index].classes[name] for index in labelled]
-            shares.append(accuracy([said[index] for index in labelled], true))
+            shares.append(accuracy([predicted[index] for index in labelled], true))
     return float(np.mean(shares)) if shares else None
 
 

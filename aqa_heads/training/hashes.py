@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import canonical_json
+from aqa_cache.cache_file.feature_spec import canonical_json
 from aqa_cache.cache_file.reader import FeatureCache
 
 _HASHED = 64  # samples, enough to tell one extraction from another
@@ -26,7 +26,7 @@ def features_sha256(cache: FeatureCache) -> str:
     """Of which samples have features, how many clips in which views, and of the values of some of them,
     spread evenly.
     """
-    digest = hashlib.sha256(cache.count.tobytes())
+    digest = hashlib.sha256(cache.lengths.tobytes())
     having = [index for index in range(len(cache)) if cache.has_features(index)]
     for place in (
         np.unique(np.linspace(0, len(having) - 1, min(len(having), _HASHED)).astype(int)) if having else ()

@@ -11,7 +11,7 @@ import torch
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.logs import Warned
 
-from ..captions.caption_metrics import said_of_meteor, why_no_caption_metrics
+from ..captions.caption_metrics import cost_of_meteor, why_no_caption_metrics
 from ..data.training_data import TrainingData, read_training_data
 from ..evaluation.calibration import calibration_of
 from ..evaluation.predictions import Predictions, caption_loss_per_token, predict
@@ -26,7 +26,6 @@ from .choosing.out_of_fold import held_out_of, held_out_rows, held_out_table
 from .computing import Clock, out_of_memory_explained, peak_memory
 from .description import describe, score_range
 from .epoch_results import scored
-from .finished_parts import FinishedParts, part_identities
 from .fitting import Fitting
 from .listener import Listener
 from .model_card import write_model_card
@@ -38,6 +37,7 @@ from .starting_point import STARTED, fit_closed_form, fit_standardiser, make_mod
 from .steps import Steps
 from .summary import summarise
 from .taken_part import TakenPart
+from .trained_parts import TrainedParts, part_identities
 
 
 class Job(ABC):
@@ -47,7 +47,7 @@ class Job(ABC):
         plan: of the run.
         cache: the one it was planned on.
         processes: that train together; the first writes and speaks.
-        finished: parts that runs of the same call have trained; None: this run is alone.
+        trained_parts: parts that runs of the same call have trained; None: this run is alone.
     """
 
     less_memory = "a smaller --batch-size or --encoder-hidden"
@@ -58,10 +58,10 @@ class Job(ABC):
         cache: FeatureCache,
         processes: Processes,
         listener: Listener,
-        finished: FinishedParts | None = None,
+        trained_parts: TrainedParts | None = None,
     ):
         self.plan, self.cache, self.processes, self.listener = plan, cache, processes, listener
-        self.config, self.device, self.finished = plan.config, processes.device, finished
+        self.config, self.device, self.trained_parts = plan.config, processes.device, trained_parts
 
     def run(self) -> Run:
         """Train, evaluate, and write the folder, or find it finished."""
@@ -85,7 +85,7 @@ class Job(ABC):
                     )
             if processes.main:
                 self.listener = self.listener.telling(work, config.epochs)
-            known = self.finished.runs if self.finished is not None else {}
+            known = self.trained_parts.runs if self.trained_parts is not None else {}
             with processes.agree():
                 checkpoint = Checkpoint(
                     last_checkpoint(work, plan.folder, identity, known, config.resume, self.listener.say)
@@ -222,7 +222,7 @@ class Job(ABC):
             record["notes"].append(fit_closed_form(model, data, self.config).note)
             return model, None, Choice(validated=len(data.val)), data
         steps = self.steps(model, data, work)
-        if self.finished is not None and not self.config.refit:
+        if self.trained_parts is not None and not self.config.refit:
             kept["part_identities"] = self._take_over(steps, record, checkpoint.content)
         fitting = Fitting(steps, data, self.config, work, kept)
         if checkpoint.content is not None:
@@ -286,8 +286,8 @@ class Job(ABC):
         with ExitStack() as stack:
             own = self._record_of(data, record)
             model, _, choice, _ = self._choose(data.untested(), own, identity, work, checkpoint, stack)
-            said = predict(model, data.val.clips, factor=data.val.factor, samples=data.val.samples)
-        return replace(choice, held_out=held_out_of(choice, said, data))
+            predictions = predict(model, data.val.clips, factor=data.val.factor, samples=data.val.samples)
+        return replace(choice, held_out=held_out_of(choice, predictions, data))
 
     def _fit_closed_form(self, data: TrainingData, record: dict) -> tuple[AqaModel, None, Choice]:
         """Fit the reference to all samples, and once without each fold, at the penalty that was chosen."""
@@ -301,8 +301,10 @@ class Job(ABC):
             other = self._new_model(without, record)
             self.bring_to_start(other, without, record, None)
             fit_closed_form(other, without, self.config, reference.chosen)
-            said = predict(other, without.val.clips, factor=without.val.factor, samples=without.val.samples)
-            rows += held_out_rows(without, scored(said, without.val)[0], number, True)
+            predictions = predict(
+                other, without.val.clips, factor=without.val.factor, samples=without.val.samples
+            )
+            rows += held_out_rows(without, scored(predictions, without.val)[0], number, True)
         return model, None, Choice(validated=len(rows), held_out=rows, penalty=reference.chosen)
 
     def _say_of_head(self, started: Mapping) -> None:
@@ -326,7 +328,7 @@ class Job(ABC):
             identities = checkpoint.get("part_identities") or {}
         taken: dict[str, list[str]] = {}
         for part in steps.parts:
-            if (run := self.finished.runs.get(identities.get(part.name))) is not None:
+            if (run := self.trained_parts.runs.get(identities.get(part.name))) is not None:
                 part.take_over(TakenPart.of(run, part.name))
                 taken.setdefault(run.folder.name, []).append(part.name)
         for source, names in taken.items():
@@ -335,7 +337,7 @@ class Job(ABC):
                 f"{self.plan.name}: its {' and '.join(names)} {its} of {source} to the bit, and {are} taken"
                 " over from there"
             )
-        record["parts"], record["call"] = identities, self.finished.call
+        record["parts"], record["call"] = identities, self.trained_parts.call
         return identities
 
     def _write(
@@ -387,7 +389,7 @@ class Job(ABC):
         if audited.tuned_validation:
             lines.append(audited.tuned_validation_line)
         if data.vocabulary is not None and len(data.test):
-            said = why_no_caption_metrics() or (said_of_meteor() if self.config.meteor else None)
+            said = why_no_caption_metrics() or (cost_of_meteor() if self.config.meteor else None)
             lines += [said] if said else []
         return lines
 

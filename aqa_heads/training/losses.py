@@ -51,15 +51,15 @@ class Loss:
 
 def multitask_loss(model: AqaModel, batch: Batch) -> Loss:
     """The loss of one batch, all parts of the model together."""
-    assessed, spoken = assessment_loss(model, batch), captioner_loss(model, batch)
-    return replace(assessed, caption=spoken.caption)
+    assessed, captioned = assessment_loss(model, batch), captioner_loss(model, batch)
+    return replace(assessed, caption=captioned.caption)
 
 
 def assessment_loss(model: AqaModel, batch: Batch) -> Loss:
     """Score and classes."""
     if model.heads is None:
         return Loss()
-    encoded = model.encode(batch.features, batch.count)
+    encoded = model.encode(batch.features, batch.lengths)
     score = _score_loss(model, encoded, batch) if model.has_score and len(batch.scored) else None
     return Loss(score, _class_losses(model.heads.classify(encoded), batch), encoder=encoded.loss)
 
@@ -90,7 +90,7 @@ def captioner_loss(model: AqaModel, batch: Batch) -> Loss:
     """The caption."""
     if model.captioner is None or batch.inputs is None:
         return Loss()
-    told = model.caption_loss(batch.features, batch.count, batch.inputs, batch.targets, batch.positions)
+    told = model.caption_loss(batch.features, batch.lengths, batch.inputs, batch.targets, batch.positions)
     return Loss(caption=told / batch.captions)
 
 

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from aqa_cache.cache_file.meaning import named_random
+from aqa_cache.cache_file.feature_spec import named_random
 from aqa_cache.disk.atomic import replacing
 
 from ..evaluation.calibration import Calibration
@@ -93,7 +93,7 @@ def _data(config: Mapping, summary: Mapping) -> list[str]:
         f"features: {features['backbone']}, {features['dim']:,} values per clip, weights"
         f" `{features['weights']}`, fingerprint `{features['fingerprint'][:12]}`",
     ]
-    rule = (features.get("meaning") or {}).get("clip_rule") or {}
+    rule = (features.get("spec") or {}).get("clip_rule") or {}
     if known := [f"{name} {value}" for name, value in rule.items() if value is not None]:
         lines.append(f"clips: {', '.join(known)}")
     if features.get("frame_rate"):

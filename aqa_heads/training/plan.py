@@ -81,10 +81,10 @@ class Planner:
         division = self._divide(resolved)
         resolved = replace(resolved, tasks=division.tasks, validation_folds=len(division.folds or ()))
         resolved = self._fitted(resolved, division)
-        audited = self._audit(division, self.cache.meaning.tuned if learned is None else learned)
+        audited = self._audit(division, self.cache.spec.tuned if learned is None else learned)
         if audited.leaks and not resolved.allow_leak:
             raise TrainingError(f"{self.cache.path}: {_leaks(audited)}")
-        features = self.cache.meaning.backbone, self.cache.meaning.tuned_in
+        features = self.cache.spec.backbone, self.cache.spec.tuned_in
         name = run_name(resolved, *features, self.fold_names(resolved.folds))
         return Plan(
             resolved,
@@ -139,8 +139,8 @@ class Planner:
         is held out.
         """
         known = [*division.choice.train, *division.choice.val]
-        dim = config.projection(self.cache.meaning.backbone) or self.cache.dim
-        return fitted_to_data(config, len(known), dim, self.cache.count[known, 0].tolist())
+        dim = config.projection(self.cache.spec.backbone) or self.cache.dim
+        return fitted_to_data(config, len(known), dim, self.cache.lengths[known, 0].tolist())
 
     def _divide(self, config: ResolvedConfig) -> Division:
         key = (
@@ -174,9 +174,9 @@ class Planner:
 
 def _check_features(config: ResolvedConfig, cache: FeatureCache) -> None:
     row = config.row
-    if row.exact and config.on_other_features(cache.meaning.backbone):
+    if row.exact and config.on_other_features(cache.spec.backbone):
         raise TrainingError(
-            f"{cache.path}: has features of {cache.meaning.backbone}, and {row.title} is made for"
+            f"{cache.path}: has features of {cache.spec.backbone}, and {row.title} is made for"
             f" {row.backbone}, one row of keypoints a sample; make them with aqa-data import-keypoints --as"
             f" {row.backbone.removeprefix('pose-')} (docs/keypoints.md)"
         )

@@ -15,7 +15,7 @@ class Reconstruction(nn.Module):
     """An RNN that says a sample's clips in reverse, from nothing but the encoder's final states, which are
     copied.
 
-    The decoder is unconditional: it never hears the clips that it has said, so all that it says must come
+    The decoder is unconditional: it never gets the clips that it has given, so all that it gives must come
     through the states. Cell, size and depth are the encoder's; on top is one linear layer.
 
     Args:
@@ -23,8 +23,8 @@ class Reconstruction(nn.Module):
         dim: size of one clip feature.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1.
-        - Output: `(batch, clips, dim)`, the last real clip first; what stands from `count` on means nothing.
+        - features: `(batch, clips, dim)`; lengths: `(batch,)`, at least 1.
+        - Output: `(batch, clips, dim)`, the last real clip first; padding means nothing.
 
     Source: Srivastava et al. 2015, arXiv:1502.04681, section 2.1, its unconditional decoder.
     """
@@ -36,23 +36,25 @@ class Reconstruction(nn.Module):
         self.decoder = type(rnn)(1, rnn.hidden_size, rnn.num_layers, batch_first=True, dropout=rnn.dropout)
         self.output = nn.Linear(rnn.hidden_size, dim)
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         # Packed: the final states of every layer are wanted, and those after a sample's own last clip.
-        packed = pack_padded_sequence(features, count.cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(features, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, states = self.encoder.rnn(packed)
-        said, _ = self.decoder(features.new_zeros(*features.shape[:2], 1), states)
-        return self.output(said)
+        outputs, _ = self.decoder(features.new_zeros(*features.shape[:2], 1), states)
+        return self.output(outputs)
 
-    def loss(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        """Squared error of what is said, the mean over all real clips and their dimensions."""
-        padding = padding_of(features, count)
-        difference = (self(features, count) - reverse(features, count)).masked_fill(padding.unsqueeze(2), 0)
-        return difference.square().sum() / (count.sum() * features.shape[2])
+    def loss(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Squared error, the mean over all real clips and their dimensions."""
+        padding = padding_of(features, lengths)
+        difference = (self(features, lengths) - reverse(features, lengths)).masked_fill(
+            padding.unsqueeze(2), 0
+        )
+        return difference.square().sum() / (lengths.sum() * features.shape[2])
 
 
-def reverse(features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """A sample's clips in reverse, `(batch, clips, dim)`; from `count` on its first clip again."""
-    places = (count.unsqueeze(1) - 1 - torch.arange(features.shape[1], device=features.device)).clamp(min=0)
+def reverse(features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """A sample's clips in reverse, `(batch, clips, dim)`; from `lengths` on its first clip again."""
+    places = (lengths.unsqueeze(1) - 1 - torch.arange(features.shape[1], device=features.device)).clamp(min=0)
     return features.gather(1, places.unsqueeze(2).expand_as(features))
 
 
@@ -94,12 +96,12 @@ def pretrain(
             total = torch.zeros((), dtype=torch.float64, device=device)
             for chosen in torch.randperm(len(clips)).split(batch_size):
                 batch = [clips[index] for index in chosen.tolist()]
-                count = torch.tensor([len(sample) for sample in batch], device=device)
-                loss = model.loss(pad_sequence(batch, batch_first=True).to(device), count)
+                lengths = torch.tensor([len(sample) for sample in batch], device=device)
+                loss = model.loss(pad_sequence(batch, batch_first=True).to(device), lengths)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()
-                total += loss.detach() * count.sum()
+                total += loss.detach() * lengths.sum()
             losses.append(float(total) / sum(map(len, clips)))
             if not total.isfinite():
                 raise TrainingError(

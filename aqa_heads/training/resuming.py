@@ -106,7 +106,7 @@ def last_checkpoint(
     where it was to be gone on with.
 
     Args:
-        known: identities of the parts that can be taken over in this call (`finished_parts`). A run that had
+        known: identities of the parts that can be taken over in this call (`trained_parts`). A run that had
             taken over another begins again, as one whose checkpoint is damaged.
 
     Raises:

@@ -17,13 +17,13 @@ from ..runs.folder import Work
 from ..runs.format import Epoch, Run
 from ..settings.training import TrainingConfig
 from .computing import deterministic
-from .finished_parts import FinishedParts
 from .job import Job
 from .listener import Listener
 from .plan import Plan, Planner
 from .processes import Processes
 from .resuming import finished_run, identity_of
 from .steps import CachedSteps, Steps
+from .trained_parts import TrainedParts
 
 
 def train(
@@ -59,15 +59,17 @@ def train(
 
 
 def train_planned(
-    plan: Plan, cache: FeatureCache, listener: Listener, finished: FinishedParts | None = None
+    plan: Plan, cache: FeatureCache, listener: Listener, trained_parts: TrainedParts | None = None
 ) -> Run:
     """Train a run that was planned on `cache`.
 
     Args:
-        finished: parts that runs of the same call have trained.
+        trained_parts: parts that runs of the same call have trained.
     """
     with cpu_threads(plan.config.threads):
-        return CachedJob(plan, cache, Processes(pick_device(plan.config.device)), listener, finished).run()
+        return CachedJob(
+            plan, cache, Processes(pick_device(plan.config.device)), listener, trained_parts
+        ).run()
 
 
 def finished_before(plan: Plan) -> Run | None:

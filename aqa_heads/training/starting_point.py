@@ -215,7 +215,7 @@ def _weigh_statistics(model: AqaModel, data: TrainingData, config: ResolvedConfi
     """
     encoder, train = model.encoder, data.train
     raw = _of_each(
-        train, range(len(train)), lambda clips, count: encoder.raw(model.seen(clips, count), count)
+        train, range(len(train)), lambda clips, lengths: encoder.raw(model.seen(clips, lengths), lengths)
     )
     samples, scores = _scored(train), train.score.double().numpy()
     weights = choose_block_weights(
@@ -246,10 +246,10 @@ def _seen_by_linear_path(model: AqaModel, data: TrainingData) -> tuple[np.ndarra
     puts in its place; and their scores.
     """
 
-    def seen(clips: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    def seen(clips: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         if model.encoder.replaces_mean:
-            return model.encode(clips, count).mean
-        return mean_of(model.seen(clips, count), count)  # weights of clips are equal at the start
+            return model.encode(clips, lengths).mean
+        return mean_of(model.seen(clips, lengths), lengths)  # weights of clips are equal at the start
 
     scored = (~data.train.score.isnan()).nonzero()[:, 0].tolist()
     return _of_each(data.train, scored, seen).numpy(), data.train.score[scored].double().numpy()
@@ -285,8 +285,8 @@ def _pretrain(model: AqaModel, data: TrainingData, config: ResolvedConfig) -> li
     with torch.no_grad():
         clips = []
         for sample in data.train.clips:
-            count = torch.tensor([len(sample)], device=sample.device)
-            clips.append(model.seen(sample.unsqueeze(0), count)[0])
+            lengths = torch.tensor([len(sample)], device=sample.device)
+            clips.append(model.seen(sample.unsqueeze(0), lengths)[0])
     device = model.standardiser.mean.device
     return pretrain(
         model.encoder, clips, config.pretrain_epochs, config.lr, config.batch_size, config.seed, device

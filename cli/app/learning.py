@@ -38,7 +38,7 @@ def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Cal
         )
     model = asked["model"]
     with Scorer(model[0] if len(model) == 1 else model, say=say) as scorer:
-        features = folder.root / f"features-{scorer.made_with.meaning.fingerprint[:12]}.h5"
+        features = folder.root / f"features-{scorer.made_with.spec.fingerprint[:12]}.h5"
         config = replace(scorer.extraction_config(), prune=True)
         extract(folder.videos, features, config, progress=progress, say=say)
     say("training")

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 from synthetic_cache import tuned_on, write_synthetic_cache
 
 from aqa_cache.annotations import Sample
@@ -15,7 +15,7 @@ from aqa_cli.data import data
 
 @pytest.fixture
 def path(tmp_path):
-    write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
+    write_cache(tmp_path / "feats.h5", records(), SPEC, views=VIEWS, numerics={"device": "cpu"})
     return tmp_path / "feats.h5"
 
 
@@ -41,8 +41,7 @@ def test_contents_by_hand(path):
     by_split = {entry["split"]: (entry["samples"], entry["with_features"]) for entry in inside["splits"]}
     assert by_split == {"train": (1, 1), "": (1, 1), "test": (1, 0)}
     assert (
-        inside["provenance"]["fingerprint"] == MEANING.fingerprint
-        and inside["provenance"]["dtype"] == "float16"
+        inside["provenance"]["fingerprint"] == SPEC.fingerprint and inside["provenance"]["dtype"] == "float16"
     )
 
 
@@ -63,7 +62,7 @@ def test_a_person_sees_everything_that_decides_what_features_are(path):
         "clip_len 16",
         "plain, flip",
         "device cpu",
-        MEANING.fingerprint,
+        SPEC.fingerprint,
         "3 samples, 2 with features, 1 failed",
         "80.5",
         "gone (gone.mp4): no such video",
@@ -80,12 +79,12 @@ def test_the_first_twenty_failures_or_all(tmp_path):
 
 def test_brackets_are_shown_as_they_are(tmp_path):
     sample = Sample("[bold]a", "v", split="train", classes={"x": "[red]b[/red]"})
-    write_cache(tmp_path / "f.h5", [Record(sample, [None], "[bold]a: [/] failed")], MEANING)
+    write_cache(tmp_path / "f.h5", [Record(sample, [None], "[bold]a: [/] failed")], SPEC)
     assert "[red]b[/red] 1" in show(tmp_path / "f.h5") and "[bold]a: [/] failed" in show(tmp_path / "f.h5")
 
 
 def test_an_empty_cache_and_no_cache(tmp_path):
-    write_cache(tmp_path / "empty.h5", [], MEANING)
+    write_cache(tmp_path / "empty.h5", [], SPEC)
     assert "0 samples" in show(tmp_path / "empty.h5")
     result = CliRunner().invoke(data, ["show", str(tmp_path / "no.h5")])
     assert result.exit_code == 2 and "no such file" in result.stderr
@@ -105,7 +104,7 @@ def test_samples_are_listed_with_what_there_is_of_each(path):
     (listed,) = json.loads(show(path, "--samples", "--json")).values()
     with FeatureCache(path) as cache:
         assert [one["sample_id"] for one in listed] == [sample.sample_id for sample in cache.samples]
-        assert [one["clips"] for one in listed] == [max(count, 0) for count in cache.count[:, 0].tolist()]
+        assert [one["clips"] for one in listed] == [max(count, 0) for count in cache.lengths[:, 0].tolist()]
         assert [one["reason"] or "" for one in listed] == cache.reasons
         assert [one["final_score"] for one in listed] == [sample.final_score for sample in cache.samples]
     lines = show(path, "--samples").splitlines()

@@ -24,18 +24,18 @@ def halves(whole):
     with FeatureCache(whole) as cache:
         records = cache.records()
         for path, part in zip(paths, (records[:7], records[7:]), strict=True):
-            write_cache(path, part, cache.meaning, dtype="float32")
+            write_cache(path, part, cache.spec, dtype="float32")
     return paths
 
 
 def test_caches_joined_are_the_whole_one(whole, halves):
     with open_caches(halves) as joined, FeatureCache(whole) as cache:
         assert len(joined) == len(cache) and joined.samples == cache.samples
-        assert joined.reasons == cache.reasons and (joined.count == cache.count).all()
+        assert joined.reasons == cache.reasons and (joined.lengths == cache.lengths).all()
         assert (joined.video_size == cache.video_size).all()
         assert (joined.video_mtime_ns == cache.video_mtime_ns).all()
         for name in (
-            "meaning",
+            "spec",
             "fingerprint",
             "dim",
             "views",
@@ -64,7 +64,7 @@ def test_a_sample_in_two_caches_is_an_error_with_both_names(whole, halves):
 
 def test_caches_of_other_features_or_views_are_refused(whole, tmp_path):
     other = write_synthetic_cache(tmp_path / "other.h5", backbone="s3d")
-    with pytest.raises(CacheError, match="other.h5: its features do not mean(?s:.*)backbone: c3d, s3d"):
+    with pytest.raises(CacheError, match="other.h5: .* made in another way(?s:.*)backbone: c3d, s3d"):
         open_caches([whole, other]).__enter__()
     flipped = write_synthetic_cache(tmp_path / "flip.h5", views={"flip": lambda index, plain: plain})
     with pytest.raises(CacheError, match="flip.h5: has the views plain; flip, .*whole.h5 has plain"):
@@ -80,8 +80,8 @@ def test_videos_of_one_name_that_are_different_files_are_told_apart(tmp_path):
                 replace(one, sample=replace(one.sample, sample_id=f"{name}{n}"), video_size=size)
                 for n, one in enumerate(cache.records())
             ]
-            meaning = cache.meaning
-        write_cache(path, records, meaning)
+            spec = cache.spec
+        write_cache(path, records, spec)
         paths.append(path)
     with open_caches(paths) as joined:
         videos = {sample.video for sample in joined.samples}
@@ -91,7 +91,7 @@ def test_videos_of_one_name_that_are_different_files_are_told_apart(tmp_path):
 
 def test_numerics_that_differ_are_all_there(whole, halves, tmp_path):
     with FeatureCache(halves[1]) as cache:
-        write_cache(tmp_path / "b.h5", cache.records(), cache.meaning, numerics={"torch": "2"})
+        write_cache(tmp_path / "b.h5", cache.records(), cache.spec, numerics={"torch": "2"})
     with open_caches([halves[0], tmp_path / "b.h5"]) as joined:
         assert joined.numerics == {"mixed_with": [{"torch": "2"}]}
 

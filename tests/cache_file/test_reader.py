@@ -4,11 +4,11 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 from places import DATA
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Learned
+from aqa_cache.cache_file.feature_spec import Learned
 from aqa_cache.cache_file.reader import FeatureCache, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import CacheError
@@ -18,7 +18,7 @@ TUNED = Learned("run 1", "random (seed 0)", trained_on=("01_0001",))
 
 @pytest.fixture
 def path(tmp_path):
-    write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
+    write_cache(tmp_path / "feats.h5", records(), SPEC, views=VIEWS, numerics={"device": "cpu"})
     return tmp_path / "feats.h5"
 
 
@@ -43,8 +43,8 @@ def assert_same_records(one, other):
 def test_what_is_written_is_read(path, name):
     with FeatureCache(path if name == "written now" else DATA / "feature_cache_v1.h5") as cache:
         assert_same_records(cache.records(), records())
-        assert cache.meaning == MEANING and cache.views == list(VIEWS) and cache.numerics == {"device": "cpu"}
-        assert cache.count.tolist() == [[3, 2], [1, -1], [-1, -1]]
+        assert cache.spec == SPEC and cache.views == list(VIEWS) and cache.numerics == {"device": "cpu"}
+        assert cache.lengths.tolist() == [[3, 2], [1, -1], [-1, -1]]
 
 
 def test_a_stranger_can_read_it_with_h5py_alone(path):
@@ -77,13 +77,13 @@ def test_every_dataset_has_a_checksum(path):
 @pytest.mark.parametrize("name", [".", "..", "a/b", "%2F", "a.b", "100 %", 'quote"', "type"])
 def test_columns_may_have_any_name(tmp_path, name):
     sample = Sample("a", "a.mp4", classes={name: "x"}, extra={name: "y"})
-    write_cache(tmp_path / "f.h5", [Record(sample, [None], "failed")], MEANING)
+    write_cache(tmp_path / "f.h5", [Record(sample, [None], "failed")], SPEC)
     with FeatureCache(tmp_path / "f.h5") as cache:
         assert cache.samples == [sample]
 
 
 def test_empty_cache(tmp_path):
-    write_cache(tmp_path / "empty.h5", [], MEANING)
+    write_cache(tmp_path / "empty.h5", [], SPEC)
     with FeatureCache(tmp_path / "empty.h5") as cache:
         assert len(cache) == 0 and cache.records() == []
 
@@ -194,10 +194,10 @@ def test_features_that_are_not_there(path):
 def test_what_the_backbone_was_fine_tuned_on_is_kept_beside_the_fingerprint(path, tmp_path):
     # More than the 64 kB that HDF5 allows an attribute in the object's header.
     tuned = replace(TUNED, trained_on=tuple(f"dive {number:06d}" for number in range(20_000)))
-    meaning = replace(MEANING, tuned=tuned)
-    write_cache(tmp_path / "tuned.h5", records(), meaning, views=VIEWS)
+    spec = replace(SPEC, tuned=tuned)
+    write_cache(tmp_path / "tuned.h5", records(), spec, views=VIEWS)
     with FeatureCache(tmp_path / "tuned.h5") as cache, FeatureCache(path) as plain:
-        assert cache.meaning == meaning and cache.meaning.tuned == tuned and plain.meaning.tuned is None
-        assert cache.fingerprint == plain.fingerprint and not cache.meaning.differences(plain.meaning)
+        assert cache.spec == spec and cache.spec.tuned == tuned and plain.spec.tuned is None
+        assert cache.fingerprint == plain.fingerprint and not cache.spec.differences(plain.spec)
     with h5py.File(path) as file:
         assert "tuned" not in file.attrs

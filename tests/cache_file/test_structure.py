@@ -9,18 +9,18 @@ import h5py
 import numpy as np
 import pytest
 from hostile_hdf5 import sign
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 from places import DATA
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Learned
+from aqa_cache.cache_file.feature_spec import Learned
 from aqa_cache.cache_file.reader import FeatureCache, Record
 from aqa_cache.cache_file.structure import open_cache
 from aqa_cache.cache_file.verification import verify
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import CacheError
 
-TUNED = replace(MEANING, tuned=Learned("a", "b", trained_on=("01_0001",)))
+TUNED = replace(SPEC, tuned=Learned("a", "b", trained_on=("01_0001",)))
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_a_file_from_before_the_checksum_is_read(path):
         assert "attributes_sha256" not in file.attrs
         file.attrs["weights"] = "others"
     with FeatureCache(path) as cache:
-        assert cache.meaning.weights == "others" and not verify(path).problems
+        assert cache.spec.weights == "others" and not verify(path).problems
 
 
 @pytest.mark.parametrize(
@@ -253,5 +253,5 @@ def test_times_and_first_frames_are_held_against_their_range(path):
 @pytest.mark.parametrize("text", ["a\0b", "a\0", "\ud800", "x" * (2**20 + 1)])
 def test_text_that_could_not_be_read_back_is_not_written(tmp_path, text):
     with pytest.raises(CacheError, match="samples/sample_id: .*; change it"):
-        write_cache(tmp_path / "f.h5", [Record(Sample(text, "v"), [None], "failed")], MEANING)
+        write_cache(tmp_path / "f.h5", [Record(Sample(text, "v"), [None], "failed")], SPEC)
     assert not list(tmp_path.iterdir())

@@ -5,12 +5,12 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 from places import DATA
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.contents import contents
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.cache_file.verification import verify
 from aqa_cache.cache_file.writer import write_cache
@@ -20,7 +20,7 @@ from aqa_cli.data import data
 
 @pytest.fixture
 def path(tmp_path):
-    write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
+    write_cache(tmp_path / "feats.h5", records(), SPEC, views=VIEWS, numerics={"device": "cpu"})
     return tmp_path / "feats.h5"
 
 
@@ -28,7 +28,7 @@ def path(tmp_path):
 def long_path(tmp_path):
     """Three samples of 50 clips: their 150 rows lie in three chunks of 64, with borders at 64 and 128."""
     clips = ClipFeatures(np.ones((50, 4), np.float32), np.arange(50), np.arange(50.0))
-    write_cache(tmp_path / "long.h5", [Record(Sample(name, "v"), [clips]) for name in "abc"], MEANING)
+    write_cache(tmp_path / "long.h5", [Record(Sample(name, "v"), [clips]) for name in "abc"], SPEC)
     return tmp_path / "long.h5"
 
 
@@ -77,7 +77,7 @@ def test_a_whole_cache_has_no_problems(path, tmp_path, name):
     if name == "version 1":
         shutil.copy(DATA / "feature_cache_v1.h5", path)
     elif name == "empty":
-        write_cache(path, [], MEANING)
+        write_cache(path, [], SPEC)
     found = verify(path)
     assert found.problems == []
     assert (found.samples, found.clips, found.dim) == ((0, 0, 4) if name == "empty" else (3, 6, 4))
@@ -236,11 +236,11 @@ def test_memory_stays_flat(tmp_path):
     dim, clips = 2048, 64
     features = np.ones((clips, dim), np.float32)
     view = ClipFeatures(features, np.zeros(clips, np.int64), np.zeros(clips))
-    meaning = Meaning("s3d", "", dim, "", "", {}, {})
+    spec = FeatureSpec("s3d", "", dim, "", "", {}, {})
     write_cache(
         tmp_path / "big.h5",
         [Record(Sample(f"{i}", "v"), [view]) for i in range(64)],
-        meaning,
+        spec,
         dtype="float32",
     )
     seen = []

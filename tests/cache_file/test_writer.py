@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
@@ -12,7 +12,7 @@ from aqa_cache.errors import AqaError, CacheError
 
 @pytest.fixture
 def path(tmp_path):
-    write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS)
+    write_cache(tmp_path / "feats.h5", records(), SPEC, views=VIEWS)
     return tmp_path / "feats.h5"
 
 
@@ -36,7 +36,7 @@ def one_sample(values):
     ],
 )
 def test_float16_only_where_values_fit(tmp_path, values, dtype):
-    assert write_cache(tmp_path / "f.h5", one_sample(values), MEANING) == dtype
+    assert write_cache(tmp_path / "f.h5", one_sample(values), SPEC) == dtype
     with FeatureCache(tmp_path / "f.h5") as cache:
         np.testing.assert_allclose(
             cache.features(0)[0], np.float32(values), rtol=1e-3 if dtype == "float16" else 0
@@ -46,7 +46,7 @@ def test_float16_only_where_values_fit(tmp_path, values, dtype):
 
 def test_float16_that_cannot_hold_is_refused(tmp_path):
     with pytest.raises(CacheError, match="float16 was asked for but cannot hold"):
-        write_cache(tmp_path / "f.h5", one_sample([1, 2, 3, 7e4]), MEANING, dtype="float16")
+        write_cache(tmp_path / "f.h5", one_sample([1, 2, 3, 7e4]), SPEC, dtype="float16")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_float16_that_cannot_hold_is_refused(tmp_path):
 )
 def test_unusable_features_are_not_written(tmp_path, values, message):
     with pytest.raises(CacheError, match=message):
-        write_cache(tmp_path / "f.h5", one_sample(values), MEANING)
+        write_cache(tmp_path / "f.h5", one_sample(values), SPEC)
     assert not list(tmp_path.iterdir())
 
 
@@ -69,16 +69,16 @@ def test_writing_keeps_the_old_file_until_the_new_one_is_whole(path, monkeypatch
         lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")),
     )
     with pytest.raises(AqaError, match="No space left on device.*nothing was changed"):
-        write_cache(path, records(), MEANING, views=VIEWS)
+        write_cache(path, records(), SPEC, views=VIEWS)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["feats.h5"]
 
 
 def test_places_that_cannot_be_written(tmp_path):
     with pytest.raises(AqaError, match="is a folder, expected the name of a file"):
-        write_cache(tmp_path, records(), MEANING, views=VIEWS)
+        write_cache(tmp_path, records(), SPEC, views=VIEWS)
     with pytest.raises(AqaError, match="cannot be written"):
-        write_cache(tmp_path / "no" / "feats.h5", records(), MEANING, views=VIEWS)
+        write_cache(tmp_path / "no" / "feats.h5", records(), SPEC, views=VIEWS)
 
 
 def test_arguments_that_no_cache_can_be_written_from(tmp_path):
@@ -86,7 +86,7 @@ def test_arguments_that_no_cache_can_be_written_from(tmp_path):
         CacheError,
         match="feats.h5: its records are a generator, .* only once, expected .*; give them as a list",
     ):
-        write_cache(tmp_path / "feats.h5", (record for record in records()), MEANING, views=VIEWS)
+        write_cache(tmp_path / "feats.h5", (record for record in records()), SPEC, views=VIEWS)
     with pytest.raises(CacheError, match="dtype is 'float64', expected one of auto, float16, float32"):
-        write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS, dtype="float64")
+        write_cache(tmp_path / "feats.h5", records(), SPEC, views=VIEWS, dtype="float64")
     assert not list(tmp_path.iterdir())

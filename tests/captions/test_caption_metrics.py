@@ -165,6 +165,6 @@ def test_java_that_cannot_be_started_is_a_note(java, tmp_path):
 
 def test_what_meteor_takes_is_said_where_it_will_be_computed(java, monkeypatch):
     java("echo 0.25")
-    assert "about 10 s a run; --no-meteor leaves it out" in module.said_of_meteor()
+    assert "about 10 s a run; --no-meteor leaves it out" in module.cost_of_meteor()
     monkeypatch.setenv("PATH", "/nowhere")
-    assert module.said_of_meteor() is None
+    assert module.cost_of_meteor() is None

@@ -85,11 +85,11 @@ def looped(captioner: Captioner, inputs: torch.Tensor) -> torch.Tensor:
             torch.stack(
                 word_loop(
                     captioner,
-                    features[:count],
+                    features[:lengths],
                     lambda step, _, words=words: words[step] if step < steps else None,
                 )
             )
-            for features, count, words in zip(clips(), COUNT, inputs.tolist(), strict=True)
+            for features, lengths, words in zip(clips(), COUNT, inputs.tolist(), strict=True)
         ]
     )
 
@@ -149,12 +149,12 @@ def test_speaking_is_the_greedy_word_loop_cut_at_eos(row):
     captioner = make(*row)
     with torch.no_grad():
         captioner.output.bias[0] = 0.3
-        said = captioner.speak(clips(), COUNT, steps=9).words
-        for features, count, mine in zip(clips(), COUNT, said.tolist(), strict=True):
+        said = captioner.generate(clips(), COUNT, steps=9).words
+        for features, lengths, mine in zip(clips(), COUNT, said.tolist(), strict=True):
             never_sos = torch.zeros(WORDS).index_fill(0, torch.tensor([1]), -math.inf)
             logits = word_loop(
                 captioner,
-                features[:count],
+                features[:lengths],
                 lambda step, last, never=never_sos: (
                     None if step == 9 else 1 if last is None else int((last + never).argmax())
                 ),
@@ -170,7 +170,7 @@ def test_what_is_spoken_has_the_probability_and_the_attention_of_teacher_forcing
     captioner = make(*row)
     with torch.no_grad():
         captioner.output.bias[0] = 0.3
-        spoken = captioner.speak(clips(), COUNT, steps=9, beam=beam)
+        spoken = captioner.generate(clips(), COUNT, steps=9, beam=beam)
         inputs = torch.cat([torch.ones(3, 1, dtype=torch.int64), spoken.words[:, :-1]], 1)
         of_words = (
             captioner(clips(), COUNT, inputs).log_softmax(2).gather(2, spoken.words.unsqueeze(2)).squeeze(2)
@@ -233,8 +233,8 @@ def test_eight_residual_layers_learn_what_the_clips_say(rnn):
     optimiser = torch.optim.Adam(captioner.parameters(), lr=2e-3)
 
     def loss_per_token(chosen):
-        tokens, count = targets[chosen].flatten(), torch.full((len(chosen),), 3)
-        told = captioner.loss(features[chosen], count, inputs[chosen], tokens, torch.arange(len(tokens)))
+        tokens, lengths = targets[chosen].flatten(), torch.full((len(chosen),), 3)
+        told = captioner.loss(features[chosen], lengths, inputs[chosen], tokens, torch.arange(len(tokens)))
         return told / len(tokens)
 
     for _ in range(80):

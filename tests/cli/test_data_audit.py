@@ -2,7 +2,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 from synthetic_cache import tuned_on, write_synthetic_cache
 
 from aqa_cache.annotations import Sample, write_annotations
@@ -99,7 +99,7 @@ def test_without_a_split_nothing_is_said_of_groups_on_its_sides(table):
 
 
 def test_a_cache_is_audited_without_its_failed_samples(tmp_path):
-    write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
+    write_cache(tmp_path / "feats.h5", records(), SPEC, views=VIEWS, numerics={"device": "cpu"})
     result = run(tmp_path / "feats.h5")
     assert "1 sample(s) without features are left out" in result.stdout and result.exit_code in (0, 1)
 

@@ -44,9 +44,9 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
     scored_page = (tmp_path / "demo/scores/index.html").read_text()
     assert "../new-dive.mp4#t=" in scored_page and str(tmp_path / "demo/scores/index.html") in result.output
     with FeatureCache(tmp_path / "demo" / "feats-s3d.h5") as cache:
-        assert len(cache) == 15 and cache.count[:, 0].tolist() == [6] * 15
-        assert cache.meaning.preprocessing["resize"] == [37, 49]  # the field of view of 128 x 171 at 112
-        assert cache.meaning.weights.startswith("random")
+        assert len(cache) == 15 and cache.lengths[:, 0].tolist() == [6] * 15
+        assert cache.spec.preprocessing["resize"] == [37, 49]  # the field of view of 128 x 171 at 112
+        assert cache.spec.weights.startswith("random")
     # once more, the short way
     monkeypatch.setattr(demo, "DEFAULT", replace(demo.DEFAULT, backbones={"2": "s3d"}))
     with small_models():
@@ -56,7 +56,7 @@ def test_the_whole_path_from_videos_to_the_report(tmp_path, monkeypatch):
         (tmp_path / "demo" / "report.html").read_text()
     )
     with FeatureCache(tmp_path / "demo" / "feats-pose-dct.h5") as cache:
-        assert cache.count[:, 0].tolist() == [1] * 15 and cache.dim == 20 * 2 * 50
+        assert cache.lengths[:, 0].tolist() == [1] * 15 and cache.dim == 20 * 2 * 50
     other = CliRunner().invoke(demo.main, ["--out", str(tmp_path / "demo"), "--seed", "1"])
     assert other.exit_code == 2 and other.stderr.startswith("1/5") and "Error: " in other.stderr
 

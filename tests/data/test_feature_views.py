@@ -100,4 +100,4 @@ def test_pieces_of_the_file_give_what_one_sample_at_a_time_gives(path, monkeypat
 
 def _rows(cache, places):
     """Of the clips of all places those of every second one."""
-    return np.repeat(np.arange(len(places)) % 2 == 0, [cache.count[place] for place in places])
+    return np.repeat(np.arange(len(places)) % 2 == 0, [cache.lengths[place] for place in places])

@@ -53,14 +53,14 @@ def test_a_batch_holds_what_its_samples_hold(path):
     indices = [4, 0, 2]
     batch = split.batch(indices)
     captions = [split.captions[index] for index in indices]
-    assert batch.captions == 3 and batch.features.shape == (3, int(batch.count.max()), 8)
+    assert batch.captions == 3 and batch.features.shape == (3, int(batch.lengths.max()), 8)
     assert torch.equal(batch.targets, torch.cat([caption[1:] for caption in captions]))
     steps = batch.inputs.shape[1]
     inputs = torch.cat([caption[:-1] for caption in captions])
     assert torch.equal(batch.inputs.flatten()[batch.positions], inputs)
     assert (batch.inputs[:, 0] == SOS).all() and steps == max(map(len, captions)) - 1
     for row, index in enumerate(indices):
-        count = int(batch.count[row])
+        count = int(batch.lengths[row])
         assert (
             torch.equal(batch.features[row, :count], split.clips[index])
             and (batch.features[row, count:] == 0).all()
@@ -230,7 +230,7 @@ def test_a_batch_holds_the_views_it_is_asked_for(path):
     split = read(path).train
     views = [1, 0, 2, 0, 1, 2, *[0] * 6]
     batch, plain = split.batch([4, 1, 2], views), split.batch([4, 1, 2])
-    real = torch.arange(plain.features.shape[1]) < plain.count[:, None]
+    real = torch.arange(plain.features.shape[1]) < plain.lengths[:, None]
     for row, more in enumerate((100, 0, 200)):
         torch.testing.assert_close(batch.features[row][real[row]], plain.features[row][real[row]] + more)
     assert torch.equal(batch.score, plain.score) and torch.equal(batch.inputs, plain.inputs)

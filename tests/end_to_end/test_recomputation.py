@@ -84,7 +84,7 @@ SPLIT = Split(
 def loss_of(heads: AqaModel, features: torch.Tensor) -> torch.Tensor:
     batch = SPLIT.batch([0, 1, 2])
     padded = pad_sequence(features.split(CLIPS_OF_SAMPLES), batch_first=True)
-    batch = replace(batch, features=padded, count=torch.tensor(CLIPS_OF_SAMPLES))
+    batch = replace(batch, features=padded, lengths=torch.tensor(CLIPS_OF_SAMPLES))
     torch.manual_seed(5)  # dropout of the heads
     return multitask_loss(heads, batch).total
 

@@ -187,7 +187,7 @@ def test_features_of_the_tuned_backbone_give_the_same_predictions(
         assert {
             one.sample_id: one.points for one in score_table(run.folder, features=features).scores
         } == scored
-        with pytest.raises(RunError, match="do not mean what those mean"):
+        with pytest.raises(RunError, match="were made in another way than those that"):
             score_table(run.folder, features=folder / "feats.h5")
 
 
@@ -224,8 +224,8 @@ def test_what_the_backbone_learned_from_is_known_ever_after(config, folder, tmp_
     }
     with FeatureCache(features) as cache:
         assert (
-            set(cache.meaning.tuned["trained_on"]) == ids["train"]
-            and set(cache.meaning.tuned["chosen_on"]) == ids["val"]
+            set(cache.spec.tuned["trained_on"]) == ids["train"]
+            and set(cache.spec.tuned["chosen_on"]) == ids["val"]
         )
     heads = TrainingConfig(
         features, experiment="baseline", tasks=("score",), epochs=1, out=config.out, device="cpu"
@@ -517,14 +517,14 @@ def test_features_that_the_videos_do_not_give_any_more_are_refused(config, folde
     shutil.copy(folder / "feats.h5", tmp_path / "feats.h5")
     shutil.copy(folder / "tiny.pth", tmp_path / "tiny.pth")
     with FeatureCache(tmp_path / "feats.h5") as cache:
-        records, meaning = cache.records(), cache.meaning
+        records, spec = cache.records(), cache.spec
     from aqa_cache.cache_file.writer import write_cache
 
     records = [
         replace(r, views=[replace(view, features=view.features[:, ::-1].copy()) for view in r.views])
         for r in records
     ]
-    write_cache(tmp_path / "feats.h5", records, meaning, views=["plain"], dtype="float32")
+    write_cache(tmp_path / "feats.h5", records, spec, views=["plain"], dtype="float32")
     message = refused(replace(config, features=tmp_path / "feats.h5"))
     assert "made from its video now are not those in the cache" in message and "extract again" in message
 

@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
         register_tiny(patch)
         extract_tiny(folder, folder / "videos", clip_rule=ClipRule())
     with FeatureCache(folder / "feats.h5") as cache:
-        assert len(set(cache.count[:, 0].tolist())) > 1
+        assert len(set(cache.lengths[:, 0].tolist())) > 1
     return folder
 
 

@@ -3,7 +3,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache
@@ -210,10 +210,10 @@ def test_the_record_is_plain_json():
 
 
 def test_frames_of_features_are_those_of_all_views(tmp_path):
-    write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS, numerics={"device": "cpu"})
+    write_cache(tmp_path / "feats.h5", records(), SPEC, views=VIEWS, numerics={"device": "cpu"})
     with FeatureCache(tmp_path / "feats.h5") as cache:
         found = frames_of_features(cache)
-        span = (cache.meaning.clip_rule["clip_len"] - 1) * cache.meaning.clip_rule.get("frame_step", 1) + 1
+        span = (cache.spec.clip_rule["clip_len"] - 1) * cache.spec.clip_rule.get("frame_step", 1) + 1
         for index, sample in enumerate(cache.samples):
             views = [view.first_frame for view in cache.record(index).views if view is not None]
             if views and min(first.min() for first in views) >= 0:

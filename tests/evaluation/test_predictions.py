@@ -113,7 +113,7 @@ def test_a_wider_beam_gives_captions_that_are_as_probable_or_more():
     model = make("baseline")
     clips = [torch.randn(number, DIM) for number in (2, 1, 5)]
     features, count = pad_clips(clips)
-    greedy, wide = (model.speak(features, count, beam=beam) for beam in (1, 3))
+    greedy, wide = (model.generate(features, count, beam=beam) for beam in (1, 3))
     assert (wide.log_probability >= greedy.log_probability - 1e-5).all()
     said = predict(model, clips, VOCABULARY, beam=3).captions
     assert said == [VOCABULARY.decode(numbers) for numbers in wide.words.tolist()]

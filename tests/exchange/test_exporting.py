@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from make_feature_cache_v1 import MEANING, VIEWS, records
+from make_feature_cache_v1 import SPEC, VIEWS, records
 from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.annotations import Sample, read_annotations
@@ -26,7 +26,7 @@ def record(sample_id, clips=2):
 
 @pytest.fixture
 def path(tmp_path):
-    write_cache(tmp_path / "feats.h5", records(), MEANING, views=VIEWS)
+    write_cache(tmp_path / "feats.h5", records(), SPEC, views=VIEWS)
     return tmp_path / "feats.h5"
 
 
@@ -47,7 +47,7 @@ def test_what_is_exported_and_imported_is_the_same_to_the_bit(tmp_path, dtype):
         "con:1",
     ]
     write_cache(
-        tmp_path / "f.h5", [record(name, 1 + place) for place, name in enumerate(names)], MEANING, dtype=dtype
+        tmp_path / "f.h5", [record(name, 1 + place) for place, name in enumerate(names)], SPEC, dtype=dtype
     )
     done = export_features(tmp_path / "f.h5", tmp_path / "out")
     assert done.files == len(names) and done.dtype == dtype
@@ -72,13 +72,13 @@ def test_every_character_of_a_label_comes_back(tmp_path):
 
 def test_a_name_that_cannot_be_a_file_is_no_matter_where_there_is_none(tmp_path):
     failed = Record(Sample("caf\\xe9", "v.mp4"), [None], reason="its name is not UTF-8")
-    write_cache(tmp_path / "f.h5", [record("a"), failed], MEANING)
+    write_cache(tmp_path / "f.h5", [record("a"), failed], SPEC)
     done = export_features(tmp_path / "f.h5", tmp_path / "out")
     assert done.files == 1 and done.failed == ["caf\\xe9"]
 
 
 def test_a_float32_cache_whose_values_nearly_fit_float16_is_not_rounded(tmp_path):
-    write_cache(tmp_path / "f.h5", [record("a")], MEANING, dtype="float32")
+    write_cache(tmp_path / "f.h5", [record("a")], SPEC, dtype="float32")
     export_features(tmp_path / "f.h5", tmp_path / "out")
     done = import_features(
         tmp_path / "out", tmp_path / "g.h5", tmp_path / "out/annotations.csv", backbone="s3d"
@@ -93,7 +93,7 @@ def test_views_failures_and_provenance(path, tmp_path):
     )
     assert found == ["01_0001.npy", "01_0001@flip.npy", "annotations.csv", "clip.npy", "provenance.json"]
     assert done.failed == ["gone"] and done.files == 3
-    assert json.loads((done.folder / "provenance.json").read_text())["fingerprint"] == MEANING.fingerprint
+    assert json.loads((done.folder / "provenance.json").read_text())["fingerprint"] == SPEC.fingerprint
     table = done.folder / "annotations.csv"
     with FeatureCache(path) as before:
         assert repr(read_annotations(table)) == repr(before.samples)  # repr, since NaN marks are equal there
@@ -101,7 +101,7 @@ def test_views_failures_and_provenance(path, tmp_path):
             done.folder, tmp_path / "g.h5", table, backbone="s3d", views=["flip"], allow_missing=True
         )
         with FeatureCache(tmp_path / "g.h5") as after:
-            assert after.views == before.views and after.count.tolist() == before.count.tolist()
+            assert after.views == before.views and after.lengths.tolist() == before.lengths.tolist()
             np.testing.assert_array_equal(after.features(0, 1), before.features(0, 1))
 
 
@@ -111,7 +111,7 @@ def test_views_failures_and_provenance(path, tmp_path):
 def test_no_name_leaves_the_folder(tmp_path, name):
     if "\0" in name:
         name = name.replace("\0", "\x01")  # HDF5 ends text at a NUL
-    write_cache(tmp_path / "f.h5", [record("a"), record(name)], MEANING)
+    write_cache(tmp_path / "f.h5", [record("a"), record(name)], SPEC)
     with pytest.raises(
         AqaError, match="cannot be files in a folder" if len(name) < 300 else "File name too long"
     ):
@@ -137,7 +137,7 @@ def test_a_folder_that_is_not_empty(path, tmp_path):
 
 
 def test_nothing_is_exported_through_a_link_in_the_folder(tmp_path):
-    write_cache(tmp_path / "f.h5", [record("a"), record("sub/deeper/b")], MEANING)
+    write_cache(tmp_path / "f.h5", [record("a"), record("sub/deeper/b")], SPEC)
     (tmp_path / "thesis" / "deeper").mkdir(parents=True)
     for place in ("sub", "sub/deeper"):
         folder = tmp_path / place.replace("/", "-")

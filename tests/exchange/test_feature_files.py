@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import AqaError
 from aqa_cache.exchange.feature_files import array_names, open_features
@@ -96,7 +96,10 @@ def test_what_cannot_be_read_says_why_and_is_not_run(tmp_path, name, write, mess
     [
         (lambda p: None, "no such folder or file"),
         (lambda p: p.write_bytes(b"\x93NUMPY"), "is neither a folder nor an HDF5 file"),
-        (lambda p: write_cache(p, [], Meaning("s3d", "", 4, "", "", {}, {})), "is a feature cache already"),
+        (
+            lambda p: write_cache(p, [], FeatureSpec("s3d", "", 4, "", "", {}, {})),
+            "is a feature cache already",
+        ),
     ],
 )
 def test_what_is_no_source(tmp_path, make, message):

@@ -57,8 +57,8 @@ def test_what_is_imported_is_in_the_cache(run, tmp_path):
             clips = cache.clips(index)
             np.testing.assert_array_equal(clips.features, features_of(sample.sample_id))
             assert (clips.first_frame == -1).all() and np.isnan(clips.pts_seconds).all()
-        assert cache.meaning.backbone == "i3d" and cache.meaning.weights_sha256 == ""
-        assert cache.meaning.clip_rule == cache.meaning.preprocessing == {}
+        assert cache.spec.backbone == "i3d" and cache.spec.weights_sha256 == ""
+        assert cache.spec.clip_rule == cache.spec.preprocessing == {}
 
 
 def test_an_hdf5_file_gives_the_same_cache_as_a_folder(run, tmp_path):
@@ -78,7 +78,7 @@ def test_a_stride_says_where_clips_begin(run):
         assert cache.clips(0).first_frame.tolist() == [100, 132, 164, 196, 228]
         assert cache.clips(1).first_frame[:3].tolist() == [0, 32, 64]
         assert cache.clips(2).first_frame.tolist() == [40]
-        assert cache.meaning.clip_rule == {"clip_len": 16, "clip_stride": 32}
+        assert cache.spec.clip_rule == {"clip_len": 16, "clip_stride": 32}
 
 
 def test_a_stride_that_leaves_the_sample_is_refused(run):
@@ -92,7 +92,7 @@ def test_a_stride_that_leaves_the_sample_is_refused(run):
 
 def test_whatever_is_known_to_differ_has_another_fingerprint(run, source):
     prints = [
-        run(force=True, **options).meaning.fingerprint
+        run(force=True, **options).spec.fingerprint
         for options in (
             {},
             {"backbone": "slowfast"},
@@ -103,7 +103,7 @@ def test_whatever_is_known_to_differ_has_another_fingerprint(run, source):
     ]
     for sample_id in COUNTS:
         np.save(source / f"{sample_id}.npy", features_of(sample_id)[:, :5])
-    prints.append(run(force=True).meaning.fingerprint)
+    prints.append(run(force=True).spec.fingerprint)
     assert len(set(prints)) == 6
 
 
@@ -138,7 +138,7 @@ def test_views(run, source):
         run()
     done = run(views=["flip"], clip_stride=16)
     with FeatureCache(done.path) as cache:
-        assert cache.views == ["plain", "flip"] and cache.count.tolist() == [[5, -1], [300, -1], [1, 1]]
+        assert cache.views == ["plain", "flip"] and cache.lengths.tolist() == [[5, -1], [300, -1], [1, 1]]
         np.testing.assert_array_equal(cache.features(2, 1), features_of("c") + 1)
         assert cache.clips(2, 1).first_frame.tolist() == [-1]
 

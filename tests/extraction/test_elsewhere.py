@@ -48,30 +48,30 @@ def test_features_are_made_again_where_a_person_names_the_model_again(folder, tm
     assert "hf:tiny: licence cc-by-nc-4.0: not for commercial use." in said
     assert extract(tmp_path / "videos", output, config(folder)).reused == 1
     with FeatureCache(output) as cache:
-        meaning, numerics, features = cache.meaning, cache.numerics, cache.features(0)
-        assert (meaning.backbone, meaning.dim, features.shape) == ("hf:tiny", 32, (3, 32))
-        assert meaning.weights == "hf:tiny (licence cc-by-nc-4.0: not for commercial use)"
-        assert meaning.clip_rule["clip_len"] == 8 and meaning.preprocessing["resize"] == 36
+        spec, numerics, features = cache.spec, cache.numerics, cache.features(0)
+        assert (spec.backbone, spec.dim, features.shape) == ("hf:tiny", 32, (3, 32))
+        assert spec.weights == "hf:tiny (licence cc-by-nc-4.0: not for commercial use)"
+        assert spec.clip_rule["clip_len"] == 8 and spec.preprocessing["resize"] == 36
     forget()
     for again in (
-        lambda: model_again(meaning, numerics, near=[output]),
-        lambda: starting_weights(meaning, output, None),
+        lambda: model_again(spec, numerics, near=[output]),
+        lambda: starting_weights(spec, output, None),
     ):
         with pytest.raises(AqaError, match="nothing is fetched or read because a file names it"):
             again()
     KNOWN_BACKBONES.give(f"hf:{folder}")
-    model = model_again(meaning, numerics, near=[output])
+    model = model_again(spec, numerics, near=[output])
     sample = Sample("a", "a.mp4")
-    (record,) = records_again(model, meaning, tmp_path / "videos", [sample])
+    (record,) = records_again(model, spec, tmp_path / "videos", [sample])
     np.testing.assert_array_equal(record.views[0].features.astype(np.float16), features)
-    assert starting_weights(meaning, output, None).sha256 == meaning.weights_sha256
+    assert starting_weights(spec, output, None).sha256 == spec.weights_sha256
 
 
 def test_random_weights_need_no_file_and_other_weights_are_other_features(folder, tmp_path):
     write_numbered_video(tmp_path / "a.mp4", 8)
     (folder / "model.safetensors").rename(tmp_path / "other.safetensors")
     done = extract(tmp_path / "a.mp4", tmp_path / "r.h5", config(folder, weights="random"))
-    assert done.meaning.random and (tmp_path / "r.random-hf:tiny.safetensors").exists()
+    assert done.spec.random and (tmp_path / "r.random-hf:tiny.safetensors").exists()
     other = str(tmp_path / "other.safetensors")
     with pytest.raises(AqaError, match="weights_sha256"):
         extract(tmp_path / "a.mp4", tmp_path / "r.h5", config(folder, weights=other))
@@ -87,4 +87,4 @@ def test_a_row_a_tube_has_the_mean_that_the_clip_has(folder, tmp_path):
         assert clips.features(0).shape == (2, 32) and steps.features(0).shape == (8, 32)
         means = steps.features(0).reshape(2, 4, 32).mean(1)
         np.testing.assert_allclose(means, clips.features(0), rtol=1e-4, atol=1e-5)
-        assert clips.meaning.fingerprint != steps.meaning.fingerprint
+        assert clips.spec.fingerprint != steps.spec.fingerprint

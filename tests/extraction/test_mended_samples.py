@@ -14,7 +14,7 @@ from small_extraction import CONFIG, assert_same_features, contents
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.errors import CacheError
-from aqa_cache.extraction.finished import wrongly_made
+from aqa_cache.extraction.existing import wrongly_made
 from aqa_cache.extraction.publishing import merge
 from aqa_cache.extraction.run import extract
 from aqa_cache.extraction.shards import Shard

@@ -17,7 +17,7 @@ from small_extraction import CONFIG, assert_same_features, contents
 
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache_file import writer as cache_writer
-from aqa_cache.cache_file.meaning import Learned, Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec, Learned
 from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
@@ -30,7 +30,7 @@ from aqa_cache.weights.random_weights import random_weights_path
 from aqa_cli.data import data
 from aqa_cli.extract import main as aqa_extract
 
-MEANING = Meaning("c3d", "pool5", 8192, "w", "", {}, {})
+SPEC = FeatureSpec("c3d", "pool5", 8192, "w", "", {}, {})
 SETTINGS = "--weights random --size 32 --batch-size 4 --workers 1 --last-clip drop".split()
 
 
@@ -130,22 +130,22 @@ def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_pat
     hold = (
         "import sys, time\nfrom pathlib import Path\nfrom aqa_cache.extraction.parts import Parts\nfrom"
         " aqa_cache.extraction.shards import Shard\nparts = Parts(Path(sys.argv[1]))\nfrom"
-        " aqa_cache.annotations import read_annotations\nfrom aqa_cache.cache_file.meaning import"
-        " Meaning\nsamples = read_annotations(sys.argv[4])\nwith parts.exclusively():\n   "
-        " parts.claim(Shard(1, 2), Meaning(**eval(sys.argv[2])), ['plain'], eval(sys.argv[3]),"
+        " aqa_cache.annotations import read_annotations\nfrom aqa_cache.cache_file.feature_spec import"
+        " FeatureSpec\nsamples = read_annotations(sys.argv[4])\nwith parts.exclusively():\n   "
+        " parts.claim(Shard(1, 2), FeatureSpec(**eval(sys.argv[2])), ['plain'], eval(sys.argv[3]),"
         " samples)\nprint('held', flush=True)\ntime.sleep(60)\n"
     )
 
-    def owner(meaning, numerics, table=videos / "annotations.csv"):
+    def owner(spec, numerics, table=videos / "annotations.csv"):
         process = subprocess.Popen(
-            [sys.executable, "-c", hold, str(output), repr(asdict(meaning)), repr(numerics), str(table)],
+            [sys.executable, "-c", hold, str(output), repr(asdict(spec)), repr(numerics), str(table)],
             stdout=subprocess.PIPE,
             text=True,
         )
         assert process.stdout.readline() == "held\n"
         return process
 
-    other = owner(MEANING, {})
+    other = owner(SPEC, {})
     with pytest.raises(
         AqaError, match=rf"process {other.pid} on .* extracts into it with other settings; wait for it"
     ):
@@ -154,8 +154,8 @@ def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_pat
     other.communicate()
     extract(videos, tmp_path / "feats2.h5", replace(CONFIG, weights=str(random_weights_path(output, "s3d"))))
     with FeatureCache(tmp_path / "feats2.h5") as cache:
-        meaning, numerics = cache.meaning, cache.numerics
-    otherwise = owner(meaning, {**numerics, "batch_size": 32})
+        spec, numerics = cache.spec, cache.numerics
+    otherwise = owner(spec, {**numerics, "batch_size": 32})
     with pytest.raises(
         AqaError,
         match=rf"shard 1/2 \(process {otherwise.pid} .*are computed otherwise .*\n  batch_size: 4, 32",
@@ -164,14 +164,14 @@ def test_the_same_shard_is_refused_while_its_owner_lives(videos, output, tmp_pat
     otherwise.kill()
     otherwise.communicate()
     write_annotations(tmp_path / "other.csv", [Sample("x", "0.mp4", 0, 16)])
-    of_others = owner(meaning, numerics, tmp_path / "other.csv")
+    of_others = owner(spec, numerics, tmp_path / "other.csv")
     with pytest.raises(
         AqaError, match=rf"process {of_others.pid} on .* extracts into it with other annotations; wait for it"
     ):
         extract(videos, output, replace(CONFIG, shard=Shard(2, 2)))
     of_others.kill()
     of_others.communicate()
-    same = owner(meaning, numerics)
+    same = owner(spec, numerics)
     try:
         with pytest.raises(
             AqaError, match=rf"shard 1/2 of its extraction is being done by process {same.pid} on .* since"
@@ -459,7 +459,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
 def test_a_process_does_not_count_itself_among_the_others(tmp_path):
     mine = Parts(tmp_path / "feats.h5")
     with mine.exclusively():
-        mine.claim(Shard(1, 2), MEANING, ["plain"], {}, [])
+        mine.claim(Shard(1, 2), SPEC, ["plain"], {}, [])
     assert mine.others_at_work() == []
     assert FileLock(mine.folder / "shard-1-of-2.lock").acquire() is False
     mine.close()
@@ -471,8 +471,8 @@ def test_what_the_backbone_was_fine_tuned_on_goes_from_parts_to_the_output(tmp_p
     tuned = Learned("w", "w", trained_on=("b",))
     parts = Parts(tmp_path / "feats.h5")
     with parts.exclusively():
-        parts.claim(Shard(1, 1), replace(MEANING, tuned=tuned), ["plain"], {}, [sample])
-    writer = part_writer.PartWriter(parts.folder, replace(MEANING, tuned=tuned), {}, ["plain"])
+        parts.claim(Shard(1, 1), replace(SPEC, tuned=tuned), ["plain"], {}, [sample])
+    writer = part_writer.PartWriter(parts.folder, replace(SPEC, tuned=tuned), {}, ["plain"])
     writer.add(
         Record(sample, [ClipFeatures(np.ones((1, 8192), np.float32), np.zeros(1, np.int64), np.zeros(1))])
     )
@@ -481,4 +481,4 @@ def test_what_the_backbone_was_fine_tuned_on_goes_from_parts_to_the_output(tmp_p
         parts.release()
     merge(tmp_path / "feats.h5")
     with FeatureCache(tmp_path / "feats.h5") as cache:
-        assert cache.meaning.tuned == tuned
+        assert cache.spec.tuned == tuned

@@ -11,7 +11,7 @@ from aqa_cache.backbones.inference import Model
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.clips.views import parse_views
-from aqa_cache.extraction import collected
+from aqa_cache.extraction import sample_buffer
 from aqa_cache.extraction.pipeline import Pipeline
 from aqa_cache.video import reader as video_reader
 
@@ -75,7 +75,7 @@ def test_features_depend_on_neither_threads_nor_batches(folder, options):
 
 def test_features_too_long_for_memory_are_the_same_from_a_file(folder, tmp_path, monkeypatch):
     plain = run(folder, SAMPLES, views=parse_views("jitter=1"))
-    monkeypatch.setattr(collected, "SPILL_BYTES", 25)
+    monkeypatch.setattr(sample_buffer, "SPILL_BYTES", 25)
     spilled = run(folder, SAMPLES, views=parse_views("jitter=1"), scratch=tmp_path)
     for key, record in plain.items():
         for view, other in zip(record.views, spilled[key].views, strict=True):

@@ -221,7 +221,7 @@ def test_interrupted_and_continued_equals_uninterrupted(videos, output, tmp_path
     assert not stopped.with_name("feats.h5.parts").exists()
 
 
-def test_another_meaning_is_refused_with_the_fields_that_differ(videos, output):
+def test_another_spec_is_refused_with_the_fields_that_differ(videos, output):
     extract(videos, output, CONFIG)
     before = output.read_bytes()
     other = ExtractionConfig(backbone="s3d", weights="random", size=32, clip_rule=ClipRule(window=32))
@@ -301,7 +301,7 @@ def test_the_rest_of_an_action_is_taken_and_a_cache_goes_on_as_it_was_made(outpu
     show = CliRunner().invoke(data, ["show", str(output)]).stdout
     assert "No clip saw 11 of 43 annotated frames (25.6 %, of 1 samples" in show
     assert "no clip saw 11 of 43" in " ".join(CliRunner().invoke(data, ["audit", str(output)]).stdout.split())
-    assert run("--last-clip", "from-end", *options).exit_code == 2, "another meaning"
+    assert run("--last-clip", "from-end", *options).exit_code == 2, "another spec"
     other = output.with_name("other.h5")
     again = (*options[:-1], other)
     result = run(*again)
@@ -458,7 +458,7 @@ def test_what_others_have_done_so_leaves_the_rest(output, tmp_path, given):
     result = run(*options)
     assert result.exit_code == 0 and "last" not in result.stdout
     with FeatureCache(output) as cache:
-        assert "last_clip" not in cache.meaning.clip_rule
+        assert "last_clip" not in cache.spec.clip_rule
 
 
 def test_an_extraction_that_was_stopped_goes_on_with_its_rule(output, tmp_path, monkeypatch):

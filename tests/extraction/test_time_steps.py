@@ -14,7 +14,7 @@ from aqa_cache.cache_file.verification import verify
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.clips.views import parse_views
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction import collected
+from aqa_cache.extraction import sample_buffer
 from aqa_cache.extraction.run import ExtractionConfig, extract
 from aqa_cache.weights.random_weights import random_weights_path
 from aqa_cli.extract import main as aqa_extract
@@ -50,14 +50,14 @@ def caches(videos, table, tmp_path_factory, random_s3d):
 
 def test_rows_are_time_steps_with_frames_and_times_of_their_own(caches):
     with FeatureCache(caches[0]) as clips, FeatureCache(caches[1]) as steps:
-        assert steps.meaning.fingerprint != clips.meaning.fingerprint
-        assert steps.meaning.differences(clips.meaning) == [
+        assert steps.spec.fingerprint != clips.spec.fingerprint
+        assert steps.spec.differences(clips.spec) == [
             "layer: features, mean over height and width; one row per 8 frames, features, mean over (2,"
             " height, width) windows"
         ]
-        assert steps.meaning.clip_rule == clips.meaning.clip_rule
-        assert (steps.meaning.step, clips.meaning.step) == (8, None)
-        assert (steps.meaning.row_span, clips.meaning.row_span) == (8, 16)
+        assert steps.spec.clip_rule == clips.spec.clip_rule
+        assert (steps.spec.step, clips.spec.step) == (8, None)
+        assert (steps.spec.row_span, clips.spec.row_span) == (8, 16)
         assert steps.frame_rate == 25
         for index in range(len(clips)):
             whole, parts = clips.clips(index), steps.clips(index)
@@ -87,7 +87,7 @@ def test_steps_of_overlapping_clips_are_in_time_order_also_from_a_file(
     plain = contents(output)
     first = plain["a"].views[0].first_frame
     assert first.tolist() == sorted(start + step for start in range(10, 40, 9) for step in (0, 16))
-    monkeypatch.setattr(collected, "SPILL_BYTES", 1)
+    monkeypatch.setattr(sample_buffer, "SPILL_BYTES", 1)
     (tmp_path / "other").mkdir()
     spilled = tmp_path / "other" / output.name
     random_weights_path(spilled, "s3d").symlink_to(random_s3d)
@@ -102,7 +102,7 @@ def test_encoders_train_on_steps(caches, tmp_path, encoder):
             caches[1], encoder=encoder, encoder_hidden=8, epochs=1, validation_folds=0, out=tmp_path
         )
     )
-    assert run.config["features"]["meaning"]["layer"].endswith("; one row per 8 frames")
+    assert run.config["features"]["spec"]["layer"].endswith("; one row per 8 frames")
 
 
 def test_a_new_video_is_scored_by_a_run_that_learned_from_steps(caches, videos, tmp_path):

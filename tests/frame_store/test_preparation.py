@@ -383,28 +383,28 @@ def test_a_video_that_hangs(folder, tmp_path, cache, monkeypatch):
 
 
 def rewritten(path, cache, change):
-    """A copy of a cache with records and meaning as `change` makes them."""
+    """A copy of a cache with records and spec as `change` makes them."""
     with FeatureCache(cache) as opened:
-        records, meaning = change(opened.records(), opened.meaning)
-    write_cache(path, records, meaning, dtype="float32")
+        records, spec = change(opened.records(), opened.spec)
+    write_cache(path, records, spec, dtype="float32")
     return path
 
 
 def test_caches_that_no_backbone_can_be_trained_from(folder, tmp_path, cache, fails_to_decode):
-    def imported(records, meaning):
-        return records, replace(meaning, preprocessing={}, clip_rule={"clip_len": 16})
+    def imported(records, spec):
+        return records, replace(spec, preprocessing={}, clip_rule={"clip_len": 16})
 
-    def shifted(records, meaning):
+    def shifted(records, spec):
         view = records[0].views[0]
         moved = replace(view, first_frame=view.first_frame + [0, 1])
-        return [replace(records[0], views=[moved])], meaning
+        return [replace(records[0], views=[moved])], spec
 
-    def unknown(records, meaning):
+    def unknown(records, spec):
         view = records[0].views[0]
-        return [replace(records[0], views=[replace(view, first_frame=view.first_frame * 0 - 1)])], meaning
+        return [replace(records[0], views=[replace(view, first_frame=view.first_frame * 0 - 1)])], spec
 
-    def failed(records, meaning):
-        return records[-1:], meaning
+    def failed(records, spec):
+        return records[-1:], spec
 
     path, other = tmp_path / "feats.frames", tmp_path / "other.h5"
     for change, expected in (

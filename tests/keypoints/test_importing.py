@@ -69,7 +69,7 @@ def test_clips_are_those_of_the_rule_and_dct_is_one_row(run):
     assert verify(done.path).problems == []
     assert (done.samples, done.failed, done.surplus, done.filled) == (3, [], [], 0)
     with FeatureCache(done.path) as cache:
-        assert cache.samples == SAMPLES and cache.meaning.backbone == "pose-clips"
+        assert cache.samples == SAMPLES and cache.spec.backbone == "pose-clips"
         assert [cache.clips(index).first_frame.tolist() for index in range(3)] == [
             [10, 18, 26, 34],
             [60, 68, 76, 79],
@@ -82,7 +82,7 @@ def test_clips_are_those_of_the_rule_and_dct_is_one_row(run):
         assert frames_of_features(cache) == {"one": (10, 50), "two": (60, 95), "own": (5, 45)}
     for form, scale in (("dct", 1.0), ("dct-torso", torso_length(walk(40, 1), COCO))):
         with FeatureCache(run(form).path) as cache:
-            assert cache.meaning.backbone == f"pose-{form}"
+            assert cache.spec.backbone == f"pose-{form}"
             np.testing.assert_array_equal(cache.features(2), [dct_row(walk(40, 1) / scale, COCO)])
             assert cache.clips(0).first_frame.tolist() == [10]
 
@@ -100,7 +100,7 @@ def test_a_window_takes_frames_before_the_annotated_start_where_there_are_any(ru
 
 def test_what_differs_has_another_fingerprint(run, given):
     prints = [
-        run(**options).meaning.fingerprint
+        run(**options).spec.fingerprint
         for options in (
             {},
             {"form": "dct"},

@@ -70,11 +70,11 @@ def test_padding_changes_no_gradient_and_no_statistics_of_training(name):
                 if isinstance(getattr(module, dropout, None), float):
                     setattr(module, dropout, 0.0)
         batch = torch.randn(3, 6, DIM)
-        count = torch.tensor([6, 1, 3])
-        for row, number in zip(batch, count, strict=True):
+        lengths = torch.tensor([6, 1, 3])
+        for row, number in zip(batch, lengths, strict=True):
             row[number:] = 0
         batch = F.pad(batch, (0, 0, 0, longest - 6)).requires_grad_()
-        encoded = encoder(batch, count)
+        encoded = encoder(batch, lengths)
         loss = all_of(encoded).square().sum()
         if isinstance(encoded, Encoded):
             assert encoded.loss > 0
@@ -88,11 +88,11 @@ def test_padding_changes_no_gradient_and_no_statistics_of_training(name):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_one_clip_and_several_hundred_in_one_batch_give_finite_gradients(name):
     encoder = ready(name).train()
-    count = torch.tensor([1, 400])
+    lengths = torch.tensor([1, 400])
     features = torch.randn(2, 400, DIM)
     features[0, 1:] = 0
     features.requires_grad_()
-    encoded = encoder(features, count)
+    encoded = encoder(features, lengths)
     loss = all_of(encoded).square().sum()
     if isinstance(encoded, Encoded):
         loss = loss + encoded.loss
@@ -116,8 +116,8 @@ def test_one_sample_of_one_clip_trains(name):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_order_of_clips_matters_to_those_that_know_it(name):
-    encoder, features, count = ready(name), torch.randn(1, 4, DIM), torch.tensor([4])
-    change = all_of(encoder(features, count)) - all_of(encoder(features[:, [2, 0, 3, 1]], count))
+    encoder, features, lengths = ready(name), torch.randn(1, 4, DIM), torch.tensor([4])
+    change = all_of(encoder(features, lengths)) - all_of(encoder(features[:, [2, 0, 3, 1]], lengths))
     knows = name in ("lstm", "gru", "transformer", "conv")
     assert change.abs().max() > 1e-3 if knows else change.abs().max() < 1e-5
 
@@ -130,11 +130,14 @@ def test_average_is_over_the_real_clips():
 @pytest.mark.parametrize("encoder", [LstmEncoder(5, 4, 2), GruEncoder(5, 4, 2)])
 def test_recurrent_encoders_give_the_output_at_the_last_real_clip(encoder):
     encoder.eval()
-    features, count = torch.randn(3, 6, 5), torch.tensor([6, 1, 3])
+    features, lengths = torch.randn(3, 6, 5), torch.tensor([6, 1, 3])
     expected = torch.stack(
-        [encoder.rnn(sample[None, :number])[0][0, -1] for sample, number in zip(features, count, strict=True)]
+        [
+            encoder.rnn(sample[None, :number])[0][0, -1]
+            for sample, number in zip(features, lengths, strict=True)
+        ]
     )
-    torch.testing.assert_close(encoder(features, count), expected)
+    torch.testing.assert_close(encoder(features, lengths), expected)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -144,13 +147,13 @@ def test_recurrent_encoders_train_as_the_library_does(make, layers, monkeypatch)
     encoder = make(5, 4, layers).double().train()
     encoder.rnn.dropout = 0.0
     assert encoder.trains_faster_by_layers
-    features, count = torch.randn(3, 6, 5, dtype=torch.float64), torch.tensor([6, 1, 3])
+    features, lengths = torch.randn(3, 6, 5, dtype=torch.float64), torch.tensor([6, 1, 3])
     weights = torch.randn(3, 4, dtype=torch.float64)
     found = []
     for fast in (True, False):
         monkeypatch.setattr(make, "trains_faster_by_layers", fast)
         given = features.clone().requires_grad_()
-        outputs = encoder(given, count)
+        outputs = encoder(given, lengths)
         (outputs * weights).sum().backward()
         found.append([outputs, given.grad, *(weight.grad for weight in encoder.parameters())])
         encoder.zero_grad()
@@ -179,19 +182,19 @@ def test_first_layer_starts_orthogonal_with_gain_sqrt_2(encoder):
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "transformer", "conv", "gdlt", "tpt"])
 def test_dropout_ends_with_training(name):
-    encoder, features, count = ready(name), torch.randn(2, 3, DIM), torch.tensor([3, 3])
-    assert torch.equal(all_of(encoder(features, count)), all_of(encoder(features, count)))
+    encoder, features, lengths = ready(name), torch.randn(2, 3, DIM), torch.tensor([3, 3])
+    assert torch.equal(all_of(encoder(features, lengths)), all_of(encoder(features, lengths)))
     encoder.train()
-    assert not torch.equal(all_of(encoder(features, count)), all_of(encoder(features, count)))
+    assert not torch.equal(all_of(encoder(features, lengths)), all_of(encoder(features, lengths)))
 
 
 def test_attention_starts_as_the_average():
-    features, count = torch.randn(2, 4, DIM), torch.tensor([4, 2])
+    features, lengths = torch.randn(2, 4, DIM), torch.tensor([4, 2])
     features[1, 2:] = 0
     encoder = AttentionEncoder(DIM)
-    torch.testing.assert_close(encoder(features, count), AverageEncoder(DIM)(features, count))
+    torch.testing.assert_close(encoder(features, lengths), AverageEncoder(DIM)(features, lengths))
     torch.testing.assert_close(
-        encoder.contributions(features, count),
+        encoder.contributions(features, lengths),
         torch.tensor([[0.25] * 4, [0.5, 0.5, 0, 0]]),
         atol=1e-7,
         rtol=0,
@@ -204,20 +207,20 @@ def test_attention_worked_by_hand():
         torch.nn.init.ones_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
     torch.nn.init.constant_(encoder.weight.weight, 2)
-    features, count = torch.tensor([[[0.0], [1.0], [0.0]]]), torch.tensor([2])
+    features, lengths = torch.tensor([[[0.0], [1.0], [0.0]]]), torch.tensor([2])
     # 2 * tanh(1) * sigmoid(1) = 1.1136, and exp(1.1136) / (exp(0) + exp(1.1136)) = 0.7528
-    weights = encoder.contributions(features, count)
+    weights = encoder.contributions(features, lengths)
     assert weights[0].tolist() == pytest.approx([0.2472, 0.7528, 0], abs=1e-4)
-    assert encoder(features, count).item() == pytest.approx(0.7528, abs=1e-4)
+    assert encoder(features, lengths).item() == pytest.approx(0.7528, abs=1e-4)
 
 
 def test_contributions_are_what_the_clips_are_weighted_by():
-    encoder, features, count = ready("attention"), torch.randn(2, 4, DIM), torch.tensor([4, 3])
+    encoder, features, lengths = ready("attention"), torch.randn(2, 4, DIM), torch.tensor([4, 3])
     features[1, 3:] = 0
-    weights = encoder.contributions(features, count)
+    weights = encoder.contributions(features, lengths)
     torch.testing.assert_close(weights.sum(1), torch.ones(2))
     assert weights[1, 3] == 0 and weights.max() > 0.3
-    torch.testing.assert_close((weights.unsqueeze(2) * features).sum(1), encoder(features, count))
+    torch.testing.assert_close((weights.unsqueeze(2) * features).sum(1), encoder(features, lengths))
 
 
 def test_a_width_that_the_transformer_cannot_have_is_one_message():

@@ -48,7 +48,7 @@ def test_a_convolution_ends_with_its_sample(clips):
 def test_halving_keeps_every_clip():
     which = Rows(COUNT)
     half, rows = which.halved(torch.tensor([[1.0, 3, 5, 7, 9, 11, 20, 1, 2, 7]]).T)
-    assert half.count.tolist() == [3, 1, 2] and rows[:, 0].tolist() == [2, 6, 10, 20, 1.5, 7]
+    assert half.lengths.tolist() == [3, 1, 2] and rows[:, 0].tolist() == [2, 6, 10, 20, 1.5, 7]
 
 
 def test_batch_norm_over_rows_is_torchs_and_settles_sooner():
@@ -82,7 +82,7 @@ def test_statistics_by_hand():
 def test_time_is_halved_between_the_blocks_of_conv(clips_there):
     encoder = ConvEncoder(DIM, 8).eval()
     rows, which = encoder.over_time(torch.randn(1, clips_there, DIM), torch.tensor([clips_there]))
-    assert len(rows) == which.count.item() == math.ceil(math.ceil(clips_there / 2) / 2)
+    assert len(rows) == which.lengths.item() == math.ceil(math.ceil(clips_there / 2) / 2)
 
 
 def test_an_output_of_conv_sees_32_clips():

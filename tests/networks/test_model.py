@@ -20,14 +20,14 @@ VARIANTS = [
 @pytest.mark.parametrize("experiment, options", VARIANTS, ids=str)
 def test_padding_never_changes_a_result(experiment, options):
     model = make(experiment, **options)
-    features, count = torch.randn(3, 4, DIM), torch.tensor([4, 1, 2])
+    features, lengths = torch.randn(3, 4, DIM), torch.tensor([4, 1, 2])
     inputs = torch.randint(0, WORDS, (3, 5))
     # Not even where the padding is garbage.
     with torch.no_grad():
-        together, said = model(features, count), model.speak(features, count).words
-        told = model.captioner(model.seen(features, count), count, inputs)
-        for row, number in enumerate(count):
-            mine = features[row : row + 1, :number], count[row : row + 1]
+        together, said = model(features, lengths), model.generate(features, lengths).words
+        told = model.captioner(model.seen(features, lengths), lengths, inputs)
+        for row, number in enumerate(lengths):
+            mine = features[row : row + 1, :number], lengths[row : row + 1]
             alone = model(*mine)
             torch.testing.assert_close(together.score.points[row], alone.score.points[0], atol=1e-4, rtol=0)
             for name in CLASSES:
@@ -36,7 +36,7 @@ def test_padding_never_changes_a_result(experiment, options):
                 )
             spoken = model.captioner(model.seen(*mine), mine[1], inputs[row : row + 1])[0]
             torch.testing.assert_close(told[row], spoken, atol=1e-5, rtol=0)
-            assert torch.equal(said[row], model.speak(*mine).words[0])
+            assert torch.equal(said[row], model.generate(*mine).words[0])
 
 
 @pytest.mark.parametrize("experiment", ["baseline", "7"])
@@ -45,17 +45,17 @@ def test_the_standardiser_serves_every_task(experiment, direct):
     model, plain = make(experiment, direct=direct), make(experiment, direct=direct)
     model.standardiser.mean.fill_(2.0)
     model.standardiser.scale.fill_(0.5)
-    features, count, inputs = (
+    features, lengths, inputs = (
         torch.randn(2, 3, DIM),
         torch.tensor([3, 2]),
         torch.ones(2, 4, dtype=torch.int64),
     )
     targets, positions = torch.tensor([3, 4, 0, 5, 0]), torch.tensor([0, 1, 2, 4, 5])
     scaled = (features - 2) / 2
-    torch.testing.assert_close(model(features, count).score.points, plain(scaled, count).score.points)
+    torch.testing.assert_close(model(features, lengths).score.points, plain(scaled, lengths).score.points)
     torch.testing.assert_close(
-        model.caption_loss(features, count, inputs, targets, positions),
-        plain.caption_loss(scaled, count, inputs, targets, positions),
+        model.caption_loss(features, lengths, inputs, targets, positions),
+        plain.caption_loss(scaled, lengths, inputs, targets, positions),
     )
 
 
@@ -78,12 +78,12 @@ def test_only_what_the_tasks_need_is_built(tasks, modules, parts):
         "standardiser"
     }
     assert {name: set(part) for name, part in model.parts.items()} == parts
-    features, count, inputs = torch.randn(1, 2, DIM), torch.tensor([2]), torch.ones(1, 3, dtype=torch.int64)
-    output = model(features, count)
+    features, lengths, inputs = torch.randn(1, 2, DIM), torch.tensor([2]), torch.ones(1, 3, dtype=torch.int64)
+    output = model(features, lengths)
     assert (output.score is not None) == ("score" in tasks) == model.has_score
     assert set(output.classes) == (set(CLASSES) if "classes" in tasks else set())
     if "caption" in tasks:
-        assert model.caption_loss(features, count, inputs, torch.tensor([3, 0]), torch.tensor([0, 1])) > 0
+        assert model.caption_loss(features, lengths, inputs, torch.tensor([3, 0]), torch.tensor([0, 1])) > 0
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_every_weight_belongs_to_one_part(projection):
 
 def test_the_direct_path_is_added_to_the_score_and_is_all_of_it_at_first():
     model = make("baseline", ("score", "classes"), direct=True)
-    features, count = torch.randn(3, 4, DIM), torch.tensor([4, 1, 2])
-    mean = torch.stack([sample[:number].mean(0) for sample, number in zip(features, count)])
+    features, lengths = torch.randn(3, 4, DIM), torch.tensor([4, 1, 2])
+    mean = torch.stack([sample[:number].mean(0) for sample, number in zip(features, lengths)])
     ridge = model.heads.direct(mean).squeeze(1).double()
-    torch.testing.assert_close(model(features, count).score.points, 17 * ridge)
+    torch.testing.assert_close(model(features, lengths).score.points, 17 * ridge)
     with torch.no_grad():
         model.heads.score.bias.fill_(2.0)
-    torch.testing.assert_close(model(features, count).score.points, 17 * (ridge + 2))
+    torch.testing.assert_close(model(features, lengths).score.points, 17 * (ridge + 2))
 
 
 def test_a_model_is_what_its_config_says():

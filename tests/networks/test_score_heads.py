@@ -253,8 +253,8 @@ def test_the_encoders_own_loss_is_trained_for(own_code):
                 self.out_dim = hidden
                 self.layer = torch.nn.Linear(dim, hidden)
 
-            def forward(self, features, count):
-                pooled = self.layer(features.sum(1) / count.unsqueeze(1))
+            def forward(self, features, lengths):
+                pooled = self.layer(features.sum(1) / lengths.unsqueeze(1))
                 parts = pooled.unsqueeze(1).expand(-1, 2, -1)
                 return Encoded(pooled, parts=parts, loss=self.layer.weight.sum())
         """,
@@ -279,5 +279,10 @@ class Batchless:
     classified = classes = {}
     samples = ()
 
-    def __init__(self, features, count, score):
-        self.features, self.count, self.score, self.scored = features, count, score, torch.arange(len(score))
+    def __init__(self, features, lengths, score):
+        self.features, self.lengths, self.score, self.scored = (
+            features,
+            lengths,
+            score,
+            torch.arange(len(score)),
+        )

@@ -302,7 +302,7 @@ def test_a_run_of_a_newer_format_is_refused(alone):
 
 def test_a_run_of_before_scores_with_the_cache_that_it_learned_from(folder, alone):
     (alone / "training_samples.safetensors").unlink()
-    changed(alone, lambda config: [config.pop("files"), config["features"].pop("meaning")])
+    changed(alone, lambda config: [config.pop("files"), config["features"].pop("spec")])
     with pytest.raises(RunError, match="does not say how its features were made; give the cache.*--features"):
         score_table(alone, [folder / "videos"])
     expected = score_table(folder / "ridge", [folder / "videos"])
@@ -313,7 +313,7 @@ def test_a_run_of_before_scores_with_the_cache_that_it_learned_from(folder, alon
 
 def test_other_features_and_other_weights_are_refused(folder, tmp_path, monkeypatch):
     other = write_synthetic_cache(tmp_path / "other.h5")
-    with pytest.raises(RunError, match=r"do not mean what those mean(.|\n)*backbone: tiny, c3d"):
+    with pytest.raises(RunError, match=r"were made in another way than those that(.|\n)*backbone: tiny, c3d"):
         score_table(folder / "ridge", features=other)
     another = write_weights(tmp_path / "another.pth", seed=1)
     with pytest.raises(

@@ -111,7 +111,7 @@ def test_what_is_unlike_the_training_samples_is_said(folder, tmp_path):
             replace(one, views=[replace(view, features=50 * view.features) for view in one.views])
             for one in cache.records()[-6:]
         ]
-        write_cache(tmp_path / "far.h5", far, cache.meaning, dtype="float32")
+        write_cache(tmp_path / "far.h5", far, cache.spec, dtype="float32")
     run = folder / "runs" / "made"
     for one in score_table(run, features=tmp_path / "far.h5").scores:
         assert one.share_as_far == pytest.approx(1 / 41)

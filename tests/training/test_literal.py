@@ -143,8 +143,8 @@ def test_a_row_equals_the_originals_equations_with_all_gradients(literal):
     config, model, weights = literal
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(len(COUNTS), max(COUNTS), DIM, generator=generator)
-    count = torch.tensor(COUNTS)
-    features *= (torch.arange(max(COUNTS)) < count[:, None])[..., None]
+    lengths = torch.tensor(COUNTS)
+    features *= (torch.arange(max(COUNTS)) < lengths[:, None])[..., None]
     classes = {"position": torch.tensor([2, 0, 1]), "armstand": torch.tensor([0, 1, 1])}
     everyone = torch.arange(len(COUNTS))
     steps = max(map(len, CAPTIONS)) - 1
@@ -155,7 +155,7 @@ def test_a_row_equals_the_originals_equations_with_all_gradients(literal):
     targets = [word for caption in CAPTIONS for word in caption[1:]]
     batch = Batch(
         features,
-        count,
+        lengths,
         SCORES,
         everyone,
         classes,

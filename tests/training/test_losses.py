@@ -51,14 +51,14 @@ class Fixed(torch.nn.Module):
         super().__init__()
         self.heads = SimpleNamespace(score=Says([1.5], absolute), classify=self.classify)
 
-    def encode(self, features, count):
-        return Encoded(torch.ones(len(count), 1))
+    def encode(self, features, lengths):
+        return Encoded(torch.ones(len(lengths), 1))
 
     def classify(self, encoded):
         position = torch.tensor([[math.log(2), 0.0, 0.0]]).expand(len(encoded.pooled), 3)
         return {"position": position, "twists": torch.zeros(len(encoded.pooled), 2)}
 
-    def caption_loss(self, features, count, inputs, targets, positions):
+    def caption_loss(self, features, lengths, inputs, targets, positions):
         assert len(targets) == len(positions)
         return len(targets) * torch.tensor(8.0).log()
 

@@ -119,9 +119,9 @@ def spy_on_batches(monkeypatch, config):
     seen = {True: [], False: []}
     look = AqaModel.seen
 
-    def spy(model, features, count):
+    def spy(model, features, lengths):
         seen[model.training].append([known[first] for first in features[:, 0, 0].tolist()])
-        return look(model, features, count)
+        return look(model, features, lengths)
 
     monkeypatch.setattr(AqaModel, "seen", spy)
     return seen

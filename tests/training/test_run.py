@@ -138,11 +138,11 @@ def test_views_are_drawn_anew_in_every_epoch_and_never_evaluated(config, monkeyp
     seen = {True: [], False: []}
     look = AqaModel.seen
 
-    def spy(model, features, count):
+    def spy(model, features, lengths):
         samples, views = zip(*sorted(known[first] for first in features[:, 0, 0].tolist()), strict=True)
         assert not model.training or samples == tuple(range(12))
         seen[model.training].append(views)
-        return look(model, features, count)
+        return look(model, features, lengths)
 
     monkeypatch.setattr(AqaModel, "seen", spy)
     runs = []
@@ -681,15 +681,17 @@ def test_the_literal_projection_is_trained_with_everything_and_composes_with_fc6
     weight, bias = fc6.weight @ projection.weight, fc6.weight @ projection.bias + fc6.bias
     with FeatureCache(config.features) as cache, torch.no_grad():
         clips = [torch.from_numpy(cache.features(index)) for index in range(3)]
-        features, count = training_batch(clips)
+        features, lengths = training_batch(clips)
         hidden = torch.relu(torch.stack([sample.mean(0) for sample in clips]) @ weight.T + bias)
         score = model.heads.score(Encoded(hidden, shared=hidden)) * model.score_scale + model.score_centre
-        torch.testing.assert_close(model(features, count).score.points, score.double(), atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(
+            model(features, lengths).score.points, score.double(), atol=1e-4, rtol=1e-5
+        )
 
 
 def training_batch(clips):
-    count = torch.tensor([len(sample) for sample in clips])
-    return torch.nn.utils.rnn.pad_sequence(clips, batch_first=True), count
+    lengths = torch.tensor([len(sample) for sample in clips])
+    return torch.nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths
 
 
 # References
@@ -753,9 +755,9 @@ def test_the_older_c3d_lstm_has_neither_fc6_nor_absolute_error(config):
         fresh = AqaModel(Architecture.from_record(run.config, 0)).eval()
     fresh.standardiser.load_state_dict(model.standardiser.state_dict())
     with FeatureCache(config.features) as cache, torch.no_grad():
-        features, count = training_batch([torch.from_numpy(cache.features(index)) for index in range(12)])
+        features, lengths = training_batch([torch.from_numpy(cache.features(index)) for index in range(12)])
         scores = np.array([sample.final_score for sample in cache.samples[:12]])
-        wrong = (fresh(features, count).score.points.numpy() - scores) / run.config["score_scale"]
+        wrong = (fresh(features, lengths).score.points.numpy() - scores) / run.config["score_scale"]
         squared = np.square(wrong).mean()
     assert run.epochs[0].train_score_loss == pytest.approx(squared, rel=1e-5)
 
@@ -948,13 +950,18 @@ def test_a_gpu_gives_the_same_bits_twice_and_after_an_interruption(cuda, config)
 def test_a_gpu_captions_as_the_cpu_does(cuda, config):
     run = train(TrainingConfig(config.features, "5", epochs=1, device="cuda", out=config.out, meteor=False))
     model = run.load_model()
-    features, count, inputs = (
+    features, lengths, inputs = (
         torch.randn(3, 4, 8),
         torch.tensor([4, 1, 2]),
         torch.ones(3, 5, dtype=torch.int64),
     )
     with torch.no_grad():
-        expected = model.captioner(model.seen(features, count), count, inputs)
-        model, features, count, inputs = model.to(cuda), features.to(cuda), count.to(cuda), inputs.to(cuda)
-        got = model.captioner(model.seen(features, count), count, inputs)
+        expected = model.captioner(model.seen(features, lengths), lengths, inputs)
+        model, features, lengths, inputs = (
+            model.to(cuda),
+            features.to(cuda),
+            lengths.to(cuda),
+            inputs.to(cuda),
+        )
+        got = model.captioner(model.seen(features, lengths), lengths, inputs)
     torch.testing.assert_close(got.cpu(), expected, atol=1e-2, rtol=0)

@@ -14,7 +14,7 @@ def test_training_on_two_caches_is_training_on_both_in_one(tmp_path):
     with FeatureCache(whole) as cache:
         records = cache.records()
         for path, part in zip(halves, (records[:5], records[5:]), strict=True):
-            write_cache(path, part, cache.meaning, dtype="float32")
+            write_cache(path, part, cache.spec, dtype="float32")
     with small_models():
         runs = [
             train(

@@ -47,9 +47,9 @@ def test_each_trains_to_the_same_end_interrupted_or_not_and_predicts_from_its_fi
     ours, theirs = (run.load_model().state_dict() for run in (whole, resumed))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     model, _ = read_model(whole.folder / "model.safetensors")
-    features, count = pad_clips([torch.randn(number, 8) for number in (50, 1)])
+    features, lengths = pad_clips([torch.randn(number, 8) for number in (50, 1)])
     said, again = (
-        each(features, count) for each in (model.eval(), read_run(whole.folder).load_model().eval())
+        each(features, lengths) for each in (model.eval(), read_run(whole.folder).load_model().eval())
     )
     torch.testing.assert_close(said.score.points, again.score.points)
     assert said.score.points.isfinite().all()
@@ -115,9 +115,9 @@ def test_training_sees_windows_of_the_longest_and_evaluation_all(config, monkeyp
     seen = {True: set(), False: set()}
     forward = ConvEncoder.forward
 
-    def watched(encoder, features, count):
-        seen[encoder.training] |= set(count.tolist())
-        return forward(encoder, features, count)
+    def watched(encoder, features, lengths):
+        seen[encoder.training] |= set(lengths.tolist())
+        return forward(encoder, features, lengths)
 
     monkeypatch.setattr(ConvEncoder, "forward", watched)
     train(replace(config, encoder="conv", max_clips=5))

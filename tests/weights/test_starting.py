@@ -5,7 +5,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from aqa_cache.backbones.registry import get_backbone
-from aqa_cache.cache_file.meaning import Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.clips.preprocess import MTL_AQA
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.disk.tensor_file import sha256_of
@@ -18,9 +18,9 @@ from aqa_cache.weights.tuned import TunedBackbone, write_tuned_backbone
 RULE = {**ClipRule().record(), "stream": None}
 
 
-def meaning(weights, path, preprocessing=MTL_AQA):
+def spec(weights, path, preprocessing=MTL_AQA):
     """Of a cache made with the weights in a file."""
-    return Meaning("s3d", "layer", 1024, weights, sha256_of(path), preprocessing.record(), RULE)
+    return FeatureSpec("s3d", "layer", 1024, weights, sha256_of(path), preprocessing.record(), RULE)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def other(tmp_path, random_s3d):
 
 
 def test_random_weights_are_those_beside_the_cache_or_made_anew(features, random_s3d, said):
-    made_with = meaning("random (seed 0)", random_s3d)
+    made_with = spec("random (seed 0)", random_s3d)
     anew = starting_weights(made_with, features, None, said.append)
     assert anew.path == random_weights_path(features, "s3d") and anew.sha256 == made_with.weights_sha256
     assert starting_weights(made_with, features, None, said.append) == anew
@@ -56,7 +56,7 @@ def test_random_weights_are_those_beside_the_cache_or_made_anew(features, random
 def test_random_weights_that_are_others_are_refused_unless_asked_for(
     features, random_s3d, other, said, there
 ):
-    made_with, beside = meaning("random (seed 0)", other), random_weights_path(features, "s3d")
+    made_with, beside = spec("random (seed 0)", other), random_weights_path(features, "s3d")
     if there:
         shutil.copy(random_s3d, beside)
     what = "are not those" if there else "were made anew with this version of torch, and are not those"
@@ -91,7 +91,7 @@ def test_weights_of_a_name_are_found_beside_the_cache_and_here(
         file = write_tuned_backbone(
             path, module, TunedBackbone("s3d", MTL_AQA, RULE, "random (seed 0)", "ab")
         )
-    found = starting_weights(meaning(path.name, file), features, None, said.append)
+    found = starting_weights(spec(path.name, file), features, None, said.append)
     assert found.name == path.name and found.path.samefile(file) and not said
     # Of another content they are not those that made the features, wherever they lie.
     with pytest.raises(
@@ -99,7 +99,7 @@ def test_weights_of_a_name_are_found_beside_the_cache_and_here(
         match=f"was made with weights {path.name} .*: another file of this name. Give their path",
     ):
         starting_weights(
-            replace(meaning(path.name, file), weights_sha256="ab" * 32), features, None, said.append
+            replace(spec(path.name, file), weights_sha256="ab" * 32), features, None, said.append
         )
 
 
@@ -112,7 +112,7 @@ def test_weights_that_are_nowhere(features, other, said):
             "or here. Give their path with --weights"
         ),
     ):
-        starting_weights(meaning("mine.pth", other), features, None, said.append)
+        starting_weights(spec("mine.pth", other), features, None, said.append)
 
 
 def test_published_weights_must_be_those_that_made_the_features(
@@ -124,16 +124,16 @@ def test_published_weights_must_be_those_that_made_the_features(
     monkeypatch.setitem(WEIGHTS, "s3d-kinetics400", published)
     shutil.copy(other, tmp_path / "weights" / "s3d.safetensors")
     (tmp_path / "weights" / "s3d.safetensors.sha256").write_text(sha256_of(other))
-    weights = starting_weights(meaning("s3d-kinetics400", other), features, None, said.append)
+    weights = starting_weights(spec("s3d-kinetics400", other), features, None, said.append)
     assert weights.name == "s3d-kinetics400" and weights.sha256 == sha256_of(other) and not said
     with pytest.raises(
         WeightsError, match="what is published by this name now is .*s3d.safetensors .SHA-256"
     ):
-        starting_weights(meaning("s3d-kinetics400", random_s3d), features, None, said.append)
+        starting_weights(spec("s3d-kinetics400", random_s3d), features, None, said.append)
 
 
 def test_other_weights_and_other_input_are_said(features, random_s3d, other, said):
-    made_with = meaning("random (seed 0)", random_s3d)
+    made_with = spec("random (seed 0)", random_s3d)
     weights = starting_weights(made_with, features, str(other), said.append)
     assert weights.path == other
     assert said == [
@@ -151,12 +151,12 @@ def test_other_weights_and_other_input_are_said(features, random_s3d, other, sai
 
 
 def test_the_weights_of_the_features_may_be_given_too(features, other, said):
-    assert starting_weights(meaning("mine.pth", other), features, str(other), said.append).path == other
+    assert starting_weights(spec("mine.pth", other), features, str(other), said.append).path == other
     assert not said
 
 
 def test_features_of_which_nothing_is_known_to_make_them(features, random_s3d, said):
-    known = meaning("random (seed 0)", random_s3d)
+    known = spec("random (seed 0)", random_s3d)
     for given in (None, str(random_s3d)):
         with pytest.raises(
             CacheError, match=r"feats.h5: these features were imported \(backbone 's3d'\), .*aqa-extract"

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from aqa_cache.backbones.registry import get_backbone
-from aqa_cache.cache_file.meaning import Learned
+from aqa_cache.cache_file.feature_spec import Learned
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import MTL_AQA
 from aqa_cache.clips.rule import ClipRule
@@ -133,7 +133,7 @@ def test_equal_backbones_give_equal_files(tmp_path, run, tuned):
 
 def features(path):
     with FeatureCache(path) as cache:
-        return cache.meaning, cache.clips(0).first_frame.tolist(), cache.features(0)
+        return cache.spec, cache.clips(0).first_frame.tolist(), cache.features(0)
 
 
 CONFIG = ExtractionConfig(clip_rule=RULE, batch_size=4, workers=1)
@@ -145,15 +145,15 @@ def test_a_run_extracts_as_a_plain_file_of_the_same_weights(run, dives, tmp_path
     said = []
     extract(dives, tmp_path / "run.h5", replace(CONFIG, weights=str(run)), say=said.append)
     extract(dives, tmp_path / "plain.h5", plain)
-    (meaning, firsts, mine), (other, _, theirs) = (
+    (spec, firsts, mine), (other, _, theirs) = (
         features(tmp_path / "run.h5"),
         features(tmp_path / "plain.h5"),
     )
     np.testing.assert_array_equal(mine, theirs)
-    assert firsts == [24, 32, 40] and meaning.weights == "exp2"
-    assert meaning.preprocessing == other.preprocessing == RECORD.preprocessing.record()
-    assert [line.split(":")[0] for line in meaning.differences(other)] == ["weights_sha256"]
-    assert meaning.tuned == RECORD.learned and meaning.tuned_in == "exp2" and other.tuned is None
+    assert firsts == [24, 32, 40] and spec.weights == "exp2"
+    assert spec.preprocessing == other.preprocessing == RECORD.preprocessing.record()
+    assert [line.split(":")[0] for line in spec.differences(other)] == ["weights_sha256"]
+    assert spec.tuned == RECORD.learned and spec.tuned_in == "exp2" and other.tuned is None
     assert not any("fine-tuned" in line for line in said)  # the same input: nothing to say
 
 
@@ -180,11 +180,11 @@ def test_the_command_takes_from_the_run_what_is_not_given(run, dives, tmp_path):
     )
     assert "other input" not in result.stderr
     extract(dives, tmp_path / "python.h5", replace(CONFIG, weights=str(run)))
-    (meaning, _, mine), (other, _, theirs) = (
+    (spec, _, mine), (other, _, theirs) = (
         features(tmp_path / "command.h5"),
         features(tmp_path / "python.h5"),
     )
-    assert meaning == other
+    assert spec == other
     np.testing.assert_array_equal(mine, theirs)
 
 
@@ -197,8 +197,8 @@ def test_what_is_given_wins_and_the_difference_is_said(run, dives, tmp_path):
         "crop 32, now 48; clip_stride 8, now None; window 32, now None; clip_starts None, now [0, 20]."
         in result.stderr
     )
-    meaning, firsts, _ = features(tmp_path / "feats.h5")
-    assert firsts == [0, 20] and meaning.preprocessing["crop"] == 48
+    spec, firsts, _ = features(tmp_path / "feats.h5")
+    assert firsts == [0, 20] and spec.preprocessing["crop"] == 48
 
 
 def test_a_stride_that_is_given_replaces_the_starts_of_the_run(tuned, dives, tmp_path):

@@ -19,7 +19,7 @@ class AttentionEncoder(Encoder):
         hidden: rows of V and U.
 
     Shape:
-        - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`, at least 1.
+        - features: `(batch, clips, dim)`, zeros beyond a sample's length; lengths: `(batch,)`, at least 1.
         - Output: `(batch, dim)`.
 
     Source: Ilse et al. 2018, arXiv:1802.04712, equation 9. Differs: no network before it, and w starts at 0.
@@ -34,9 +34,9 @@ class AttentionEncoder(Encoder):
         self.weight = nn.Linear(hidden, 1, bias=False)
         nn.init.zeros_(self.weight.weight)
 
-    def contributions(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    def contributions(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         gated = torch.tanh(self.content(features)) * torch.sigmoid(self.gate(features))
-        return self.weight(gated).squeeze(2).masked_fill(padding_of(features, count), -math.inf).softmax(1)
+        return self.weight(gated).squeeze(2).masked_fill(padding_of(features, lengths), -math.inf).softmax(1)
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        return torch.bmm(self.contributions(features, count).unsqueeze(1), features).squeeze(1)
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return torch.bmm(self.contributions(features, lengths).unsqueeze(1), features).squeeze(1)

@@ -12,7 +12,7 @@ class AverageEncoder(Encoder):
         dim: size of one clip feature.
 
     Shape:
-        - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`, at least 1.
+        - features: `(batch, clips, dim)`, zeros beyond a sample's length; lengths: `(batch,)`, at least 1.
         - Output: `(batch, dim)`.
     """
 
@@ -20,5 +20,5 @@ class AverageEncoder(Encoder):
         super().__init__()
         self.out_dim = dim
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        return mean_of(features, count)
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return mean_of(features, lengths)

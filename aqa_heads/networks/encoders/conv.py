@@ -22,8 +22,7 @@ class ConvEncoder(Encoder):
         layers: blocks.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes
-          nothing.
+        - features: `(batch, clips, dim)`; lengths: `(batch,)`, at least 1; padding changes nothing.
         - Output: `(batch, hidden)`.
 
     Source: Zeng et al. 2024, PAMFN's branch for RGB features (github.com/qinghuannn/PAMFN, class BaseModel).
@@ -46,9 +45,9 @@ class ConvEncoder(Encoder):
         )
         self.blocks = nn.ModuleList(_Block(hidden) for _ in range(layers))
 
-    def over_time(self, features: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, Rows]:
+    def over_time(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, Rows]:
         """What the last block says, before the mean over time: `(rows, hidden)`."""
-        which = Rows(count)
+        which = Rows(lengths)
         rows = self.embed(which.of(features))
         for place, block in enumerate(self.blocks):
             if place:
@@ -56,8 +55,8 @@ class ConvEncoder(Encoder):
             rows = block(rows, which)
         return rows, which
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        rows, which = self.over_time(features, count)
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        rows, which = self.over_time(features, lengths)
         return which.mean(rows)
 
 

@@ -29,8 +29,7 @@ class GdltEncoder(Encoder):
             samples than to other grades, by a margin of 1 in cosine. 0: there is none.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes
-          nothing.
+        - features: `(batch, clips, dim)`; lengths: `(batch,)`, at least 1; padding changes nothing.
         - Output: pooled `(batch, hidden)`, parts `(batch, 4, hidden)`; a loss in training, of two samples or
           more.
 
@@ -62,15 +61,15 @@ class GdltEncoder(Encoder):
         self.grades = nn.Parameter(torch.empty(GRADES, hidden))
         start_as_xavier(self)
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> Encoded:
-        which, padding = Rows(count), padding_of(features, count)
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> Encoded:
+        which, padding = Rows(lengths), padding_of(features, lengths)
         clips = which.padded(self.embed(which.of(features)))
         padding = padding[:, : clips.shape[1]]
         clips = self.encoder(clips, src_key_padding_mask=padding)
-        grades = self.grades.expand(len(count), -1, -1)
+        grades = self.grades.expand(len(lengths), -1, -1)
         found = self.decoder(grades, clips, memory_key_padding_mask=padding)
         loss = None
-        if self.training and self.triplet and len(count) > 1:
+        if self.training and self.triplet and len(lengths) > 1:
             loss = self.triplet * triplet_loss(found)
         return Encoded(found.mean(1), parts=found, loss=loss)
 

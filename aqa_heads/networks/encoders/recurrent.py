@@ -26,8 +26,7 @@ class RecurrentEncoder(Encoder):
         layers: stacked RNNs, with dropout 0.2 between them in training.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes
-          nothing.
+        - features: `(batch, clips, dim)`; lengths: `(batch,)`, at least 1; padding changes nothing.
         - Output: `(batch, hidden)`.
     """
 
@@ -51,15 +50,15 @@ class RecurrentEncoder(Encoder):
         """Make the RNN, under the name that its weights have in files."""
         raise NotImplementedError
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         if self.training and features.device.type == "cpu" and self.trains_faster_by_layers:
-            timeline = Timeline.of(count)
+            timeline = Timeline.of(lengths)
             outputs, _ = run_layers(self.rnn, [Given(features[timeline.sequence, timeline.time])], timeline)
-            return outputs[timeline.row(torch.arange(len(count)), count - 1)]
+            return outputs[timeline.row(torch.arange(len(lengths)), lengths - 1)]
         # All clips go through the input matrix in one product: torch does so for a whole sequence, not for
         # single steps.
         outputs, _ = self.rnn(features)
-        return outputs[torch.arange(len(count), device=count.device), count - 1]
+        return outputs[torch.arange(len(lengths), device=lengths.device), lengths - 1]
 
 
 class LstmEncoder(RecurrentEncoder):

@@ -9,17 +9,17 @@ class Rows:
     """Which row is which clip of which sample.
 
     Args:
-        count: `(batch,)`, the clips of each sample, at least 1.
+        lengths: `(batch,)`, the clips of each sample, at least 1.
 
     Attributes:
         sample, place: `(rows,)`, of each row the number of its sample, and of its clip in it from 0 on.
     """
 
-    def __init__(self, count: torch.Tensor):
-        self.count = count
-        self.sample = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
-        self._first = count.cumsum(0) - count
-        self.place = torch.arange(len(self.sample), device=count.device) - self._first[self.sample]
+    def __init__(self, lengths: torch.Tensor):
+        self.lengths = lengths
+        self.sample = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+        self._first = lengths.cumsum(0) - lengths
+        self.place = torch.arange(len(self.sample), device=lengths.device) - self._first[self.sample]
 
     def of(self, padded: torch.Tensor) -> torch.Tensor:
         """From `(batch, clips, dim)` to `(rows, dim)`."""
@@ -27,17 +27,17 @@ class Rows:
 
     def padded(self, rows: torch.Tensor) -> torch.Tensor:
         """From `(rows, dim)` to `(batch, clips, dim)`, zeros behind the last clip of a sample."""
-        padded = rows.new_zeros(len(self.count), int(self.count.max()), rows.shape[1])
+        padded = rows.new_zeros(len(self.lengths), int(self.lengths.max()), rows.shape[1])
         return padded.index_put((self.sample, self.place), rows)
 
     def mean(self, rows: torch.Tensor) -> torch.Tensor:
         """Of each sample: `(batch, dim)`."""
-        return self.padded(rows).sum(1) / self.count.unsqueeze(1)
+        return self.padded(rows).sum(1) / self.lengths.unsqueeze(1)
 
     def around(self, rows: torch.Tensor) -> torch.Tensor:
         """Each row with the clips before and after it, zeros beyond the ends: `(rows, 3 * dim)`."""
         has_before = (self.place > 0).unsqueeze(1)
-        has_after = (self.place < self.count[self.sample] - 1).unsqueeze(1)
+        has_after = (self.place < self.lengths[self.sample] - 1).unsqueeze(1)
         before = F.pad(rows, (0, 0, 1, 0))[:-1] * has_before
         after = F.pad(rows, (0, 0, 0, 1))[1:] * has_after
         return torch.cat((before, rows, after), 1)
@@ -46,9 +46,9 @@ class Rows:
         """The means of each sample's clips in pairs, and which they are; a last clip without a partner stays
         as it is.
         """
-        half = Rows((self.count + 1) // 2)
+        half = Rows((self.lengths + 1) // 2)
         first = self._first[half.sample] + 2 * half.place
-        second = torch.where(2 * half.place + 1 < self.count[half.sample], first + 1, first)
+        second = torch.where(2 * half.place + 1 < self.lengths[half.sample], first + 1, first)
         return half, (rows.index_select(0, first) + rows.index_select(0, second)) / 2
 
 

@@ -19,31 +19,31 @@ class Encoder(nn.Module):
         parts: how many parts it gives beside its one feature (`Encoded.parts`); None: none.
 
     Shape:
-        - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`, at least 1.
+        - features: `(batch, clips, dim)`, zeros beyond a sample's length; lengths: `(batch,)`, at least 1.
         - Output: `(batch, out_dim)`, or an `Encoded` of it with parts or with a loss of the encoder's own.
-          What lies from `count` on changes nothing.
+          Padding changes nothing.
     """
 
     weighs_clips: bool = False
     replaces_mean: bool = False
     parts: int | None = None
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor | Encoded:
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor | Encoded:
         raise NotImplementedError
 
-    def contributions(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        """The clips' weights, `(batch, clips)`: 0 from `count` on, each row's sum 1."""
+    def contributions(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """The clips' weights, `(batch, clips)`: 0 for padding, each row's sum 1."""
         raise NotImplementedError
 
 
-def padding_of(features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+def padding_of(features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """True where there is no clip: `(batch, clips)`."""
-    return torch.arange(features.shape[1], device=features.device) >= count.unsqueeze(1)
+    return torch.arange(features.shape[1], device=features.device) >= lengths.unsqueeze(1)
 
 
-def mean_of(features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """The mean over the clips of each sample, `(batch, dim)`, of `features` that are zero from `count` on."""
-    return features.sum(1) / count.unsqueeze(1)
+def mean_of(features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The mean over the clips of each sample, `(batch, dim)`, of `features` with zeros as padding."""
+    return features.sum(1) / lengths.unsqueeze(1)
 
 
 def check_width(encoder: str, hidden: int, step: int, why: str) -> None:

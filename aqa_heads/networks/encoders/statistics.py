@@ -19,7 +19,7 @@ class StatisticsEncoder(Encoder):
         dim: size of one clip feature.
 
     Shape:
-        - features: `(batch, clips, dim)`, zeros from a sample's `count` on; count: `(batch,)`, at least 1.
+        - features: `(batch, clips, dim)`, zeros beyond a sample's length; lengths: `(batch,)`, at least 1.
         - Output: `(batch, 2 * dim + 1)`; the standard deviations of one clip are 0.
     """
 
@@ -40,18 +40,18 @@ class StatisticsEncoder(Encoder):
         self.centre.copy_(centre)
         self.weights.copy_(torch.tensor(weights))
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         weights = torch.repeat_interleave(self.weights, torch.tensor(self.sizes, device=self.weights.device))
-        return (self.raw(features, count) - self.centre) * weights
+        return (self.raw(features, lengths) - self.centre) * weights
 
-    def raw(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    def raw(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """The three as they are. Shape: `(batch, 2 * dim + 1)`."""
-        mean = mean_of(features, count)
-        padding = padding_of(features, count).unsqueeze(2)
+        mean = mean_of(features, lengths)
+        padding = padding_of(features, lengths).unsqueeze(2)
         apart = (features - mean.unsqueeze(1)).masked_fill(padding, 0)
-        variance = mean_of(apart.square(), count)
+        variance = mean_of(apart.square(), lengths)
         # The root's slope at 0 is infinite.
         varies = variance > 0
         spread = torch.where(varies, variance, 1).sqrt() * varies
-        number = count.unsqueeze(1).to(features.dtype).log()
+        number = lengths.unsqueeze(1).to(features.dtype).log()
         return torch.cat((mean, spread, number), 1)

@@ -33,8 +33,7 @@ class TptEncoder(Encoder):
         layers: of the decoder.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes
-          nothing.
+        - features: `(batch, clips, dim)`; lengths: `(batch,)`, at least 1; padding changes nothing.
         - Output: pooled `(batch, hidden)`, parts `(batch, 5, hidden)`; a loss in training.
 
     Raises:
@@ -61,22 +60,24 @@ class TptEncoder(Encoder):
         )
         start_as_xavier(self)
 
-    def decode(self, features: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The phases, and of each layer the weights of the clips, `(batch, 5, clips)`: 0 from `count` on, of
+    def decode(
+        self, features: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The phases, and of each layer the weights of the clips, `(batch, 5, clips)`: 0 for padding, of
         sum 1 for each phase.
         """
-        which = Rows(count)
-        clips, padding = which.of(features), padding_of(features, count)[:, : int(count.max())]
-        state = features.new_zeros(len(count), *self.phases.shape)
+        which = Rows(lengths)
+        clips, padding = which.of(features), padding_of(features, lengths)[:, : int(lengths.max())]
+        state = features.new_zeros(len(lengths), *self.phases.shape)
         weights = []
         for layer in self.layers:
             state, seen = layer(state, self.phases, clips, which, padding)
             weights.append(seen)
         return state, weights
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> Encoded:
-        parts, weights = self.decode(features, count)
-        loss = torch.stack([_loss(each, count) for each in weights]).sum() if self.training else None
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> Encoded:
+        parts, weights = self.decode(features, lengths)
+        loss = torch.stack([_loss(each, lengths) for each in weights]).sum() if self.training else None
         return Encoded(self.read(parts).mean(1), parts=parts, loss=loss)
 
 
@@ -106,12 +107,12 @@ class _Layer(nn.Module):
         return state, weights
 
 
-def _loss(weights: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    ranking, sparsity = parsing_losses(weights, count)
+def _loss(weights: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    ranking, sparsity = parsing_losses(weights, lengths)
     return ranking + _SPARSITY * sparsity
 
 
-def parsing_losses(weights: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def parsing_losses(weights: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """By how much phases fail to come one after the other, and how far each is spread out over time.
 
     Every sample is as long as 20 clips, whatever it has: its clips are at places from 1 to 20. m(k) is the
@@ -122,20 +123,20 @@ def parsing_losses(weights: torch.Tensor, count: torch.Tensor) -> tuple[torch.Te
         sparsity = mean over the phases of sum over the clips of weight * |place - m(k)|
 
     Args:
-        weights: `(batch, phases, clips)`, 0 from a sample's `count` on; count: `(batch,)`.
+        weights: `(batch, phases, clips)`, 0 for padding; lengths: `(batch,)`.
 
     Returns:
         The means over the samples that have more than one clip, of which there may be none: 0.
     """
     span = _CLIPS - 1
     number = torch.arange(weights.shape[2], device=weights.device)
-    place = 1 + span * number / (count - 1).clamp(min=1).unsqueeze(1)
+    place = 1 + span * number / (lengths - 1).clamp(min=1).unsqueeze(1)
     place = place.unsqueeze(1)
     centre = (weights * place).sum(2)
-    ends = centre.new_ones(len(count), 1)
+    ends = centre.new_ones(len(lengths), 1)
     gaps = torch.cat((ends, centre, _CLIPS * ends), 1).diff(dim=1)
     ranking = torch.relu(span / (weights.shape[1] + 1) - gaps).sum(1)
     sparsity = (weights * (place - centre.unsqueeze(2)).abs()).sum(2).mean(1)
-    long = count > 1
+    long = lengths > 1
     some = long.sum().clamp(min=1)
     return (ranking * long).sum() / some, (sparsity * long).sum() / some

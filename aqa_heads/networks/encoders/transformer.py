@@ -25,8 +25,7 @@ class TransformerEncoder(Encoder):
         layers: transformer layers of four heads, with dropout 0.2 in training.
 
     Shape:
-        - features: `(batch, clips, dim)`; count: `(batch,)`, at least 1; what lies from `count` on changes
-          nothing.
+        - features: `(batch, clips, dim)`; lengths: `(batch,)`, at least 1; padding changes nothing.
         - Output: `(batch, hidden)`.
 
     Raises:
@@ -46,11 +45,11 @@ class TransformerEncoder(Encoder):
         )
         self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(hidden), enable_nested_tensor=False)
 
-    def forward(self, features: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        padding = padding_of(features, count)
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        padding = padding_of(features, lengths)
         placed = self.project(features) + _positions(features.shape[1], self.out_dim, features)
         outputs = self.layers(placed, src_key_padding_mask=padding).masked_fill(padding.unsqueeze(2), 0)
-        return outputs.sum(1) / count.unsqueeze(1)
+        return outputs.sum(1) / lengths.unsqueeze(1)
 
 
 def _positions(clips: int, size: int, like: torch.Tensor) -> torch.Tensor:

@@ -30,28 +30,28 @@ _TERMS = dict.fromkeys(_METRICS, "BLEU") | {"rouge_l": "ROUGE-L", "cider": "CIDE
 
 def captions_section(report: Report, attachments: Attachments) -> Section | None:
     """Nothing where nobody spoke."""
-    speaking = [family for family in report.families if _speaks(family.first)]
-    _keep(speaking, attachments)
-    if not speaking:
+    captioned = [family for family in report.families if _has_captions(family.first)]
+    _keep(captioned, attachments)
+    if not captioned:
         return None
-    variety = "; ".join(map(_variety, speaking))
+    variety = "; ".join(map(_variety, captioned))
     aside = (
         f"Different captions among those predicted for the test samples: {variety}. A captioner that says the"
         " same of many samples has not learned to look."
     )
     content = (
-        *_metrics(speaking),
-        *_losses(speaking, attachments),
+        *_metrics(captioned),
+        *_losses(captioned, attachments),
         element("p", aside, class_="note"),
-        *_beside_references(speaking),
-        *_attention(speaking, attachments),
+        *_beside_references(captioned),
+        *_attention(captioned, attachments),
     )
-    learned = sum(not _failed(family) for family in speaking)
-    said = f"{learned} of {counted(len(speaking), 'captioner')} learned more than word frequencies"
+    learned = sum(not _failed(family) for family in captioned)
+    said = f"{learned} of {counted(len(captioned), 'captioner')} learned more than word frequencies"
     return Section("Captions", content, said)
 
 
-def _speaks(result: Result) -> bool:
+def _has_captions(result: Result) -> bool:
     said = result.test.predicted_captions
     return said is not None and ("caption" in result.asked.tasks or any(said))
 
@@ -59,10 +59,10 @@ def _speaks(result: Result) -> bool:
 # Metrics and losses.
 
 
-def _metrics(speaking: Sequence[Family]) -> list[Markup]:
+def _metrics(captioned: Sequence[Family]) -> list[Markup]:
     rows = []
-    known = [name for name in _METRICS if any(None not in _values(family, name) for family in speaking)]
-    for family in speaking:
+    known = [name for name in _METRICS if any(None not in _values(family, name) for family in captioned)]
+    for family in captioned:
         cells = [_metric(family, name) for name in known]
         loss, unigram = family.number("caption_loss_per_token"), family.number("unigram_loss")
         std = family.std(family.numbers("caption_loss_per_token"))
@@ -70,14 +70,14 @@ def _metrics(speaking: Sequence[Family]) -> list[Markup]:
         rows.append([row_name(family), *cells, join([shown, *spread_asides(std)]), _decimals(unigram)])
     loss_of = [join([term("Loss per word"), " (nats)"]), term("Word frequencies alone")]
     header = ["Row", *(term(_TERMS[name], _METRICS[name]) for name in known), *loss_of]
-    notes = dict.fromkeys(note for family in speaking for note in family.first.caption_notes)
+    notes = dict.fromkeys(note for family in captioned for note in family.first.caption_notes)
     absent = [_METRICS[name] for name in _METRICS if name not in known]
     if absent and not any(name.casefold() in note.casefold() for name in absent for note in notes):
-        off = absent == ["METEOR"] and all(family.config.get("meteor") is False for family in speaking)
+        off = absent == ["METEOR"] and all(family.config.get("meteor") is False for family in captioned)
         notes[f"{listed(absent)} {'was switched off' if off else 'not computed'}."] = None
     return [
         table(header, rows, "metrics"),
-        *(element("p", verdict, class_="warning") for verdict in _verdicts(speaking)),
+        *(element("p", verdict, class_="warning") for verdict in _verdicts(captioned)),
         *(element("p", note, class_="note") for note in notes),
     ]
 
@@ -100,8 +100,8 @@ def _failed(family: Family) -> bool:
     return loss is not None and unigram is not None and loss >= unigram
 
 
-def _verdicts(speaking: Sequence[Family]) -> list[str]:
-    failed = [family for family in speaking if _failed(family)]
+def _verdicts(captioned: Sequence[Family]) -> list[str]:
+    failed = [family for family in captioned if _failed(family)]
     if not failed:
         return []
     return [
@@ -110,16 +110,16 @@ def _verdicts(speaking: Sequence[Family]) -> list[str]:
     ]
 
 
-def _losses(speaking: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def _losses(captioned: Sequence[Family], attachments: Attachments) -> list[Markup]:
     """The loss per word by epoch, on validation samples where there are any, else while training."""
     for column, what in (
         ("val_caption_loss_per_token", "Caption loss per word on the validation samples"),
         ("train_caption_loss_per_token", "Caption loss per word in training"),
     ):
-        curves = [curve for family in speaking if (curve := _curve(family, column)) is not None]
+        curves = [curve for family in captioned if (curve := _curve(family, column)) is not None]
         if not curves:
             continue
-        unigram = [rate for family in speaking if (rate := family.number("unigram_loss")) is not None]
+        unigram = [rate for family in captioned if (rate := family.number("unigram_loss")) is not None]
         floors = [(f"unigram {max(unigram):.2f}", max(unigram))] if unigram else []
         ends = "; ".join(
             f"{curve.name} ends at {curve.values[np.isfinite(curve.values)][-1]:.3g}" for curve in curves
@@ -159,9 +159,9 @@ def _variety(family: Family) -> str:
     )
 
 
-def _beside_references(speaking: Sequence[Family]) -> list[Markup]:
-    by_loss = sorted(speaking[1:], key=lambda family: (_last_loss(family.first), family.order))
-    chosen = sorted([speaking[0], *by_loss[: _ROWS - 1]], key=lambda family: family.order)
+def _beside_references(captioned: Sequence[Family]) -> list[Markup]:
+    by_loss = sorted(captioned[1:], key=lambda family: (_last_loss(family.first), family.order))
+    chosen = sorted([captioned[0], *by_loss[: _ROWS - 1]], key=lambda family: family.order)
     reference = chosen[0].first.test
     common = [
         place
@@ -184,7 +184,7 @@ def _beside_references(speaking: Sequence[Family]) -> list[Markup]:
         f" and in those with the lowest last caption loss per token. Captions are cut after {_WORDS} words."
     )
     if any(len(family.results) > 1 for family in chosen):
-        choice += " Of rows with several runs, the first run speaks."
+        choice += " Of rows with several runs, the first is shown."
     header = ["Sample", "Reference", *(family.short for family in chosen)]
     return [element("p", choice, class_="note"), table(header, rows, "captions")]
 
@@ -226,9 +226,9 @@ def _decimals(value: float | None) -> Markup | str:
 # Weights over clips.
 
 
-def _attention(speaking: Sequence[Family], attachments: Attachments) -> list[Markup]:
+def _attention(captioned: Sequence[Family], attachments: Attachments) -> list[Markup]:
     """Words by clips, for the lowest and the highest score, of the first row that has such weights."""
-    for family in speaking:
+    for family in captioned:
         weights = family.first.clip_weights("caption_attention.csv", "word_number", "word")
         if weights:
             return _attention_figures(family, weights, attachments)
@@ -285,7 +285,7 @@ def _attention_figures(family: Family, weights: Sequence[dict], attachments: Att
 # Files.
 
 
-def _keep(speaking: Sequence[Family], attachments: Attachments) -> None:
+def _keep(captioned: Sequence[Family], attachments: Attachments) -> None:
     header = ["row", *_METRICS, "caption_loss_per_token", "unigram_loss"]
     rows = (
         [
@@ -294,14 +294,14 @@ def _keep(speaking: Sequence[Family], attachments: Attachments) -> None:
             family.number("caption_loss_per_token"),
             family.number("unigram_loss"),
         ]
-        for family in speaking
+        for family in captioned
     )
-    if not speaking:
+    if not captioned:
         return
     attachments.table("captions", header, rows, "caption metrics and losses, means over the runs of a row")
     spoken = (
         [family.short, result.seed, result.fold, *cells]
-        for family in speaking
+        for family in captioned
         for result in family.results
         for cells in _captions(result)
     )

@@ -184,9 +184,11 @@ class Folds:
         scores = spreads = right = loss = None
         if set(names) - {"captioner"}:
             remember(steps.model, data)
-            said = predict(steps.model, data.val.clips, factor=data.val.factor, samples=data.val.samples)
-            scores, right = scored(said, data.val)[0].tolist(), _right(said, data)
-            found = spread_of_scored(said, data.val)
+            predictions = predict(
+                steps.model, data.val.clips, factor=data.val.factor, samples=data.val.samples
+            )
+            scores, right = scored(predictions, data.val)[0].tolist(), _right(predictions, data)
+            found = spread_of_scored(predictions, data.val)
             spreads = None if found is None else found.tolist()
             if not all(map(math.isfinite, scores)):
                 raise diverged(epoch, "a predicted score is not finite", self._config)
@@ -319,10 +321,10 @@ def _true_scores(data: TrainingData) -> np.ndarray:
     return scored(nothing, data.val)[1]
 
 
-def _right(said: Predictions, data: TrainingData) -> dict[str, list[int]]:
+def _right(predictions: Predictions, data: TrainingData) -> dict[str, list[int]]:
     """By class column how many held-out samples are classified rightly, of how many that have a class."""
     counts = {}
-    for name, classes in said.classes.items():
+    for name, classes in predictions.classes.items():
         true = [sample.classes.get(name) for sample in data.val.samples]
         labelled = [(mine, theirs) for mine, theirs in zip(classes, true, strict=True) if theirs is not None]
         counts[name] = [sum(mine == theirs for mine, theirs in labelled), len(labelled)]

@@ -13,7 +13,7 @@ from synthetic_cache import write_synthetic_cache
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file import writer as cache_writer
 from aqa_cache.cache_file.reader import FeatureCache, Record
-from aqa_cache.extraction.finished import Finished
+from aqa_cache.extraction.existing import ExistingRecords
 from aqa_cache.extraction.parts import Parts
 from aqa_cache.extraction.run import extract
 from aqa_cache.extraction.shards import Shard
@@ -29,7 +29,7 @@ def test_a_late_failure_does_not_hide_what_another_host_did_later(videos, output
     ahead.folder.mkdir()
     with FeatureCache(output) as cached:
         failed = Record(first, [None], "0-0 (0.mp4): its disk was away")
-        cache_writer.write_cache(ahead.folder / name, [failed], cached.meaning, numerics=cached.numerics)
+        cache_writer.write_cache(ahead.folder / name, [failed], cached.spec, numerics=cached.numerics)
     output.unlink()
     assert not extract(videos, output, CONFIG).failures
     assert_same_features(contents(output), whole)
@@ -110,7 +110,7 @@ def test_the_output_is_read_to_the_end_from_the_file_that_was_opened(tmp_path):
     )
     with FeatureCache(path) as cache:
         samples, features = cache.samples, cache.features(1)
-    with Finished(path, []) as finished:
+    with ExistingRecords(path, []) as existing:
         other.replace(path)
-        record = finished.record(samples[1])
+        record = existing.record(samples[1])
         np.testing.assert_array_equal(record.views[0].features[0:2], features)

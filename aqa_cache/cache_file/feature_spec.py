@@ -1,6 +1,4 @@
-"""What cached features mean: the record whose hash, the fingerprint, must agree wherever features meet a
-model.
-"""
+"""How features are made: the record whose hash, the fingerprint, agrees wherever features meet a model."""
 
 import hashlib
 import json
@@ -84,7 +82,7 @@ def over_time(layer: str, frames: int) -> str:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class FeatureSpec:
     """Everything that decides what the features are; what only decides their last bits is the numerics
     record.
 
@@ -149,7 +147,7 @@ class Meaning:
         """Index of the video stream that the frames are of; None: the best one, or not known."""
         return self.clip_rule.get("stream")
 
-    def differences(self, other: "Meaning") -> list[str]:
+    def differences(self, other: "FeatureSpec") -> list[str]:
         """One line per field that differs and matters: `name: mine, theirs`."""
         lines = []
         for name in (field.name for field in fields(self) if field.name not in _NOT_IN_FINGERPRINT):
@@ -162,8 +160,8 @@ class Meaning:
                 lines.append(f"{name}: {mine}, {theirs}")
         return lines
 
-    def check_alike(self, other: "Meaning", why: str, remedy: str = "") -> None:
-        """Raise a CacheError where features of `other` do not mean the same: `why`, what differs (here,
+    def check_alike(self, other: "FeatureSpec", why: str, remedy: str = "") -> None:
+        """Raise a CacheError where features of `other` were made in another way: `why`, what differs (here,
         there), and the `remedy`.
         """
         if differences := self.differences(other):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..annotations import Sample
-from ..cache_file.meaning import Meaning
+from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import CacheError
 from ..video.mended import DECODING, why_mended
@@ -33,33 +33,33 @@ class _Entry:
     decoding: int
 
 
-class Finished:
+class ExistingRecords:
     """The newest record of every sample in the output and its parts; features are read when they are asked
     for.
 
     Args:
         output: the published cache, if there is one.
         parts: paths of the parts, oldest first.
-        meaning, views: what the records must have; None: those of the first file.
+        spec, views: what the records must have; None: those of the first file.
 
     Attributes:
-        meaning (Meaning), views (list[str]): of all of them.
+        spec (FeatureSpec), views (list[str]): of all of them.
         published (list[Sample]): the samples of the output, in its order; empty if there is none.
         dtype: of the output's features; None if there is none.
 
     Raises:
-        CacheError: a file is damaged, means something else, or has other views.
+        CacheError: a file is damaged, its features were made in another way, or has other views.
     """
 
     def __init__(
         self,
         output: Path,
         parts: Sequence[Path],
-        meaning: Meaning | None = None,
+        spec: FeatureSpec | None = None,
         views: Sequence[str] | None = None,
     ):
         self.output = output
-        self.meaning, self.views = meaning, None if views is None else list(views)
+        self.spec, self.views = spec, None if views is None else list(views)
         self.published: list[Sample] = []
         self.dtype = None
         self._entries: dict[str, _Entry] = {}
@@ -188,9 +188,9 @@ class Finished:
 
     def _take(self, cache: FeatureCache) -> None:
         path = cache.path
-        self.meaning, self.views = self.meaning or cache.meaning, self.views or cache.views
-        self.meaning.check_alike(
-            cache.meaning,
+        self.spec, self.views = self.spec or cache.spec, self.views or cache.views
+        self.spec.check_alike(
+            cache.spec,
             f"{path}: exists and was made otherwise than asked for now (asked for, there)",
             "Give another output name, or move the file away.",
         )
@@ -251,24 +251,24 @@ class Records:
 
     def __init__(
         self,
-        finished: Finished,
+        existing: ExistingRecords,
         samples: Sequence[Sample],
         outdated: Collection[str],
         hashes: Mapping[str, str],
     ):
-        self._finished, self._samples, self._outdated, self._hashes = finished, samples, outdated, hashes
+        self._existing, self._samples, self._outdated, self._hashes = existing, samples, outdated, hashes
         self.failures: list[tuple[str, str]] = []
         self.missing: list[str] = []
 
     def __iter__(self) -> Iterator[Record]:
         self.failures, self.missing = [], []
         for sample in self._samples:
-            record = self._finished.record(sample)
+            record = self._existing.record(sample)
             if record is not None and record.ok and sample.sample_id in self._outdated:
                 record = None
             if record is None:
                 self.missing.append(sample.sample_id)
-                record = not_extracted(sample, len(self._finished.views))
+                record = not_extracted(sample, len(self._existing.views))
             elif not record.ok:
                 self.failures.append((sample.sample_id, record.reason))
             if not record.video_sha256 and record.ok and sample.video in self._hashes:

@@ -16,7 +16,7 @@ from ..errors import AqaError
 SPILL_BYTES = 1 << 23
 
 
-class Collected:
+class SampleBuffer:
     """The clips of one view of a sample, as they come.
 
     Args:

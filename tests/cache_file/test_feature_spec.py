@@ -2,18 +2,18 @@ import json
 from dataclasses import replace
 
 import pytest
-from make_feature_cache_v1 import MEANING
+from make_feature_cache_v1 import SPEC
 
-from aqa_cache.cache_file.meaning import Learned, Meaning
+from aqa_cache.cache_file.feature_spec import FeatureSpec, Learned
 
 LEARNED = Learned("run 1", "random (seed 0)", trained_on=("01_0001", "01_0002"))
 
 
 def test_fingerprint_is_of_what_features_mean(tmp_path):
-    renamed = Meaning(**{**MEANING.__dict__, "weights": "the same under another name"})
-    other = Meaning(**{**MEANING.__dict__, "clip_rule": {"clip_len": 16, "window": 103}})
-    assert renamed.fingerprint == MEANING.fingerprint != other.fingerprint
-    assert MEANING.differences(other) == ["clip_rule.window: None, 103"]
+    renamed = FeatureSpec(**{**SPEC.__dict__, "weights": "the same under another name"})
+    other = FeatureSpec(**{**SPEC.__dict__, "clip_rule": {"clip_len": 16, "window": 103}})
+    assert renamed.fingerprint == SPEC.fingerprint != other.fingerprint
+    assert SPEC.differences(other) == ["clip_rule.window: None, 103"]
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ def test_fingerprint_is_of_what_features_mean(tmp_path):
     ],
 )
 def test_weights_are_random_where_nothing_was_learned_but_by_fine_tuning(weights, origin, random):
-    meaning = replace(MEANING, weights=weights, tuned=origin and replace(LEARNED, origin=origin))
-    assert meaning.random == random and meaning.tuned_in == (weights if origin else None)
+    spec = replace(SPEC, weights=weights, tuned=origin and replace(LEARNED, origin=origin))
+    assert spec.random == random and spec.tuned_in == (weights if origin else None)
 
 
 def test_what_was_learned_is_read_back_from_its_record():
@@ -47,5 +47,5 @@ def test_what_was_learned_is_read_back_from_its_record():
 
 
 def test_the_stream_is_that_of_the_clip_rule():
-    assert replace(MEANING, clip_rule={"clip_len": 16, "stream": 3}).stream == 3
-    assert replace(MEANING, clip_rule={}).stream is None  # imported
+    assert replace(SPEC, clip_rule={"clip_len": 16, "stream": 3}).stream == 3
+    assert replace(SPEC, clip_rule={}).stream is None  # imported

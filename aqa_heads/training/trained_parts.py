@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from aqa_cache import __version__
-from aqa_cache.cache_file.meaning import canonical_json
+from aqa_cache.cache_file.feature_spec import canonical_json
 from aqa_cache.logs import Warned
 
 from ..networks.frugal_lstm import FrugalLstmEncoder
@@ -29,7 +29,7 @@ _OF_OTHERS = {"assessment": _CAPTIONER, "captioner": (*_ENCODER, *_SCORE, "lr", 
 _OF_RECORD = ("device", "threads", "head", "direct", "score_scale", "score_centre", "classes")
 
 
-class FinishedParts:
+class TrainedParts:
     """Parts by what they are, and the runs that have trained them.
 
     Args:
