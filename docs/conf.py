@@ -23,6 +23,7 @@ html_theme = "furo"
 html_title = "aqa-cache"
 html_show_sourcelink = False
 html_copy_source = False
+html_show_search_summary = False  # these are fetched, which browsers refuse from the file system
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
@@ -46,6 +47,7 @@ SHOWN = {
     "CONTRIBUTING.md": "contributing",
     "LOG.md": "log",
 }
+_FILE_NAME = re.compile(r"`?(\w+/)*\w+\.md`?")
 _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 
@@ -70,6 +72,7 @@ def _link(page, folder, text, target, heading):
     inside = f"{SHOWN[file]}.md" if file in SHOWN else file.removeprefix("docs/")
     if file not in SHOWN and not file.startswith("docs/"):  # code, which is not on the site
         return text
+    text = "" if _FILE_NAME.fullmatch(text) else text  # the title of page or section in its place
     return f"[{text}]({posixpath.relpath(inside, posixpath.dirname(page) or '.')}{heading or ''})"
 
 

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import click
 import pytest
+from browsers import chromium
 from pages import SCRIPTS, console
 from places import ROOT
 
@@ -98,6 +99,39 @@ def test_every_public_name_has_its_docstring_on_the_site(site):
 
 
 @pytest.mark.extra
-def test_it_can_be_searched_from_the_file_system(site):
-    assert "Search.setIndex(" in (site / "searchindex.js").read_text()
-    assert "searchindex.js" in (site / "search.html").read_text()
+def test_links_carry_titles_and_no_file_names(site):
+    for page in site.rglob("*.html"):
+        links = re.findall(r"<a [^>]*>(.*?)</a>", page.read_text(), re.S)
+        assert not [link for link in links if re.search(r"\w\.md\b", link)], page.name
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.mark.extra
+@pytest.mark.browser
+def test_it_can_be_searched_from_the_file_system(site, browser):
+    page, wrong = browser.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("requestfailed", lambda request: wrong.append(request.url))
+    page.goto((site / "index.html").as_uri())
+    page.fill("input.sidebar-search", "fingerprint")
+    page.press("input.sidebar-search", "Enter")
+    page.wait_for_function("document.body.innerText.includes('Search finished')")
+    assert "Scoring a new video" in page.locator("#search-results").inner_text()
+    page.wait_for_timeout(300)
+    assert wrong == []
+
+
+@pytest.mark.extra
+@pytest.mark.browser
+def test_no_page_is_wider_than_a_phone(site, browser):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    for path in site.rglob("*.html"):
+        page.goto(path.as_uri())
+        assert page.evaluate("(scrollTo(999, 0), scrollX)") == 0, path.name
+    page.goto((site / "index.html").as_uri())
+    assert not page.evaluate("[...document.querySelectorAll('pre')].some(e => e.scrollWidth > e.clientWidth)")
