@@ -56,9 +56,10 @@ def import_features(source, output, annotations, **options):
     """Make a feature cache of features you have.
 
     SRC is a folder with one .npy, .npz or .pt file per sample, named SAMPLE_ID.npy (a / in the sample_id is a
-    subfolder), or an HDF5 file with one dataset per sample. Each holds floating-point numbers of shape
-    (clips, dim), or (dim,) for one clip. Any dim will do if all have the same; samples may have any number of
-    clips.
+    subfolder), or one .npz or HDF5 file with an array per sample, named SAMPLE_ID. Each array holds
+    floating-point numbers of shape (clips, dim), or (dim,) for one clip. Any dim will do if all have the
+    same; samples may have any number of clips. A pickle is not opened: docs/tutorials/own_features.md says
+    how to convert one.
 
     What the files do not say is recorded as not known. Features of another --backbone, dim or clip rule get
     another fingerprint, which is all that tells them apart later, so name what really made them.

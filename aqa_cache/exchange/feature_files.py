@@ -1,4 +1,4 @@
-"""Features that other programs left: one array per sample, as files of a folder or as datasets of an HDF5
+"""Features that other programs left: one array per sample, as files of a folder, or all in one `.npz` or HDF5
 file.
 
 Nothing in them is ever run: numpy loads without pickle, torch with `weights_only`.
@@ -53,8 +53,8 @@ def open_features(source: str | Path) -> Iterator[dict[str, list[FeatureFile]]]:
 
     Args:
         source: a folder with `.npy`, `.npz` (of one array) or `.pt` files (a tensor, or a dict with one
-            tensor), at any depth, named after their path without suffix; or an HDF5 file, whose datasets are
-            named after their path. Other files are not looked at.
+            tensor), at any depth, named after their path without suffix; or one `.npz` with an array per
+            sample; or an HDF5 file, whose datasets are named after their path. Other files are not looked at.
 
     Raises:
         AqaError: the source is neither, or is a feature cache already.
@@ -67,10 +67,15 @@ def open_features(source: str | Path) -> Iterator[dict[str, list[FeatureFile]]]:
         raise AqaError(
             f"{source}: no such folder or file; expected a folder with one {_known()} file per sample"
         )
+    if source.is_file() and source.suffix.lower() == ".npz":
+        with _archive(source) as archive:
+            yield _arrays_within(archive)
+        return
     if not source.is_file() or not h5py.is_hdf5(source):
         raise AqaError(
-            f"{source}: is neither a folder nor an HDF5 file; expected a folder with one {_known()} file per"
-            " sample, or an HDF5 file with one dataset per sample"
+            f"{source}: is neither a folder nor an HDF5 file, and no .npz; expected a folder with one"
+            f" {_known()} file per sample, or one .npz or HDF5 file with an array per sample. A pickle is not"
+            " opened, as it can run code: load it yourself and write numpy.savez('features.npz', **arrays)"
         )
     with _opened(source) as file:
         if _format_of(file) == FORMAT:
@@ -113,6 +118,31 @@ def _files_below(folder: Path) -> dict[str, list[FeatureFile]]:
                 FeatureFile(where, lambda p=path, read=read: read(p))
             )
     return found
+
+
+def _archive(source: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(source)
+    except Exception as error:  # a damaged archive can raise anything at all
+        raise AqaError(
+            f"{source}: cannot be read ({first_line(error)}); it is damaged, copy it again"
+        ) from None
+
+
+def _arrays_within(archive: zipfile.ZipFile) -> dict[str, list[FeatureFile]]:
+    """The arrays of one `.npz`, each read when it is asked for."""
+    found: dict[str, list[FeatureFile]] = {}
+    for one in archive.infolist():
+        name = one.filename.removesuffix(".npy")
+        found.setdefault(name, []).append(FeatureFile(name, lambda one=one: _read_within(archive, one)))
+    return found
+
+
+def _read_within(archive: zipfile.ZipFile, one: zipfile.ZipInfo) -> np.ndarray:
+    with _reasons():
+        _check_gain(one.file_size, one.compress_size)
+        with archive.open(one) as file:
+            return _read_array(file, one.file_size)
 
 
 def _opened(source: Path) -> h5py.File:
@@ -158,7 +188,7 @@ def read_arrays(path: Path, most: int = 1) -> dict[str, np.ndarray]:
     Raises:
         AqaError: it cannot be read, whose text is the reason alone.
     """
-    try:
+    with _reasons():
         with open(path, "rb") as file:
             # Of anything else numpy says that it is a pickle and how to load it unsafely.
             if not file.read(len(_NPY)).startswith((_NPY, _ZIP, _EMPTY_ZIP)):
@@ -173,14 +203,25 @@ def read_arrays(path: Path, most: int = 1) -> dict[str, np.ndarray]:
             if not 1 <= len(inside) <= most:
                 expected = "one" if most == 1 else f"1 to {most}"
                 raise AqaError(f"holds {len(inside)} arrays, expected {expected}")
-            size = sum(one.file_size for one in inside)
-            if size > max(_ALWAYS_ALLOWED, _MOST_GAIN * length):
-                raise AqaError(f"declares {size:,} bytes in a file of {length:,} bytes, which is too much")
+            _check_gain(sum(one.file_size for one in inside), length)
             arrays = {}
             for one in inside:
                 with archive.open(one) as file:
                     arrays[one.filename.removesuffix(".npy")] = _read_array(file, one.file_size)
             return arrays
+
+
+def _check_gain(size: int, length: int) -> None:
+    """Refuse what unpacks to more than a file of its length can hold."""
+    if size > max(_ALWAYS_ALLOWED, _MOST_GAIN * length):
+        raise AqaError(f"declares {size:,} bytes in a file of {length:,} bytes, which is too much")
+
+
+@contextlib.contextmanager
+def _reasons() -> Iterator[None]:
+    """Whatever numpy and zipfile raise becomes an AqaError whose text is the reason alone."""
+    try:
+        yield
     except AqaError:
         raise
     except Exception as error:  # a damaged file can raise anything at all

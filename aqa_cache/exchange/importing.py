@@ -352,7 +352,7 @@ def _endings(folder: Path) -> set[str]:
 def _form(source: Path) -> str:
     if source.is_dir():
         return "SAMPLE_ID" + ", SAMPLE_ID".join(SUFFIXES[:-1]) + f" or SAMPLE_ID{SUFFIXES[-1]}"
-    return "a dataset named SAMPLE_ID"
+    return "an array named SAMPLE_ID"
 
 
 def _surplus(surplus: Sequence[str], names: dict[tuple[str, str], str], annotations: Path) -> str:

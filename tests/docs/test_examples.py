@@ -3,6 +3,7 @@ one that its command takes.
 """
 
 import json
+import pickle
 import re
 from dataclasses import replace
 
@@ -85,6 +86,8 @@ def make_features(folder, samples):
     export_features(folder / "made.h5", folder / "features")
     (folder / "features" / "annotations.csv").rename(folder / "annotations.csv")
     (folder / "features" / "provenance.json").unlink()
+    arrays = {path.stem: np.load(path) for path in (folder / "features").glob("*.npy")}
+    (folder / "paper.pkl").write_bytes(pickle.dumps(arrays))
 
 
 def make_frames(folder, samples):
@@ -121,6 +124,10 @@ def test_a_tutorial_runs(world, name):
     for code in python_blocks(text):
         exec(compile(code, name, "exec"), {})
     assert said, "the last command says something"
+    if name == "own_features":
+        again = "features.npz again.h5 --annotations annotations.csv --backbone i3d"
+        run(f"aqa-data import-features {again}".split())
+        assert (folder / "again.h5").read_bytes() == (folder / "feats.h5").read_bytes()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -32,7 +32,8 @@ def test_every_format_gives_the_same_array(tmp_path):
     with h5py.File(tmp_path / "all.h5", "w") as file:
         for name in ("a.b", "sub/c", "d", "sub/é"):
             file[name] = FEATURES
-    for source in (tmp_path, tmp_path / "all.h5"):
+    np.savez(tmp_path.parent / "all.npz", **dict.fromkeys(("a.b", "sub/c", "d", "sub/é"), FEATURES))
+    for source in (tmp_path, tmp_path / "all.h5", tmp_path.parent / "all.npz"):
         with open_features(source) as arrays:
             assert sorted(arrays) == ["a.b", "d", "sub/c", "sub/é"]
         for name in ("a.b", "d", "sub/c", "sub/é"):
@@ -96,6 +97,7 @@ def test_what_cannot_be_read_says_why_and_is_not_run(tmp_path, name, write, mess
     [
         (lambda p: None, "no such folder or file"),
         (lambda p: p.write_bytes(b"\x93NUMPY"), "is neither a folder nor an HDF5 file"),
+        (lambda p: p.write_bytes(pickle.dumps({"a": FEATURES})), "A pickle is not opened, .* numpy.savez"),
         (
             lambda p: write_cache(p, [], FeatureSpec("s3d", "", 4, "", "", {}, {})),
             "is a feature cache already",
@@ -106,6 +108,21 @@ def test_what_is_no_source(tmp_path, make, message):
     make(tmp_path / "source")
     with pytest.raises(AqaError, match=message), open_features(tmp_path / "source"):
         pass
+
+
+def test_one_npz_of_all_samples_is_read_array_by_array(tmp_path):
+    source = tmp_path / "all.npz"
+    np.savez_compressed(
+        source, good=FEATURES, huge=np.zeros(10**8, np.float32), objects=np.array([Harmful()], object)
+    )
+    np.testing.assert_array_equal(read(source, "good"), FEATURES)
+    with pytest.raises(AqaError, match="declares 400,000,128 bytes"):
+        read(source, "huge")
+    with pytest.raises(AqaError, match="holds Python objects"):
+        read(source, "objects")
+    source.write_bytes(source.read_bytes()[:-40])
+    with pytest.raises(AqaError, match=r"all.npz: cannot be read .*copy it again"):
+        read(source, "good")
 
 
 def test_names_of_arrays():
