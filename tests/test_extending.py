@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -59,18 +60,33 @@ def run(words, *further):
     ],
 )
 def test_what_is_trained_with(section, tmp_path, title, name):
-    ((*command,),) = section(title)
+    command, *_ = section(title)
     write_synthetic_cache(tmp_path / "feats.h5")
     with small_models():
         run(command, *QUICK)
         trained = read_run(tmp_path / "runs" / name)
         model = trained.load_model()
+    assert trained.config["lr"] == (1e-3 if title == "A score head" else 1e-4)
     with FeatureCache("feats.h5") as cache:
         clips = [torch.from_numpy(cache.features(index)) for index in range(len(cache))]
     together = predict(model, clips)
     assert (together.spread is not None) == (title == "A score head")
     alone = [predict(model, [sample]).score[0] for sample in clips]
     np.testing.assert_allclose(together.score, alone, rtol=1e-5)  # padding changes nothing
+
+
+def test_the_test_of_an_encoder_finds_one_that_reads_padding(section, monkeypatch):
+    section("An encoder")
+    monkeypatch.setattr(sys, "path", [".", *sys.path])
+    import my_encoder
+    from test_my_encoder import test_padding_changes_nothing as test
+
+    test()
+    monkeypatch.setattr(
+        my_encoder.MaxEncoder, "forward", lambda self, features, _: self.layer(features).mean(1)
+    )
+    with pytest.raises(AssertionError, match="not close"):
+        test()
 
 
 def test_a_backbone(section, tmp_path, monkeypatch):

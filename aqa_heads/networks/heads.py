@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..errors import TrainingError
 from .class_heads import ClassHeads
 from .score_heads.seam import Encoded, Known, ScoreHead, ScorePrediction, Sizes
 
@@ -74,8 +75,17 @@ class Heads(nn.Module):
     def forward(
         self, encoded: Encoded, known: Known | None = None
     ) -> tuple[ScorePrediction | None, dict[str, torch.Tensor]]:
-        """The score, where there is a score head, and the logits, of what `share` gave."""
+        """The score, where there is a score head, and the logits, of what `share` gave.
+
+        Raises:
+            TrainingError: the score head gives points of another shape than `(batch,)`.
+        """
         score = None if self.score is None else self.score.predict(encoded, known or Known())
+        if score is not None and (got := score.points.shape) != (expected := encoded.pooled.shape[:1]):
+            raise TrainingError(
+                f"{type(self.score).__name__}.predict gives points of shape {tuple(got)}, expected"
+                f" {tuple(expected)}, one number per sample (docs/extending.md)"
+            )
         return score, self.classify(encoded)
 
     def _drop(self, values: torch.Tensor) -> torch.Tensor:

@@ -53,7 +53,7 @@ DEFAULTS = {
     "centre": True,
     "ridge_start": True,
 }
-# Of the score heads that start from nothing, not from a ridge regression.
+# Of every score head but regression, those of one's own included.
 HEAD_LR = 1e-3
 LITERAL_HIDDEN = 8192
 LITERAL_S3D_DIM = 8192
@@ -252,7 +252,7 @@ def resolve(asked: "TrainingConfig") -> ResolvedConfig:
     filled["score_head"] = asked.score_head or row.score_head
     filled |= _score_options(asked, filled["score_head"])
     filled |= _choosing(asked)
-    if asked.lr is None and not asked.literal and filled["score_head"] in SCORE_HEADS.keys() - {REGRESSION}:
+    if asked.lr is None and not asked.literal and filled["score_head"] != REGRESSION:
         filled["lr"] = HEAD_LR
     if asked.loss is not None and asked.loss_weight is None:
         filled["loss_weight"] = 1.0

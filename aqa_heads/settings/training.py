@@ -127,8 +127,8 @@ class TrainingConfig:
             `data.splits.choose_split`.
         fold: which of them is tested.
         epochs: at most.
-        batch_size, lr, weight_decay: of AdamW; None: see `LITERAL` and `DEFAULTS`; the lr of score heads that
-            start from nothing is `HEAD_LR`.
+        batch_size, lr, weight_decay: of AdamW; None: see `LITERAL` and `DEFAULTS`; the lr of every score head
+            but `regression` is `HEAD_LR`.
         caption_lr: of the captioner, where it is trained apart.
         dropout: on the encoder's output and after fc6, in training.
         ridge_start: the score gets a linear path from the mean of the clips, beside the encoder and fc6,

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from aqa_heads.errors import TrainingError
 from aqa_heads.networks.heads import Heads
 from aqa_heads.networks.score_heads.regression import RegressionHead
-from aqa_heads.networks.score_heads.seam import Encoded, Sizes
+from aqa_heads.networks.score_heads.seam import Encoded, ScorePrediction, Sizes
 
 
 def make(width, score=RegressionHead, classes=None, direct=None, **options):
@@ -37,6 +38,15 @@ def test_any_column_name_can_be_a_head():
         "": (2, 4),
         "forward": (2, 5),
     }
+
+
+def test_points_of_another_shape_are_refused():
+    class Column(RegressionHead):
+        def predict(self, encoded, known):
+            return ScorePrediction(super().predict(encoded, known).points.unsqueeze(1))
+
+    with pytest.raises(TrainingError, match=r"Column.predict gives points of shape .2, 1., expected .2,."):
+        say(make(3, Column), torch.randn(2, 3))
 
 
 def test_without_score_there_is_no_score():

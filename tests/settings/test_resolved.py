@@ -154,3 +154,9 @@ def test_what_decides_is_plain_json():
             "experiment", "baseline"
         )
     assert asked["folds"] == 3 and asked["vocabulary"] == "vocab.json"
+
+
+@pytest.mark.parametrize(("head", "lr"), [(None, 1e-4), ("regression", 1e-4), ("gaussian", 1e-3)])
+def test_a_score_head_other_than_regression_learns_faster(head, lr):
+    assert TrainingConfig("", score_head=head).resolve().lr == lr
+    assert TrainingConfig("", score_head=head, lr=0.01).resolve().lr == 0.01
