@@ -99,7 +99,7 @@ def _title(families: "Sequence[Family]", classified: bool) -> str:
 def _epoch(families: "Sequence[Family]") -> str:
     protocols = {family.asked.protocol for family in families}
     if protocols == {"honest"}:
-        return "best epoch of the held-out samples"
+        return "epoch chosen on held-out samples"
     return "after the last epoch" if protocols == {"paper"} else "honest and paper protocol"
 
 

@@ -149,8 +149,9 @@ def _choose(
             f" of the others; {TELL_THEM_APART}; or give --protocol paper, which chooses no epoch"
         )
     choice.notes.append(
-        f"{len(folds)} models, each without one of {len(folds)} parts of the {labelled} labelled training"
-        f" samples{_of_whole(candidates, folds, mirror)}, choose the epoch on those parts together"
+        f"the epoch is chosen by cross-validation: {len(folds)} models, each trained without one of"
+        f" {len(folds)} parts of the {labelled} labelled training samples"
+        f"{_of_whole(candidates, folds, mirror)}"
     )
     return replace(choice, mirror=mirror), folds
 

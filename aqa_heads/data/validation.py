@@ -84,7 +84,8 @@ def mirror_of(
     shares = {each: _known_share(samples, train, test, each) for each in roles} if test else {}
     for each, share in shares.items():
         count = round(share * len(test))
-        notes.append(f"{count} of {len(test)} test samples are of a {each} that trains too")
+        number = f"{count} of {len(test)} test samples are" if count else "no test sample is"
+        notes.append(f"{number} of a {each} that is in training, too")
     if kind != AUTO:
         shares[role] = 0.0 if kind == NEW_GROUPS else 1.0
     elif role in roles and role not in shares:

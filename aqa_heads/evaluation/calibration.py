@@ -93,7 +93,7 @@ class Calibration:
         own, note = self._own(group, by, level)
         reached = coverage_range(own.n, level)
         if reached is None:
-            possible = f", the most with so many is {int(100 * own.n / (own.n + 1))} %" if own.n else ""
+            possible = f"; they allow {int(100 * own.n / (own.n + 1))} % at most" if own.n else ""
             return None, (
                 f"no interval: {own.counted} are too few for {100 * level:g} %, which needs {fewest(level)}"
                 f"{possible}"

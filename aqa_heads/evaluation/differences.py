@@ -61,7 +61,7 @@ def difference_interval(
     what = f"{number} {calibration.members if within else _named(calibration)}"
     reached = coverage_range(number, level)
     if reached is None:
-        possible = f", the most with so many is {int(100 * number / (number + 1))} %" if number else ""
+        possible = f"; they allow {int(100 * number / (number + 1))} % at most" if number else ""
         return DifferenceInterval(
             None,
             f"no interval of the difference: {what} are too few for {100 * level:g} %, which needs"

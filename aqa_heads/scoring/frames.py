@@ -41,8 +41,9 @@ def length_note(runs: Sequence[Trained], frames: Frames | None, whole: bool = Fa
     mine, shortest, longest = frames[1] - frames[0], min(lengths), max(lengths)
     if shortest <= mine <= longest:
         return []
+    usual = f"{shortest:.0f} each" if shortest == longest else f"{shortest:.0f} to {longest:.0f}"
     return [
-        f"{mine:.0f} frames are scored; the training samples have {shortest:.0f} to {longest:.0f}"
+        f"{mine:.0f} frames are scored; the training samples have {usual}"
         + (f": if the action is a part of the video, {elsewhere}" if mine > longest else "")
     ]
 

@@ -415,7 +415,7 @@ def test_resuming_a_list_keeps_what_is_finished_and_trains_the_rest(aqa_train, t
 
 
 def test_the_table_says_which_epoch_is_reported(aqa_train):
-    assert "best epoch of the held-out samples" in aqa_train("--tasks", "score").output
+    assert "epoch chosen on held-out samples" in aqa_train("--tasks", "score").output
     assert "after the last epoch" in aqa_train("--tasks", "score", "--protocol", "paper").output
 
 

@@ -82,8 +82,7 @@ def test_a_refitted_run_without_folds_has_none_and_says_what_to_do():
 def test_too_few_say_so():
     interval, note = interval_of(made(8), 60.0)
     assert interval is None and note == (
-        "no interval: 8 calibration samples are too few for 90 %, which needs 9, the most with so many is"
-        " 88 %"
+        "no interval: 8 calibration samples are too few for 90 %, which needs 9; they allow 88 % at most"
     )
     assert interval_of(made(8), 60.0, level=0.88)[0] is not None and interval_of(made(9), 60.0)[0]
 
