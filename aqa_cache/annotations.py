@@ -191,7 +191,9 @@ def _parse_rows(
     timed = [place for place, name in enumerate(header) if name in columns_of_times]
     kept = [place for place in range(len(header)) if place not in timed]
     names = [header[place] for place in kept]
-    samples, mistakes, seen = [], [], {}
+    samples: list[Sample] = []
+    mistakes: list[str] = []
+    seen: dict[str, int] = {}
     ids = None if "sample_id" in header else _ids_from_videos(header, rows)
     if ids is not None:
         names = ["sample_id", *names]
@@ -285,7 +287,7 @@ def _times(
 def _doubts(path: Path, header: list[str], samples: list[Sample]) -> list[str]:
     """What of a table may be a mistake."""
     unknown = [name for name in header if not is_known(name) and name not in (START, END, DURATION)]
-    doubts = []
+    doubts: list[str] = []
     for name in unknown:
         if (near := nearest(name)) and near not in header:
             doubts.append(
@@ -323,7 +325,7 @@ def write_annotations(path: str | Path, samples: Iterable[Sample]) -> None:
     write_rows(path, [list(table), *zip(*table.values(), strict=True)])
 
 
-def _without_empty_columns(header: list[str], rows: list[tuple[int, list[str]]]) -> tuple[list[str], list]:
+def _without_empty_columns(header: list[str], rows: list[Row]) -> tuple[list[str], list[Row]]:
     """Spreadsheets leave columns without name and content behind; those that have content keep their empty
     name.
     """

@@ -46,9 +46,9 @@ class Sample:
     final_score: float | None = None
     difficulty: float | None = None
     judges: tuple[float, ...] = ()
-    classes: dict[str, str] = field(default_factory=dict)
+    classes: dict[str, str] = field(default_factory=dict[str, str])
     caption: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict[str, str])
 
     __repr__ = short_repr
 
@@ -63,7 +63,7 @@ def to_columns(samples: Sequence[Sample]) -> dict[str, list[str]]:
     missing.
     """
 
-    def cell(value) -> str:
+    def cell(value: object) -> str:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return ""
         return repr(value) if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -272,7 +273,7 @@ def for_inference(module: nn.Module, device: torch.device, dtype: torch.dtype) -
 
 def _fold_batch_norm(module: nn.Module) -> None:
     # named_children leaves out a layer used twice
-    layers = list(module._modules.items()) if _in_order(module) else []
+    layers = list(module._modules.items()) if _in_order(module) else []  # pyright: ignore[reportPrivateUsage]
     for (name, first), (next_name, second) in zip(layers, layers[1:], strict=False):
         if isinstance(second, nn.BatchNorm3d) and isinstance(getattr(*_last_layer(module, name)), nn.Conv3d):
             # A copy: the layers may be used elsewhere, without this batch norm.
@@ -285,7 +286,10 @@ def _fold_batch_norm(module: nn.Module) -> None:
 
 
 def _in_order(module: nn.Module) -> bool:
-    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+    return (
+        isinstance(module, nn.Sequential)
+        and cast(Any, type(module)).forward is cast(Any, nn.Sequential).forward
+    )
 
 
 def _last_layer(parent: nn.Module, name: str) -> tuple[nn.Module, str]:

@@ -25,7 +25,7 @@ class Attributes:
 
     spec: FeatureSpec
     views: list[str]
-    numerics: dict
+    numerics: dict[str, Any]
     made_by: str
     orders: dict[str, list[str]]
 
@@ -103,7 +103,7 @@ def _json(texts: Mapping[str, str], name: str, kind: type) -> Any:
     return content
 
 
-def _check_numerics(numerics: dict) -> None:
+def _check_numerics(numerics: dict[str, Any]) -> None:
     """What this program reads of them; the rest is for people."""
     others = numerics.get("mixed_with", [])
     if not isinstance(others, list) or not all(isinstance(other, dict) for other in others):

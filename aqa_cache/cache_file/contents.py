@@ -3,12 +3,13 @@
 import statistics
 from collections import Counter
 from dataclasses import asdict
+from typing import Any
 
 from ..annotations import class_names, extra_columns
 from .reader import FeatureCache
 
 
-def provenance(cache: FeatureCache) -> dict:
+def provenance(cache: FeatureCache) -> dict[str, Any]:
     """What the features are and what made them, as JSON holds it."""
     return {
         **asdict(cache.spec),
@@ -21,7 +22,7 @@ def provenance(cache: FeatureCache) -> dict:
     }
 
 
-def contents(cache: FeatureCache) -> dict:
+def contents(cache: FeatureCache) -> dict[str, Any]:
     """Everything that `aqa-data show` shows, as JSON holds it.
 
     Returns:
@@ -72,7 +73,7 @@ def contents(cache: FeatureCache) -> dict:
     }
 
 
-def unseen_frames(cache: FeatureCache) -> dict | None:
+def unseen_frames(cache: FeatureCache) -> dict[str, Any] | None:
     """How many annotated frames no clip of the plain view takes.
 
     Returns:
@@ -97,7 +98,7 @@ def unseen_frames(cache: FeatureCache) -> dict | None:
     return {"samples": counted, "frames": total, "unseen": total - seen} if counted else None
 
 
-def said_unseen(unseen: dict | None) -> str | None:
+def said_unseen(unseen: dict[str, Any] | None) -> str | None:
     """In words; None where every frame was seen or that is not known."""
     if not unseen or not unseen["unseen"]:
         return None
@@ -108,13 +109,13 @@ def said_unseen(unseen: dict | None) -> str | None:
     )
 
 
-def _clips(cache: FeatureCache, view: int) -> dict:
+def _clips(cache: FeatureCache, view: int) -> dict[str, Any]:
     counts = [int(count) for count in cache.lengths[:, view] if count > 0]
     sizes = {"min": min(counts), "median": statistics.median(counts), "max": max(counts)} if counts else {}
     return {"samples": len(counts), "total": sum(counts), **sizes}
 
 
-def _split(cache: FeatureCache, split: str | None) -> dict:
+def _split(cache: FeatureCache, split: str | None) -> dict[str, Any]:
     members = [(index, sample) for index, sample in enumerate(cache.samples) if sample.split == split]
     samples = [sample for _, sample in members]
     return {

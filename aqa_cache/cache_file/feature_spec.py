@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any, cast
 
 from ..errors import CacheError
 from ..short_repr import short_repr
@@ -16,7 +17,7 @@ _STEP = re.compile(r"; one row per ([1-9]\d{0,6}) frames$")
 
 
 @dataclass(frozen=True)
-class Learned(Mapping):
+class Learned(Mapping[str, str | tuple[str, ...]]):
     """From what and on which samples a run of this program fine-tuned a backbone; a mapping of its fields.
 
     Args:
@@ -41,12 +42,12 @@ class Learned(Mapping):
     def __len__(self) -> int:
         return len(vars(self))
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """As JSON holds it (docs/schema.md)."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in self.items()}
 
     @classmethod
-    def from_record(cls, record: dict) -> "Learned":
+    def from_record(cls, record: dict[str, Any]) -> "Learned":
         """The inverse of `record`; what it does not know is left out.
 
         Raises:
@@ -104,8 +105,8 @@ class FeatureSpec:
     dim: int
     weights: str
     weights_sha256: str
-    preprocessing: dict
-    clip_rule: dict
+    preprocessing: dict[str, Any]
+    clip_rule: dict[str, Any]
     tuned: Learned | None = None
 
     __repr__ = short_repr
@@ -149,10 +150,11 @@ class FeatureSpec:
 
     def differences(self, other: "FeatureSpec") -> list[str]:
         """One line per field that differs and matters: `name: mine, theirs`."""
-        lines = []
+        lines: list[str] = []
         for name in (field.name for field in fields(self) if field.name not in _NOT_IN_FINGERPRINT):
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, dict) and isinstance(theirs, dict):
+                mine, theirs = cast(dict[str, Any], mine), cast(dict[str, Any], theirs)
                 for key in sorted(mine.keys() | theirs.keys()):
                     if mine.get(key) != theirs.get(key):
                         lines.append(f"{name}.{key}: {mine.get(key)}, {theirs.get(key)}")
@@ -168,6 +170,6 @@ class FeatureSpec:
             raise CacheError(f"{why}:\n  " + "\n  ".join(differences) + (remedy and f"\n{remedy}"))
 
 
-def canonical_json(record: dict) -> str:
+def canonical_json(record: dict[str, Any]) -> str:
     """JSON with sorted keys and no spaces, so that equal records are equal strings."""
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

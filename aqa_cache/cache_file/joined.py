@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -185,7 +185,7 @@ def _told_apart(caches: Sequence[FeatureCache], names: Sequence[str]) -> list[Sa
     ]
 
 
-def _numerics(caches: Sequence[FeatureCache]) -> dict:
+def _numerics(caches: Sequence[FeatureCache]) -> dict[str, Any]:
     """Those that most caches have; others beside them."""
     records = [str(sorted(cache.numerics.items())) for cache in caches]
     counted = Counter(records).most_common()

@@ -13,8 +13,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import h5py
+import h5py  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
+from numpy.typing import NDArray
 
 from ..annotations import SPLITS, Sample
 from ..disk.hdf5 import DAMAGE
@@ -89,7 +90,7 @@ class Record:
     """
 
     sample: Sample
-    views: list[ClipFeatures | None] = field(default_factory=list)
+    views: list[ClipFeatures | None] = field(default_factory=list[ClipFeatures | None])
     reason: str = ""
     video_size: int = 0
     video_mtime_ns: int = 0
@@ -286,7 +287,8 @@ class FeatureCache:
                 read = None
             if read is not None and not np.isfinite(read).all():
                 read = None
-            for place in piece.tolist():
+            numbers: list[int] = piece.tolist()
+            for place in numbers:
                 at = int(first[place]) - start
                 rows[begin[place] : begin[place + 1]] = (
                     self.features(*places[place]) if read is None else read[at : at + int(count[place])]
@@ -402,7 +404,7 @@ class FeatureCache:
         outside = np.argwhere((self.lengths >= 0) & ((self.offset < 0) | (self.lengths > rows - self.offset)))
         if len(outside):
             raise CacheError(
-                f"{self.path}: {self.samples[outside[0][0]].sample_id} points outside the {rows} feature"
+                f"{self.path}: {self.samples[int(outside[0, 0])].sample_id} points outside the {rows} feature"
                 " rows; the index is damaged, extract again"
             )
         plain = self.lengths[:, 0].tolist()
@@ -464,7 +466,7 @@ def frame_rate_of(rates: np.ndarray) -> float | None:
     return float(np.median(rates)) if len(rates) else None
 
 
-def read_numerics(path: Path) -> dict:
+def read_numerics(path: Path) -> dict[str, Any]:
     """The numerics of a cache alone; quick for any size.
 
     Raises:
@@ -477,14 +479,16 @@ def read_numerics(path: Path) -> dict:
             raise broken(path, f"{type(error).__name__}: {first_line(error)}") from None
 
 
-def _pieces(first: np.ndarray, count: np.ndarray, most: int) -> Iterator[np.ndarray]:
+def _pieces(first: NDArray[np.int64], count: NDArray[np.int64], most: int) -> Iterator[NDArray[np.intp]]:
     """Stretches of rows, by their places, in the order of the file: together they span `most` rows of it at
     most, or are one.
     """
     order = np.argsort(first, kind="stable")
     begin = 0
     while begin < len(order):
-        inside = np.searchsorted(first[order], first[order[begin]] + most - count.max(initial=0), "right")
+        inside = np.searchsorted(
+            first[order], int(first[order[begin]]) + most - int(count.max(initial=0)), "right"
+        )
         end = max(begin + 1, int(inside))
         yield order[begin:end]
         begin = end

@@ -1,15 +1,13 @@
 """Whether a feature cache is whole: everything in it is read once and held against docs/schema.md."""
 
-# h5py's types do not say what lies under a name.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
-# pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-import h5py
+import h5py  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
+from numpy.typing import NDArray
 
 from ..disk.hdf5 import DAMAGE, members
 from ..errors import CacheBusy, CacheError, first_line
@@ -67,7 +65,7 @@ def verify(
         return Verification(path, [_structure_problem(path, error)])
     with cache:
         try:
-            file, features = cache.file, cache.file[FEATURES]
+            file, features = cache.file, cast(h5py.Dataset, cache.file[FEATURES])
             problems = [
                 *_dataset_problems(cache, file),
                 *cache.sample_problems(),
@@ -94,13 +92,17 @@ def _dataset_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
     for member in members(file):
         name, dataset = member.name, member.dataset
         ours = name == FEATURES or name.startswith(("clips/", "samples/"))
-        if ours and dataset.size and not dataset.fletcher32:
+        if ours and _without_checksum(dataset):
             yield f"dataset {name!r} has no Fletcher-32 checksum, so damage in it cannot be seen"
         if name != FEATURES and (error := _first_error(dataset)):
             yield f"dataset {name!r} cannot be read ({error})"
 
 
-def _first_error(dataset: h5py.Dataset) -> str | None:
+def _without_checksum(dataset: Any) -> bool:  # h5py has no types
+    return bool(dataset.size) and not dataset.fletcher32
+
+
+def _first_error(dataset: Any) -> str | None:
     if not dataset.size:
         return None
     if not dataset.shape:
@@ -112,7 +114,7 @@ def _first_error(dataset: h5py.Dataset) -> str | None:
     return next((error for error in errors if error), None)
 
 
-def _error(dataset: h5py.Dataset, place: slice | tuple) -> str | None:
+def _error(dataset: Any, place: slice | tuple[()]) -> str | None:
     try:
         dataset[place]
     except DAMAGE as error:
@@ -120,12 +122,12 @@ def _error(dataset: h5py.Dataset, place: slice | tuple) -> str | None:
     return None
 
 
-def _step(dataset: h5py.Dataset) -> int:
+def _step(dataset: Any) -> int:
     return dataset.chunks[0] if dataset.chunks else _BLOCK_ROWS
 
 
 def _feature_problems(
-    cache: FeatureCache, dataset: h5py.Dataset, progress: Callable[[int, int], None]
+    cache: FeatureCache, dataset: Any, progress: Callable[[int, int], None]
 ) -> Iterator[str]:
     rows, step = len(dataset), _step(dataset)
     unreadable, infinite = np.zeros(rows, bool), np.zeros(rows, bool)
@@ -154,11 +156,15 @@ def _feature_problems(
                 )
 
 
+def _values(dataset: Any) -> NDArray[Any]:
+    return dataset[:]
+
+
 def _time_problems(cache: FeatureCache, file: h5py.File) -> Iterator[str]:
     names = (FIRST_FRAME, PTS_SECONDS)
     if any(_first_error(file[name]) for name in names):
         return
-    first_frame, times = (file[name][:] for name in names)
+    first_frame, times = (_values(file[name]) for name in names)
     for index, view, name in places(cache):
         if not cache.has_features(index, view):
             continue

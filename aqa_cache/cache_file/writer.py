@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -62,7 +63,7 @@ def write_cache(
     spec: FeatureSpec,
     *,
     views: Sequence[str] = (PLAIN_VIEW,),
-    numerics: dict | None = None,
+    numerics: dict[str, Any] | None = None,
     dtype: str = "auto",
     temporary_in: Path | None = None,
 ) -> np.dtype:
@@ -105,7 +106,7 @@ def _write_cache(
     records: Iterable[Record],
     spec: FeatureSpec,
     views: Sequence[str],
-    numerics: dict,
+    numerics: dict[str, Any],
     dtype: str,
     temporary_in: Path | None,
 ) -> np.dtype:
@@ -195,7 +196,7 @@ class _Rows:
 
 
 def _write_attributes(
-    file: h5py.File, spec: FeatureSpec, views: Sequence[str], numerics: dict
+    file: h5py.File, spec: FeatureSpec, views: Sequence[str], numerics: dict[str, Any]
 ) -> dict[str, str | int]:
     attributes: dict[str, str | int] = {
         **{name: getattr(spec, name) for name in ("backbone", "layer", "dim", "weights", "weights_sha256")},

@@ -5,7 +5,7 @@ Resize and crop run on the CPU on uint8, so that a feature does not depend on th
 
 import functools
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -59,13 +59,16 @@ class Preprocessing:
         )
         return replace(self, resize=resize, crop=size)
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """As it enters the fingerprint."""
         record = asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
+        return {
+            name: list(cast(tuple[Any, ...], value)) if isinstance(value, tuple) else value
+            for name, value in record.items()
+        }
 
     @classmethod
-    def from_record(cls, record: dict) -> "Preprocessing":
+    def from_record(cls, record: dict[str, Any]) -> "Preprocessing":
         """The inverse of `record`.
 
         Raises:
@@ -78,7 +81,8 @@ class Preprocessing:
             )
         check_preprocessing(record)
         values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+            name: tuple(cast(list[Any], value)) if isinstance(value, list) else value
+            for name, value in record.items()
         }
         return cls(**values)
 

@@ -1,6 +1,7 @@
 """Which frames of a sample form its clips."""
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from ..errors import AqaError
 from ..short_repr import short_repr
@@ -122,7 +123,7 @@ class ClipRule:
             firsts.append(end - self.clip_span)
         return firsts
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """The rule as it enters the fingerprint; what does not apply is null, and `drop` is not written, as
         it was the only way before there was another.
         """
@@ -135,7 +136,7 @@ class ClipRule:
         return record
 
     @classmethod
-    def from_record(cls, record: dict) -> "ClipRule":
+    def from_record(cls, record: dict[str, Any]) -> "ClipRule":
         """The rule of a record; its key `stream`, where a cache has one, is no part of the rule.
 
         Raises:

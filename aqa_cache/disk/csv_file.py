@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 # Halves of surrogate pairs, which a name on a disk may hold, are written as UTF-8 would write them.
 _ENCODING = "utf-8", "surrogatepass"
@@ -19,17 +20,17 @@ _QUOTED = re.compile('[",\r\n]|^\ufeff')
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
-def write_rows(path: str | Path, rows: Iterable[Sequence]) -> None:
+def write_rows(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
     """Write rows of cells as a CSV file, see `csv_bytes`."""
     Path(path).write_bytes(csv_bytes(rows))
 
 
-def csv_bytes(rows: Iterable[Sequence]) -> bytes:
+def csv_bytes(rows: Iterable[Sequence[Any]]) -> bytes:
     """Rows of cells, separated by commas, in UTF-8; None is an empty cell, numbers are exact."""
     return "".join(map(_line, rows)).encode(*_ENCODING)
 
 
-def _line(row: Sequence) -> str:
+def _line(row: Sequence[Any]) -> str:
     cells = ["" if cell is None else str(cell) for cell in row]
     if cells == [""]:
         return '""\n'  # else it would be no row

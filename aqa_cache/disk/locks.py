@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..errors import AqaError
 from ..logs import log_line
@@ -91,7 +92,7 @@ class FileLock:
         owner = self.owner() or {}
         return f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
 
-    def owner(self) -> dict | None:
+    def owner(self) -> dict[str, Any] | None:
         """Who holds it now; None if nobody does, or if it is this object."""
         if self._handle is not None or fcntl is None:
             return None
@@ -112,7 +113,7 @@ class FileLock:
         finally:
             os.close(handle)
 
-    def _sign(self, handle: int, owner: dict) -> None:
+    def _sign(self, handle: int, owner: dict[str, Any]) -> None:
         """Write into the file who holds it; without that it is taken away again, as nobody could be named."""
         text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), **owner}).encode()
         try:

@@ -134,7 +134,7 @@ class _Kind:
         self.item_bytes = item_bytes
 
 
-class _Items(dict):
+class _Items(dict[str, Any]):
     """Stands in for `collections.OrderedDict` and `Counter`, however they are written."""
 
     def __init__(self, items: Any = ()):

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class _Records:
         source: Path,
         samples: Sequence[Sample],
         views: Sequence[str],
-        files: dict,
+        files: Mapping[tuple[str, str], FeatureFile],
         clip_stride: int | None,
     ):
         self._source, self._samples, self._views, self._files = source, samples, views, files
@@ -178,7 +178,7 @@ def import_features(
         several = {place[0]: arrays[names[place]] for place in files if len(arrays[names[place]]) > 1}
         if not files:
             raise AqaError(_nothing_fits(source, annotations, samples, surplus))
-        mistakes = []
+        mistakes: list[str] = []
         if several:
             listed = some(
                 [f"{sample_id} ({', '.join(f.where for f in them)})" for sample_id, them in several.items()]
@@ -193,7 +193,8 @@ def import_features(
             mistakes.append(_surplus(surplus, names, annotations))
         _raise(source, mistakes)
 
-        facts, unusable = {}, {}
+        facts: dict[tuple[str, str], _Facts] = {}
+        unusable: dict[str, list[str]] = {}
         for place, file in files.items():
             try:
                 facts[place] = _look_at(file)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..annotations import Sample
 from ..backbones.inference import Model
@@ -28,7 +29,7 @@ from .pipeline import Pipeline, Progress
 
 def model_again(
     spec: FeatureSpec,
-    numerics: Mapping,
+    numerics: Mapping[str, Any],
     given: str | None = None,
     near: Sequence[Path] = (),
     device: str = "auto",
@@ -57,7 +58,7 @@ def model_again(
 
 def config_again(
     spec: FeatureSpec,
-    numerics: Mapping,
+    numerics: Mapping[str, Any],
     given: str | None = None,
     near: Sequence[Path] = (),
     device: str = "auto",
@@ -118,7 +119,7 @@ def records_again(
     return pipeline.records(progress)
 
 
-def _engine(numerics: Mapping, say: Callable[[str], None]) -> str:
+def _engine(numerics: Mapping[str, Any], say: Callable[[str], None]) -> str:
     """What ran the backbone, if it can here; before there was a choice it was torch."""
     engine = numerics.get("engine", "torch")
     if engine == "openvino" and not openvino_version():

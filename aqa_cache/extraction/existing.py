@@ -6,6 +6,7 @@ import collections
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..annotations import Sample
 from ..cache_file.feature_spec import FeatureSpec
@@ -63,7 +64,7 @@ class ExistingRecords:
         self.published: list[Sample] = []
         self.dtype = None
         self._entries: dict[str, _Entry] = {}
-        self._numerics: dict[Path, list[dict]] = {}
+        self._numerics: dict[Path, list[dict[str, Any]]] = {}
         self._open: collections.OrderedDict[Path, FeatureCache] = collections.OrderedDict()
         # Read to the end from the file that was opened: another may be published at its path meanwhile. Parts
         # are never written again.
@@ -98,13 +99,13 @@ class ExistingRecords:
             {entry.frames[0] for entry in self._entries.values() if entry.ok and entry.decoding < DECODING}
         )
 
-    def numerics_of(self, sample_ids: Iterable[str]) -> list[dict]:
+    def numerics_of(self, sample_ids: Iterable[str]) -> list[dict[str, Any]]:
         """The numerics that made the features of these samples, without what they say of decoding, the oldest
         first.
         """
         entries = (self._entries.get(sample_id) for sample_id in sample_ids)
         paths = {entry.path for entry in entries if entry is not None and entry.ok}
-        found: list[dict] = []
+        found: list[dict[str, Any]] = []
         for numerics in (
             numerics for path in self._numerics if path in paths for numerics in self._numerics[path]
         ):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -143,5 +144,5 @@ def _say_other_input(
         )
 
 
-def _clip_rule(config: ExtractionConfig) -> dict:
+def _clip_rule(config: ExtractionConfig) -> dict[str, Any]:
     return {**config.clip_rule.record(), "stream": config.stream}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from .configuration import ENGINES
 _OF_DECODING = frozenset(["decoding", "not_looked_at"])
 
 
-def numerics_of(model: Model, deterministic: bool = False) -> dict:
+def numerics_of(model: Model, deterministic: bool = False) -> dict[str, Any]:
     """The record of features made now; null for a library that is not installed."""
 
     def version(package: str) -> str | None:
@@ -46,26 +47,28 @@ def numerics_of(model: Model, deterministic: bool = False) -> dict:
     return record | {name: True for name, value in used.items() if value}
 
 
-def engine_of(records: Iterable[dict]) -> str | None:
+def engine_of(records: Iterable[dict[str, Any]]) -> str | None:
     """The engine of features with these records: what a CPU computed, the first that is known; None where
     nothing was computed by one.
     """
     return next((record["engine"] for record in records if record.get("engine") in ENGINES), None)
 
 
-def of_computing(record: dict) -> dict:
+def of_computing(record: dict[str, Any]) -> dict[str, Any]:
     """The record without what is said of decoding: features whose records are then equal may be mixed."""
     return {name: value for name, value in record.items() if name not in _OF_DECODING}
 
 
-def decoding_of(record: dict) -> int:
+def decoding_of(record: dict[str, Any]) -> int:
     """The version of decoding that a cache says its features were made with; of imported ones nothing is
     known to have been wrong.
     """
     return DECODING if "imported_dtypes" in record else record.get("decoding", 1)
 
 
-def mixed(output: Path | str, mine: dict, theirs: dict, whose: str = "an earlier run") -> str:
+def mixed(
+    output: Path | str, mine: dict[str, Any], theirs: dict[str, Any], whose: str = "an earlier run"
+) -> str:
     """The message that features with two records cannot be in one file unasked."""
     differing = [
         f"{name}: {mine.get(name)}, {theirs.get(name)}"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import Record
@@ -25,7 +26,7 @@ class PartWriter:
         spec, numerics, views: of the records.
     """
 
-    def __init__(self, folder: Path, spec: FeatureSpec, numerics: dict, views: Sequence[str]):
+    def __init__(self, folder: Path, spec: FeatureSpec, numerics: dict[str, Any], views: Sequence[str]):
         self._folder, self._spec, self._numerics, self._views = folder, spec, numerics, views
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="parts")
         self._written: Future | None = None

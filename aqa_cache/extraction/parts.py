@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..annotations import FILE_NAME, Sample, read_written, write_annotations
 from ..cache_file.feature_spec import FeatureSpec
@@ -100,7 +101,7 @@ class Parts:
         shard: Shard,
         spec: FeatureSpec,
         views: Sequence[str],
-        numerics: dict,
+        numerics: dict[str, Any],
         samples: Sequence[Sample],
         allow_mixed: bool = False,
     ) -> None:
@@ -148,7 +149,7 @@ class Parts:
         with replacing(self.folder / FILE_NAME) as temporary:
             write_annotations(temporary, samples)
 
-    def others_at_work(self) -> list[dict]:
+    def others_at_work(self) -> list[dict[str, Any]]:
         """Owners of the shards that other processes work on now."""
         mine = self._lock and self._lock.path
         owners = (FileLock(path).owner() for path in self.folder.glob("shard-*.lock") if path != mine)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def publish(
         current = existing.current(samples, source, hashes)
         # Without parts, all that has been done is in the output, and what failed there is nobody's work in
         # progress.
-        through = {key for key, _ in existing.failures(current.missing)} if not paths else set()
+        through = {key for key, _ in existing.failures(current.missing)} if not paths else set[str]()
         left = [sample for sample in current.missing if sample.sample_id not in through]
         if left and (not incomplete or parts.others_at_work()):
             say(
@@ -121,7 +122,7 @@ def publish(
     return Published(len(samples), records.failures, records.missing, str(stored))
 
 
-def _decoding(current: Current) -> dict:
+def _decoding(current: Current) -> dict[str, Any]:
     """What the numerics say of decoding: every sample was held against the mended kinds, but for those whose
     videos were not there.
     """

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -260,7 +261,7 @@ class _Done:
     """What the pipeline has done: clips, what failed and why, and whether it was stopped by a failure."""
 
     clips: int = 0
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     stopped: bool = False
 
 
@@ -334,7 +335,7 @@ def _say_mended(output: Path, current: Current, say: Callable[[str], None]) -> N
         )
 
 
-def _records_before(output: Path, parts: Parts) -> list[dict]:
+def _records_before(output: Path, parts: Parts) -> list[dict[str, Any]]:
     """Numerics of the features that are there, and of those that other processes make now."""
     paths = [output, *parts.paths()] if output.exists() else parts.paths()
     at_work = [owner["numerics"] for owner in parts.others_at_work() if "numerics" in owner]
@@ -359,7 +360,7 @@ def _check_continuation(
     source: Source,
     existing: ExistingRecords,
     current: Current,
-    numerics: dict,
+    numerics: dict[str, Any],
     config: ExtractionConfig,
     say: Callable[[str], None],
 ) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ class Throughput:
     bound_clips: float
     peak_memory: int | None
     peak_gpu_memory: int | None
-    versions: dict
+    versions: dict[str, Any]
     warnings: list[str]
 
     @property
@@ -116,7 +117,7 @@ class Throughput:
     def limiting(self) -> str:
         return "decoding" if self.decode_clips < self.compute_clips else "the backbone"
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """For JSON: the fields and the ratios."""
         ratios = (
             "eager_of_gemm",
@@ -379,7 +380,7 @@ def _gflop_of_a_clip(module: torch.nn.Module, shape: tuple[int, ...]) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def _versions(on_gpu: bool) -> dict:
+def _versions(on_gpu: bool) -> dict[str, Any]:
     import av
 
     return {

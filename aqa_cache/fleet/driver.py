@@ -5,7 +5,7 @@ actors of Ray.
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,7 +153,7 @@ def _crew(
     say: Callable[[str], None],
     stop: threading.Event,
     ray: RayActors | None,
-) -> Iterator[Crew]:
+) -> Generator[Crew]:
     if ray is None:
         yield Worker(config, place, engine_before, say)
         return

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +116,7 @@ class _Found:
         self._wanted, self._place, self._parts = wanted, place, parts
         self._keys = {key[0]: key for key in wanted.keys()}
         self._made: dict[str, dict[str, _Entry]] = {}  # by the digest of the numerics, by id
-        self._numerics: dict[str, dict] = {}
+        self._numerics: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, _Entry] = {}
         damaged: list[PartName] = []
         for number, name in enumerate(parts, 1):
@@ -157,7 +158,7 @@ class _Found:
             chosen |= {sample_id: self._made[digest][sample_id] for sample_id in lacking}
         return chosen
 
-    def numerics(self, chosen: Mapping[str, _Entry]) -> dict:
+    def numerics(self, chosen: Mapping[str, _Entry]) -> dict[str, Any]:
         """The record of the published file, as one machine writes it."""
         used = {entry.part.numerics for entry in chosen.values()}
         ranked = sorted(used, key=lambda digest: (-len(self._made[digest]), digest))

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..annotations import Sample
 from ..cache_file.feature_spec import FeatureSpec
@@ -181,7 +182,7 @@ class PartPlace:
         name: PartName,
         records: Sequence[Record],
         spec: FeatureSpec,
-        numerics: dict,
+        numerics: dict[str, Any],
         views: Sequence[str],
     ) -> None:
         """Put a part; one that the store does not take is kept on this machine, for `put_kept`.

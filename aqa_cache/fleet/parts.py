@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..annotations import Sample
 from ..cache_file.feature_spec import FeatureSpec, canonical_json
@@ -64,7 +65,7 @@ def settings_digest(spec: FeatureSpec) -> str:
     return spec.fingerprint[:16]
 
 
-def numerics_digest(numerics: dict) -> str:
+def numerics_digest(numerics: dict[str, Any]) -> str:
     """Of what decides the last bits; decoding has its version in the record of each sample."""
     return _digest(of_computing(numerics))[:16]
 
@@ -85,7 +86,7 @@ def write_part(
     path: Path,
     records: Sequence[Record],
     spec: FeatureSpec,
-    numerics: dict,
+    numerics: dict[str, Any],
     views: Sequence[str],
     in_order: bool = False,
 ) -> None:
@@ -133,7 +134,7 @@ def check_part(path: Path, name: str) -> str:
     return said["host"]
 
 
-def read_header(head: bytes, name: str) -> dict:
+def read_header(head: bytes, name: str) -> dict[str, Any]:
     """What the header of a part says: `bytes`, `sha256`, `host`.
 
     Raises:

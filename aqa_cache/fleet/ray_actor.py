@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..backbones.names import KNOWN_BACKBONES
 from ..cache_file.feature_spec import FeatureSpec
@@ -43,7 +44,7 @@ class Loaded:
 
     spec: FeatureSpec
     views: list[str]
-    numerics: dict
+    numerics: dict[str, Any]
     row_bytes: int
     described: str
     host: str

@@ -7,7 +7,7 @@ names of parts. What is done is known by what lies in the place, and by nothing 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -272,7 +272,7 @@ class RayCrew:
             raise CacheError(mixed(self._place.url, mine, theirs, whose))
 
     @contextlib.contextmanager
-    def _deaths_of(self, member: Member) -> Iterator[None]:
+    def _deaths_of(self, member: Member) -> Generator[None]:
         try:
             yield
         except self._ray.exceptions.RayTaskError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..errors import CacheError, some
 from ..extraction.numerics import mixed, of_computing
@@ -61,7 +62,7 @@ def units_to_do(
     return remaining
 
 
-def numerics_there(place: PartPlace, parts: Mapping[PartName, Item]) -> dict[str, dict]:
+def numerics_there(place: PartPlace, parts: Mapping[PartName, Item]) -> dict[str, dict[str, Any]]:
     """By their digests, the numerics of the parts; one part of each is read."""
     one_of = {name.numerics: name for name in parts if not name.failed}
     found = {}
@@ -76,7 +77,10 @@ def numerics_there(place: PartPlace, parts: Mapping[PartName, Item]) -> dict[str
 
 
 def check_numerics(
-    place: PartPlace, parts: Mapping[PartName, Item], there: Mapping[str, dict], mine: dict
+    place: PartPlace,
+    parts: Mapping[PartName, Item],
+    there: Mapping[str, dict[str, Any]],
+    mine: dict[str, Any],
 ) -> None:
     """Refuse to make features beside others that were computed otherwise.
 

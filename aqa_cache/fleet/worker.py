@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import Record
@@ -57,7 +57,7 @@ class Crew(Protocol):
 
     spec: FeatureSpec
     views: list[str]
-    numerics: dict
+    numerics: dict[str, Any]
     row_bytes: int
     described: str
 
@@ -178,7 +178,7 @@ def put_records(
     unit: Unit,
     records: Sequence[Record],
     spec: FeatureSpec,
-    numerics: dict,
+    numerics: dict[str, Any],
     views: list[str],
 ) -> UnitDone:
     """Put what was made of a unit: one part of the samples that have features, one of those that failed.

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -68,7 +69,7 @@ class Weights:
         self,
         backbone: str,
         preprocessing: Preprocessing,
-        clip_rule: dict,
+        clip_rule: dict[str, Any],
         trained_on: Iterable[str],
         chosen_on: Iterable[str],
     ) -> TunedBackbone:
