@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Contest:
         """The first of those with the lowest loss."""
         return min(self.candidates, key=lambda candidate: candidate.loss)
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """For `config.json`."""
         return {
             "candidates": [
@@ -169,7 +169,9 @@ def _contest(
     return Contest(fold, tuple(found), len(shared))
 
 
-def _by_scores(kind: TrainingConfig, label: str, seeds: Sequence[dict], shared: Sequence[str]) -> Candidate:
+def _by_scores(
+    kind: TrainingConfig, label: str, seeds: Sequence[dict[str, Any]], shared: Sequence[str]
+) -> Candidate:
     pairs = [np.array([rows[name] for name in shared]).T for rows in seeds]
     means = [float(np.mean([metric(*pair) for pair in pairs])) for metric in (relative_l2, spearman)]
     return Candidate(kind, label, *(None if math.isnan(mean) else mean for mean in means))

@@ -1,6 +1,7 @@
 """What a run predicts of the samples of a feature cache."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ def predict_cache(run: Run, cache: FeatureCache | str | Path, *, device: str = "
     there = [place for place in there if cache.samples[place].sample_id in names]
     made = predict(
         trained.model,
-        [torch.from_numpy(cache.features(place)).to(device) for place in there],
+        [torch.as_tensor(cache.features(place)).to(device) for place in there],
         trained.vocabulary,
         factor=_factor(trained, cache, there),
         beam=run.config.get("beam") or 1,
@@ -63,7 +64,7 @@ def _factor(trained: Trained, cache: FeatureCache, places: list[int]) -> np.ndar
     return np.array([cache.samples[place].difficulty for place in places], np.float64)
 
 
-def _row(cache: FeatureCache, place: int, made: Predictions, number: int) -> dict:
+def _row(cache: FeatureCache, place: int, made: Predictions, number: int) -> dict[str, Any]:
     """As in `predictions.csv`; the split is that of the annotations."""
     sample = cache.samples[place]
     row = {"sample_id": sample.sample_id, "split": sample.split or "", "group": sample.group or ""}

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import TrainingError
 from .settings.experiments import EXPERIMENTS, REFERENCES, ROWS
@@ -35,7 +35,7 @@ def train_table(
     seed: int = 0,
     shown: "Shown | None" = None,
     ray: "RayRuns | None" = None,
-    **settings,
+    **settings: Any,
 ) -> "list[Run]":
     """Train rows of Table 1 with every seed and on every fold; what `aqa-train` does.
 
@@ -76,7 +76,7 @@ def table_configs(
     *,
     seeds: int = 1,
     seed: int = 0,
-    **settings,
+    **settings: Any,
 ) -> list[TrainingConfig]:
     """The configs of the rows, values and seeds that `train_table` trains; with `folds`, each stands for all
     folds.
@@ -95,7 +95,9 @@ def table_configs(
     ]
 
 
-def not_applicable(experiments: str | int | Sequence[str | int], settings: dict) -> dict[str, list[str]]:
+def not_applicable(
+    experiments: str | int | Sequence[str | int], settings: dict[str, Any]
+) -> dict[str, list[str]]:
     """By reference, the settings that are given for the rows beside it and that it has not."""
     names = _names(experiments)
     return {
@@ -107,7 +109,7 @@ def not_applicable(experiments: str | int | Sequence[str | int], settings: dict)
     }
 
 
-def _swept(name: str, settings: dict) -> Iterator[dict]:
+def _swept(name: str, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The settings with one of their values each, in every combination."""
     lists = {key: list(value) for key, value in settings.items() if _is_list(value) and key in SWEPT}
     for key, values in lists.items():
@@ -127,7 +129,7 @@ def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _applicable(name: str, settings: dict, alone: bool) -> dict:
+def _applicable(name: str, settings: dict[str, Any], alone: bool) -> dict[str, Any]:
     if alone or name not in REFERENCES:
         return settings
     return {setting: value for setting, value in settings.items() if setting not in NETWORK_ONLY}
@@ -199,7 +201,7 @@ class Table:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def train(self, shown: "Shown | None" = None, ray: "RayRuns | None" = None) -> "list[Run]":
@@ -214,9 +216,9 @@ class Table:
         from .training.run import train_planned
         from .training.trained_parts import TrainedParts
 
-        listening = shown or (lambda planned: nullcontext(Listener()))
+        listening: Shown = shown or (lambda planned: nullcontext(Listener()))
         trained_parts = TrainedParts(self.plans) if len(self.plans) > 1 else None
-        runs = []
+        runs: list[Run] = []
         for number, plan in enumerate(self.plans, 1):
             cache = self._planners[str(plan.config.features)].cache
             finished_before = plan.config.resume and (plan.folder / "summary.json").is_file()
@@ -238,7 +240,7 @@ class Table:
 
         if any(plan.config.fine_tuning is not None for plan in self.plans):
             raise TrainingError("--ray trains on cached features; leave it out with --end-to-end")
-        listening = shown or (lambda planned: nullcontext(Listener()))
+        listening: Shown = shown or (lambda planned: nullcontext(Listener()))
         runs: dict[int, Run] = {}
         left: dict[int, Plan] = {}
         for number, plan in enumerate(self.plans, 1):

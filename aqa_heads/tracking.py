@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aqa_cache.errors import first_line, missing
 
@@ -125,7 +125,7 @@ class Trackers:
                 safely(place, lambda one=one: one.close(is_whole))
 
 
-def _beginner(place: str) -> Callable[[str, Mapping], _Told]:
+def _beginner(place: str) -> Callable[[str, Mapping[str, Any]], _Told]:
     """What begins a run of a tracker, given its name and settings."""
     kind, _, where = place.partition(":")
     if kind == "tensorboard" and where:
@@ -156,7 +156,7 @@ def _lacking(package: str, place: str, error: ImportError):
 class _TensorBoard:
     """A folder of its own in DIR; what an earlier run of this name left there is not shown any more."""
 
-    def __init__(self, writer: type, folder: Path, settings: Mapping):
+    def __init__(self, writer: type, folder: Path, settings: Mapping[str, Any]):
         self._writer = writer(str(folder), purge_step=0)
         self._writer.add_text("settings", f"```\n{json.dumps(settings, indent=2, ensure_ascii=False)}\n```")
 
@@ -172,7 +172,7 @@ class _TensorBoard:
 class _MLflow:
     """A run of the experiment `aqa` in DIR/mlflow.db, which `mlflow ui --backend-store-uri` takes."""
 
-    def __init__(self, mlflow, folder: Path, name: str, settings: Mapping):
+    def __init__(self, mlflow, folder: Path, name: str, settings: Mapping[str, Any]):
         folder.mkdir(parents=True, exist_ok=True)
         store = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         self._client = mlflow.MlflowClient(tracking_uri=store)
@@ -197,7 +197,7 @@ class _MLflow:
 class _Wandb:
     """A run of a project; where to, and whether at all, the environment says (`WANDB_MODE=offline`)."""
 
-    def __init__(self, wandb, project: str, name: str, settings: Mapping):
+    def __init__(self, wandb, project: str, name: str, settings: Mapping[str, Any]):
         self._run = wandb.init(project=project, name=name, config=dict(settings), reinit="create_new")
 
     def numbers(self, numbers: Mapping[str, float], step: int) -> None:
@@ -214,7 +214,7 @@ def _of_epoch(epoch: Epoch) -> dict[str, float]:
     return {name.replace("_", "/", 1): value for name, value in _finite(known).items()}
 
 
-def _of_results(summary: Mapping) -> dict[str, float]:
+def _of_results(summary: Mapping[str, Any]) -> dict[str, float]:
     """The results by name, such as `result/spearman`."""
     found = {**_finite(summary)}
     for name in _OF_RESULTS:
@@ -223,7 +223,7 @@ def _of_results(summary: Mapping) -> dict[str, float]:
     return {f"result/{name}": value for name, value in found.items()}
 
 
-def _finite(values: Mapping) -> dict[str, float]:
+def _finite(values: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in values.items()

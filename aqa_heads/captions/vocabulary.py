@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from ..errors import TrainingError
 
@@ -102,7 +103,7 @@ class Vocabulary:
 
     def decode(self, numbers: Iterable[int]) -> str:
         """The words up to the first `<eos>`, separated by spaces."""
-        words = []
+        words: list[str] = []
         for number in numbers:
             if number == EOS:
                 break
@@ -149,9 +150,10 @@ def unigram_loss(
 
 def _words_by_number(record: object) -> list[str]:
     """The words of a parsed vocab.json in the order of their numbers."""
-    numbers = record.get("word_to_ix") if isinstance(record, dict) else None
-    if not isinstance(numbers, dict):
+    found = cast(dict[str, Any], record).get("word_to_ix") if isinstance(record, dict) else None
+    if not isinstance(found, dict):
         raise ValueError("it has no object 'word_to_ix'")
+    numbers = cast(dict[str, Any], found)
     words = {number: word for word, number in numbers.items() if type(number) is int}
     if lacking := [number for number in range(len(numbers)) if number not in words]:
         raise ValueError(

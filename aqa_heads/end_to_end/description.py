@@ -1,5 +1,7 @@
 """What the folder of an end-to-end run says beside what every run's says."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -21,7 +23,7 @@ def describe_tuning(
     backbone: nn.Module,
     frozen: list[str],
     processes: Processes,
-) -> dict:
+) -> dict[str, Any]:
     """For `fine_tuning` in config.json, beside what was asked for.
 
     Args:
@@ -43,7 +45,11 @@ def describe_tuning(
 
 
 def tuning_notes(
-    config: ResolvedConfig, weights: Weights, backbone: nn.Module, record: dict, device: torch.device
+    config: ResolvedConfig,
+    weights: Weights,
+    backbone: nn.Module,
+    record: dict[str, Any],
+    device: torch.device,
 ) -> list[str]:
     """What a person should know before anything is decoded.
 

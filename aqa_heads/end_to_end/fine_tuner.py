@@ -1,6 +1,7 @@
 """One step of end-to-end training."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -150,7 +151,7 @@ class FineTuner:
             autocast=autocast_dtype(self._tuning.precision),
         )
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """For a checkpoint, beside that of its optimisers."""
         return {
             "model": self.model.state_dict(),
@@ -159,7 +160,7 @@ class FineTuner:
             "steps": [self.steps, self.skipped],
         }
 
-    def restore(self, state: Mapping) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.backbone.load_state_dict(state["backbone"])
         self._scaler.load_state_dict(dict(state["scaler"]))

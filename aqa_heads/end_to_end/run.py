@@ -4,9 +4,10 @@
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from aqa_cache.backbones.precision import MIN_COSINE, Parity
 from aqa_cache.backbones.registry import get_backbone
@@ -128,6 +129,9 @@ def _run(plan: Plan, cache: FeatureCache, processes: Processes, listener: Listen
         return EndToEndJob(plan, cache, processes, listener if processes.main else Listener()).run()
 
 
+_T = TypeVar("_T")
+
+
 class EndToEndJob(Job):
     """A run that trains the backbone too. Mistakes are said before any video is opened."""
 
@@ -147,7 +151,7 @@ class EndToEndJob(Job):
         """Whether training starts from the weights that made the cached features."""
         return self.weights.sha256 == self.cache.spec.weights_sha256
 
-    def identity(self) -> dict:
+    def identity(self) -> dict[str, Any]:
         with self.processes.agree():
             identity = super().identity()
             # What paths stand for, not how they are written.
@@ -164,11 +168,13 @@ class EndToEndJob(Job):
         return identity
 
     @contextmanager
-    def arithmetic(self) -> Iterator[None]:
+    def arithmetic(self) -> Generator[None]:
         with products_in("fp32", self.device):
             yield
 
-    def add_to_record(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
+    def add_to_record(
+        self, record: dict[str, Any], data: TrainingData, checkpoint: Mapping[str, Any] | None
+    ) -> None:
         config, tuning = self.config, self.tuning
         name = self.cache.spec.backbone
         backbone = get_backbone(name).build()
@@ -184,7 +190,12 @@ class EndToEndJob(Job):
         self._backbone = backbone.to(self.device)
 
     def starting_data(
-        self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None, stack: ExitStack
+        self,
+        model: AqaModel,
+        data: TrainingData,
+        record: dict[str, Any],
+        checkpoint: Mapping[str, Any] | None,
+        stack: ExitStack,
     ) -> TrainingData:
         config, listener, dim = self.config, self.listener, self.cache.dim
         with self.processes.agree():
@@ -209,8 +220,12 @@ class EndToEndJob(Job):
         return self._with_starting_features(data)
 
     def bring_to_start(
-        self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None
-    ) -> dict:
+        self,
+        model: AqaModel,
+        data: TrainingData,
+        record: dict[str, Any],
+        checkpoint: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         if self.tuning.warm_start is None:
             return super().bring_to_start(model, data, record, checkpoint)
         fit_standardiser(model, data, self.config)
@@ -222,7 +237,9 @@ class EndToEndJob(Job):
     def steps(self, model: AqaModel, data: TrainingData, work: Work) -> Steps:
         return EndToEndSteps(self._tuner, self._features, data, self._train_frames, self.config, work)
 
-    def finish(self, folder: Path, steps: Steps, data: TrainingData, summary: dict, record: dict) -> None:
+    def finish(
+        self, folder: Path, steps: Steps, data: TrainingData, summary: dict[str, Any], record: dict[str, Any]
+    ) -> None:
         tuner, spec = self._tuner, self.cache.spec
         if tuner.steps and tuner.skipped == tuner.steps:
             raise DivergedError(
@@ -248,16 +265,16 @@ class EndToEndJob(Job):
             return min(BATCH_SIZE, self._tuner.chunk)
         return BATCH_SIZE
 
-    def _first_then_others(self, make: Callable):
+    def _first_then_others(self, make: Callable[[], _T]) -> _T:
         """What `make` gives, in the first process before it is asked in the others: they find on disk what it
         has put there.
         """
-        made = None
+        made: _T | None = None
         for first in (True, False):
             with self.processes.agree():
                 if self.processes.main == first:
                     made = make()
-        return made
+        return cast(_T, made)
 
     def _frame_store(self) -> FrameStore:
         """The frames of all samples, made by the first process if they are not there."""

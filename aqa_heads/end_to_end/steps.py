@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..data.training_data import Batch, TrainingData
 from ..runs.folder import BEST, Work
@@ -60,8 +61,8 @@ class EndToEndSteps(Steps):
     def evaluated(self, data: TrainingData, names: Sequence[str]) -> TrainingData:
         return self._features.with_features(data, names)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         return self.tuner.state()
 
-    def restore(self, state: Mapping) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         self.tuner.restore(state)

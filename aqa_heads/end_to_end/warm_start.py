@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from aqa_cache.errors import some
 
@@ -18,7 +19,9 @@ _MEANING = ("standardise", "difficulty")
 _NOT_COMPARED = ("dim", "words", "dropout", "score_options")
 
 
-def read_warm_start(path: str | Path, record: Mapping, data: TrainingData, same_backbone: bool) -> Run:
+def read_warm_start(
+    path: str | Path, record: Mapping[str, Any], data: TrainingData, same_backbone: bool
+) -> Run:
     """The run in `path`, if its weights may be where the described run starts.
 
     Args:

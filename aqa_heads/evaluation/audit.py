@@ -5,13 +5,11 @@ Only leaks are faults. Everything else is said so that a number can be read: whi
 at all, how well a judge does, which scores contradict their judges, whether the captions give the score away.
 """
 
-# What a column lacks is looked at once, before its values are used.
-# pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false, reportReturnType=false
-
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any, cast
 
 from aqa_cache.annotations import CLASS_PREFIX, SPLITS, Sample, class_names
 from aqa_cache.cache_file.reader import FeatureCache
@@ -103,19 +101,19 @@ class Audit:
 
     samples: dict[str, int]
     leaks: list[Leak]
-    shared_groups: dict[str, dict]
+    shared_groups: dict[str, dict[str, Any]]
     groups: dict[str, int]
-    neighbours: dict | None
-    floors: dict[str, dict | None]
-    ceiling: dict | None
+    neighbours: dict[str, Any] | None
+    floors: dict[str, dict[str, Any] | None]
+    ceiling: dict[str, Any] | None
     score_rules: list[ScoreRule]
     spoken_scores: SpokenScores | None
     missing: dict[str, dict[str, int]]
-    tuned_validation: list[str] = field(default_factory=list)
+    tuned_validation: list[str] = field(default_factory=list[str])
 
     __repr__ = short_repr
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """Everything as plain JSON; null where a number is not defined."""
         return _defined(asdict(self))
 
@@ -124,7 +122,7 @@ class Audit:
         """The leaks in a sentence; None where there is none."""
         if not self.leaks:
             return None
-        sentences = []
+        sentences: list[str] = []
         for (other, mine), leaks in _by_pair(
             [leak for leak in self.leaks if leak.why not in OF_BACKBONE]
         ).items():
@@ -178,7 +176,7 @@ def audit(
     samples: Sequence[Sample] | FeatureCache,
     split: Mapping[str, str | None] | None = None,
     frames: Mapping[str, tuple[int, int]] | None = None,
-    tuned: Mapping | None = None,
+    tuned: Mapping[str, Any] | None = None,
 ) -> Audit:
     """Look for what would make a result on these samples mean less than it seems.
 
@@ -224,12 +222,12 @@ def audit(
     )
 
 
-def _groups(samples: Iterable[Sample]) -> Counter:
+def _groups(samples: Iterable[Sample]) -> Counter[str]:
     return Counter(sample.group for sample in samples if sample.group is not None)
 
 
-def _shared_groups(sides: Mapping[str, Sequence[Sample]]) -> dict[str, dict]:
-    shared = {}
+def _shared_groups(sides: Mapping[str, Sequence[Sample]]) -> dict[str, dict[str, Any]]:
+    shared: dict[str, dict[str, Any]] = {}
     for first, second in (("train", "test"), ("train", "val"), ("val", "test")):
         mine, groups = _groups(sides[first]), _groups(sides[second])
         names = sorted(mine.keys() & groups.keys())
@@ -238,7 +236,7 @@ def _shared_groups(sides: Mapping[str, Sequence[Sample]]) -> dict[str, dict]:
 
 
 def _score_rules(samples: Sequence[Sample]) -> list[ScoreRule]:
-    panels = defaultdict(list)
+    panels: defaultdict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         if (judges := len(_given(sample))) in COUNTED_MARKS and None not in (
             sample.difficulty,
@@ -249,10 +247,11 @@ def _score_rules(samples: Sequence[Sample]) -> list[ScoreRule]:
 
 
 def _score_rule(judges: int, samples: Sequence[Sample]) -> ScoreRule:
-    others = []
+    others: list[str] = []
     for sample in samples:
-        score = sample.difficulty * PanelRule().score(_given(sample))
-        if abs(score - sample.final_score) > TOLERANCE + 1e-9:
+        summed = PanelRule().score(_given(sample))
+        assert summed is not None and sample.difficulty is not None and sample.final_score is not None
+        if abs(sample.difficulty * summed - sample.final_score) > TOLERANCE + 1e-9:
             others.append(sample.sample_id)
     holds = len(samples) - len(others)
     applies = holds >= RULE_HOLDS * len(samples)
@@ -269,15 +268,20 @@ def _given(sample: Sample) -> list[float]:
 
 
 def _spoken_scores(samples: Sequence[Sample]) -> SpokenScores | None:
-    told = [sample for sample in samples if sample.caption and sample.final_score is not None]
+    told = [
+        (sample, sample.caption, round(sample.final_score, 2))
+        for sample in samples
+        if sample.caption and sample.final_score is not None
+    ]
     if not told:
         return None
-    scores = Counter(round(sample.final_score, 2) for sample in told)
-    stated, by_chance = [], 0.0
-    for sample in told:
-        numbers = {number for number in numbers_in(sample.caption) if _telling(number, sample)}
+    scores = Counter(score for _, _, score in told)
+    stated: list[str] = []
+    by_chance = 0.0
+    for sample, caption, score in told:
+        numbers = {number for number in numbers_in(caption) if _telling(number, sample)}
         by_chance += sum(scores[number] for number in numbers) / len(told)
-        if round(sample.final_score, 2) in numbers:
+        if score in numbers:
             stated.append(sample.sample_id)
     return SpokenScores(len(told), len(stated), by_chance, stated[:EXAMPLES])
 
@@ -312,7 +316,7 @@ def _has(sample: Sample, column: str) -> bool:
 
 
 def _by_pair(leaks: Sequence[Leak]) -> dict[tuple[str, str], list[Leak]]:
-    pairs = defaultdict(list)
+    pairs: defaultdict[tuple[str, str], list[Leak]] = defaultdict(list)
     for leak in leaks:
         pairs[leak.other_split, leak.split].append(leak)
     return dict(pairs)
@@ -346,7 +350,7 @@ def _no_leak_line(samples: Mapping[str, int]) -> str:
 
 
 def _group_lines(found: Audit) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for pair, shared in found.shared_groups.items():
         first, second = pair.split(", ")
         if not found.groups[first] or not found.groups[second]:
@@ -366,7 +370,7 @@ def _group_lines(found: Audit) -> list[str]:
     return lines
 
 
-def _neighbour_lines(found: Mapping | None) -> list[str]:
+def _neighbour_lines(found: Mapping[str, Any] | None) -> list[str]:
     if not found or not found["n"]:
         return []
     return [
@@ -376,7 +380,7 @@ def _neighbour_lines(found: Mapping | None) -> list[str]:
     ]
 
 
-def _floor_line(floors: Mapping[str, Mapping | None]) -> str:
+def _floor_line(floors: Mapping[str, Mapping[str, Any] | None]) -> str:
     had = [
         f"{name.replace('_', ' ')} {_rho(floor['spearman'])}"
         + (f" ({floor['n_unseen']:,} of an unseen combination)" if floor.get("n_unseen") else "")
@@ -391,7 +395,7 @@ def _floor_line(floors: Mapping[str, Mapping | None]) -> str:
     return f"Spearman without seeing a video: {', '.join(had)}"
 
 
-def _ceiling_line(ceiling: Mapping | None) -> str:
+def _ceiling_line(ceiling: Mapping[str, Any] | None) -> str:
     if ceiling is None:
         return ""
     by = "difficulty x mark" if ceiling["times_difficulty"] else "mark"
@@ -402,7 +406,7 @@ def _ceiling_line(ceiling: Mapping | None) -> str:
 
 
 def _rule_lines(rules: Sequence[ScoreRule]) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for rule in rules:
         if not rule.applies:
             lines.append(
@@ -447,9 +451,9 @@ def _rho(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1)
 
 
-def _defined(value):
+def _defined(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _defined(item) for key, item in value.items()}
+        return {key: _defined(item) for key, item in cast(Mapping[str, Any], value).items()}
     if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
+        return [_defined(item) for item in cast(Sequence[Any], value)]
     return None if isinstance(value, float) and not math.isfinite(value) else value

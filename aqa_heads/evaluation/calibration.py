@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Calibration:
     caution: tuple[str, ...] = ()
     lacking: str = ""
     signed: np.ndarray | None = None
-    _widths: dict = field(default_factory=dict, compare=False, repr=False)
+    _widths: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def n(self) -> int:

@@ -6,6 +6,7 @@ Also how far one judge gets, which has seen everything.
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from aqa_cache.annotations import Sample
 from .metrics import mean_absolute_error, relative_l2, spearman
 
 
-def score_floors(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, dict | None]:
+def score_floors(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, dict[str, Any] | None]:
     """Metrics on `test` of five predictors made from `train` without features.
 
     - `training_mean`: the mean training score for every sample; it ranks nothing, so its Spearman is NaN.
@@ -45,7 +46,7 @@ def score_floors(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, d
     return {name: floor(train, test) if train and test else None for name, floor in made.items()}
 
 
-def judge_ceiling(samples: Sequence[Sample]) -> dict | None:
+def judge_ceiling(samples: Sequence[Sample]) -> dict[str, Any] | None:
     """How well one judge agrees with the others: what a person who sees the action reaches.
 
     For each judge, over the samples that this and at least one other judge marked: Spearman between this
@@ -86,11 +87,11 @@ def judge_ceiling(samples: Sequence[Sample]) -> dict | None:
     }
 
 
-def _mean_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict:
+def _mean_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
     return _metrics([np.mean([sample.final_score for sample in train])] * len(test), test)
 
 
-def _difficulty_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None:
+def _difficulty_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any] | None:
     train = [sample for sample in train if sample.difficulty is not None]
     test = [sample for sample in test if sample.difficulty is not None]
     if not test or len({sample.difficulty for sample in train}) < 2:
@@ -104,7 +105,7 @@ def _difficulty_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict |
     return floor
 
 
-def _group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None:
+def _group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any] | None:
     scores = defaultdict(list)
     for sample in train:
         scores[sample.group].append(sample.final_score)
@@ -114,7 +115,7 @@ def _group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None
     return _metrics([means[sample.group] for sample in test], test)
 
 
-def _difficulty_group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None:
+def _difficulty_group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any] | None:
     execution = defaultdict(list)
     for sample in train:
         if sample.difficulty:
@@ -126,7 +127,7 @@ def _difficulty_group_floor(train: Sequence[Sample], test: Sequence[Sample]) -> 
     return _metrics([sample.difficulty * means[sample.group] for sample in test], test)
 
 
-def _class_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict | None:
+def _class_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any] | None:
     if not any(sample.classes for sample in train) or not any(sample.classes for sample in test):
         return None
     scores = defaultdict(list)
@@ -148,7 +149,7 @@ def _combination(sample: Sample) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(sample.classes.items()))
 
 
-def _metrics(predicted: Sequence[float], test: Sequence[Sample]) -> dict:
+def _metrics(predicted: Sequence[float], test: Sequence[Sample]) -> dict[str, Any]:
     true = [sample.final_score for sample in test]
     return {
         "spearman": spearman(predicted, true),

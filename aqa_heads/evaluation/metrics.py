@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def accuracy(predicted: np.ndarray, true: np.ndarray) -> float:
 
 def per_group(
     predicted: np.ndarray, true: np.ndarray, groups: Sequence[Hashable | None]
-) -> dict[Hashable, dict]:
+) -> dict[Hashable, dict[str, Any]]:
     """Agreement within each group: how a model ranks actions of one competition, not competitions among each
     other.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class Predictions:
     interval: np.ndarray | None = None
     fallen_back: np.ndarray | None = None
     fallback: str = ""
-    probabilities: dict[str, np.ndarray] = field(default_factory=dict)
+    probabilities: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     encoded: np.ndarray | None = None
 
     __repr__ = short_repr
@@ -84,9 +85,12 @@ def predict(
     training = model.training
     model.eval()
     scores: list[ScorePrediction] = []
-    classes = {name: [] for name in model.class_names}
-    captions, contributions, attention, encoded = [], [], [], []
-    probabilities = {name: [] for name in model.class_names}
+    classes: dict[str, list[str]] = {name: [] for name in model.class_names}
+    captions: list[str] = []
+    contributions: list[np.ndarray] = []
+    attention: list[np.ndarray] = []
+    encoded: list[np.ndarray] = []
+    probabilities: dict[str, list[torch.Tensor]] = {name: [] for name in model.class_names}
     words = vocabulary if model.captioner is not None else None
     weigh = model.encoder.contributions if model.encoder is not None and model.encoder.weighs_clips else None
     for start in range(0, len(clips), BATCH_SIZE):
@@ -105,19 +109,19 @@ def predict(
         if output.score is not None:
             scores.append(output.score)
         for name, logits in output.classes.items():
-            classes[name] += [model.class_names[name][number] for number in logits.argmax(1).tolist()]
+            classes[name] += [model.class_names[name][number] for number in _values(logits.argmax(1))]
             probabilities[name].append(logits.double().softmax(1))
         if weigh is not None:
             weights = weigh(model.seen(features, lengths), lengths)
-            contributions += [row[:n].cpu().numpy() for row, n in zip(weights, lengths.tolist(), strict=True)]
+            contributions += [row[:n].cpu().numpy() for row, n in zip(weights, _values(lengths), strict=True)]
         if words is not None:
             generated = model.generate(features, lengths, beam=beam)
-            hypotheses = [words.decode(numbers) for numbers in generated.words.tolist()]
+            hypotheses = [words.decode(numbers) for numbers in _values(generated.words)]
             captions += hypotheses
             if generated.attention is not None:
                 attention += [
                     row[: len(caption.split()), :n].cpu().numpy()
-                    for row, caption, n in zip(generated.attention, hypotheses, lengths.tolist(), strict=True)
+                    for row, caption, n in zip(generated.attention, hypotheses, _values(lengths), strict=True)
                 ]
     model.train(training)
     predictions = Predictions(
@@ -134,10 +138,10 @@ def predict(
     return replace(predictions, **_joined(scores, factor), fallback=model.heads.score.fallback)
 
 
-def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dict:
+def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dict[str, Any]:
     """The predicted scores, of all batches together, times `factor`."""
     times = np.ones(1) if factor is None else factor
-    joined: dict = {"score": _array([each.points for each in scores]) * times}
+    joined: dict[str, Any] = {"score": _array([each.points for each in scores]) * times}
     if spreads := [each.spread for each in scores if each.spread is not None]:
         joined["spread"] = _array(spreads) * times
     if made := [each.distribution for each in scores if each.distribution is not None]:
@@ -153,6 +157,11 @@ def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dic
     if lacking := [each.fallen_back for each in scores if each.fallen_back is not None]:
         joined["fallen_back"] = _array(lacking) > 0
     return joined
+
+
+def _values(numbers: Any) -> list[Any]:
+    """Of a tensor, as numbers, or lists of them: torch does not say to a type checker which."""
+    return numbers.tolist()
 
 
 def _array(batches: Sequence[torch.Tensor]) -> np.ndarray:
@@ -172,7 +181,7 @@ def caption_loss_per_token(model: AqaModel, split: Split) -> float | None:
     told, words = 0.0, 0
     for start in range(0, len(split), BATCH_SIZE):
         batch = split.batch(range(start, min(start + BATCH_SIZE, len(split))))
-        if batch.inputs is not None and batch.targets is not None:
+        if batch.inputs is not None and batch.targets is not None and batch.positions is not None:
             told += float(
                 model.caption_loss(
                     batch.features, batch.lengths, batch.inputs, batch.targets, batch.positions

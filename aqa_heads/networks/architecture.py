@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from aqa_cache.short_repr import short_repr
 
@@ -36,7 +37,7 @@ class Architecture:
 
     dim: int
     tasks: Sequence[str] = ()
-    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     words: int = 0
     score_scale: float = 1.0
     score_centre: float = 0.0
@@ -53,12 +54,12 @@ class Architecture:
     fc6: int | None = None
     direct: bool = False
     score_head: str = REGRESSION
-    score_options: Mapping[str, object] = field(default_factory=dict)
+    score_options: Mapping[str, object] = field(default_factory=dict[str, object])
 
     __repr__ = short_repr
 
     @classmethod
-    def from_record(cls, record: Mapping, words: int) -> "Architecture":
+    def from_record(cls, record: Mapping[str, Any], words: int) -> "Architecture":
         """Of the run that `record`, the content of a `config.json`, describes.
 
         Args:
@@ -77,7 +78,7 @@ class Architecture:
             score_options=record.get("score_options") or {},
         )
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """As plain JSON; `Architecture(**record)` is the same again."""
         return asdict(self) | {
             "tasks": list(self.tasks),

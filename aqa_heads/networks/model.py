@@ -185,7 +185,14 @@ class AqaModel(nn.Module):
             return Output(None, {})
         return Output(*self.heads(self.encode(features, lengths), known))
 
-    def caption_loss(self, features, lengths, inputs, targets, positions) -> torch.Tensor:
+    def caption_loss(
+        self,
+        features: torch.Tensor,
+        lengths: torch.Tensor,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
+        positions: torch.Tensor,
+    ) -> torch.Tensor:
         """Summed negative log-likelihood of the words, in nats; see `Captioner.loss`."""
         return self.captioner.loss(self.seen(features, lengths), lengths, inputs, targets, positions)
 
@@ -204,7 +211,7 @@ def _heads(architecture: Architecture, sizes: Sizes) -> Heads:
         if architecture.score_head == REGRESSION:
             # A linear head is the older C3D-LSTM's, which has no L1 term.
             options["absolute"] = architecture.head == "fc6"
-    classes = architecture.classes if "classes" in architecture.tasks else {}
+    classes: Mapping[str, Sequence[str]] = architecture.classes if "classes" in architecture.tasks else {}
     return Heads(
         sizes,
         score,

@@ -5,6 +5,7 @@ import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.errors import first_line
@@ -19,7 +20,7 @@ class DamagedCheckpoint(RunError):
     """What an interrupted run left is not what was written: the run has to begin again."""
 
 
-def write_checkpoint(path: Path, state: Mapping) -> None:
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write the checkpoint at once; an older one is there until it is complete.
 
     Args:
@@ -41,7 +42,7 @@ def write_checkpoint(path: Path, state: Mapping) -> None:
             ) from None
 
 
-def read_checkpoint(path: Path) -> dict:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """What `write_checkpoint` was given, its tensors mapped to the file.
 
     Raises:
@@ -91,7 +92,7 @@ def _check_sums(path: Path) -> None:
         raise DamagedCheckpoint(f"{path}: is damaged ({first_line(error)})") from None
 
 
-def _form(state: Mapping) -> str:
+def _form(state: Mapping[str, Any]) -> str:
     """A hash of all names and plain values, and of the types and shapes of all tensors."""
     digest = hashlib.sha256()
     _add(digest, state)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.links import refuse_link
@@ -98,7 +99,7 @@ class Work:
         self._seconds, self._next = seconds, time.monotonic() + seconds
         self._told = float("-inf")
 
-    def load(self) -> dict | None:
+    def load(self) -> dict[str, Any] | None:
         """The last checkpoint; None if there is none.
 
         Raises:
@@ -106,7 +107,7 @@ class Work:
         """
         return self.fetch(_CHECKPOINT)
 
-    def fetch(self, name: str) -> dict | None:
+    def fetch(self, name: str) -> dict[str, Any] | None:
         """What was stored under `name`; None if nothing was.
 
         Raises:
@@ -115,7 +116,7 @@ class Work:
         path = self.path / name
         return read_checkpoint(path) if os.path.lexists(path) else None
 
-    def save(self, state: Callable[[], Mapping], now: bool = False) -> bool:
+    def save(self, state: Callable[[], Mapping[str, Any]], now: bool = False) -> bool:
         """Keep `state()` as the checkpoint, if it is time or has to be `now`; whether that was so."""
         if not (now or self.due):
             return False
@@ -143,7 +144,7 @@ class Work:
         """Whether it is time to save."""
         return time.monotonic() >= self._next
 
-    def store(self, name: str, state: Callable[[], Mapping]) -> None:
+    def store(self, name: str, state: Callable[[], Mapping[str, Any]]) -> None:
         """Keep `state()` under `name`, for `fetch`."""
         started = time.monotonic()
         write_checkpoint(self.path / name, state())

@@ -30,7 +30,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, astuple, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aqa_cache.annotations import SPLITS
 from aqa_cache.disk.atomic import replacing
@@ -134,10 +134,10 @@ class Run:
     """
 
     folder: Path
-    config: dict
+    config: dict[str, Any]
     epochs: list[Epoch]
     predictions: PredictionRows
-    summary: dict
+    summary: dict[str, Any]
     vocabulary: Vocabulary | None
     out_of_fold: Sequence[HeldOut] = ()
 
@@ -258,10 +258,10 @@ def read_model(path: str | Path) -> tuple["AqaModel", Vocabulary | None]:
 
 def write_run(
     folder: Path,
-    config: Mapping,
+    config: Mapping[str, Any],
     epochs: Sequence["Epoch"],
-    tables: Mapping[str, Mapping[str, Sequence]],
-    summary: Mapping,
+    tables: Mapping[str, Mapping[str, Sequence[Any]]],
+    summary: Mapping[str, Any],
     vocabulary: Vocabulary | None,
     model: "AqaModel",
 ) -> None:
@@ -297,7 +297,7 @@ def write_run(
     _write(folder / "config.json", _to_json({**config, "files": sums_of(folder, written)}))
 
 
-def check_format(path: Path, config: Mapping) -> None:
+def check_format(path: Path, config: Mapping[str, Any]) -> None:
     """Whether a run, or a model, is of a format that this program reads.
 
     Raises:
@@ -310,7 +310,7 @@ def check_format(path: Path, config: Mapping) -> None:
         )
 
 
-def _said_of(path: Path) -> dict:
+def _said_of(path: Path) -> dict[str, Any]:
     """What a model's file says of itself, of a format that this program reads."""
     try:
         said = said_with(path, MODEL)
@@ -356,18 +356,18 @@ def _check_sizes(model: "AqaModel", sizes: Mapping[str, Sequence[int]]) -> None:
             raise ValueError(f"{name} is {tuple(sizes[name])}, expected {tuple(size)}")
 
 
-def _to_json(record) -> str:
+def _to_json(record: Any) -> str:
     text = json.dumps(_defined(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Names on a disk that are not UTF-8 have halves of surrogate pairs: an escape says the same.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _defined(value):
+def _defined(value: Any) -> Any:
     """`value` with None for every number that is not finite."""
     if isinstance(value, Mapping):
-        return {key: _defined(item) for key, item in value.items()}
+        return {key: _defined(item) for key, item in cast(Mapping[str, Any], value).items()}
     if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
+        return [_defined(item) for item in cast(Sequence[Any], value)]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -376,7 +376,7 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with replacing(path) as temporary:
         write_rows(temporary, [header, *([_defined(value) for value in row] for row in rows)])
 
@@ -388,7 +388,7 @@ def _read(path: Path, reader: Callable[[Path], _T]) -> _T:
         raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
 
 
-def _read_config(path: Path) -> dict:
+def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = read_json(path, CONFIG)
     except ValueError:
@@ -404,7 +404,7 @@ def _read_vocabulary(path: Path) -> Vocabulary:
 
 
 def _read_epochs(path: Path) -> list[Epoch]:
-    epochs = []
+    epochs: list[Epoch] = []
     for number, row in read_table(
         path, [field.name for field in fields(Epoch)], _LARGEST_TABLE, others=False
     ):
@@ -419,7 +419,7 @@ def _read_epochs(path: Path) -> list[Epoch]:
 
 
 def _read_predictions(path: Path) -> PredictionRows:
-    rows, seen = PredictionRows(), set()
+    rows, seen = PredictionRows(), set[str]()
     for number, row in read_table(path, _PREDICTIONS, _LARGEST_TABLE):
         _check_once(row["sample_id"], number, seen)
         if row["split"] not in SPLITS:
@@ -436,7 +436,7 @@ def _read_predictions(path: Path) -> PredictionRows:
 
 
 def _read_held_out(path: Path) -> list[HeldOut]:
-    rows, seen = [], set()
+    rows, seen = list[HeldOut](), set[str]()
     needed = [field.name for field in fields(HeldOut) if field.default is MISSING]
     for number, row in read_table(path, needed, _LARGEST_TABLE):
         _check_once(row["sample_id"], number, seen)

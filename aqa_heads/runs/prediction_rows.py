@@ -8,7 +8,7 @@ from aqa_cache.short_repr import cut
 from ..errors import RunError
 
 if TYPE_CHECKING:
-    from pandas import DataFrame  # pyright: ignore[reportMissingImports]
+    from pandas import DataFrame  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
 
 Cell = str | float | None
 # What is a number in `predictions.csv`; every other column is text.
@@ -30,7 +30,7 @@ class PredictionRows(list[dict[str, Cell]]):
         """The rows of a split: `train`, `val` or `test`."""
         return PredictionRows(row for row in self if row["split"] == split)
 
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> "DataFrame":  # pyright: ignore[reportUnknownParameterType]
         """A data frame, one row per sample; NaN where a number is not known.
 
         Raises:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 # Bytes of a JSON file, characters of a line of a CSV file, levels of a JSON value.
 _LARGEST_JSON, _LONGEST_LINE = 2**26, 2**20
@@ -161,7 +161,7 @@ def _shown(value) -> str:
     return reprlib.repr(value).encode("utf-8", "backslashreplace").decode()
 
 
-def read_json(path: Path, kind):
+def read_json(path: Path, kind: Any) -> Any:
     """The content of a JSON file.
 
     Args:
@@ -176,7 +176,7 @@ def read_json(path: Path, kind):
         return parse_json(file.read(_LARGEST_JSON + 1), kind)
 
 
-def parse_json(text: str, kind):
+def parse_json(text: str, kind: Any) -> Any:
     """As `read_json`, of text."""
     try:
         value = json.loads(text, parse_int=_whole, object_pairs_hook=_each_once)
@@ -190,7 +190,7 @@ def _whole(digits: str) -> int | Decimal:
     return int(digits) if len(digits) <= _SAFE_DIGITS else Decimal(digits)
 
 
-def _each_once(pairs: Sequence[tuple[str, object]]) -> dict:
+def _each_once(pairs: Sequence[tuple[str, object]]) -> dict[str, Any]:
     record: dict[str, object] = {}
     for name, value in pairs:
         if name in record:

@@ -1,5 +1,7 @@
 """What the JSON files of a run hold, as `record.check` takes it; other names may stand beside these."""
 
+from typing import Any
+
 from .record import FINITE, Needed, Number, Text, Whole
 
 NAME, COUNT, RHO, SHARE, FROM_ZERO = Text(1000), Whole(), Number(-1, 1), Number(0, 1), Number(0)
@@ -8,7 +10,7 @@ _NAMES, _NUMBERS = [Needed(NAME)], {...: FINITE}
 _CLOSED = {...: None}
 
 
-def _all_of(record: dict) -> dict:
+def _all_of(record: dict[str, Any]) -> dict[str, Any]:
     """A record in which every value is needed, and no other name may stand."""
     return {name: Needed(kind) for name, kind in record.items()} | _CLOSED
 
@@ -49,7 +51,7 @@ _SPEC = {
 }
 _ARCHITECTURE = {**_MADE_OF, "dim": _WIDTH, "words": Whole(0, 2**31), **_CLOSED}
 
-CONFIG = {
+CONFIG: dict[Any, Any] = {
     **_MADE_OF,
     **dict.fromkeys(("experiment", "name", "protocol", "device", "views", "difficulty", "fold"), NAME),
     "run_format": Whole(1, 2**31),
@@ -150,7 +152,7 @@ _AUDIT = {
     **_CLOSED,
 }
 
-SUMMARY = {
+SUMMARY: dict[Any, Any] = {
     **_METRICS,
     **dict.fromkeys(("train_loss", "unigram_loss", "caption_loss_per_token"), FINITE),
     **dict.fromkeys(("parameters", "peak_memory_bytes"), FROM_ZERO),
@@ -197,7 +199,7 @@ TRAINING_SAMPLES = {
 }
 
 # What the metadata of model.safetensors says.
-MODEL = {"config": CONFIG, "vocabulary": _NAMES, "architecture": _ARCHITECTURE}
+MODEL: dict[Any, Any] = {"config": CONFIG, "vocabulary": _NAMES, "architecture": _ARCHITECTURE}
 
 VOCABULARY = _NAMES
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def read_training_samples(folder: Path) -> TrainingSamples | None:
         raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
 
 
-def _record(sample: Sample, frames: tuple[float, float] | None, stamp: VideoStamp | None) -> dict:
+def _record(sample: Sample, frames: tuple[float, float] | None, stamp: VideoStamp | None) -> dict[str, Any]:
     known = frames is not None and all(map(math.isfinite, frames))
     return {
         "sample_id": sample.sample_id,
@@ -152,7 +153,7 @@ def _record(sample: Sample, frames: tuple[float, float] | None, stamp: VideoStam
     }
 
 
-def _sample(record: dict) -> TrainingSample:
+def _sample(record: dict[str, Any]) -> TrainingSample:
     frames = record.get("frames")
     if frames is not None and (len(frames) != 2 or None in frames):
         raise ValueError(f"the frames of {record['sample_id']!r} are {frames}, expected two numbers")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aqa_cache.errors import first_line
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _SAID, _SUM = "run", "weights_sha256"
 
 
-def write_weights(path: Path, weights: Mapping[str, "torch.Tensor"], said: Mapping | None = None) -> None:
+def write_weights(
+    path: Path, weights: Mapping[str, "torch.Tensor"], said: Mapping[str, Any] | None = None
+) -> None:
     """Write a file of weights at once.
 
     Args:
@@ -39,7 +41,7 @@ def write_weights(path: Path, weights: Mapping[str, "torch.Tensor"], said: Mappi
     write_tensors(path, weights, {_SAID: json.dumps(record, ensure_ascii=False, allow_nan=False)})
 
 
-def said_with(path: Path, kind: Mapping) -> dict:
+def said_with(path: Path, kind: Mapping[str, Any]) -> dict[str, Any]:
     """What the metadata of a file of weights says; empty where it says nothing.
 
     Args:

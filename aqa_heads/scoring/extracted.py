@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache, Record
 
 from .made_with import MadeWith, made_with, weights_told
 from .trained import Trained
+
+if TYPE_CHECKING:
+    from aqa_cache.extraction.pipeline import Progress
 
 
 def extracted(
@@ -21,7 +25,7 @@ def extracted(
     weights: str | None,
     device: str,
     say: Callable[[str], None],
-    progress: Callable | None,
+    progress: "Callable[[Progress], None] | None",
 ) -> Iterator[list[Record]]:
     """Of each sample its features for every run, in the runs' order; each as soon as it is done, or, of runs
     that trained a backbone each, when all are.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class MadeWith:
     """
 
     spec: FeatureSpec
-    numerics: dict
+    numerics: dict[str, Any]
     dtype: str
     frame_rate: float | None
     weights: Path | None = None
@@ -80,7 +81,7 @@ def made_with(trained: Trained, cache: FeatureCache | None = None) -> MadeWith:
     return _with_its_backbone(trained, found) if trained.tuned_itself else found
 
 
-def recorded_spec(config: Mapping) -> FeatureSpec | None:
+def recorded_spec(config: Mapping[str, Any]) -> FeatureSpec | None:
     """What the content of a `config.json` says of the features; None where it says nothing.
 
     Until November 2026 the key was `meaning`.

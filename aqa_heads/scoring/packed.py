@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aqa_cache.disk.zip_file import read_member, unpack
 
@@ -69,7 +70,7 @@ def unpacked(path: Path) -> Iterator[Packed]:
         yield Packed(place / RUNS, place / BACKBONE if BACKBONE in names else None)
 
 
-def read_record(path: Path) -> dict:
+def read_record(path: Path) -> dict[str, Any]:
     """What `aqa_model.json` says.
 
     Raises:

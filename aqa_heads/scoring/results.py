@@ -140,10 +140,10 @@ class Score:
     frames: tuple[int, int] | None
     points: float | None
     spread: float | None = None
-    by_run: dict[str, float] = field(default_factory=dict)
+    by_run: dict[str, float] = field(default_factory=dict[str, float])
     interval: tuple[float, float] | None = None
     interval_note: str = ""
-    classes: dict[str, dict[str, float]] = field(default_factory=dict)
+    classes: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     caption: str | None = None
     contributions: Contributions | None = None
     neighbours: tuple[Neighbour, ...] = ()

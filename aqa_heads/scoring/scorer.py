@@ -41,6 +41,7 @@ from .trained import read_trained
 
 if TYPE_CHECKING:
     from aqa_cache.extraction.configuration import ExtractionConfig
+    from aqa_cache.extraction.pipeline import Progress
 
 
 class Scorer:
@@ -143,7 +144,7 @@ class Scorer:
         self,
         folder: Path,
         samples: Sequence[Sample],
-        progress: Callable | None = None,
+        progress: "Callable[[Progress], None] | None" = None,
     ) -> ScoreTable:
         """Score samples of videos.
 

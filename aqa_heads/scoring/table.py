@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import AqaError
@@ -14,6 +15,10 @@ from .intervals import GROUP, LEVEL
 from .results import Score, ScoreTable
 from .scorer import Scorer
 from .stretches import WORTH, Step, best_fitting, length_of, step_of, stretches_of
+
+if TYPE_CHECKING:
+    from aqa_cache.extraction.pipeline import Progress
+    from aqa_cache.extraction.sources import Source
 
 
 def score(
@@ -90,7 +95,7 @@ def score_table(
     calibrate_by: str = GROUP,
     every: str | None = None,
     compare: bool = False,
-    progress: Callable | None = None,
+    progress: "Callable[[Progress], None] | None" = None,
     say: Callable[[str], None] = log_line,
 ) -> ScoreTable:
     """Score videos, or cached samples, the best first.
@@ -118,8 +123,15 @@ def score_table(
         raise AqaError("nothing to score; name videos, a folder, a table, or a cache with --features")
     if not videos and given:
         raise AqaError(f"{', '.join(given)}: of cached samples the cache says that; leave it out")
-    made = {"features": features, "weights": weights, "device": device, "level": level}
-    with Scorer(run, **made, calibrate_by=calibrate_by, say=say) as scorer:
+    with Scorer(
+        run,
+        features=features,
+        weights=weights,
+        device=device,
+        level=level,
+        calibrate_by=calibrate_by,
+        say=say,
+    ) as scorer:
         if not videos:
             assert scorer.cache is not None
             return _scored(scorer, scorer.cache.samples, scorer.cached, compare)
@@ -157,7 +169,7 @@ def _scored(
 
 
 def _best_stretches(
-    scorer: Scorer, folder: Path, whole: Sample, step: Step, progress: Callable | None
+    scorer: Scorer, folder: Path, whole: Sample, step: Step, progress: "Callable[[Progress], None] | None"
 ) -> ScoreTable:
     """The stretches of a video that are most like the training samples."""
     length = length_of(scorer.runs)
@@ -182,7 +194,7 @@ def find_videos(videos: Sequence[str | Path], say: Callable[[str], None]) -> tup
     """
     from aqa_cache.extraction.sources import find_samples
 
-    sources = []
+    sources: list[Source] = []
     for name in map(Path, videos):
         is_table = name.suffix.lower() == ".csv" and name.is_file()
         source = find_samples(name.parent, name) if is_table else find_samples(name)

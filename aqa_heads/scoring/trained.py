@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aqa_cache.annotations import CLASS_PREFIX
 
@@ -36,7 +36,7 @@ class Trained:
     """
 
     path: Path
-    config: dict
+    config: dict[str, Any]
     model: "AqaModel"
     vocabulary: Vocabulary | None
     run: Run | None = None

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from aqa_cache.annotations import CLASS_PREFIX
 from aqa_cache.disk.atomic import replacing
@@ -79,7 +80,7 @@ def _check_replaceable(path: Path, begins: str) -> None:
         raise AqaError(f"{path}: is there and holds no scores; choose another -o, or move it away")
 
 
-def _rows(table: ScoreTable) -> list[dict]:
+def _rows(table: ScoreTable) -> list[dict[str, Any]]:
     columns = list(dict.fromkeys(column for score in table.scores for column in score.classes))
     rows = [_row(score, columns) for score in table.scores]
     if judges := max((judge.number for score in table.scores for judge in _judges(score)), default=0):
@@ -88,7 +89,7 @@ def _rows(table: ScoreTable) -> list[dict]:
     return rows + [{**empty, "sample_id": name, "failed": reason} for name, reason in table.failures]
 
 
-def _row(score: Score, columns: Sequence[str]) -> dict:
+def _row(score: Score, columns: Sequence[str]) -> dict[str, Any]:
     first, end = score.frames or ("", "")
     low, high = score.interval or (None, None)
     row = dict(
@@ -129,7 +130,7 @@ def _judges(score: Score) -> tuple[Judge, ...]:
     return score.panel.judges if score.panel else ()
 
 
-def _panel(score: Score, judges: int) -> dict:
+def _panel(score: Score, judges: int) -> dict[str, Any]:
     """The marks, the score of the panel, and the judge furthest from the others."""
     panel, marks = score.panel, {judge.number: judge.mark for judge in _judges(score)}
     furthest = panel.furthest_judge if panel else None
@@ -144,7 +145,7 @@ def _panel(score: Score, judges: int) -> dict:
     return {name: "" if value is None else value for name, value in row.items()}
 
 
-def _record(table: ScoreTable, runs: Sequence[str]) -> dict:
+def _record(table: ScoreTable, runs: Sequence[str]) -> dict[str, Any]:
     return _defined(
         {
             "aqa_scores": FORMAT,

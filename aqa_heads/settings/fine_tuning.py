@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from aqa_cache.clips.views import PLAIN, View, parse_views
 from aqa_cache.errors import AqaError
@@ -113,7 +114,7 @@ class FineTuning:
             parts.append((f"batch-norm-{self.batch_norm}", f"batch norm by {self.batch_norm}"))
         return parts
 
-    def deciding(self) -> dict:
+    def deciding(self) -> dict[str, Any]:
         """Everything that decides the result, as plain JSON."""
         left_out = ("videos", "frames", "workers", "decode_timeout")
         record = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aqa_cache.errors import escaped
 from aqa_cache.short_repr import short_repr
@@ -152,7 +152,7 @@ class ResolvedConfig:
     beam: int
     meteor: bool
     withhold_test: bool
-    choice: Mapping | None
+    choice: Mapping[str, Any] | None
     allow_leak: bool
     out: str | Path
     name: str | None
@@ -169,7 +169,7 @@ class ResolvedConfig:
         return row_of(self.experiment)
 
     @property
-    def columns(self) -> dict:
+    def columns(self) -> dict[str, Any]:
         """The four columns of Table 1 that decide the model, overrides applied."""
         return {name: getattr(self, name) for name in COLUMNS}
 
@@ -188,7 +188,7 @@ class ResolvedConfig:
         """Whether features of `backbone` are not what this row was run on."""
         return self.row.backbone is not None and backbone.lower() != self.row.backbone
 
-    def deciding(self) -> dict:
+    def deciding(self) -> dict[str, Any]:
         """Everything that decides the result, as plain JSON; a column is None where the row's is kept."""
         record = {
             field.name: getattr(self, field.name)
@@ -301,7 +301,7 @@ def _score_options(asked: "TrainingConfig", head: str) -> dict[str, str | None]:
     return options
 
 
-def _choosing(asked: "TrainingConfig") -> dict:
+def _choosing(asked: "TrainingConfig") -> dict[str, Any]:
     """What `CHOOSING` names, filled in as far as settings tell."""
     anew, cached = chooses_anew(asked), asked.fine_tuning is None
     refit = anew and cached if asked.refit is None else asked.refit
@@ -327,7 +327,7 @@ def _choosing(asked: "TrainingConfig") -> dict:
     return {"validate_on": validate_on, "refit": refit, "validation_folds": folds}
 
 
-def usual_choosing(asked: "TrainingConfig") -> dict:
+def usual_choosing(asked: "TrainingConfig") -> dict[str, Any]:
     """How `CHOOSING` is filled in where nothing is said of it."""
     return _choosing(replace(asked, **dict.fromkeys(CHOOSING)))
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, cast
 
 from aqa_cache.remote.url import is_url
 from aqa_cache.short_repr import short_repr
@@ -220,7 +221,7 @@ class TrainingConfig:
     beam: int = 1
     meteor: bool = True
     withhold_test: bool = False
-    choice: Mapping | None = dataclasses.field(default=None, hash=False)
+    choice: Mapping[str, Any] | None = dataclasses.field(default=None, hash=False)
     allow_leak: bool = False
     out: str | Path = "runs"
     name: str | None = None
@@ -343,9 +344,12 @@ def _is_validation(said: str) -> bool:
 
 
 def _is_range(ends: object) -> bool:
-    if not isinstance(ends, tuple | list) or len(ends) != 2:
+    if not isinstance(ends, tuple | list):
         return False
-    return all(type(end) in (int, float) and math.isfinite(end) for end in ends) and ends[0] < ends[1]
+    numbers = cast(Sequence[Any], ends)
+    if len(numbers) != 2 or not all(type(end) in (int, float) and math.isfinite(end) for end in numbers):
+        return False
+    return numbers[0] < numbers[1]
 
 
 def _is_count_of_folds(folds: object) -> bool:

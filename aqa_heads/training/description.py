@@ -4,6 +4,7 @@ import platform
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from ..settings.resolved import ResolvedConfig
 from .plan import Plan
 
 
-def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.device) -> dict:
+def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.device) -> dict[str, Any]:
     """The content of `config.json`: what was asked for, what is used, on which features, with which versions.
 
     Raises:
@@ -86,7 +87,7 @@ def describe(plan: Plan, cache: FeatureCache, data: TrainingData, device: torch.
     }
 
 
-def _validation(config: ResolvedConfig, data: TrainingData) -> dict:
+def _validation(config: ResolvedConfig, data: TrainingData) -> dict[str, Any]:
     """Who chose. `role` is the column of `groups`; `whole_groups`: none of them is on both sides."""
     role = data.choice.role
     if data.folds:
@@ -175,7 +176,7 @@ def _tuned_note(cache: FeatureCache) -> str:
     )
 
 
-def _git_state() -> dict | None:
+def _git_state() -> dict[str, Any] | None:
     """Commit of the source that ran, and whether it had changes; None if it is no git checkout."""
     folder = Path(__file__).parent
     try:

@@ -4,6 +4,7 @@ chosen.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def _class_accuracy(predictions: Predictions, split: Split) -> float | None:
     return float(np.mean(shares)) if shares else None
 
 
-def value_of(part: str, row: Mapping) -> float | None:
+def value_of(part: str, row: Mapping[str, Any]) -> float | None:
     """What a part is chosen by, the higher the better; None where nothing can be said."""
     if part == "captioner":
         loss = row["val_caption_loss_per_token"]

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,7 +47,7 @@ class Fitting:
         data: TrainingData,
         config: ResolvedConfig,
         work: Work,
-        kept: Mapping,
+        kept: Mapping[str, Any],
         until: Mapping[str, int] | None = None,
     ):
         self._steps, self._data, self._config, self._work, self._kept = steps, data, config, work, kept
@@ -62,7 +63,7 @@ class Fitting:
         self._done, self._sums, self._seconds = 0, LossSums(), 0.0
         self._resumed, self._saved = False, None
 
-    def restore(self, checkpoint: Mapping) -> None:
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
         """Go on where `checkpoint` was written."""
         self._steps.restore(checkpoint)
         # A run end to end kept its only part under a name of its own before.
@@ -211,7 +212,7 @@ class Fitting:
         if self._work.save(self._state, now):
             self._saved = place
 
-    def _state(self) -> dict:
+    def _state(self) -> dict[str, Any]:
         state = {
             **self._kept,
             **self._steps.state(),

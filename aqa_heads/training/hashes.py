@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -35,5 +36,5 @@ def features_sha256(cache: FeatureCache) -> str:
     return digest.hexdigest()
 
 
-def _plain(record: dict) -> dict:
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"judges": [None if mark != mark else mark for mark in record["judges"]]}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -104,7 +105,7 @@ class Job(ABC):
         processes.gather(None)  # none reads the folder before the first has published it
         return read_run(plan.folder)
 
-    def identity(self) -> dict:
+    def identity(self) -> dict[str, Any]:
         """What must agree for a run to be the same one."""
         return identity_of(self.plan, self.device)
 
@@ -123,12 +124,19 @@ class Job(ABC):
         """A context in which products are computed as this kind of training has them."""
 
     @abstractmethod
-    def add_to_record(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
+    def add_to_record(
+        self, record: dict[str, Any], data: TrainingData, checkpoint: Mapping[str, Any] | None
+    ) -> None:
         """Add to the content of `config.json` what this kind of training has beside every run's."""
 
     @abstractmethod
     def starting_data(
-        self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None, stack: ExitStack
+        self,
+        model: AqaModel,
+        data: TrainingData,
+        record: dict[str, Any],
+        checkpoint: Mapping[str, Any] | None,
+        stack: ExitStack,
     ) -> TrainingData:
         """The data with the features that training starts from.
 
@@ -142,12 +150,18 @@ class Job(ABC):
         """What a step does."""
 
     @abstractmethod
-    def finish(self, folder: Path, steps: Steps, data: TrainingData, summary: dict, record: dict) -> None:
+    def finish(
+        self, folder: Path, steps: Steps, data: TrainingData, summary: dict[str, Any], record: dict[str, Any]
+    ) -> None:
         """Add to the summary and to the folder what this kind of training leaves."""
 
     def bring_to_start(
-        self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None
-    ) -> dict:
+        self,
+        model: AqaModel,
+        data: TrainingData,
+        record: dict[str, Any],
+        checkpoint: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         """Bring the model to where training starts; returns what a checkpoint has to keep of it."""
         fit_standardiser(model, data, self.config)
         if self.config.row.closed_form:
@@ -169,7 +183,7 @@ class Job(ABC):
         ):
             yield
 
-    def _train(self, work: Work, identity: dict, checkpoint: Checkpoint, stack: ExitStack) -> None:
+    def _train(self, work: Work, identity: dict[str, Any], checkpoint: Checkpoint, stack: ExitStack) -> None:
         """Read, choose, refit, evaluate, and write all files."""
         clock, config, processes, listener = Clock(), self.config, self.processes, self.listener
         with processes.agree():
@@ -189,7 +203,9 @@ class Job(ABC):
             if processes.main:
                 self._write(work.path, model, steps, data, record, choice, clock)
 
-    def _read(self, identity: dict, checkpoint: Mapping | None) -> tuple[TrainingData, dict]:
+    def _read(
+        self, identity: dict[str, Any], checkpoint: Mapping[str, Any] | None
+    ) -> tuple[TrainingData, dict[str, Any]]:
         """The data and the content of `config.json`, and say what is to be known of them."""
         data = read_training_data(self.cache, self.config, self.plan.division)
         record = describe(self.plan, self.cache, data, self.device) | {"identity": identity}
@@ -201,8 +217,8 @@ class Job(ABC):
     def _choose(
         self,
         data: TrainingData,
-        record: dict,
-        identity: dict,
+        record: dict[str, Any],
+        identity: dict[str, Any],
         work: Work,
         checkpoint: Checkpoint,
         stack: ExitStack,
@@ -234,7 +250,12 @@ class Job(ABC):
         return model, steps, Choice(epochs, parts, len(data.val)), data
 
     def _choose_and_refit(
-        self, data: TrainingData, record: dict, identity: dict, work: Work, checkpoint: Checkpoint
+        self,
+        data: TrainingData,
+        record: dict[str, Any],
+        identity: dict[str, Any],
+        work: Work,
+        checkpoint: Checkpoint,
     ) -> tuple[AqaModel, Steps | None, Choice]:
         """Choose on models that see no more than they must, then train the one that is reported on all
         samples.
@@ -268,7 +289,12 @@ class Job(ABC):
         return model, steps, replace(choice, refit=refit_record(choice, everyone, config, refitted))
 
     def _choice_of(
-        self, data: TrainingData, record: dict, identity: dict, work: Work, checkpoint: Checkpoint
+        self,
+        data: TrainingData,
+        record: dict[str, Any],
+        identity: dict[str, Any],
+        work: Work,
+        checkpoint: Checkpoint,
     ) -> Choice:
         """What validation chooses, without its models."""
         config = self.config
@@ -289,7 +315,7 @@ class Job(ABC):
             predictions = predict(model, data.val.clips, factor=data.val.factor, samples=data.val.samples)
         return replace(choice, held_out=held_out_of(choice, predictions, data))
 
-    def _fit_closed_form(self, data: TrainingData, record: dict) -> tuple[AqaModel, None, Choice]:
+    def _fit_closed_form(self, data: TrainingData, record: dict[str, Any]) -> tuple[AqaModel, None, Choice]:
         """Fit the reference to all samples, and once without each fold, at the penalty that was chosen."""
         model = self._new_model(data, record)
         self.bring_to_start(model, data, record, None)
@@ -307,20 +333,22 @@ class Job(ABC):
             rows += held_out_rows(without, scored(predictions, without.val)[0], number, True)
         return model, None, Choice(validated=len(rows), held_out=rows, penalty=reference.chosen)
 
-    def _say_of_head(self, started: Mapping) -> None:
+    def _say_of_head(self, started: Mapping[str, Any]) -> None:
         for line in started.get("score_head") or ():
             self.listener.say(Warned(line))
 
-    def _new_model(self, data: TrainingData, record: dict) -> AqaModel:
+    def _new_model(self, data: TrainingData, record: dict[str, Any]) -> AqaModel:
         torch.manual_seed(self.config.seed)
         return make_model(self.config, record, data).to(self.device)
 
-    def _record_of(self, data: TrainingData, record: dict) -> dict:
+    def _record_of(self, data: TrainingData, record: dict[str, Any]) -> dict[str, Any]:
         """The record as it is for a model that only chooses, on its own samples."""
         scale, centre = score_range(self.config, data) or (1.0, 0.0)
         return {**record, "notes": [], "score_scale": scale, "score_centre": centre}
 
-    def _take_over(self, steps: Steps, record: dict, checkpoint: Mapping | None) -> dict[str, str]:
+    def _take_over(
+        self, steps: Steps, record: dict[str, Any], checkpoint: Mapping[str, Any] | None
+    ) -> dict[str, str]:
         """Have parts that a run of this call has trained follow it, and say so; what each part is."""
         if checkpoint is None:
             identities = part_identities(steps, self.plan, record)
@@ -346,7 +374,7 @@ class Job(ABC):
         model: AqaModel,
         steps: Steps | None,
         data: TrainingData,
-        record: dict,
+        record: dict[str, Any],
         choice: Choice,
         clock: Clock,
     ) -> None:

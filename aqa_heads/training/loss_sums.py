@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -42,7 +43,7 @@ class LossSums:
         }
         return {name: value for name, value in losses.items() if value is not None}
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """For a checkpoint, plain numbers."""
         batches = [
             [list(key), [(float(part), count) for part, count in batches]]
@@ -50,7 +51,7 @@ class LossSums:
         ]
         return {"batches": batches, "words": self._words}
 
-    def restore(self, state: Mapping) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         for key, batches in state["batches"]:
             self._batches[tuple(key)] = [(torch.tensor(part), count) for part, count in batches]
         self._words = state["words"]

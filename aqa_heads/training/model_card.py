@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -50,7 +50,10 @@ _GIVES = {"score": "the score", "classes": "the classes", "caption": "a caption"
 
 
 def write_model_card(
-    folder: Path, config: Mapping, summary: Mapping, calibration: Calibration | None = None
+    folder: Path,
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    calibration: Calibration | None = None,
 ) -> None:
     """Write the card of a run.
 
@@ -62,7 +65,9 @@ def write_model_card(
         temporary.write_text(model_card(config, summary, calibration), encoding="utf-8")
 
 
-def model_card(config: Mapping, summary: Mapping, calibration: Calibration | None = None) -> str:
+def model_card(
+    config: Mapping[str, Any], summary: Mapping[str, Any], calibration: Calibration | None = None
+) -> str:
     """The card, in Markdown."""
     sections = [
         f"# {config['name']}",
@@ -85,7 +90,7 @@ def model_card(config: Mapping, summary: Mapping, calibration: Calibration | Non
     return "\n\n".join(sections) + "\n"
 
 
-def _data(config: Mapping, summary: Mapping) -> list[str]:
+def _data(config: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     features = config["features"]
     lines = [
         f"{features['samples']:,} samples in `{Path(features['path']).name}`; annotations: SHA-256"
@@ -111,7 +116,7 @@ def _data(config: Mapping, summary: Mapping) -> list[str]:
     return lines
 
 
-def _training(config: Mapping, summary: Mapping) -> list[str]:
+def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     held, groups = config["validation"], summary["audit"]["groups"]
     lines = [
         f"{summary['n_train']:,} samples trained, {summary['n_val']:,} chose the epoch or the penalty, and"
@@ -131,7 +136,7 @@ def _training(config: Mapping, summary: Mapping) -> list[str]:
     return [*lines, *(str(note) for note in config["notes"])]
 
 
-def _results(summary: Mapping) -> list[str]:
+def _results(summary: Mapping[str, Any]) -> list[str]:
     intervals = {"spearman": summary.get("interval"), **(summary.get("intervals") or {})}
     rows = [
         (title, f"{value:.3f}", _ends(intervals.get(name)), "")
@@ -184,7 +189,7 @@ def _how_sure(calibration: Calibration | None) -> str:
     )
 
 
-def _limits(config: Mapping, summary: Mapping) -> list[str]:
+def _limits(config: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     lines = [
         "it knows actions, cameras and judges like those of its training samples; elsewhere its numbers mean"
         " little",
@@ -199,7 +204,7 @@ def _limits(config: Mapping, summary: Mapping) -> list[str]:
     return [*lines, *(str(note) for note in summary["notes"])]
 
 
-def _licence(config: Mapping) -> str:
+def _licence(config: Mapping[str, Any]) -> str:
     name = config["features"]["weights"]
     if config.get("fine_tuning"):
         name = config["fine_tuning"]["origin"]

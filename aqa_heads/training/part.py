@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,7 +77,7 @@ class Part:
             for optimiser in self.optimisers:
                 optimiser.step()
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         return {
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "best": self.best.state(),
@@ -84,7 +85,7 @@ class Part:
             "losses": self.losses,
         }
 
-    def restore(self, state: Mapping) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(stored)
         self.best_value, self.best_epoch, self.stopped = state["numbers"]

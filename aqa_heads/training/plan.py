@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from aqa_cache.cache_file.reader import FeatureCache
 
@@ -63,7 +64,7 @@ class Planner:
         self._audits: dict[tuple, Audit] = {}
         self._fold_names: dict[int | str, list[str]] = {}
 
-    def plan(self, config: TrainingConfig, learned: Mapping | None = None) -> Plan:
+    def plan(self, config: TrainingConfig, learned: Mapping[str, Any] | None = None) -> Plan:
         """Decide everything that is decided before features are read.
 
         Args:
@@ -161,7 +162,7 @@ class Planner:
             self._divisions[key] = divide(self.cache, config, self.frames)
         return self._divisions[key]
 
-    def _audit(self, division: Division, learned: Mapping | None) -> Audit:
+    def _audit(self, division: Division, learned: Mapping[str, Any] | None) -> Audit:
         choice = division.choice
         known = (tuple((learned or {}).get(kind, ())) for kind in ("trained_on", "chosen_on"))
         key = (tuple(choice.train), tuple(choice.val), tuple(choice.test), *known)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +25,7 @@ from .plan import Plan
 _LAST_BITS = ("device", "threads", "torch", "aqa-cache", "processes", "clip_chunk")
 
 
-def identity_of(plan: Plan, device: torch.device) -> dict:
+def identity_of(plan: Plan, device: torch.device) -> dict[str, Any]:
     """What must agree for a run to be the same one; of `_LAST_BITS`, what only its last bits depend on."""
     vocabulary = plan.config.vocabulary
     words = None if vocabulary is None else Vocabulary.from_paper(vocabulary).words
@@ -41,7 +42,7 @@ def identity_of(plan: Plan, device: torch.device) -> dict:
     }
 
 
-def finished_run(folder: Path, identity: Mapping) -> Run | None:
+def finished_run(folder: Path, identity: Mapping[str, Any]) -> Run | None:
     """The run of this identity in `folder`; None if there is none that is finished.
 
     Raises:
@@ -65,14 +66,14 @@ class Checkpoint:
         content (dict | None): as `last_checkpoint` gives it; a DamagedCheckpoint where a name is lacking.
     """
 
-    def __init__(self, content: dict | None):
+    def __init__(self, content: dict[str, Any] | None):
         self.content = None if content is None else _Content(content)
 
     def release(self) -> None:
         self.content = None
 
 
-class _Content(dict):
+class _Content(dict[str, Any]):
     def __missing__(self, name: str):
         raise DamagedCheckpoint(f"the checkpoint is damaged (it has no {name})")
 
@@ -97,11 +98,11 @@ def damage_said() -> Iterator[None]:
 def last_checkpoint(
     work: Work,
     folder: Path,
-    identity: Mapping,
+    identity: Mapping[str, Any],
     known: Collection[str],
     resume: bool,
     say: Callable[[str], None],
-) -> dict | None:
+) -> dict[str, Any] | None:
     """What the interrupted run of this identity left; None if there is nothing to go on with, which is said
     where it was to be gone on with.
 
@@ -156,7 +157,7 @@ def last_checkpoint(
     return checkpoint
 
 
-def _check(checkpoint: Mapping) -> None:
+def _check(checkpoint: Mapping[str, Any]) -> None:
     """Raise what `damage_said` explains where what is read here is not there, or of another type."""
     taken = checkpoint.get("taken") or {}
     if not isinstance(checkpoint["identity"], Mapping):
@@ -169,7 +170,7 @@ def _check(checkpoint: Mapping) -> None:
             raise TypeError("an epoch has what is no number")
 
 
-def _differences(theirs: Mapping, mine: Mapping, but: tuple[str, ...] = ()) -> list[str]:
+def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any], but: tuple[str, ...] = ()) -> list[str]:
     lines = []
     for name, value in mine.items():
         other = theirs.get(name)

@@ -1,8 +1,9 @@
 """Train one run: a row of Table 1, or a reference, on the features of a cache."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from aqa_cache.cache_file.joined import open_caches
 from aqa_cache.cache_file.reader import FeatureCache
@@ -83,20 +84,29 @@ class CachedJob(Job):
     """A run on the features of a cache. A closed form has no steps."""
 
     @contextmanager
-    def arithmetic(self) -> Iterator[None]:
+    def arithmetic(self) -> Generator[None]:
         with deterministic(self.device):
             yield
 
-    def add_to_record(self, record: dict, data: TrainingData, checkpoint: Mapping | None) -> None:
+    def add_to_record(
+        self, record: dict[str, Any], data: TrainingData, checkpoint: Mapping[str, Any] | None
+    ) -> None:
         """Nothing: it has what every run has."""
 
     def starting_data(
-        self, model: AqaModel, data: TrainingData, record: dict, checkpoint: Mapping | None, stack: ExitStack
+        self,
+        model: AqaModel,
+        data: TrainingData,
+        record: dict[str, Any],
+        checkpoint: Mapping[str, Any] | None,
+        stack: ExitStack,
     ) -> TrainingData:
         return data
 
     def steps(self, model: AqaModel, data: TrainingData, work: Work) -> Steps:
         return CachedSteps(model, data, self.config, work, self.processes)
 
-    def finish(self, folder: Path, steps: Steps, data: TrainingData, summary: dict, record: dict) -> None:
+    def finish(
+        self, folder: Path, steps: Steps, data: TrainingData, summary: dict[str, Any], record: dict[str, Any]
+    ) -> None:
         """Nothing: it leaves what every run leaves."""

@@ -3,6 +3,7 @@ pre-trained encoder, the prepared score head.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ _LEAST_SPREAD = 0.05
 STARTED = ("pretraining_losses", "statistics", "ridge_start")
 
 
-def make_model(config: ResolvedConfig, record: dict, data: TrainingData) -> AqaModel:
+def make_model(config: ResolvedConfig, record: dict[str, Any], data: TrainingData) -> AqaModel:
     """The model of a run, untrained, from torch's random numbers.
 
     Args:
@@ -66,8 +67,12 @@ def fit_standardiser(model: AqaModel, data: TrainingData, config: ResolvedConfig
 
 
 def prepare_start(
-    model: AqaModel, data: TrainingData, config: ResolvedConfig, record: dict, checkpoint: Mapping | None
-) -> dict:
+    model: AqaModel,
+    data: TrainingData,
+    config: ResolvedConfig,
+    record: dict[str, Any],
+    checkpoint: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """Bring a newly made model to where its training starts, unless `checkpoint` does so; tells the record.
 
     Returns:
@@ -176,7 +181,7 @@ def _check_needs(head: ScoreHead, encoder: Encoder, config: ResolvedConfig, data
 
 
 def fit_closed_form(
-    model: AqaModel, data: TrainingData, config: ResolvedConfig, penalty: Mapping | None = None
+    model: AqaModel, data: TrainingData, config: ResolvedConfig, penalty: Mapping[str, Any] | None = None
 ) -> LinearReference:
     """Put the reference's weights into the linear score head.
 

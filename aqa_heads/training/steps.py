@@ -3,6 +3,7 @@
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,11 +67,11 @@ class Steps(ABC):
         """`data` with the features that the splits named have now."""
         return data
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """For a checkpoint, beside the parts."""
         return {"model": self.model.state_dict()}
 
-    def restore(self, state: Mapping) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from operator import eq
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def summarise(
     audit: Audit,
     caption_loss: float | None,
     meteor: bool = True,
-) -> dict:
+) -> dict[str, Any]:
     """The results for `summary.json`, on the test split. Accuracies are shares, 0 to 1.
 
     Args:
@@ -111,7 +112,7 @@ def summarise(
     }
 
 
-def _uncertainty(tested: Predictions, data: TrainingData) -> dict:
+def _uncertainty(tested: Predictions, data: TrainingData) -> dict[str, Any]:
     """How good the spread is; nothing where the score head has none."""
     if tested.spread is None:
         return {}
@@ -145,7 +146,7 @@ def _score_notes(data: TrainingData, predicted: np.ndarray, true: np.ndarray) ->
 
 def _caption_results(
     data: TrainingData, predictions: Predictions, meteor: bool
-) -> tuple[dict | None, list[str]]:
+) -> tuple[dict[str, Any] | None, list[str]]:
     """Caption metrics on the test samples that have a reference, and what is to be said of them."""
     if predictions.captions is None:
         return None, []
@@ -169,7 +170,7 @@ def _unigram_loss(data: TrainingData) -> float | None:
     return None if np.isnan(loss) else loss
 
 
-def _best_on_test(epochs: Sequence[Epoch]) -> dict | None:
+def _best_on_test(epochs: Sequence[Epoch]) -> dict[str, Any] | None:
     tested = [
         epoch for epoch in epochs if epoch.test_spearman is not None and np.isfinite(epoch.test_spearman)
     ]

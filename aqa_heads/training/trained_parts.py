@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -67,7 +68,7 @@ class TrainedParts:
                 self.runs.setdefault(identity, run)
 
 
-def part_identities(steps: Steps, plan: Plan, record: Mapping) -> dict[str, str]:
+def part_identities(steps: Steps, plan: Plan, record: Mapping[str, Any]) -> dict[str, str]:
     """What each part is, by its name: trained from equal identities, parts have equal bits.
 
     Args:
@@ -82,7 +83,7 @@ def part_identities(steps: Steps, plan: Plan, record: Mapping) -> dict[str, str]
     }
 
 
-def _identity(part: Part, standardiser: nn.Module, plan: Plan, record: Mapping) -> str:
+def _identity(part: Part, standardiser: nn.Module, plan: Plan, record: Mapping[str, Any]) -> str:
     choice, tasks = plan.division.choice, plan.division.tasks
     settings = plan.config.deciding() | plan.config.columns
     for name in ("experiment", "allow_leak", "tasks", *_OF_OTHERS[part.name]):

@@ -143,7 +143,7 @@ class ScoreHead(nn.Module):
     def __init__(self, sizes: Sizes, *, scale: float = 1.0, centre: float = 0.0, dropout: float = 0.0):
         super().__init__()
         self.sizes, self.scale, self.centre, self.dropout = sizes, scale, centre, dropout
-        self.register_load_state_dict_pre_hook(_take_sizes)
+        self.register_load_state_dict_pre_hook(_take_sizes)  # pyright: ignore[reportUnknownMemberType]
 
     @classmethod
     def sized_by(cls, samples: Sequence[Sample], **asked: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from .elements import Markup, element
 from .style import style
@@ -14,7 +15,7 @@ GENERATOR = "aqa-report"
 
 def document(
     title: str,
-    *sections,
+    *sections: Any,
     contents: Markup | None = None,
     files: Sequence[str] = (),
     generator: str = GENERATOR,
