@@ -134,6 +134,11 @@ def test_type_checkers_see_what_is_imported_on_first_use(package):
     assert checked == {f"{package}/{module.replace('.', '/')}.py" for module in modules}
 
 
+def test_what_users_import_is_checked_strictly():
+    settings = PYPROJECT["tool"]["pyright"]
+    assert settings["strict"] == settings["include"]
+
+
 def python(code, environment=None):
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
