@@ -1,8 +1,5 @@
 """Train one run end to end: the backbone of a feature cache, and the heads."""
 
-# `config.fine_tuning` is asked for once, in `fine_tune`.
-# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
-
 import hashlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -30,6 +27,7 @@ from ..logs import log_line
 from ..networks.model import AqaModel
 from ..runs.folder import Work
 from ..runs.format import Epoch, Run
+from ..settings.fine_tuning import FineTuning
 from ..settings.training import TrainingConfig
 from ..training.job import Job
 from ..training.listener import Listener, Step
@@ -94,7 +92,7 @@ def fine_tune(
     with ExitStack() as stack:
         processes = stack.enter_context(Processes.from_environment(pick_device(config.device)))
         with processes.agree():
-            cache = stack.enter_context(FeatureCache(config.features))
+            cache = stack.enter_context(FeatureCache(cast("str | Path", config.features)))
             plan = plan_fine_tuning(Planner(cache), config)
         return _run(plan, cache, processes, listener)
 
@@ -111,7 +109,7 @@ def plan_fine_tuning(planner: Planner, config: TrainingConfig) -> Plan:
             f"{planner.cache.path}: has a row per time step inside a clip (--tokens time), and end to end the"
             " backbone gives one vector a clip; give a cache that was extracted without --tokens time"
         )
-    given = config.fine_tuning.weights
+    given = _asked(config.fine_tuning).weights
     if given is None:  # those that made the features
         return planner.plan(config)
     tuned = find_tuned(str(given))
@@ -129,6 +127,11 @@ def _run(plan: Plan, cache: FeatureCache, processes: Processes, listener: Listen
         return EndToEndJob(plan, cache, processes, listener if processes.main else Listener()).run()
 
 
+def _asked(tuning: FineTuning | None) -> FineTuning:
+    assert tuning is not None, "`fine_tune` asks for it"
+    return tuning
+
+
 _T = TypeVar("_T")
 
 
@@ -139,7 +142,7 @@ class EndToEndJob(Job):
 
     def __init__(self, plan: Plan, cache: FeatureCache, processes: Processes, listener: Listener):
         super().__init__(plan, cache, processes, listener)
-        self.tuning = plan.config.fine_tuning
+        self.tuning = _asked(plan.config.fine_tuning)
         given = None if self.tuning.weights is None else str(self.tuning.weights)
         self.weights = self._first_then_others(
             lambda: starting_weights(cache.spec, cache.path, given, listener.say)
@@ -229,7 +232,11 @@ class EndToEndJob(Job):
         if self.tuning.warm_start is None:
             return super().bring_to_start(model, data, record, checkpoint)
         fit_standardiser(model, data, self.config)
-        note = start_warm(model, self._warm) if checkpoint is None else checkpoint["warm_start"]
+        if checkpoint is None:
+            assert self._warm is not None, "`add_to_record` has read it"
+            note = start_warm(model, self._warm)
+        else:
+            note = checkpoint["warm_start"]
         self.listener.say(note)
         record["notes"].append(note)
         return {"warm_start": note}

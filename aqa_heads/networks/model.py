@@ -1,11 +1,8 @@
 """Everything after the backbone: clip features to score, classes and caption."""
 
-# Encoder, heads and captioner are None where no task needs them.
-# pyright: reportOptionalCall=false, reportOptionalMemberAccess=false, reportArgumentType=false
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import cast
 
 import torch
 from torch import nn
@@ -16,7 +13,7 @@ from ..captions.captioner import Captioner
 from ..settings.experiments import REGRESSION
 from .architecture import Architecture
 from .encoders.by_name import make_encoder
-from .encoders.seam import mean_of
+from .encoders.seam import Encoder, mean_of
 from .frugal_lstm import FrugalLstmEncoder
 from .heads import Heads
 from .score_heads.by_name import score_head_class
@@ -99,21 +96,27 @@ class AqaModel(nn.Module):
         self.score_scale, self.score_centre = made_of.score_scale, made_of.score_centre
         self.standardiser = Standardiser(made_of.dim)
         self.projection = None if made_of.projection is None else nn.Linear(made_of.dim, made_of.projection)
-        self.encoder = self.heads = self.captioner = None
+        # None where no task needs them.
+        self.encoder: Encoder | None = None
+        self.heads: Heads | None = None
+        self.captioner: Captioner | None = None
         width = made_of.projection or made_of.dim
         if "score" in tasks or "classes" in tasks:
-            frugal = is_frugal(made_of.encoder, made_of.encoder_hidden)
-            make = FrugalLstmEncoder if frugal else partial(make_encoder, made_of.encoder)
-            self.encoder = make(width, made_of.encoder_hidden, made_of.encoder_layers)
+            hidden, layers = made_of.encoder_hidden, made_of.encoder_layers
+            self.encoder = (
+                FrugalLstmEncoder(width, cast(int, hidden), cast(int, layers))
+                if is_frugal(made_of.encoder, hidden)
+                else make_encoder(made_of.encoder, width, hidden, layers)
+            )
             self.heads = _heads(made_of, self._sizes(width))
         if "caption" in tasks:
             self.captioner = Captioner(
                 width,
                 made_of.words,
-                made_of.rnn,
-                made_of.layers,
-                made_of.attention,
-                residual=made_of.residual,
+                cast(str, made_of.rnn),
+                cast(int, made_of.layers),
+                cast(str, made_of.attention),
+                residual=cast(bool, made_of.residual),
             )
 
     @property
@@ -146,7 +149,7 @@ class AqaModel(nn.Module):
 
     def fit_buffers(self, sizes: Mapping[str, Sequence[int]]) -> None:
         """Give what the score head keeps the sizes that it has in a file, by the names of weights there."""
-        if self.has_score:
+        if self.heads is not None and self.heads.score is not None:
             prefix = "heads.score."
             self.heads.score.fit_buffers(
                 {name.removeprefix(prefix): size for name, size in sizes.items() if name.startswith(prefix)}
@@ -162,6 +165,7 @@ class AqaModel(nn.Module):
 
     def encode(self, features: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """What the heads see of the clips; there are heads."""
+        assert self.encoder is not None and self.heads is not None
         seen = self.seen(features, lengths)
         encoded = self.encoder(seen, lengths)
         if not isinstance(encoded, Encoded):
@@ -173,9 +177,11 @@ class AqaModel(nn.Module):
 
     @property
     def _replaces_mean(self) -> bool:
+        assert self.encoder is not None
         return self.encoder.weighs_clips or self.encoder.replaces_mean
 
     def _sizes(self, width: int) -> Sizes:
+        assert self.encoder is not None
         pooled = self.encoder.out_dim
         return Sizes(pooled, pooled if self._replaces_mean else width, self.encoder.parts)
 
@@ -194,10 +200,12 @@ class AqaModel(nn.Module):
         positions: torch.Tensor,
     ) -> torch.Tensor:
         """Summed negative log-likelihood of the words, in nats; see `Captioner.loss`."""
+        assert self.captioner is not None
         return self.captioner.loss(self.seen(features, lengths), lengths, inputs, targets, positions)
 
     def generate(self, features: torch.Tensor, lengths: torch.Tensor, beam: int = 1):
         """Captions as word numbers; see `Captioner.generate`."""
+        assert self.captioner is not None
         return self.captioner.generate(self.seen(features, lengths), lengths, beam=beam)
 
 

@@ -11,7 +11,7 @@ class Encoder(nn.Module):
     """What every encoder has: from the clips of a sample to one feature.
 
     Attributes:
-        out_dim (int): size of that feature; an encoder sets it when it is made.
+        out_dim: size of that feature; an encoder sets it when it is made.
         weighs_clips: whether its output is a mean of the clips weighted by `contributions`. That mean then
             stands for the mean of the clips everywhere, and the weights are written with the predictions.
         replaces_mean: whether its output, which is then a fixed function of the clips, stands for the mean of
@@ -24,6 +24,7 @@ class Encoder(nn.Module):
           Padding changes nothing.
     """
 
+    out_dim: int
     weighs_clips: bool = False
     replaces_mean: bool = False
     parts: int | None = None
