@@ -10,28 +10,37 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 _PASSED_ON = {"connection", "transfer-encoding", "content-length", "date", "server"}
-_CODES = {
-    "500": (500, "InternalError", "We encountered an internal error. Please try again."),
-    "503": (503, "SlowDown", "Please reduce your request rate."),
-    "expired": (400, "ExpiredToken", "The provided token has expired."),
-    "skewed": (
+Answer = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers and content."""
+
+
+def xml_answer(status: int, code: str, message: str) -> Answer:
+    content = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return status, [("Content-Type", "application/xml")], content.encode()
+
+
+S3_ANSWERS = {
+    "500": xml_answer(500, "InternalError", "We encountered an internal error. Please try again."),
+    "503": xml_answer(503, "SlowDown", "Please reduce your request rate."),
+    "expired": xml_answer(400, "ExpiredToken", "The provided token has expired."),
+    "skewed": xml_answer(
         403,
         "RequestTimeTooSkewed",
         "The difference between the request time and the time is too large.",
     ),
-    "denied": (403, "AccessDenied", "Access Denied"),
+    "denied": xml_answer(403, "AccessDenied", "Access Denied"),
 }
 
 
 @contextlib.contextmanager
 def serving(bucket: str = "aqa") -> Iterator[str]:
     """A server with an empty bucket in the block; gives its address. Large files lie on disk."""
-    port = _free_port()
+    port = free_port()
     environment = {**os.environ, "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": "65536"}
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-p", str(port)],
@@ -40,8 +49,8 @@ def serving(bucket: str = "aqa") -> Iterator[str]:
         env=environment,
     )
     try:
-        _await(port, server)
-        _request(port, "PUT", f"/{bucket}")
+        await_server(port, server)
+        request(port, "PUT", f"/{bucket}")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
@@ -55,9 +64,10 @@ class Faults:
     Args:
         share: of them fail, every `1 / share`-th, in the ways of `kinds` in turn: `500`, `503`, `slow` (by
             `seconds`), `drop` (the connection, in the middle of an upload), `cut` (an upload ends early),
-            `expired`, `skewed`, `denied`.
+            and what `answers` has.
         lag: seconds for which a listing lacks what was put.
         only: which requests: `GET`, `PUT`, …; empty: all.
+        answers: of the store, by kind; uploads: how it is asked to take a file.
     """
 
     kinds: tuple[str, ...] = ()
@@ -65,6 +75,8 @@ class Faults:
     seconds: float = 2.0
     lag: float = 0.0
     only: tuple[str, ...] = ()
+    answers: Mapping[str, Answer] = field(default_factory=lambda: S3_ANSWERS)
+    uploads: tuple[str, ...] = ("PUT",)
     injected: dict[str, int] = field(default_factory=dict)
     requests: int = 0
     _debt: float = 0.0
@@ -81,7 +93,7 @@ class Faults:
                 return ""
             self._debt -= 1
             kind = self.kinds[sum(self.injected.values()) % len(self.kinds)]
-            if kind in ("drop", "cut") and method != "PUT":
+            if kind in ("drop", "cut") and method not in self.uploads:
                 self._debt += 1  # the next upload
                 return ""
             self.injected[kind] = self.injected.get(kind, 0) + 1
@@ -127,8 +139,8 @@ def faulty(address: str, faults: Faults) -> Iterator[str]:
                 self.close_connection = True
                 return
             body = _body(self.rfile, self.headers, length)
-            if kind in _CODES:
-                self._answer(*_error(*_CODES[kind]))
+            if kind in faults.answers:
+                self._answer(*faults.answers[kind])
                 return
             if kind == "slow":
                 time.sleep(faults.seconds)
@@ -190,11 +202,6 @@ def _body(file, headers, length: int) -> bytes:
     return content
 
 
-def _error(status: int, code: str, message: str) -> tuple[int, list, bytes]:
-    content = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    return status, [("Content-Type", "application/xml")], content.encode()
-
-
 def _upload_in_part(target: str, request, body: bytes) -> None:
     host, port = target.split(":")
     lines = [f"{request.command} {request.path} HTTP/1.1"]
@@ -203,23 +210,24 @@ def _upload_in_part(target: str, request, body: bytes) -> None:
         connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body[:-1])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
 
 
-def _await(port: int, server: subprocess.Popen, seconds: float = 120) -> None:
+def await_server(port: int, server: subprocess.Popen, seconds: float = 120) -> None:
+    """Wait until it answers anything."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:
         with contextlib.suppress(OSError):
-            _request(port, "GET", "/")
+            request(port, "GET", "/")
             return
         time.sleep(0.2)
-    raise SystemExit("moto's server did not start; is moto[server] installed?")
+    raise SystemExit(f"{server.args} did not start; is it installed?")
 
 
-def _request(port: int, method: str, path: str) -> None:
+def request(port: int, method: str, path: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request(method, path)
     connection.getresponse().read()

@@ -2,6 +2,7 @@
 
 import datetime
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -12,11 +13,16 @@ from typing import Any
 
 from ..disk.atomic import replacing
 from ..errors import AqaError, MissingDependency, escaped, first_line
-from .trouble import StoreError, patiently
+from .trouble import NO_BUCKET, StoreError, patiently, why_refused
 from .url import local_path
 
 # An upload to these is there when its last byte is, and not before.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"}
+# What is missing there looks as an empty folder does; where a bucket is missing, a person has to know.
+_WITH_BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az", "abfss"}
+# These libraries log what they raise, with its traceback, which is said here in one message.
+for _library in ("gcsfs", "adlfs", "azure"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 _MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 _TEMPORARY = ".putting"
 
@@ -52,6 +58,7 @@ class Place:
         self._files, self._root = _opened(url)
         protocol = self._files.protocol
         self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+        self._bucket_seen = not self._protocols & _WITH_BUCKETS
 
     def __str__(self) -> str:
         return self.url
@@ -89,7 +96,9 @@ class Place:
         try:
             found = patiently(self.url, "list it", anew)
         except FileNotFoundError:
-            return []
+            found = {}
+        if not found:
+            self._check_bucket("list it")
         prefix = self._root.rstrip("/") + "/"
         return sorted(
             (
@@ -99,6 +108,22 @@ class Place:
             ),
             key=lambda item: item.name,
         )
+
+    def _check_bucket(self, doing: str) -> None:
+        """Whether the bucket is there, as far as these credentials may see it.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if self._bucket_seen:
+            return
+        try:
+            self._files.ls(self._root.strip("/").split("/")[0], detail=False)
+            self._bucket_seen = True
+        except FileNotFoundError:
+            raise StoreError(f"{self.url}: cannot {doing}: {NO_BUCKET}") from None
+        except Exception:  # a right to this folder alone is enough
+            self._bucket_seen = True
 
     def put(self, source: Path, name: str) -> None:
         """Put a file: it is whole under its name, or not there.
@@ -118,6 +143,7 @@ class Place:
         try:
             patiently(f"{self.url}/{name}", "put it", once)
         except FileNotFoundError as error:
+            self._check_bucket("put it")
             raise StoreError(f"{self.url}/{name}: cannot put it ({first_line(error)})") from None
 
     def get(self, item: Item, target: Path) -> None:
@@ -199,6 +225,13 @@ def _opened(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise _lacking(url, error) from None
     except ValueError as error:
+        if why := why_refused(error):
+            raise StoreError(f"{url}: cannot be opened: {why}") from None
+        if url.split("://")[0] in fsspec.available_protocols():
+            raise AqaError(
+                f"{url}: cannot be opened ({first_line(error)}); correct it, or the settings of the store's"
+                " own tools (docs/clusters.md)"
+            ) from None
         raise AqaError(
             f"{url}: cannot be opened ({first_line(error)}); expected s3://, gs://, az://, file:// or"
             " another protocol that fsspec knows"

@@ -10,17 +10,43 @@ from ..errors import AqaError, first_line
 ATTEMPTS = 5
 _FIRST_WAIT, _MOST_WAIT = 0.5, 8.0  # seconds; each wait is twice the one before, give or take a half
 
-_EXPIRED = ("ExpiredToken", "TokenRefreshRequired", "token included in the request is expired", "expired")
-_SKEWED = ("RequestTimeTooSkewed", "TimeTooSkewed", "difference between the request time")
-_NO_CREDENTIALS = ("Unable to locate credentials", "NoCredentials", "Could not automatically determine cred")
+# What the stores and their libraries say: S3's, Google's, Azure's.
+_EXPIRED = (
+    "ExpiredToken",
+    "TokenRefreshRequired",
+    "token included in the request is expired",
+    "expired",
+    "Invalid Credentials",
+    "Signature not valid in the specified time frame",
+)
+_SKEWED = (
+    "RequestTimeTooSkewed",
+    "TimeTooSkewed",
+    "difference between the request time",
+    "Request date header too old",
+)
+_NO_CREDENTIALS = (
+    "Unable to locate credentials",
+    "NoCredentials",
+    "Could not automatically determine cred",
+    "Anonymous caller",
+    "default credentials were not found",
+    "Must provide either a connection_string",
+    "DefaultAzureCredential failed",
+    "NoAuthenticationInformation",
+)
 _REFUSED = (
     "AccessDenied",
     "Forbidden",
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "AuthenticationFailed",
+    "failed to authenticate",
+    "Public access is not permitted",
 )
-_NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
+_REFUSED_STATUS = (401, 403)
+_NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound", "container does not exist")
+NO_BUCKET = "there is no such bucket; correct the URL, or make the bucket"
 
 Given = TypeVar("Given")
 
@@ -68,19 +94,25 @@ def why_refused(error: BaseException) -> str:
 
     if has(_SKEWED):
         return "the store says that this machine's clock is wrong; set it, and run the same command again"
+    if has(_NO_CREDENTIALS):
+        return "there are no credentials; set them as for the store's own tools (docs/clusters.md)"
     if has(_EXPIRED):
         return (
             "the credentials have expired; renew them, and run the same command again: what is done is kept"
         )
-    if has(_NO_CREDENTIALS):
-        return "there are no credentials; set them as for the store's own tools (docs/clusters.md)"
     if has(_NO_BUCKET):
-        return "there is no such bucket; correct the URL, or make the bucket"
-    if isinstance(error, PermissionError) or has(_REFUSED):
+        return NO_BUCKET
+    if isinstance(error, PermissionError) or has(_REFUSED) or _status(error) in _REFUSED_STATUS:
         return f"no permission ({first_line(error)}); give these credentials the right to it, or take others"
     if isinstance(error, NotImplementedError | TypeError | ImportError):
         return f"this kind of place cannot ({type(error).__name__}: {first_line(error)})"
     return ""
+
+
+def _status(error: BaseException) -> int | None:
+    """Of the answer that an error of Azure's or Google's library is about; None where it has none."""
+    status = getattr(error, "status_code", None) or getattr(error, "code", None)
+    return int(status) if isinstance(status, int | str) and str(status).isdecimal() else None
 
 
 def _said(error: BaseException) -> str:

@@ -1,11 +1,8 @@
 """The same laws against a local S3, through s3fs, with a proxy that lets requests fail."""
 
-import importlib.util
-import sys
-
 import pytest
 from fleets import everything, one_machine, tiny_fleet
-from places import ROOT
+from local_stores import local_s3
 
 from aqa_cache.cache_file.joined import open_caches
 from aqa_cache.fleet.driver import extract_to_place
@@ -19,17 +16,7 @@ s3fs = pytest.importorskip("s3fs")
 
 
 @pytest.fixture(scope="module")
-def local_s3():
-    """benchmarks/local_s3.py, which is no package."""
-    spec = importlib.util.spec_from_file_location("local_s3", ROOT / "benchmarks" / "local_s3.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["local_s3"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def patch(local_s3):
+def patch():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in local_s3.KEYS.items():
             patch.setenv(name, value)
@@ -37,7 +24,7 @@ def patch(local_s3):
 
 
 @pytest.fixture(scope="module")
-def faults(local_s3, patch):
+def faults(patch):
     """What the store does wrong; its address is that of the proxy."""
     faults = local_s3.Faults()
     with local_s3.serving() as address, local_s3.faulty(address, faults) as proxy:

@@ -9,6 +9,14 @@ from aqa_cache.remote.place import Place
 from aqa_cache.remote.trouble import ATTEMPTS, StoreError
 
 
+class Answered(Exception):
+    """As errors of Azure's library: the status, and no word that means anything."""
+
+    def __init__(self, status):
+        super().__init__("Operation returned an invalid status")
+        self.status_code = status
+
+
 @pytest.fixture
 def store(monkeypatch):
     with stores(monkeypatch) as faulty:
@@ -96,6 +104,10 @@ def test_an_upload_that_ended_early_is_made_again(store, file):
             FileNotFoundError("An error occurred (NoSuchBucket): The specified bucket does not exist"),
             "no such bucket",
         ),
+        (OSError("Forbidden: b/aqa/o/a.h5\nsomeone has no access"), "no permission"),
+        (Answered(401), "no permission"),
+        (OSError("Anonymous caller does not have storage.objects.create access"), "there are no credentials"),
+        (OSError("Request date header too old"), "this machine's clock is wrong"),
     ],
 )
 def test_what_a_person_has_to_mend_is_said_at_once(store, file, error, message):
@@ -105,21 +117,54 @@ def test_what_a_person_has_to_mend_is_said_at_once(store, file, error, message):
     assert store.asked["put"] == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(FileNotFoundError("b/none/o"), "there is no such bucket"), (PermissionError("not this folder"), None)],
+)
+def test_where_nothing_is_listed_the_bucket_is_asked_for(store, monkeypatch, error, message):
+    monkeypatch.setattr("aqa_cache.remote.place._WITH_BUCKETS", {"faulty"})
+    place, asked = Place("faulty://place/parts"), []
+
+    def ls(path, **_):
+        asked.append(path)
+        raise error
+
+    monkeypatch.setattr(place._files, "ls", ls)
+    if message:
+        with pytest.raises(StoreError, match=message):
+            place.items()
+    else:  # a right to one folder is enough
+        assert place.items() == place.items() == []
+    assert [path.strip("/") for path in asked] == ["place"]
+
+
 @pytest.mark.parametrize("name", ["../a", "a/../b", "/a", "a//b", "", ".", "a\0"])
 def test_no_name_leads_out_of_a_place(store, file, name):
     with pytest.raises(AqaError, match="is no name of a file in it"):
         Place("memory://place").put(file, name)
 
 
+def raising(error):
+    def act(*_, **__):
+        raise error
+
+    return act
+
+
 def test_urls_that_open_nothing(store, monkeypatch):
     with pytest.raises(AqaError, match="Protocol not known: nosuch.*expected s3://"):
         Place("nosuch://bucket")
+    for error, message in (
+        (ValueError("Must provide either a connection_string or account_name"), "there are no credentials"),
+        (ValueError("Connection string is malformed."), "is malformed.*correct it, or the settings of"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr("fsspec.core.url_to_fs", raising(error))
+            with pytest.raises(AqaError, match=message):
+                Place("az://bucket")
     with pytest.raises(AqaError, match="names no bucket or folder"):
         Place("memory://").items()
 
-    def lacking(*_, **__):
-        raise ImportError("Install s3fs to access S3")
-
-    monkeypatch.setattr("fsspec.core.url_to_fs", lacking)
+    monkeypatch.setattr("fsspec.core.url_to_fs", raising(ImportError("Install s3fs to access S3")))
     with pytest.raises(MissingDependency, match=r"Install s3fs.*pip install 'aqa-cache\[cloud\]'"):
         Place("s3://bucket/parts")
