@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from dying_head import DIE_ONCE
 from interrupted_runs import files
 from synthetic_cache import write_synthetic_cache
 
+from aqa_cli.train import main
+from aqa_heads import tracking
 from aqa_heads.errors import TrainingError
 from aqa_heads.ray_runs import RayRuns
 from aqa_heads.table import train_table
@@ -83,3 +86,37 @@ def test_a_run_whose_process_dies_is_trained_again_or_fails_by_name(folder, path
         train_table(path, **own, out=folder / "fails", ray=RayRuns(attempts=1, say=said.append))
     assert "1 process(es) died with it" in said[-1]
     assert not any(path.is_dir() for path in (folder / "fails").glob("*"))
+
+
+def test_candidates_are_compared_and_trackers_told_as_by_one_process(folder, path, monkeypatch):
+    """The whole command; what was not chosen is not tested there either."""
+    told, measured = [], {"seconds", "result/peak_memory_bytes"}
+
+    class Kept:
+        def __init__(self, name, settings):
+            self.row = {"name": name}
+            told.append(self.row)
+
+        def numbers(self, numbers, step):
+            kept = {(name, step): value for name, value in numbers.items() if name not in measured}
+            self.row |= kept
+
+        def close(self, is_whole):
+            self.row["whole"] = is_whole
+
+    monkeypatch.setattr(tracking, "_beginner", lambda place: Kept)
+    words = ["--features", path, "--exp", "default,ridge", "--choose", "--log", "any", "--device", "cpu"]
+    words += ["--tasks", "score", "--epochs", 2, "--batch-size", 4, "--threads", 1, "--no-meteor"]
+    shown = []
+    for out, more in (("chosen-here", []), ("chosen-there", ["--ray"])):
+        result = CliRunner().invoke(main, [str(word) for word in [*words, "--out", folder / out, *more]])
+        assert result.exit_code == 0, result.output
+        shown.append(result.output)
+    here, there = (sorted((folder / out).rglob("summary.json")) for out in ("chosen-here", "chosen-there"))
+    assert len(here) == len(there) == 3
+    for one, other in zip(here, there, strict=True):
+        assert one.relative_to(folder / "chosen-here") == other.relative_to(folder / "chosen-there")
+        assert comparable(one.parent) == comparable(other.parent)
+    half = len(told) // 2
+    assert half == 3 and all(row["whole"] for row in told)
+    assert sorted(told[:half], key=str) == sorted(told[half:], key=str)
