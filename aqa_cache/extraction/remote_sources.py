@@ -113,8 +113,8 @@ def find_remote_samples(
     table = _read(annotations, remote, columns)
     if table.times:
         raise AnnotationError(
-            f"{annotations}: gives times, which only the videos can turn into frames, and these are at a URL;"
-            " expected start_frame and end_frame"
+            f"{annotations}: gives times, which only the videos can turn into frames, and these are at a URL:"
+            " each process would have to fetch all of them for that alone; expected start_frame and end_frame"
         )
     names, outside = remote.names_of(sample.video for sample in table.samples)
     if outside:
@@ -141,7 +141,8 @@ def _every_video(remote: RemoteVideos) -> Source:
     if not names:
         raise AqaError(
             f"{remote.place.url}: holds no videos; expected files ending in"
-            f" {' '.join(sorted(VIDEO_SUFFIXES))} (there are {len(remote.items)} other files)"
+            f" {' '.join(sorted(VIDEO_SUFFIXES))} (there are {len(remote.items)} other files; folders of"
+            " frames are read from a disk only)"
         )
     ids = ids_of_videos(names)
     others = sorted(set(remote.items) - set(names))

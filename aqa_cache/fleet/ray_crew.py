@@ -34,7 +34,9 @@ from .worker import UnitDone, put_records
 _LOOK_SECONDS = 0.5  # from one look at the actors to the next
 _ROOM_SECONDS = 10.0  # from one look at what the cluster has to the next
 _WAITED_SECONDS = 60.0  # for room, until it is said
+_UNREACHED_SECONDS = 60.0  # that a node may be silent until its actor is given up; Ray needs some 15
 _CLOSING_SECONDS = 10.0
+_UNREACHED = "it is not reached any more"
 _DEATHS_IN_A_ROW = 10  # with nothing done between them, and the extraction ends
 
 
@@ -192,14 +194,19 @@ class RayCrew:
     def _look(self) -> None:
         """What has become of the actors."""
         waiting = {member.reference: member for member in self._members if member.reference is not None}
-        if not waiting:
-            return
-        ready, _ = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=_LOOK_SECONDS)
+        ready = []
+        if waiting:
+            ready, _ = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=_LOOK_SECONDS)
+        else:
+            time.sleep(_LOOK_SECONDS)
         for reference in ready:
             member = waiting[reference]
             with self._deaths_of(member):
                 self._hear(member, self._ray.get(reference))
         for member in [member for member in self._members if member.hand]:
+            if member.unreached_since is not None:
+                self._look_for_node(member)
+                continue
             with self._deaths_of(member):
                 self._ask(member)
 
@@ -277,16 +284,30 @@ class RayCrew:
             yield
         except self._ray.exceptions.RayTaskError as error:
             self._bury(member, f"{type(error.cause).__name__}: {first_line(error.cause)}")
+        except self._ray.exceptions.ActorUnavailableError:
+            if member.loaded is None:
+                self._bury(member, _UNREACHED)
+                return
+            # One that died is told of as dead. Of a lost node Ray knows only when it was silent for a while.
+            member.reference = member.asked = None
+            member.unreached_since = member.unreached_since or time.monotonic()
         except self._ray.exceptions.RayError:
             self._bury(member, "its process ended: it was killed, or the node had no memory left")
+
+    def _look_for_node(self, member: Member) -> None:
+        """Whether an actor is not reached because its node is lost."""
+        assert member.unreached_since is not None
+        if self._node_is_lost(member) or time.monotonic() - member.unreached_since > _UNREACHED_SECONDS:
+            self._bury(member, _UNREACHED)
+
+    def _node_is_lost(self, member: Member) -> bool:
+        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        return member.loaded is not None and member.loaded.node not in alive
 
     def _bury(self, member: Member, why: str) -> None:
         """An actor is dead: what it had and had not put goes to others."""
         self._end_member(member)
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-        host, gone = "a node", False
-        if member.loaded is not None:
-            host, gone = member.loaded.host, member.loaded.node not in alive
+        host, gone = member.loaded.host if member.loaded else "a node", self._node_is_lost(member)
         units, left = list(member.hand.values()), []
         if units:
             left = self._not_put(units)

@@ -19,6 +19,7 @@ class Member:
         loaded: None until it is; hand: by the id of their first sample, the units that it has and that are
             not put yet.
         clips: that it has made since its last hand began; put: those of them that are put.
+        unreached_since: by `time.monotonic`, from when on it does not answer and is not known to be dead.
     """
 
     actor: Any
@@ -28,6 +29,7 @@ class Member:
     hand: dict[str, Unit] = field(default_factory=dict)
     clips: int = 0
     put: int = 0
+    unreached_since: float | None = None
 
 
 class Made:

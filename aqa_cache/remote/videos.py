@@ -62,6 +62,11 @@ class RemoteVideos:
 
     def missing(self, video: str) -> str:
         """Why a sample whose video is not there has no features."""
+        if any(other.startswith(video + "/") for other in self.items):
+            return (
+                f"{self.place.url}/{escaped(video)} is a folder, and frames in folders are not read from a"
+                " URL, but from a disk; upload the video itself, or extract where the folder is on a disk"
+            )
         name = video.rpartition("/")[2].rsplit(".", 1)[0].casefold()
         alike = [other for other in self.items if other.rpartition("/")[2].casefold().startswith(name)]
         near = f"; there is {alike[0]!r}" if alike else ""

@@ -16,6 +16,8 @@ DIE_ONCE = "AQA_TEST_DIE_ONCE"
 """Names a file; the process that finds it removes it and dies, by its own number."""
 DIE_LOADING = "AQA_TEST_DIE_LOADING"
 """The same, where the network is made."""
+HANG_ON = "AQA_TEST_HANG_ON"
+"""Names a file with the number of a node; a process on it renames the file to `….found`, and waits."""
 _BRIGHT = 1.9  # a white frame, normalised, is (1 - .45) / .25; black ones fill up a batch
 
 
@@ -24,6 +26,16 @@ def _die_at(variable: str) -> None:
     if mark.exists():
         mark.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang() -> None:
+    mark = Path(os.environ.get(HANG_ON, "/nowhere"))
+    if mark.exists():
+        import ray
+
+        if ray.get_runtime_context().get_node_id() == mark.read_text():
+            mark.rename(f"{mark}.found")
+            time.sleep(600)
 
 
 class Dying(nn.Module):
@@ -35,6 +47,7 @@ class Dying(nn.Module):
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         time.sleep(0.05)  # so that something is under way
         _die_at(DIE_ONCE)
+        _hang()
         if (clips.flatten(1).amin(1) > _BRIGHT).any():
             os.kill(os.getpid(), signal.SIGKILL)
         return self.network(clips)

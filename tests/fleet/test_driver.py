@@ -307,6 +307,22 @@ def test_a_table_may_name_videos_by_their_url(store, two, config, tmp_path):
     assert merge_place(PLACE, tmp_path / "merged.h5").failures == []
 
 
+def test_a_folder_of_frames_at_a_url_is_named_as_one(store, two, config):
+    """And so is a table that gives times."""
+    upload(two, "memory://bucket/videos")
+    fsspec.filesystem("memory").pipe_file("/bucket/videos/frames/000001.jpg", b"any")
+    write_annotations(two / "annotations.csv", [Sample("a", "a.mp4", 0, 20), Sample("b", "frames", 0, 20)])
+    table = {"annotations": two / "annotations.csv"}
+    result = extract_to_place("memory://bucket/videos", PLACE, config, **table)
+    ((name, reason),) = result.failures
+    assert (
+        name == "b" and "videos/frames is a folder, and frames in folders are not read from a URL" in reason
+    )
+    (two / "annotations.csv").write_text("sample_id,video,start,end\na,a.mp4,0:00,0:01\n")
+    with pytest.raises(AnnotationError, match="gives times.*expected start_frame and end_frame"):
+        extract_to_place("memory://bucket/videos", PLACE, config, **table)
+
+
 def test_what_a_place_does_not_take(store, videos, config, tmp_path):
     with pytest.raises(AqaError, match="--dtype is of the published cache"):
         extract_to_place(videos, PLACE, replace(config, dtype="float32"))

@@ -42,12 +42,14 @@ def cluster(folder):
         patch.setenv("AQA_WEIGHTS", str(folder / "weights"))
         patch.setenv("AQA_TEST_DIE_ONCE", str(folder / "die"))
         patch.setenv("AQA_TEST_DIE_LOADING", str(folder / "die_loading"))
+        patch.setenv("AQA_TEST_HANG_ON", str(folder / "hang"))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # other programs may fill this machine
         patch.setattr("aqa_cache.fleet.units.UNIT_FRAMES", (30, 30))
         node = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args=node)
+        soon = {"_system_config": {"health_check_period_ms": 1000}}  # that a node is lost
+        cluster = Cluster(initialize_head=True, head_node_args=node | soon)
         try:
             ray.init(cluster.address, log_to_driver=False, logging_level="error")
             cluster.node = node
@@ -148,20 +150,27 @@ def test_an_actor_that_is_killed_as_it_loads_is_replaced(cluster, videos, config
     assert result.done == 11 and result.failures == []
 
 
-def test_a_node_that_is_removed_costs_what_was_under_way(two_nodes, videos, config, alone, place, tmp_path):
+def test_a_node_that_is_removed_costs_what_was_under_way(
+    two_nodes, videos, config, alone, place, folder, tmp_path
+):
+    """Its actor is in mid-unit, so that its end is seen before Ray knows of the node."""
     cluster, node = two_nodes
     said, results = [], []
+    (folder / "hang").write_text(node.node_id)
 
     def drive():
-        results.append(extract_to_place(videos, place, config, say=said.append, ray=RayActors(most=2)))
+        ray = RayActors(most=2, attempts=1)  # the loss is no attempt with any sample
+        results.append(extract_to_place(videos, place, config, say=said.append, ray=ray))
 
     driver = threading.Thread(target=drive)
     driver.start()
-    while driver.is_alive() and not parts(place):
+    while driver.is_alive() and not (folder / "hang.found").exists():
         time.sleep(0.05)
     cluster.remove_node(node, allow_graceful=False)
     driver.join()
     assert results and results[0].done == 11 and results[0].failures == []
+    (lost,) = [line for line in said if "go to others" in line]
+    assert lost.startswith("A node was lost, with an actor on ")
     assert merged(place, tmp_path) == alone
 
 
