@@ -37,6 +37,7 @@ _WAITED_SECONDS = 60.0  # for room, until it is said
 _UNREACHED_SECONDS = 60.0  # that a node may be silent until its actor is given up; Ray needs some 15
 _CLOSING_SECONDS = 10.0
 _UNREACHED = "it is not reached any more"
+_NODE_DIED = "its node has died"  # Ray's own words
 _DEATHS_IN_A_ROW = 10  # with nothing done between them, and the extraction ends
 
 
@@ -291,8 +292,9 @@ class RayCrew:
             # One that died is told of as dead. Of a lost node Ray knows only when it was silent for a while.
             member.reference = member.asked = None
             member.unreached_since = member.unreached_since or time.monotonic()
-        except self._ray.exceptions.RayError:
-            self._bury(member, "its process ended: it was killed, or the node had no memory left")
+        except self._ray.exceptions.RayError as error:
+            why = "its process ended: it was killed, or the node had no memory left"
+            self._bury(member, why, _NODE_DIED in str(error))
 
     def _look_for_node(self, member: Member) -> None:
         """Whether an actor is not reached because its node is lost."""
@@ -304,16 +306,21 @@ class RayCrew:
         alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
         return member.loaded is not None and member.loaded.node not in alive
 
-    def _bury(self, member: Member, why: str) -> None:
+    def _bury(self, member: Member, why: str, node_died: bool = False) -> None:
         """An actor is dead: what it had and had not put goes to others."""
         self._end_member(member)
-        host, gone = member.loaded.host if member.loaded else "a node", self._node_is_lost(member)
+        host, gone = (
+            member.loaded.host if member.loaded else "a node",
+            node_died or self._node_is_lost(member),
+        )
         units, left = list(member.hand.values()), []
         if units:
             left = self._not_put(units)
             self._end_hand(member)
         lost = f"{sum(len(unit.samples) for unit in left)} sample(s) go to others"
-        if gone:
+        if gone and member.loaded is None:
+            self._say("A node was lost, with an actor that loaded the backbone; another begins.")
+        elif gone:
             self._say(f"A node was lost, with an actor on {host}; {lost}.")
         elif member.loaded is None:
             self._say(f"An actor died as it loaded the backbone ({why}); another begins.")

@@ -24,3 +24,36 @@ def test_a_unit_that_was_told_to_an_earlier_question_is_not_missed_at_the_end_of
     crew._hear(member, Standing([UnitDone(other, 2, [], ["other.h5"], 1)], [], 4, 4))
     assert [unit.unit for unit in done] == [one, other]
     assert not member.hand and crew._made.samples == 2 and crew._made.clips == 4
+
+
+def test_an_actor_whose_node_may_be_lost_is_waited_for():
+    """Ray says first that it is not reached, and some seconds later that the node is lost."""
+    said, given, nodes = [], [], [{"NodeID": "n", "Alive": True}]
+
+    class RayError(Exception):
+        pass
+
+    class Unavailable(RayError):
+        pass
+
+    crew = RayCrew(RayActors(), ExtractionConfig(), None, None, None, said.append, threading.Event())
+    crew._ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RayError=RayError, RayTaskError=(), ActorUnavailableError=Unavailable),
+        nodes=lambda: nodes,
+        kill=lambda actor: None,
+    )
+    crew._left = SimpleNamespace(give_back=given.append)
+    loading = Member(None, "reference")
+    working = Member(None, "reference", loaded=SimpleNamespace(node="n", host="h"))
+    crew._members = [loading, working]
+    with crew._deaths_of(loading):
+        raise RayError("The actor died because its node has died. Node Id: m")
+    assert said == ["A node was lost, with an actor that loaded the backbone; another begins."]
+    with crew._deaths_of(working):
+        raise Unavailable("RPC error: Socket closed")
+    crew._look_for_node(working)
+    assert crew._members == [working] and working.reference is None and len(said) == 1
+    nodes[0]["Alive"] = False
+    crew._look_for_node(working)
+    assert said[1] == "A node was lost, with an actor on h; 0 sample(s) go to others."
+    assert crew._members == [] and crew._deaths == 0 and given == [[], []]
