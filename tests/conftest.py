@@ -82,6 +82,28 @@ def server(tmp_path):
 
 
 @pytest.fixture
+def default_weights(server, random_s3d, monkeypatch, tmp_path):
+    """The default weights on a server of this machine, as torchvision's file has them."""
+    from dataclasses import replace
+
+    import torch
+    from safetensors.torch import load_file
+
+    from aqa_cache.disk.tensor_file import sha256_of
+    from aqa_cache.weights.published import WEIGHTS
+
+    url, folder = server
+    head = {"classifier.1.weight": torch.zeros(400, 1024, 1, 1, 1), "classifier.1.bias": torch.zeros(400)}
+    torch.save(load_file(random_s3d) | head, folder / "s3d.pth")
+    record = replace(
+        WEIGHTS["s3d-kinetics400"], url=f"{url}/s3d.pth", sha256=sha256_of(folder / "s3d.pth")[:8]
+    )
+    monkeypatch.setitem(WEIGHTS, record.name, record)
+    monkeypatch.setenv("AQA_WEIGHTS", str(tmp_path / "weights"))
+    return record
+
+
+@pytest.fixture
 def own_code(tmp_path, monkeypatch):
     """A folder of somebody's own modules, in which the test runs, and how to write one; all that they made
     known is forgotten afterwards.

@@ -3,40 +3,20 @@ the weights downloaded.
 """
 
 import csv
-from dataclasses import replace
 
 import openpyxl
 import pytest
-import torch
 from click.testing import CliRunner
 from numbered_video import write_numbered_video
 from places import ROOT
 
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_cache.disk.tensor_file import sha256_of
 from aqa_cache.video.times import frame_at, frame_times
-from aqa_cache.weights.published import WEIGHTS
 from aqa_cli import extract, report, train
 from aqa_heads.runs.format import read_run
 
 GOOD = ROOT.parent / "shared" / "media" / "good"
 SCORES = [7.5, 6.25, 8.0, 5.5, 9.25, 4.75, 6.0, 7.0, 8.5, 5.0, 9.0, 6.5]
-
-
-@pytest.fixture
-def weights(server, random_s3d, monkeypatch, tmp_path):
-    """The default weights on a server of this machine, as torchvision's file has them."""
-    from safetensors.torch import load_file
-
-    url, folder = server
-    head = {"classifier.1.weight": torch.zeros(400, 1024, 1, 1, 1), "classifier.1.bias": torch.zeros(400)}
-    torch.save(load_file(random_s3d) | head, folder / "s3d.pth")
-    record = replace(
-        WEIGHTS["s3d-kinetics400"], url=f"{url}/s3d.pth", sha256=sha256_of(folder / "s3d.pth")[:8]
-    )
-    monkeypatch.setitem(WEIGHTS, record.name, record)
-    monkeypatch.setenv("AQA_WEIGHTS", str(tmp_path / "weights"))
-    return record
 
 
 def twelve_clips(folder):
@@ -78,7 +58,9 @@ def twelve_stretches(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [twelve_clips, pytest.param(twelve_stretches, marks=pytest.mark.long)])
-def test_from_videos_and_a_spreadsheet_to_a_report_in_three_commands(make, weights, tmp_path, monkeypatch):
+def test_from_videos_and_a_spreadsheet_to_a_report_in_three_commands(
+    make, default_weights, tmp_path, monkeypatch
+):
     def run(command, *words):
         result = CliRunner().invoke(command.main, words)
         assert result.exit_code == 0, result.output
@@ -88,7 +70,7 @@ def test_from_videos_and_a_spreadsheet_to_a_report_in_three_commands(make, weigh
     (tmp_path / "clips").mkdir()
     rows = make(tmp_path / "clips")
     said = run(extract, "clips/", "feats.h5")
-    assert "12 row(s)" in said and f"Downloading {weights.name}" in said
+    assert "12 row(s)" in said and f"Downloading {default_weights.name}" in said
     assert "'Score' as final_score" in said
     with FeatureCache("feats.h5") as cache:
         assert not any(cache.reasons) and [s.final_score for s in cache.samples] == SCORES

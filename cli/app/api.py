@@ -20,7 +20,7 @@ from .annotations import Conflict, Row
 from .context import Context
 from .folder import is_id
 from .jobs import DONE, FAILED, Job
-from .models import Model
+from .models import S3D, Model
 from .openapi import document
 from .refused import Refused
 
@@ -60,7 +60,7 @@ def routes() -> list[Route]:
         "/api/rows/{id}/undo": {"POST": undo_row},
         "/api/rows/{id}/score": {"POST": score_row},
         "/api/jobs/{id}": {"GET": job, "DELETE": cancel},
-        "/api/models": {"GET": models},
+        "/api/models": {"GET": models, "POST": add_model},
         "/api/learn": {"POST": learn},
         "/annotations.csv": {"GET": table},
     }
@@ -155,9 +155,15 @@ async def models(request: Request, context: Context) -> Response:
     return JSONResponse({"models": [_model_record(one) for one in found]})
 
 
+async def add_model(request: Request, context: Context) -> Response:
+    """A packed model in the body."""
+    made = await context.model_uploads.take(*_said(request), request.stream())
+    return JSONResponse(_model_record(made), 201)
+
+
 async def learn(request: Request, context: Context) -> Response:
     asked = await _json(request, {"model": str})
-    model = await _model(context, asked["model"])
+    model = None if asked["model"] == S3D else await _model(context, asked["model"])
     made = await run_in_threadpool(context.learn, model)
     return await _told(context, made)
 
@@ -172,12 +178,15 @@ async def table(request: Request, context: Context) -> Response:
 
 
 async def _upload(request: Request, context: Context) -> Row:
-    said = request.query_params.get("name", "")
-    length = request.headers.get("content-length", "")
-    video = await context.videos.take(
-        said, int(length) if length.isascii() and length.isdigit() else None, request.stream()
-    )
+    video = await context.videos.take(*_said(request), request.stream())
     return await run_in_threadpool(context.taken, video)
+
+
+def _said(request: Request) -> tuple[str, int | None]:
+    """The name of an upload, and the bytes that it says to have."""
+    length = request.headers.get("content-length", "")
+    known = length.isascii() and length.isdigit()
+    return request.query_params.get("name", ""), int(length) if known else None
 
 
 async def _row(request: Request, context: Context) -> Row:

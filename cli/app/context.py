@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 
 from .annotations import Annotations, Row
+from .arrivals import Limits
 from .checks import Address
 from .folder import Folder
 from .jobs import Job, Queue
+from .model_uploads import ModelUploads
 from .models import Model, Models
 from .store import Store
 from .videos import Video, Videos
@@ -26,6 +28,8 @@ class Context:
     annotations: Annotations
     queue: Queue
     models: Models
+    model_uploads: ModelUploads
+    limits: Limits
 
     def taken(self, video: Video) -> Row:
         """A video that has come: it gets a row, and is prepared for the browser."""
@@ -49,13 +53,14 @@ class Context:
             },
         )
 
-    def learn(self, model: Model) -> Job:
-        """Have a model trained on the annotations, on features as this one's."""
+    def learn(self, model: Model | None) -> Job:
+        """Have a model trained on the annotations, on features as this one's, or on those of S3D."""
         number = 1
         taken = {path.name for path in self.folder.runs.iterdir()}
         taken |= {job.asked["name"] for job in self.queue.jobs("learn")}
         while f"own-{number}" in taken:
             number += 1
         return self.queue.add(
-            "learn", {"name": f"own-{number}", "model": [str(path) for path in model.paths]}
+            "learn",
+            {"name": f"own-{number}", "model": [str(path) for path in model.paths] if model else []},
         )

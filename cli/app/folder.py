@@ -3,6 +3,7 @@
 import re
 import secrets
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Folder:
 
     @property
     def runs(self) -> Path:
-        """What was trained here."""
+        """What was trained here, and packed models that were added."""
         return self.root / "runs"
 
     @property
@@ -100,25 +101,30 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def file_name(said: str, taken: set[str]) -> str:
-    """A name for the file of a video, made of the one that it came with, whatever that is.
+def file_name(
+    said: str, taken: set[str], suffixes: Collection[str] = VIDEO_SUFFIXES, kind: str = "video"
+) -> str:
+    """A name for the file of an upload, made of the one that it came with, whatever that is.
 
     Args:
         taken: names that there are, without regard to case.
+        suffixes: that it may have; kind: what they are the suffixes of.
 
     Raises:
-        AqaError: its suffix is no video's.
+        AqaError: its suffix is another.
 
     >>> file_name("../../Übung 1.MP4", set()), file_name("a.mp4", {"a.mp4"})
     ('Übung_1.mp4', 'a_2.mp4')
     """
     plain = unicodedata.normalize("NFC", said).replace("\\", "/").rsplit("/", 1)[-1]
     stem, dot, suffix = plain.rpartition(".")
-    if not dot or f".{suffix.lower()}" not in VIDEO_SUFFIXES or not suffix.isascii():
-        known = " ".join(sorted(VIDEO_SUFFIXES))
-        raise AqaError(f"{plain!r:.100} is no video by its name; expected a name that ends in one of {known}")
+    if not dot or f".{suffix.lower()}" not in suffixes or not suffix.isascii():
+        known = " ".join(sorted(suffixes))
+        raise AqaError(
+            f"{plain!r:.100} is no {kind} by its name; expected a name that ends in one of {known}"
+        )
     stem = _OTHER.sub("_", stem).strip("_-")[:_LONGEST_STEM]
-    stem = stem.encode()[:_LONGEST_BYTES].decode(errors="ignore") or "video"
+    stem = stem.encode()[:_LONGEST_BYTES].decode(errors="ignore") or kind.split()[-1]
     lower, number, name = {one.casefold() for one in taken}, 2, f"{stem}.{suffix.lower()}"
     while name.casefold() in lower:
         name, number = f"{stem}_{number}.{suffix.lower()}", number + 1

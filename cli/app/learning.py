@@ -4,30 +4,34 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import AqaError
 
 from .folder import Folder
 
+if TYPE_CHECKING:
+    from aqa_cache.extraction.configuration import ExtractionConfig
+
 _FOLDS = 5
 _FEWEST = 4  # labelled samples that training must have left to choose an epoch by
 
 
 def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Callable) -> None:
-    """Make features as a model's are made, and train on them what goes to `runs/NAME`.
+    """Make features of a kind, and train on them what goes to `runs/NAME`.
 
     Interrupted, it goes on where it was.
 
     Args:
-        asked: `name` of the new model, `model` (paths) whose kind of features is made.
+        asked: `name` of the new model, `model` (paths) whose kind of features is made; none: those of
+            aqa-extract without an option.
 
     Raises:
         AqaError: there is too little to train on, a video fails, or nothing can be written.
     """
     from aqa_cache.annotations import read_written
     from aqa_cache.extraction.run import extract
-    from aqa_heads.scoring.scorer import Scorer
 
     samples = read_written(folder.videos / "annotations.csv")
     scored = [sample for sample in samples if sample.final_score is not None]
@@ -36,13 +40,26 @@ def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Cal
             f"{len(scored)} of {len(samples)} clips have a score; type the scores of at least two, better of"
             " fifty"
         )
-    model = asked["model"]
-    with Scorer(model[0] if len(model) == 1 else model, say=say) as scorer:
-        features = folder.root / f"features-{scorer.made_with.spec.fingerprint[:12]}.h5"
-        config = replace(scorer.extraction_config(), prune=True)
-        extract(folder.videos, features, config, progress=progress, say=say)
+    features, config = _features(folder, asked["model"], say)
+    extract(folder.videos, features, replace(config, prune=True), progress=progress, say=say)
     say("training")
     _train(folder, asked["name"], features, scored, say)
+
+
+def _features(
+    folder: Folder, model: list[str], say: Callable[[str], None]
+) -> tuple[Path, "ExtractionConfig"]:
+    """Where features of a kind lie, and how they are made."""
+    from aqa_cache.clips.rule import FROM_END, ClipRule
+    from aqa_cache.extraction.configuration import ExtractionConfig
+    from aqa_heads.scoring.scorer import Scorer
+
+    if not model:
+        config = ExtractionConfig(clip_rule=ClipRule(last_clip=FROM_END))
+        return folder.root / f"features-{config.backbone}.h5", config
+    with Scorer(model[0] if len(model) == 1 else model, say=say) as scorer:
+        place = folder.root / f"features-{scorer.made_with.spec.fingerprint[:12]}.h5"
+        return place, scorer.extraction_config()
 
 
 def _train(

@@ -19,6 +19,7 @@ _DEEPEST, _MOST = 3, 500
 _CARD = "MODEL_CARD.md"
 _LARGEST_CARD = 2**20
 LEVEL = 0.9
+S3D = "s3d"  # in place of a model's id: features of the default backbone
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class Models:
     def get(self, id: str) -> Model | None:
         return next((model for model in self.all() if model.id == id), None)
 
+    def of(self, path: Path) -> Model | None:
+        """The model of a packed file."""
+        return next((model for model in self.all() if model.paths == (path.absolute(),)), None)
+
     def _found(self) -> tuple[list[Path], list[Path]]:
         runs, archives = [], []
         for place in self._places:
@@ -119,7 +124,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 def _read(paths: Sequence[Path]) -> list[Model]:
     if paths[0].is_file():
-        return [_packed(paths[0])]
+        return [packed_model(paths[0])]
     try:
         return [_model(family) for family in read_families(paths)]
     except AqaError as error:
@@ -136,7 +141,8 @@ def _read(paths: Sequence[Path]) -> list[Model]:
     return [*([_model(family) for family in read_families(whole)] if whole else []), *models]
 
 
-def _packed(path: Path) -> Model:
+def packed_model(path: Path) -> Model:
+    """The model of an archive, unpacked whole for it; what is wrong with it is its `problem`."""
     try:
         with ExitStack() as stack:
             record = read_record(path)

@@ -32,6 +32,7 @@ def document() -> dict:
 def _paths() -> dict:
     id = _parameter("id", "path", {"type": "string", "pattern": "^[0-9a-f]{16}$"}, "Of it.")
     name = _parameter("name", "query", _TEXT, "The video's file name; its suffix says that it is one.", True)
+    archive = _parameter("name", "query", _TEXT, "The archive's file name, which ends in .zip.", True)
     wait = _parameter("wait", "query", {**_WHOLE, "maximum": 300}, "Seconds to wait for the end of the job.")
     model = _parameter("model", "query", _TEXT, "Id of a model; may be left out where there is one.")
     part = [
@@ -86,10 +87,19 @@ def _paths() -> dict:
                 "Take a job out of the queue, or end it.", [id], {"204": {"description": "Done."}}
             ),
         },
-        "/api/models": {"get": _operation("The models.", [], {"200": _answer("The models.", "Models")})},
+        "/api/models": {
+            "get": _operation("The models.", [], {"200": _answer("The models.", "Models")}),
+            "post": _operation(
+                "Add a packed model (aqa-data pack): its bytes are the request's body.",
+                [archive],
+                {"201": _answer("The model.", "Model")},
+                body,
+            ),
+        },
         "/api/learn": {
             "post": _operation(
-                "Train the default model on the annotations, on features as those of a model.",
+                "Train the default model on the annotations, on features as those of a model, or of S3D"
+                " (`s3d` in place of an id).",
                 [],
                 {"202": job},
                 _json_body("ByModel"),

@@ -15,13 +15,15 @@ from aqa_cache.video.recognition import is_video
 
 from . import api, site
 from .annotations import Annotations
+from .arrivals import LIMITS, Arrivals, Limits
 from .checks import Address, Checked
 from .context import Context
 from .folder import Folder
 from .jobs import PATIENCE, Queue
+from .model_uploads import ModelUploads
 from .models import Models
 from .store import Store
-from .videos import LIMITS, Limits, Videos
+from .videos import Videos
 
 
 def application(
@@ -47,9 +49,12 @@ def application(
     try:
         store = Store(places.database)
         annotations = Annotations(store, places)
-        videos = Videos(store, places, limits)
+        arrivals = Arrivals(places, limits)
+        videos = Videos(store, places, arrivals)
         queue = Queue(store, places, patience)
-        context = Context(places, address, store, videos, annotations, queue, Models([runs, places.runs]))
+        models = Models([runs, places.runs])
+        uploads = ModelUploads(places, arrivals, models)
+        context = Context(places, address, store, videos, annotations, queue, models, uploads, limits)
         _take_what_lies_there(context)
     except BaseException:
         lock.release()

@@ -28,7 +28,9 @@ from .pages.work import PARTS
 from .refused import Refused
 from .scoring import score_files
 
-_STATIC = {"home.js", "clip.js", "train.js", "wait.js", "requests.js", "parts.js"}
+_STATIC = {
+    f"{name}.js" for name in ("home", "clip", "train", "models", "wait", "requests", "parts", "uploads")
+}
 _PREVIEW = re.compile(r"([0-9a-f]{16})\.(mp4|json)")
 # A page of a score, and files of it, run no script but their own, and reach nothing.
 _OF_SCORE = (

@@ -47,7 +47,7 @@ Example:
     default=2048,
     show_default=True,
     metavar="MIB",
-    help="Largest video that is taken.",
+    help="Largest video or model that is taken.",
 )
 @handle_errors
 def main(runs: Path, folder: Path, host: str, port: int, names, token: str | None, max_upload: int) -> None:
@@ -60,13 +60,13 @@ def main(runs: Path, folder: Path, host: str, port: int, names, token: str | Non
     try:
         import uvicorn
 
+        from .arrivals import Limits
         from .checks import Address, is_local
         from .server import application
     except ImportError as error:
         if (error.name or "").startswith("aqa_"):
             raise
         raise missing(error.name or "starlette", "aqa-app", error, "'aqa-cache[app]'") from None
-    from .videos import Limits
 
     if not runs.exists():
         raise AqaError(f"{runs}: is not there; name a folder of runs, a run, or a model.zip")

@@ -11,7 +11,7 @@ from .work import part
 
 def home(context: Context) -> str:
     models = context.models.usable()
-    most = context.videos.limits.bytes
+    most = context.limits.bytes
     return page(
         "Score a video",
         "/",
@@ -59,8 +59,10 @@ def _models(models: list[Model]):
         return (
             element(
                 "p",
-                "There is no model yet. Videos can be dropped and annotated; a model is a folder that"
-                " aqa-train writes, or a model.zip that somebody packed.",
+                "There is no model yet. Videos can be dropped and annotated. A model is trained on them,"
+                " or is a model.zip that somebody packed: ",
+                element("a", "add it", href="/models"),
+                ".",
                 class_="warning",
             ),
         )

@@ -25,6 +25,35 @@ def models_page(context: Context) -> str:
         "Models",
         "/models",
         *(sections or [element("p", "There is none yet.", class_="note")]),
+        _adding(context.limits.bytes),
+        scripts=("models.js",),
+    )
+
+
+def _adding(most: int) -> Markup:
+    """The place for a model that somebody else has packed."""
+    return element(
+        "section",
+        element("h2", "Add a model"),
+        element(
+            "form",
+            element(
+                "p",
+                element("label", "A model.zip that somebody packed (aqa-data pack)", for_="model-file"),
+                element("input", id="model-file", type="file", accept=".zip"),
+                element(
+                    "span",
+                    f"At most {most / 2**20:,.0f} MiB. It is looked at before it is kept, and nothing in it"
+                    " is run.",
+                    class_="aside",
+                ),
+                class_="drop",
+            ),
+            element("p", "", id="arrived", role="status"),
+            id="add-model",
+            data_most=most,
+        ),
+        element("noscript", element("p", "Uploading needs JavaScript.", class_="warning")),
     )
 
 
@@ -42,14 +71,19 @@ def model_page(context: Context, model: Model) -> str:
     )
 
 
-def choice(label: str, models: Sequence[Model]) -> Markup:
-    """A list of models to choose from."""
+def choice(label: str, models: Sequence[Model], **more: str) -> Markup:
+    """A list of models to choose from.
+
+    Args:
+        more: labels of what can be chosen too, by value.
+    """
     return element(
         "p",
         element("label", label, for_="model"),
         element(
             "select",
             *(element("option", model.label, value=model.id) for model in models),
+            *(element("option", also, value=value) for value, also in more.items()),
             id="model",
             name="model",
         ),

@@ -5,7 +5,7 @@ import shlex
 from aqa_heads.report.html import Markup, element
 
 from ..context import Context
-from ..models import Model
+from ..models import S3D, Model
 from .frame import page
 from .model import choice
 from .work import part
@@ -45,15 +45,9 @@ def _advice(scored: int, grouped: bool) -> Markup:
 
 
 def _form(models: list[Model], scored: int) -> Markup:
-    if not models:
-        return element(
-            "p",
-            "There is no model whose kind of features could be made; see the commands below.",
-            class_="note",
-        )
     return element(
         "form",
-        choice("On features as those of", models),
+        choice("On features as those of", models, **{S3D: "S3D (its weights are downloaded once)"}),
         element(
             "p",
             element("button", "Make features and train", id="learn", disabled=scored < 2),

@@ -2,6 +2,7 @@
 
 import { ask, byId, made, say, trying } from "/static/requests.js";
 import { lookAgain } from "/static/parts.js";
+import { upload } from "/static/uploads.js";
 
 const AT_ONCE = 3;
 const waiting = [];
@@ -22,31 +23,11 @@ function next() {
   while (underWay < AT_ONCE && waiting.length) {
     underWay += 1;
     const one = waiting.shift();
-    upload(one)
+    upload("/api/videos", one.file, Number(byId("upload").dataset.most), one.bar)
       .then((row) => done(one, row))
       .catch((error) => one.line.replaceChildren(`${one.file.name}: `, made("span", error.message, { class: "leak" })))
       .finally(() => { underWay -= 1; next(); lookAgain(); });
   }
-}
-
-function upload({ file, bar }) {
-  const most = Number(byId("upload").dataset.most);
-  if (file.size > most) {
-    return Promise.reject(new Error(`has ${Math.ceil(file.size / 2 ** 20)} MiB, at most ${most / 2 ** 20} are taken`));
-  }
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", `/api/videos?name=${encodeURIComponent(file.name)}`);
-    request.upload.onprogress = (event) => { if (event.lengthComputable) bar.value = event.loaded / event.total; };
-    request.onload = () => {
-      let found = {};
-      try { found = JSON.parse(request.responseText); } catch { /* no JSON: said below */ }
-      if (request.status === 201) resolve(found);
-      else reject(new Error(found.error || `the server said ${request.status}`));
-    };
-    request.onerror = () => reject(new Error("the connection was lost; choose it again"));
-    request.send(file);
-  });
 }
 
 async function done({ line, file }, row) {

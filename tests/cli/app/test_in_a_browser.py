@@ -11,6 +11,7 @@ from browsers import chromium
 from numbered_video import image_number
 
 from aqa_cache.annotations import read_annotations
+from aqa_heads.scoring.packing import pack
 
 pytestmark = pytest.mark.browser
 pytest.importorskip("starlette")
@@ -155,6 +156,28 @@ def test_drop_score_annotate_and_train(start, opened, trained, three):
     page.get_by_role("link", name="own-1").wait_for()
     without_violations(page)
     assert len(app.json("GET", "/api/models")[1]["models"]) == 2
+
+
+def test_a_packed_model_is_added_and_a_damaged_one_is_refused(start, opened, trained, tmp_path):
+    (tmp_path / "none").mkdir()
+    app = start(runs=tmp_path / "none")
+    whole, half = tmp_path / "theirs.zip", tmp_path / "half.zip"
+    pack(trained / "runs/ridge", whole)
+    half.write_bytes(whole.read_bytes()[:-30])
+    page = opened(app.url, ["422"])
+    page.get_by_role("link", name="add it").click()
+    page.set_input_files("#model-file", half)
+    page.get_by_text("half.zip: is no zip archive").wait_for()
+    without_violations(page)
+    page.set_input_files("#model-file", whole)
+    page.get_by_role("heading", name="theirs.zip", level=1).wait_for()
+    without_violations(page)
+    page.get_by_role("link", name="Train").click()
+    page.locator("#learn").wait_for()
+    assert page.locator("#model option").all_inner_texts() == [
+        "theirs.zip",
+        "S3D (its weights are downloaded once)",
+    ]
 
 
 def test_two_browsers_change_one_row_and_the_second_is_told(start, opened, three):

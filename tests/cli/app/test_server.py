@@ -24,11 +24,13 @@ from app_server import App  # noqa: E402
 
 from aqa_cache.errors import AqaError  # noqa: E402
 from aqa_cli.app import api  # noqa: E402
+from aqa_cli.app.arrivals import Arrivals  # noqa: E402
 from aqa_cli.app.folder import Folder  # noqa: E402
 from aqa_cli.app.jobs import MOST_WAITING  # noqa: E402
 from aqa_cli.app.start import main  # noqa: E402
 from aqa_cli.app.store import Store  # noqa: E402
 from aqa_cli.app.videos import Videos  # noqa: E402
+from aqa_heads.scoring.packing import pack  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -214,12 +216,20 @@ def test_the_document_is_openapi_and_has_every_route(app, said_by):
     assert routes - {"/api/openapi.json"} == set(document["paths"])
 
 
-def test_a_video_is_scored_by_the_document(start, said_by, trained, three):
+def test_a_video_is_scored_by_the_document(start, said_by, trained, three, tmp_path):
     _, check = said_by
     app = start(runs=trained / "runs")
     status, models = app.json("GET", "/api/models")
     check("GET", "/api/models", status, models)
     (model,) = models["models"]
+    archive = tmp_path / "model.zip"
+    pack(trained / "runs/ridge", archive)
+    status, added = app.json("POST", "/api/models?name=theirs.zip", archive.read_bytes())
+    check("POST", "/api/models", status, added)
+    assert status == 201 and added["label"] == "theirs.zip"
+    status, damaged = app.json("POST", "/api/models?name=theirs.zip", archive.read_bytes()[:-9])
+    check("POST", "/api/models", status, damaged)
+    assert status == 422 and damaged["error"].startswith("theirs.zip: is no zip archive")
     path = f"/api/score?name=one.mp4&model={model['id']}&start_frame=4&end_frame=36&wait=120"
     status, job = app.json("POST", path, three[0].read_bytes())
     check("POST", "/api/score", status, job)
@@ -376,7 +386,7 @@ def test_any_number_of_videos_may_lie_in_the_folder_and_none_is_forgotten(tmp_pa
         (folder.videos / f"{number}.mp4").write_bytes(b"x")
     # A server that was killed between listing a video and what follows.
     store = Store(folder.database)
-    Videos(store, folder).list_file("0.mp4")
+    Videos(store, folder, Arrivals(folder)).list_file("0.mp4")
     store.close()
     begin = (
         "import sys; from pathlib import Path; from aqa_cli.app.checks import Address;"

@@ -7,11 +7,12 @@ from collections import namedtuple
 
 import pytest
 
-from aqa_cli.app import videos as module
+from aqa_cli.app import arrivals as module
+from aqa_cli.app.arrivals import Arrivals, Limits
 from aqa_cli.app.folder import Folder
 from aqa_cli.app.refused import Refused
 from aqa_cli.app.store import Store
-from aqa_cli.app.videos import Limits, Videos
+from aqa_cli.app.videos import Videos
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def made(tmp_path):
     folder = Folder(tmp_path / "app")
     folder.make()
     store = Store(folder.database)
-    yield folder, lambda **limits: Videos(store, folder, Limits(**limits))
+    yield folder, lambda **limits: Videos(store, folder, Arrivals(folder, Limits(**limits)))
     store.close()
 
 
