@@ -62,6 +62,7 @@ def main(runs: Path, folder: Path, host: str, port: int, names, token: str | Non
 
         from .arrivals import Limits
         from .checks import Address, is_local
+        from .connections import MOST, Connection
         from .server import application
     except ImportError as error:
         if (error.name or "").startswith("aqa_"):
@@ -91,7 +92,8 @@ def main(runs: Path, folder: Path, host: str, port: int, names, token: str | Non
             log_level="critical",  # what fails is printed by the application
             access_log=False,
             ws="none",
-            limit_concurrency=200,
+            limit_concurrency=MOST,
+            http=Connection,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=3,
             server_header=False,

@@ -25,6 +25,7 @@ from app_server import App  # noqa: E402
 from aqa_cache.errors import AqaError  # noqa: E402
 from aqa_cli.app import api  # noqa: E402
 from aqa_cli.app.arrivals import Arrivals  # noqa: E402
+from aqa_cli.app.connections import HEADERS_SECONDS  # noqa: E402
 from aqa_cli.app.folder import Folder  # noqa: E402
 from aqa_cli.app.jobs import MOST_WAITING  # noqa: E402
 from aqa_cli.app.start import main  # noqa: E402
@@ -414,6 +415,49 @@ def test_a_database_that_is_none_of_ours_or_damaged_is_one_message(tmp_path, dam
         path.write_bytes(content[:4096] + bytes(len(content) - 4096))
     with pytest.raises(AqaError, match="cannot be used .*; move it away, or choose another --folder"):
         Store(path)
+
+
+def test_connections_over_which_nothing_comes_keep_nobody_out(start):
+    app = start()
+    half = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\n".encode()
+    socks = []
+    try:
+        for number in range(300):
+            socks.append(sock := socket.create_connection(("127.0.0.1", app.port), timeout=20))
+            if number % 2:  # every other one has begun a request
+                sock.sendall(half)
+        assert app.ask("GET", "/")[0] == 200
+        assert app.json("GET", "/api/rows")[0] == 200
+        # The newest are kept for a while, and can go on.
+        socks[-1].sendall(b"\r\n")
+        assert socks[-1].recv(100).startswith(b"HTTP/1.1 200")
+        # A request that never comes to its end is not waited for, however often something comes.
+        dripping, began = socks[-3], time.monotonic()
+        try:
+            while time.monotonic() < began + 3 * HEADERS_SECONDS:
+                dripping.sendall(b"X: y\r\n")
+                time.sleep(0.2)
+        except OSError:
+            pass
+        assert time.monotonic() - began < 2 * HEADERS_SECONDS
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+def test_a_connection_that_is_kept_takes_further_requests(app):
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+    try:
+        for _ in range(3):
+            connection.request("GET", "/api/rows")
+            answer = connection.getresponse()
+            assert answer.status == 200 and answer.read()
+            sock = connection.sock
+        assert sock is not None  # the same connection served all
+        connection.request("POST", "/api/learn", b'{"model": 1}', {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 422
+    finally:
+        connection.close()
 
 
 def test_those_who_wait_for_a_job_hold_up_nobody(start, three):
