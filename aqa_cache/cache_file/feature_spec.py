@@ -73,6 +73,15 @@ def named_random(weights: str) -> bool:
     return weights.startswith(_RANDOM)
 
 
+def random_in_words(weights: str) -> str:
+    """Random weights of this name, for people.
+
+    >>> random_in_words("random (seed 0)"), random_in_words("random-mine")
+    ('random weights (seed 0)', 'random weights (random-mine)')
+    """
+    return f"random weights {weights.removeprefix(_RANDOM).strip() if ' (' in weights else f'({weights})'}"
+
+
 def over_time(layer: str, frames: int) -> str:
     """The record of a layer of which every time step inside a clip is a row, `frames` from one to the next.
 

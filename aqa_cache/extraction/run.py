@@ -14,7 +14,7 @@ import numpy as np
 
 from ..annotations import Columns, Sample, extra_columns
 from ..backbones.inference import Model
-from ..cache_file.feature_spec import FeatureSpec
+from ..cache_file.feature_spec import FeatureSpec, random_in_words
 from ..cache_file.reader import read_numerics
 from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
@@ -240,7 +240,7 @@ def say_if_random(spec: FeatureSpec, say: Callable[[str], None]) -> None:
     if spec.random and not spec.tuned:
         say(
             Warned(
-                f"Features come from random weights ({spec.weights}): they show that the pipeline works,"
+                f"Features come from {random_in_words(spec.weights)}: they show that the pipeline works,"
                 " not what a model can do."
             )
         )

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from aqa_cache.cache_file.feature_spec import random_in_words
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.errors import escaped
 from aqa_cache.weights.resolving import Weights
@@ -63,7 +64,7 @@ def tuning_notes(
     notes = check_precision(tuning.precision, device, trains_itself(config))
     if weights.random:
         notes.append(
-            f"the backbone starts from {weights.origin.replace('random', 'random weights')}: what comes of it"
+            f"the backbone starts from {random_in_words(weights.origin)}: what comes of it"
             " shows that training works, not what a trained backbone can do"
         )
     if weights.learned:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from aqa_cache import __version__
+from aqa_cache.cache_file.feature_spec import random_in_words
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.errors import escaped
 
@@ -158,7 +159,7 @@ def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
     if cache.spec.tuned and config.fine_tuning is None:
         notes.append(_tuned_note(cache))
     elif cache.spec.random and config.fine_tuning is None:
-        notes.append(f"{cache.path.name} was made with random weights ({cache.spec.weights})")
+        notes.append(f"{cache.path.name} was made with {random_in_words(cache.spec.weights)}")
     if "caption" not in data.tasks and row.name in EXPERIMENTS:
         notes.append("no caption task: rnn, layers and attention are of the captioner and have no effect")
     if data.tasks == ("caption",):
@@ -169,7 +170,7 @@ def _notes(plan: Plan, cache: FeatureCache, data: TrainingData) -> list[str]:
 def _tuned_note(cache: FeatureCache) -> str:
     tuned = cache.spec.tuned
     chosen = f", an epoch of it chosen on {len(tuned['chosen_on']):,}" if tuned["chosen_on"] else ""
-    random = f"; it began with random weights ({tuned['origin']})" if cache.spec.random else ""
+    random = f"; it began with {random_in_words(tuned['origin'])}" if cache.spec.random else ""
     return (
         f"the backbone of {cache.path.name} was fine-tuned in {cache.spec.weights} on"
         f" {len(tuned['trained_on']):,} samples{chosen}{random}"

@@ -14,6 +14,7 @@ from aqa_heads.report.families import Family, read_families
 from aqa_heads.report.floors import floor_name
 from aqa_heads.runs.format import Run
 from aqa_heads.scoring.packed import SUFFIX, read_record, unpacked
+from aqa_heads.settings.experiments import DEFAULT
 
 _DEEPEST, _MOST = 3, 500
 _CARD = "MODEL_CARD.md"
@@ -32,6 +33,7 @@ class Model:
         rho: Spearman's rho on its test samples, with interval; None where it is not known. tested: how many.
         floors: what needs no video, by name, with its rho.
         within: half the width of the 90 % interval, in points; None: `interval_note` says why.
+        default: whether it is of the default row.
         needs_difficulty: whether it is to be typed.
         notes: what a person should know before the first score.
         problem: why it cannot be used; empty where it can.
@@ -47,6 +49,7 @@ class Model:
     ceiling: float | None = None
     within: float | None = None
     interval_note: str = ""
+    default: bool = False
     needs_difficulty: bool = False
     notes: tuple[str, ...] = ()
     problem: str = ""
@@ -65,7 +68,7 @@ class Models:
         self._lock = threading.Lock()
 
     def all(self) -> list[Model]:
-        """Those that can be used first, each with a label of its own."""
+        """Those that can be used first, of them the default model; each with a label of its own."""
         with self._lock:
             runs, archives = self._found()
             kept: dict[tuple, list[Model]] = {}
@@ -74,7 +77,7 @@ class Models:
                 kept[key] = self._known.get(key) or _read(paths)
             self._known = kept
         models = [model for found in kept.values() for model in found]
-        return _told_apart(sorted(models, key=lambda model: bool(model.problem)))
+        return _told_apart(sorted(models, key=lambda model: (bool(model.problem), not model.default)))
 
     def usable(self) -> list[Model]:
         """Those that can be used."""
@@ -195,6 +198,7 @@ def _model(family: Family) -> Model:
         ceiling,
         within,
         note,
+        family.experiment == DEFAULT.name,
         config.get("difficulty") == "multiply",
         tuple(notes),
     )

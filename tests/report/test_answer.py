@@ -70,6 +70,15 @@ def test_folds_that_are_too_small_are_the_reason_and_no_bars_are_promised(folds,
     assert "(bar" not in caption and "thin line: ± standard deviation over folds" in caption
 
 
+def test_a_spread_that_is_cut_is_said(tmp_path, monkeypatch):
+    leave_out_drawing(monkeypatch)
+    runs = [
+        make_run(tmp_path / f"f{k}", fold=f"{k}/3", first=3 * k, n=3, epochs=0, rho=rho)
+        for k, rho in enumerate((-1, 1, 1), 1)
+    ]
+    assert "standard deviation over folds, cut where ρ ends (±1)" in report(tmp_path, *runs).text
+
+
 def test_other_test_samples_are_not_ranked(tmp_path):
     runs = [make_run(tmp_path / "baseline", n=40), make_run(tmp_path / "1", "1", n=30)]
     assert said(*runs) == (

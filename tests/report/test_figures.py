@@ -15,8 +15,10 @@ from aqa_heads.report.figures import (
     Curve,
     Dot,
     Dots,
+    Interval,
     draw_curves,
     draw_dots,
+    draw_intervals,
     draw_matrix,
     draw_scatter,
     scatter_frame,
@@ -46,6 +48,21 @@ def test_members_and_the_chosen_epoch_are_drawn():
         [Curve("a", 1, epochs, epochs, members, ((2.0, 2.0),))], LOSS_LABEL, SMALL, "title", "said"
     )
     assert full.svg.count("<path") > plain.svg.count("<path") and 'aria-label="said"' in full.svg
+
+
+def test_a_spread_is_drawn_no_further_than_values_can_be():
+    def drawn(value, spread):
+        row = Interval("a", 1, value, None, None, spread, limit=1.0)
+        return row, draw_intervals([row], [], TEST_LABEL, "title", "said").svg
+
+    cut, figure = drawn(-0.4, 0.8)
+    assert cut.thin == (-1.0, 0.4) and cut.cut
+    # From the same figure whose line ends there by itself it differs in the stroke at the end alone.
+    whole, other = drawn(-0.3, 0.7 - 1e-9)
+    assert not whole.cut and other.count("<path") + other.count("<use") > figure.count(
+        "<path"
+    ) + figure.count("<use")
+    assert drawn(0.5, 0.2)[0].thin == (0.3, 0.7)
 
 
 def test_rows_of_one_colour_are_told_apart_by_line_and_marker():

@@ -170,6 +170,6 @@ def test_where_the_features_come_from_is_recorded_without_the_samples(tmp_path):
     assert run.config["features"]["weights_random"]
     assert (
         "the backbone of tuned.h5 was fine-tuned in exp2 on 3 samples, an epoch of it chosen on 1; it began"
-        " with random weights (random (seed 0))" in run.config["notes"]
+        " with random weights (seed 0)" in run.config["notes"]
     )
     assert not any("was made with random weights" in note for note in run.config["notes"])

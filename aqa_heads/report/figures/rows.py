@@ -17,7 +17,7 @@ _WIDE, _NARROW = 960, 350
 @dataclass(frozen=True)
 class Interval:
     """A row's value and its interval; low and high are None where there is none, and then the spread (a
-    standard deviation over runs) is drawn, where there is one.
+    standard deviation over runs) is drawn, where there is one, no further than values can be.
     """
 
     name: str
@@ -26,12 +26,24 @@ class Interval:
     low: float | None
     high: float | None
     spread: float | None = None
+    limit: float = float("inf")
+
+    @property
+    def thin(self) -> tuple[float, float] | None:
+        """The ends of the spread, where it is drawn."""
+        if self.low is not None or self.spread is None:
+            return None
+        return max(self.value - self.spread, -self.limit), min(self.value + self.spread, self.limit)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the spread reaches further than values can be."""
+        return self.thin is not None and abs(self.value) + (self.spread or 0.0) > self.limit
 
     @property
     def ends(self) -> tuple[float, ...]:
         """All that the axis has to hold."""
-        around = self.spread if self.low is None else None
-        more = () if around is None else (self.value - around, self.value + around)
+        more = self.thin or ()
         return tuple(v for v in (self.value, self.low, self.high, *more) if v is not None and np.isfinite(v))
 
 
@@ -83,17 +95,15 @@ def _draw_bars(intervals: Sequence[Interval], axes) -> None:
     """Few artists for many rows."""
     colours = [on_white(f"series-{each.colour % SERIES}") for each in intervals]
     bars = [(row, i.low, i.high, colours[row]) for row, i in enumerate(intervals) if i.low is not None]
-    thin = [
-        (row, i.value - i.spread, i.value + i.spread, colours[row])
-        for row, i in enumerate(intervals)
-        if i.low is None and i.spread is not None
-    ]
+    thin = [(row, *i.thin, colours[row]) for row, i in enumerate(intervals) if i.thin is not None]
     for lines, width in ((bars, 2.4), (thin, 1)):
         if lines:
             rows, lows, highs, shades = zip(*lines, strict=True)
             axes.hlines(rows, lows, highs, colors=shades, linewidth=width, zorder=2)
     for row, low, high, colour in thin:
-        axes.plot([low, high], [row, row], "|", color=colour, markersize=9, zorder=2)
+        # No end is drawn where it is cut.
+        ends = [end for end in (low, high) if abs(end) < intervals[row].limit]
+        axes.plot(ends, [row] * len(ends), "|", color=colour, markersize=9, zorder=2)
     for colour in dict.fromkeys(each.colour for each in intervals):
         rows = [row for row, other in enumerate(intervals) if other.colour == colour]
         shown = [intervals[row].value for row in rows]

@@ -72,7 +72,7 @@ def _figure(report: Report, attachments: Attachments) -> list[Markup]:
     for row in ranked:
         spread = row.std(row.numbers("spearman"))
         ends = intervals[row.order] or (None, None)
-        bars.append(Interval(row.short, row.colour, row.number("spearman"), *ends, spread))
+        bars.append(Interval(row.short, row.colour, row.number("spearman"), *ends, spread, limit=1.0))
     marks = [Mark(name, value) for name, value in floor_lines(report.floors)]
     if len(judges := {ceiling.spearman for ceiling, _ in report.ceilings}) == 1:
         marks.append(Mark(f"one judge {max(judges):.2f}", max(judges), above=True))
@@ -81,10 +81,16 @@ def _figure(report: Report, attachments: Attachments) -> list[Markup]:
     )
     said = "; ".join(f"{row.short} {rho_text(row, intervals[row.order])}" for row in ranked)
     drawing = draw_intervals(bars, marks, TEST_LABEL, what, f"{what}: {said}")
-    return [attachments.figure("correlation_intervals", drawing, join(_caption(report, marks, intervals)))]
+    return [
+        attachments.figure(
+            "correlation_intervals",
+            drawing,
+            join(_caption(report, marks, intervals, any(bar.cut for bar in bars))),
+        )
+    ]
 
 
-def _caption(report: Report, marks: Sequence[Mark], intervals: dict) -> list[Markup | str]:
+def _caption(report: Report, marks: Sequence[Mark], intervals: dict, cut: bool) -> list[Markup | str]:
     ranked = report.ranked
     known = [row for row in ranked if intervals[row.order] is not None]
     parts: list[Markup | str] = [term("Spearman’s ρ"), " of every model (dot)"]
@@ -98,6 +104,7 @@ def _caption(report: Report, marks: Sequence[Mark], intervals: dict) -> list[Mar
     if thin:
         parts += [
             f"; thin line: ± standard deviation over {listed(sorted({row.spread_over for row in thin}))}"
+            + (", cut where ρ ends (±1)" if cut else "")
         ]
     parts.append(".")
     if any(not mark.above for mark in marks):

@@ -37,6 +37,10 @@ def ranking(scored: ScoreTable, links: Mapping[str, str]) -> list[Markup]:
     ]
     named = [header[0], *(header[place + 1] for place in shown)]
     parts = [table(named, rows, "ranking")] if rows else []
+    if any(score.interval for score in scored.scores):
+        parts.append(
+            element("p", "Dot: the points; bar: the interval that is to hold the true score.", class_="note")
+        )
     notes = dict.fromkeys((*scored.notes, *(score.interval_note for score in scored.scores)))
     parts += [element("p", f"{note[:1].upper()}{note[1:]}.", class_="note") for note in notes if note]
     if scored.failures:

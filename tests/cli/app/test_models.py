@@ -5,6 +5,7 @@ import os
 import zipfile
 
 import pytest
+from made_runs import make_run
 from numbered_video import write_numbered_video
 from synthetic_cache import write_synthetic_cache
 
@@ -99,6 +100,13 @@ def test_what_is_no_whole_model_is_one_message_and_leaves_nothing(
         take(folder, name, change(archive, tmp_path / "changed.zip"))
     assert raised.value.status == status and str(folder.root) not in str(raised.value)
     assert all_files(folder) == [] and sorted(os.listdir(tmp_path)) in (["app"], ["app", "changed.zip"])
+
+
+def test_the_default_model_is_the_first_to_be_chosen(tmp_path):
+    for name in ("ridge", "default"):
+        make_run(tmp_path / "runs" / name, name)
+    first, second = Models([tmp_path / "runs"]).usable()
+    assert first.default and not second.default and "Ridge" in second.label
 
 
 def test_models_are_bounded_in_size_and_number(folder, archive):
