@@ -172,13 +172,18 @@ def _ids(samples: Sequence[Sample], indices: Sequence[int]) -> frozenset[str]:
     return frozenset(samples[index].sample_id for index in indices)
 
 
-def _labelled_tasks(cache: FeatureCache, tasks: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ...]:
+def labelled_tasks(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The tasks, in the order of `TASKS`, that some sample has a label for."""
     labelled = {
         "score": any(sample.final_score is not None for sample in samples),
         "classes": any(sample.classes for sample in samples),
         "caption": any(sample.words for sample in samples),
     }
-    usable = tuple(task for task in TASKS if task in tasks and labelled[task])
+    return tuple(task for task in TASKS if labelled[task])
+
+
+def _labelled_tasks(cache: FeatureCache, tasks: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ...]:
+    usable = tuple(task for task in labelled_tasks(samples) if task in tasks)
     if not usable:
         raise TrainingError(
             f"{cache.path}: no training sample has a label for {', '.join(tasks)}; "

@@ -8,13 +8,15 @@ from typing import Any
 
 from aqa_cache.cache_file.reader import FeatureCache
 
-from ..data.division import Division, divide
+from ..data.division import Division, divide, labelled_tasks
 from ..data.leaks import OF_BACKBONE, Frames, frames_of_features, samples_by_content
 from ..data.splits import fold_names
 from ..errors import TrainingError
 from ..evaluation.audit import Audit, audit
+from ..runs.folder import hidden_folder
 from ..runs.training_samples import VideoStamp
 from ..settings.encoder_sizes import fitted_to_data
+from ..settings.experiments import DEFAULT, TASKS
 from ..settings.naming import full_label, run_label, run_name
 from ..settings.resolved import ResolvedConfig
 from ..settings.training import TrainingConfig
@@ -86,7 +88,7 @@ class Planner:
         if audited.leaks and not resolved.allow_leak:
             raise TrainingError(f"{self.cache.path}: {_leaks(audited)}")
         features = self.cache.spec.backbone, self.cache.spec.tuned_in
-        name = run_name(resolved, *features, self.fold_names(resolved.folds))
+        name = self._name(resolved)
         return Plan(
             resolved,
             division,
@@ -143,6 +145,21 @@ class Planner:
         dim = config.projection(self.cache.spec.backbone) or self.cache.dim
         return fitted_to_data(config, len(known), dim, self.cache.lengths[known, 0].tolist())
 
+    def _name(self, config: ResolvedConfig) -> str:
+        """Of the run's folder: that of the default model names its tasks where the data have labels for more."""
+        features = self.cache.spec.backbone, self.cache.spec.tuned_in, self.fold_names(config.folds)
+        long = run_name(config, *features)
+        whole = config.row == DEFAULT and set(config.asked.tasks) == set(TASKS)
+        # What was begun under the long name, as all such runs once were, goes on under it.
+        if not whole or config.tasks != self._labelled or _begun(Path(config.out) / long):
+            return long
+        return run_name(replace(config, tasks=config.row.tasks), *features)
+
+    @cached_property
+    def _labelled(self) -> tuple[str, ...]:
+        """The tasks that any sample has a label of."""
+        return labelled_tasks(self.cache.samples)
+
     def _divide(self, config: ResolvedConfig) -> Division:
         key = (
             config.tasks,
@@ -171,6 +188,10 @@ class Planner:
             used = [samples[index] for part in (choice.train, choice.val, choice.test) for index in part]
             self._audits[key] = audit(used, division.split_of(samples), self.frames, learned)
         return self._audits[key]
+
+
+def _begun(folder: Path) -> bool:
+    return folder.exists() or hidden_folder(folder).exists()
 
 
 def _check_features(config: ResolvedConfig, cache: FeatureCache) -> None:
