@@ -146,7 +146,7 @@ class Planner:
         return fitted_to_data(config, len(known), dim, self.cache.lengths[known, 0].tolist())
 
     def _name(self, config: ResolvedConfig) -> str:
-        """Of the run's folder: that of the default model names its tasks where the data have labels for more."""
+        """Of the folder: that of the default model names its tasks where the data have labels for more."""
         features = self.cache.spec.backbone, self.cache.spec.tuned_in, self.fold_names(config.folds)
         long = run_name(config, *features)
         whole = config.row == DEFAULT and set(config.asked.tasks) == set(TASKS)

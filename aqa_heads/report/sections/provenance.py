@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from aqa_cache.cache_file.feature_spec import random_in_words
+
 from ..html import Markup, Section, element, join
 from ..records import Features
 from ..report import Report
@@ -69,7 +71,9 @@ def _notes(results: Sequence[Result]) -> list[Markup]:
     notes: dict[str, list[Result]] = {}
     for result in results:
         for note in result.notes:
-            notes.setdefault(note, []).append(result)
+            # What only the name of the fold tells apart is said once; whose it is stands behind it.
+            said = note if result.fold is None else note.replace(f"fold {result.fold},", "the fold,")
+            notes.setdefault(said, []).append(result)
     if not notes:
         return []
     lines = (element("li", note, *map(small, whose_runs(owners, results))) for note, owners in notes.items())
@@ -89,7 +93,7 @@ def _configurations(report: Report) -> list[Markup]:
 def _weights(features: Features) -> str:
     name, tuned = plain(features.weights), features.tuned
     if not tuned:
-        return name + (" (random)" if features.weights_random else "")
+        return random_in_words(name) if features.weights_random else name
     origin = "" if tuned.origin == tuned.started_from else f", which began as {tuned.origin}"
     return (
         f"{name}, fine-tuned from {tuned.started_from}{origin}; on {tuned.trained_on:,} samples, an"
@@ -131,7 +135,7 @@ def _configuration(result: Result) -> dict[str, str]:
     on_gpu = str(result.asked.device).startswith("cuda")
     whose_memory = "peak memory" if on_gpu else "peak memory of the whole process so far"
     seconds = {stage: spent for stage, spent in result.numbers("seconds").items() if spent is not None}
-    left_out = ("features", "notes", "table1", "identity", "versions", "classes", "fine_tuning")
+    left_out = "features notes table1 identity versions classes fine_tuning files run_format".split()
     tuning = result.config["fine_tuning"] if result.fine_tuning else {}
     return {
         "folder": str(result.path),

@@ -49,6 +49,28 @@ def test_notes_name_the_rows_and_seeds_they_are_of(tmp_path):
     assert "always drawn with seed 1 seed 1 of Baseline and Exp 1 Configuration" in text
 
 
+def test_notes_that_only_the_fold_tells_apart_are_said_once(tmp_path):
+    runs = [
+        make_run(
+            tmp_path / f"f{k}",
+            fold=f"{k}/3",
+            first=10 * k,
+            n=10,
+            config={"notes": [f"fold {k}/3, of whole groups: {8 + (k > 1)} samples are tested"]},
+        )
+        for k in (1, 2, 3)
+    ]
+    text = report(tmp_path, *runs).text
+    assert "the fold, of whole groups: 8 samples are tested fold 1/3 " in text
+    assert text.count("9 samples are tested") == 1 and "9 samples are tested fold 2/3; fold 3/3" in text
+
+
+def test_random_weights_are_named_once(tmp_path):
+    features = {"backbone": "c3d", "path": "f.h5", "weights": "random (seed 0)", "weights_random": True}
+    text = report(tmp_path, make_run(tmp_path / "baseline", config={"features": features})).text
+    assert "Weights random weights (seed 0) " in text and "(random)" not in text
+
+
 def test_a_backbone_that_was_trained_is_said_to_come_from_where_it_started_and_how_it_went_on(tmp_path):
     page = report(tmp_path, make_run(tmp_path / "baseline"), make_end_to_end(tmp_path / "tuned"))
     head, tuned = page.text.split("Backbone trained end to end in Baseline end to end")
