@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from model_folders import saved_by_timm
+from near_fp32 import near_fp32
 from torch import nn
 
 from aqa_cache.backbones.names import KNOWN_BACKBONES
@@ -63,6 +64,13 @@ def test_features_are_what_the_librarys_classifier_reads(saved, kind):
     assert features.shape == (2, backbone.dim) and features.std() > 1e-4
     assert backbone.name == f"timm:{kind}" and weights.name.startswith(f"timm:{kind} (licence ")
     assert loaded(folder, "+std")[0].dim == 2 * backbone.dim
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_lower_precision_is_near_fp32(saved, kind, precision, monkeypatch):
+    _, module, weights = loaded(saved(kind)[0])
+    near_fp32(module, weights.preprocessing, precision, monkeypatch)
 
 
 def test_input_is_what_the_config_says(saved):

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from model_folders import PROCESSOR, TRANSFORMERS, saved_by_transformers
+from near_fp32 import near_fp32
 from safetensors.torch import load_file, save_file
 
 from aqa_cache.backbones.inference import ready_model
@@ -111,6 +112,12 @@ def test_laid_out_for_inference_it_is_the_same(saved, kind, compiled):
         expected = module(inputs.contiguous())
     assert model.compiled == compiled
     torch.testing.assert_close(torch.from_numpy(model.forward(pixels)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TRANSFORMERS if kind not in ("videomae-tuned", "clip")])
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_lower_precision_is_near_fp32(saved, kind, precision, monkeypatch):
+    near_fp32(loaded(saved(kind)[0])[1], loaded(saved(kind)[0])[2].preprocessing, precision, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["vjepa2", "videomae", "dinov2"])
