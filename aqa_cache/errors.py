@@ -34,6 +34,10 @@ class VideoError(AqaError):
         self.reason = reason
 
 
+class NothingExtracted(AqaError):
+    """Of an extraction every sample has failed; the reasons are in the cache."""
+
+
 class WeightsError(AqaError):
     """Backbone weights are missing, damaged, or of another network."""
 

@@ -6,7 +6,7 @@ import click
 
 from aqa_cache.backbones.names import BACKBONE_NAMES, KNOWN_BACKBONES
 from aqa_cache.clips.rule import CLIP_STARTS, DROP, FROM_END, LAST_CLIPS
-from aqa_cache.errors import AqaError
+from aqa_cache.errors import AqaError, NothingExtracted
 from aqa_cache.extraction.configuration import ENGINES, ON_ERROR, PRECISIONS, PREPROCESS, TOKENS, VERIFY
 from aqa_cache.video.decoding import DECODE_TIMEOUT
 from aqa_cli.command import command
@@ -216,8 +216,8 @@ def main(videos, output, annotations, columns, views, shard, ray, **options):
 
     docs/extraction.md has the details of long runs, views and precision, docs/clusters.md of many machines.
 
-    Exit code: 0 all samples have features; 1 some failed, each is listed; 2 nothing could be done as asked;
-    130 interrupted, 143 ended by SIGTERM.
+    Exit code: 0 all samples have features; 1 some or all failed, and are listed; 2 nothing could be done as
+    asked; 130 interrupted, 143 ended by SIGTERM.
     """
     from aqa_cache.clips.views import parse_views
     from aqa_cache.extraction.configuration import ExtractionConfig
@@ -264,6 +264,9 @@ def main(videos, output, annotations, columns, views, shard, ray, **options):
                 stop=stop,
                 **crew,
             )
+    except NothingExtracted as error:
+        say(f"Error: {error}")
+        sys.exit(1)
     except KeyboardInterrupt:
         say("Stopped at once. Finished samples are kept in parts; run the same command again to go on.")
         sys.exit(stop.exit_code or 130)

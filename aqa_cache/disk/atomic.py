@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,11 +75,20 @@ def check_target(path: Path, example: str) -> None:
         example: a name for it, if it is the name of a folder.
 
     Raises:
-        AqaError: it is a folder or a device, its folder does not exist, or the system takes no such name.
+        AqaError: it is a folder or a device, its folder does not exist or takes no file, or the system takes
+            no such name.
     """
     _check_plain(path, f"give the name of a file, such as {example}")
     if not path.parent.is_dir():
         raise AqaError(f"{path}: the folder {path.parent} does not exist; make it first")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):  # what the system says of rights may be wrong
+            pass
+    except OSError as error:
+        raise AqaError(
+            f"{path}: the folder {path.parent} cannot be written to ({error.strerror}); choose another,"
+            " or make room"
+        ) from None
 
 
 def _check_plain(path: Path, what_to_do: str) -> None:

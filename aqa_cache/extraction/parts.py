@@ -73,6 +73,9 @@ class Parts:
         while True:
             try:
                 self.folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise self._unwritable(error) from None
+            try:
                 lock.wait("starts or publishes", self._say)
                 break
             except OSError as error:

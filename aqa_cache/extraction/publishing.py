@@ -72,7 +72,7 @@ def publish(
     """
     paths = parts.paths()
     if not paths and not parts.output.exists():
-        say(Warned("Nothing was existing, so nothing is published."))
+        say(Warned("Nothing was finished, so nothing is published."))
         return None
     try:
         opened = ExistingRecords(parts.output, paths, spec, views)

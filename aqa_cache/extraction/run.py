@@ -19,7 +19,7 @@ from ..cache_file.reader import read_numerics
 from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
 from ..disk.links import open_unlinked
-from ..errors import AqaError, CacheBusy, CacheError, escaped, some
+from ..errors import AqaError, CacheBusy, CacheError, NothingExtracted, escaped, some
 from ..logs import Warned, log_line, say_failures
 from ..machine.threads import cpu_threads
 from ..short_repr import short_repr
@@ -97,8 +97,9 @@ def extract(
         stop: when it is set, the batch in flight is finished, and what is done is published.
 
     Raises:
-        AqaError: nothing could be done as asked, or no sample has features in the end. A sample that fails
-            beside others that do not is listed in the result, and its reason is in the cache.
+        AqaError: nothing could be done as asked.
+        NothingExtracted: no sample has features in the end. One that fails beside others that do not is
+            listed in the result, and its reason is in the cache.
     """
     config, stop = config or ExtractionConfig(), stop or threading.Event()
     with cpu_threads(config.threads):
@@ -116,10 +117,10 @@ def _extract(
     stop: threading.Event,
 ) -> Extraction:
     started = time.monotonic()
+    _check_output(output)
     with no_collection():
         source = find_samples(videos, annotations, columns=columns, stream=config.stream)
     say_found(source, videos, say)
-    _check_output(output)
     parts = Parts(output, say)
     say_missing(source, output.exists() or bool(parts.paths()), say)
     samples = config.shard.of(source)
@@ -246,13 +247,14 @@ def say_if_random(spec: FeatureSpec, say: Callable[[str], None]) -> None:
         )
 
 
-def _nothing(output: Path, failures: list[tuple[str, str]]) -> AqaError:
+def _nothing(output: Path, failures: list[tuple[str, str]]) -> NothingExtracted:
     """What is to be said where every sample has failed."""
     more = f"\n  … and {len(failures) - 5} more" if len(failures) > 5 else ""
-    return AqaError(
+    return NothingExtracted(
         f"{output}: none of the {len(failures)} sample(s) has features, there is nothing to train with:\n  "
         + "\n  ".join(reason for _, reason in failures[:5])
         + more
+        + "\nThe file has the reasons and no features; mend what is wrong, and run the same command again."
     )
 
 

@@ -5,16 +5,19 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from numbered_video import write_numbered_video
 from places import MEDIA
 from small_extraction import CONFIG, contents
 
 from aqa_cache.annotations import Columns, Sample, write_annotations
+from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.errors import AnnotationError, AqaError
 from aqa_cache.extraction.run import ExtractionConfig, extract
 from aqa_cache.extraction.sources import find_samples
 from aqa_cache.video.decoding import decode
+from aqa_cli.extract import main as aqa_extract
 
 
 def folder_with(place: Path, *names: str, **tables: str) -> Path:
@@ -82,6 +85,24 @@ def test_where_every_sample_fails_that_is_an_error(tmp_path, output):
     )
     with pytest.raises(AqaError, match="none of the 1 sample.s. has features.*\n  a .a.mp4.: .*103"):
         extract(tmp_path, output, config)
+    words = "--weights random --size 32 --batch-size 4 --workers 1 --window 103".split()
+    result = CliRunner().invoke(aqa_extract, [*words, str(tmp_path), str(output)])
+    assert result.exit_code == 1 and "The file has the reasons and no features" in result.stderr
+    with FeatureCache(output) as cache:
+        assert "103" in cache.reasons[0]
+
+
+def _fails(*_, **__):
+    raise AssertionError("something was done first")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that takes no file")
+def test_a_folder_that_takes_no_file_is_refused_before_anything_is_done(tmp_path, monkeypatch):
+    write_numbered_video(tmp_path / "a.mp4", 16)
+    monkeypatch.setattr("aqa_cache.extraction.run.find_samples", _fails)
+    monkeypatch.setattr("aqa_cache.extraction.run.load_model", _fails)
+    with pytest.raises(AqaError, match="/proc/feats.h5: the folder /proc cannot be written to"):
+        extract(tmp_path, "/proc/feats.h5", CONFIG)
 
 
 @pytest.mark.skipif(not hasattr(os, "link"), reason="needs links")

@@ -347,6 +347,15 @@ def test_a_folder_that_cannot_be_written(videos, output, monkeypatch):
         extract(videos, output, CONFIG)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that takes no file")
+def test_a_folder_in_which_none_can_be_made_is_not_tried_for_ever():
+    with (
+        pytest.raises(AqaError, match="feats.h5.parts: cannot be made or written to"),
+        Parts(Path("/proc/feats.h5")).exclusively(),
+    ):
+        pytest.fail("the block was entered")
+
+
 def test_what_a_killed_process_left_is_taken_away(videos, output):
     folder_of(output).mkdir()
     (folder_of(output) / ".feats.h5.abc.tmp").write_text("half a file")
