@@ -59,7 +59,7 @@ def _models(models: list[Model]):
         return (
             element(
                 "p",
-                "There is no model yet. Videos can be dropped and annotated. A model is trained on them,"
+                "There is no model yet. Videos can be dropped and annotated. A model is trained on them (Train),"
                 " or is a model.zip that somebody packed: ",
                 element("a", "add it", href="/models"),
                 ".",

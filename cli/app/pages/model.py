@@ -47,7 +47,7 @@ def _adding(most: int) -> Markup:
                     " is run.",
                     class_="aside",
                 ),
-                class_="drop",
+                class_="field",
             ),
             element("p", "", id="arrived", role="status"),
             id="add-model",

@@ -14,7 +14,8 @@ input.addEventListener("change", () => {
   upload("/api/models", file, Number(form.dataset.most), bar)
     .then((model) => location.assign(`/models/${model.id}`))
     .catch((error) => {
-      arrived.replaceChildren(`${file.name}: `, made("span", error.message, { class: "leak" }));
+      const whose = error.message.includes(file.name) ? "" : `${file.name}: `;
+      arrived.replaceChildren(made("span", `${whose}${error.message}`, { class: "leak" }));
       input.value = "";
       input.disabled = false;
     });
