@@ -59,8 +59,8 @@ def _models(models: list[Model]):
         return (
             element(
                 "p",
-                "There is no model yet. Videos can be dropped and annotated. A model is trained on them (Train),"
-                " or is a model.zip that somebody packed: ",
+                "There is no model yet. Videos can be dropped and annotated. A model is trained on them"
+                " (Train), or is a model.zip that somebody packed: ",
                 element("a", "add it", href="/models"),
                 ".",
                 class_="warning",
