@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..annotations import Sample
 from ..backbones.names import KNOWN_BACKBONES
@@ -195,7 +196,7 @@ class RayCrew:
     def _look(self) -> None:
         """What has become of the actors."""
         waiting = {member.reference: member for member in self._members if member.reference is not None}
-        ready = []
+        ready: list[Any] = []
         if waiting:
             ready, _ = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=_LOOK_SECONDS)
         else:
