@@ -102,10 +102,13 @@ class Model:
         batch = slot.fill(clips)
         try:
             with torch.inference_mode():
-                if self.engine == "openvino":
-                    inputs = normalise(batch, self.preprocessing, channels_last=False)
-                else:
-                    inputs = normalise(batch, self.preprocessing, self.dtype)
+                inputs = normalise(
+                    batch,
+                    self.preprocessing,
+                    self.dtype if self.engine == "torch" else torch.float32,
+                    channels_last=self.engine == "torch",
+                    memory=slot.inputs,
+                )
                 return slot.fetch(self.module(inputs)[: len(clips)].float())
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
@@ -118,11 +121,14 @@ class Model:
 
 
 class _Slot:
-    """The memory of one batch; on a GPU pinned, so that copies need no waiting."""
+    """The memory of one batch; on a GPU pinned, so that copies need no waiting; on a CPU also that of the
+    backbone's input, `inputs`, as fresh memory costs more than what is written into it.
+    """
 
     def __init__(self, shape: tuple[int, ...], device: torch.device):
         self._device, self._on_gpu = device, device.type == "cuda"
         self._batch = torch.zeros(shape, dtype=torch.uint8, pin_memory=self._on_gpu)
+        self.inputs = None if self._on_gpu else torch.empty(self._batch.numel())
         self._copying = torch.cuda.Stream(device) if self._on_gpu else None
         self._ready: torch.cuda.Event | None = None
 

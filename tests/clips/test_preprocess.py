@@ -146,3 +146,6 @@ def test_how_the_input_lies_in_memory_does_not_change_its_values(channel_order):
     last, first = (normalise(clips, preprocessing, channels_last=way) for way in (True, False))
     assert torch.equal(last, first) and first.is_contiguous()
     assert last.is_contiguous(memory_format=torch.channels_last_3d)
+    kept = torch.full((clips.numel(),), torch.nan)
+    for way in (True, False):
+        assert torch.equal(normalise(clips, preprocessing, channels_last=way, memory=kept), last)
