@@ -23,6 +23,7 @@ from results import write_section
 from aqa_cache.backbones.openvino_engine import openvino_version
 from aqa_cache.extraction.peers import versions
 from aqa_cache.machine.cores import available_cores
+from aqa_cache.machine.heap import keep_freed_memory
 from aqa_heads.settings.experiments import ENCODER_SIZES, ENCODERS
 
 THREADS, BATCHES, LOOPS = (1, 2, 4), (1, 2, 4, 8, 16, 32), 2
@@ -81,6 +82,8 @@ def measured(kind: str, options: argparse.Namespace) -> dict[tuple[int, int, int
 def work(options: argparse.Namespace) -> None:
     batches = [int(batch) for batch in options.batches.split(",")]
     make = step if options.work.startswith("step of ") else backbone
+    if make is backbone:
+        keep_freed_memory()  # as aqa-extract
     subject = options.work.removeprefix("step of ")
     runs: dict[tuple[int, int], Callable[[], object]] = {}
     for threads in THREADS:

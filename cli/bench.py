@@ -76,10 +76,12 @@ def main(json_path, seconds, peers, **options):
     from aqa_cache.disk.atomic import check_target, replacing
     from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_cache.extraction.throughput import measure
+    from aqa_cache.machine.heap import keep_freed_memory
 
     if json_path:
         check_target(json_path, "bench.json")
     asked = {name: value for name, value in options.items() if value is not None}
+    keep_freed_memory()  # as aqa-extract
     config = ExtractionConfig(weights="random", **asked)
     if peers:
         _peers(config, seconds, json_path)

@@ -222,6 +222,7 @@ def main(videos, output, annotations, columns, views, shard, ray, **options):
     from aqa_cache.clips.views import parse_views
     from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_cache.extraction.shards import Shard
+    from aqa_cache.machine.heap import keep_freed_memory
     from aqa_cache.weights.resolving import find_tuned
     from aqa_cli.extraction_summary import extraction_summary
     from aqa_cli.fleet_summary import end_of_place
@@ -249,6 +250,7 @@ def main(videos, output, annotations, columns, views, shard, ray, **options):
     else:
         from aqa_cache.extraction.run import extract
     stop, then = Stop(), "put" if to_place else "published"
+    keep_freed_memory()
     try:
         with (
             stop_on_signals(stop, f"the batch in flight is finished, and what is done is {then}."),

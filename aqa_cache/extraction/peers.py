@@ -1,6 +1,7 @@
 """How fast other engines run a backbone on this CPU, beside ours, in one run and in turn."""
 
 import copy
+import math
 import statistics
 import tempfile
 import time
@@ -61,6 +62,7 @@ def measure_peers(
     rounds: int = 3,
     seconds: float = 1.0,
     limit: float = 20.0,
+    longest: float = math.inf,
     progress: Callable[[str], None] = lambda stage: None,
     say: Callable[[str], None] = log_line,
 ) -> list[PeerRow]:
@@ -69,9 +71,11 @@ def measure_peers(
     Ours start from frames as they are decoded, the others from arrays as they take them.
 
     Args:
-        rounds: in each, every engine has its turn of `seconds`, but at least one batch.
+        rounds: in each, every engine has its turn of `seconds`, but at least one batch; torch as published,
+            which nobody waits for, has one turn in all.
         limit: seconds that a batch may take in torch as published; else it is made smaller, and the row says
             its size.
+        longest: seconds of a row after which no further round is begun.
         progress: told what is being measured; say: told which engine is not measured, and why.
 
     Raises:
@@ -86,7 +90,10 @@ def measure_peers(
                 fits = max(1, int(limit / bench.seconds_of_a_clip()))
                 for batch in dict.fromkeys(min(size, fits) for size in batches):
                     progress(f"{config.backbone}, {bench.size} px, {count} thread(s), batch {batch}")
-                    rates = rates_in_turn(bench.contenders(batch, count), batch, rounds, seconds)
+                    runs = bench.contenders(batch, count)
+                    eager = {name: runs.pop(name) for name in (EAGER,) if name in runs}
+                    rates = rates_in_turn(eager, batch, 1, 0)
+                    rates |= rates_in_turn(runs, batch, rounds, seconds, longest)
                     rows.append(PeerRow(config.backbone, bench.size, count, batch, rates))
     finally:
         torch.set_num_threads(before)
@@ -94,13 +101,22 @@ def measure_peers(
 
 
 def rates_in_turn(
-    runs: dict[str, Callable[[], object]], clips: int, rounds: int, seconds: float
+    runs: dict[str, Callable[[], object]],
+    clips: int,
+    rounds: int,
+    seconds: float,
+    longest: float = math.inf,
 ) -> dict[str, float]:
-    """Median clips per second of each of `runs`, which take turns; a run is of so many clips."""
+    """Median clips per second of each of `runs`, which take turns; a run is of so many clips. After `longest`
+    seconds no further round is begun but the first.
+    """
     rates: dict[str, list[float]] = {name: [] for name in runs}
+    until = time.perf_counter() + longest
     for run in runs.values():
         run()  # what is made at the first batch
-    for _ in range(rounds):
+    for number in range(rounds):
+        if number and time.perf_counter() > until:
+            break
         for name, run in runs.items():
             done, started = 0, time.perf_counter()
             while not done or time.perf_counter() - started < seconds:
