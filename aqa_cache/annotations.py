@@ -4,14 +4,14 @@ The columns and their meaning are documented in `docs/annotations.md`; everythin
 be missing.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .disk.csv_file import write_rows
 from .errors import AnnotationError, some
-from .logs import Warned, log_line
 from .sample import (
     SPLITS,
     Sample,
@@ -36,6 +36,8 @@ from .tables.columns import (
 )
 from .tables.forms import Form, read_form
 from .tables.values import as_written_here, seconds_of
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "CLASS_PREFIX",
@@ -80,16 +82,12 @@ class Table:
 
 
 def read_annotations(
-    path: str | Path,
-    columns: Columns | None = None,
-    say: Callable[[str], None] = log_line,
-    video_needed: bool = True,
+    path: str | Path, columns: Columns | None = None, video_needed: bool = True
 ) -> list[Sample]:
     """Read an annotations table whose frames are numbers.
 
     Args:
         path, columns, video_needed: see `read_table`.
-        say: takes a line for whatever was not read word for word, or may be a mistake.
 
     Raises:
         AnnotationError: as `read_table`; or it gives times, which only its videos can turn into frames.
@@ -100,7 +98,7 @@ def read_annotations(
             f"{path}: gives times in place of frames; aqa-extract, which has the videos, reads them"
         )
     for note in table.notes:
-        say(Warned(note))
+        _log.warning(note)
     return table.samples
 
 

@@ -1,5 +1,6 @@
 """What a run predicts of the samples of a feature cache."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,15 @@ import torch
 
 from aqa_cache.annotations import CLASS_PREFIX
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_cache.logs import Warned
 
 from .evaluation.predictions import Predictions, predict
-from .logs import log_line
 from .runs.format import Run
 from .runs.prediction_rows import PredictionRows
 from .scoring.made_with import check_fingerprint
 from .scoring.needs import able_samples
 from .scoring.trained import Trained
+
+_log = logging.getLogger(__name__)
 
 
 def predict_cache(run: Run, cache: FeatureCache | str | Path, *, device: str = "cpu") -> PredictionRows:
@@ -41,10 +42,10 @@ def predict_cache(run: Run, cache: FeatureCache | str | Path, *, device: str = "
     check_fingerprint(trained, cache)
     there = [place for place in range(len(cache)) if cache.has_features(place)]
     if len(there) < len(cache):
-        log_line(Warned(f"{cache.path}: {len(cache) - len(there)} sample(s) without features are left out"))
+        _log.warning(f"{cache.path}: {len(cache) - len(there)} sample(s) without features are left out")
     able, failures = able_samples([trained], [cache.samples[place] for place in there])
     for _, why in failures:
-        log_line(Warned(f"left out: {why}"))
+        _log.warning(f"left out: {why}")
     names = {sample.sample_id for sample in able}
     there = [place for place in there if cache.samples[place].sample_id in names]
     made = predict(

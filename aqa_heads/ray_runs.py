@@ -1,8 +1,9 @@
 """Runs of a table as tasks of Ray: each is trained in a folder of its own and written whole to its place."""
 
+import logging
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .settings.training import TrainingConfig
     from .training.plan import Plan
 
+_log = logging.getLogger(__name__)
+
 _LOOK_SECONDS = 1.0
 _MOST_BYTES = 2**32
 """Of a run's files, which are in memory when they are brought to their folder."""
@@ -30,13 +33,11 @@ class RayRuns:
         address: of the cluster, see `aqa_cache.machine.ray_cluster.connected`.
         most: runs at once; None: as many as the cluster has room for.
         attempts: so many processes may die with a run before it fails.
-        say: told in one line what a person should know.
     """
 
     address: str | None = None
     most: int | None = None
     attempts: int = 3
-    say: Callable[[str], None] = lambda line: None
 
     def train(self, plans: "Mapping[int, Plan]") -> "Iterator[tuple[int, Run]]":
         """Train runs, each alone, and give them with their numbers as they are done.
@@ -63,9 +64,9 @@ class RayRuns:
                     made = self._made(ray, reference)
                     if isinstance(made, str):
                         failed.append(plans[number].name)
-                        self.say(f"{plans[number].name} failed: {made}")
+                        _log.warning(f"{plans[number].name} failed: {made}")
                     else:
-                        yield number, _written(plans[number], made, self.say)
+                        yield number, _written(plans[number], made)
         if failed:
             raise TrainingError(
                 f"{len(failed)} of {len(plans)} runs failed: {some(failed)}; the others are written, and the"
@@ -128,13 +129,13 @@ def _train(config: "TrainingConfig", cache: list[str]) -> "dict[str, bytes] | st
         return f"{socket.gethostname()}: {error}"
 
 
-def _written(plan: "Plan", files: Mapping[str, bytes], say: Callable[[str], None]) -> "Run":
+def _written(plan: "Plan", files: Mapping[str, bytes]) -> "Run":
     """The run, in its folder by one rename."""
     from .runs.folder import new_run_folder
     from .runs.format import read_run
 
     config = plan.config
-    with new_run_folder(plan.folder, config.overwrite, config.resume, say=say) as work:
+    with new_run_folder(plan.folder, config.overwrite, config.resume) as work:
         work.forget()  # of an earlier run here, which is not gone on with
         for name, content in files.items():
             (work.path / name).write_bytes(content)

@@ -1,5 +1,6 @@
 """Table 1, or any set of runs: rows, seeds and folds planned together, then trained one after the other."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .runs.format import Run
     from .training.listener import Listener
     from .training.plan import Plan, Planner
+
+_log = logging.getLogger(__name__)
 
 # Where the annotations say of no sample whether it trains or is tested.
 FOLDS = 5
@@ -230,7 +233,7 @@ class Table:
 
                     runs.append(fine_tune_planned(plan, cache, listener))
                 if trained_parts is not None:
-                    trained_parts.add(runs[-1], listener.say)
+                    trained_parts.add(runs[-1])
         return runs
 
     def _train_on(self, ray: "RayRuns", shown: "Shown | None") -> "list[Run]":
@@ -246,13 +249,13 @@ class Table:
         for number, plan in enumerate(self.plans, 1):
             if (run := finished_before(plan)) is not None:
                 runs[number] = run
-                ray.say(f"{plan.folder} is finished already")
+                _log.info(f"{plan.folder} is finished already")
             else:
                 left[number] = plan
         for number, run in ray.train(left) if left else ():
             runs[number] = run
             planned = Planned(left[number], number, len(self.plans))
-            ray.say(f"{planned.title} is done, {len(runs)} of {len(self.plans)}")
+            _log.info(f"{planned.title} is done, {len(runs)} of {len(self.plans)}")
             with listening(planned) as listener:
                 for epoch in run.epochs:
                     listener.on_epoch(epoch)

@@ -91,20 +91,21 @@ def work(options: argparse.Namespace) -> None:
 
     from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_cache.extraction.peers import measure_peers
+    from aqa_cache.logs import handled
     from aqa_cache.machine.heap import keep_freed_memory
 
     keep_freed_memory()  # as aqa-extract
     name, size, path = options.work.split(",", 2)
     said: list[str] = []
-    rows = measure_peers(
-        ExtractionConfig(name, "random", size=int(size)),
-        rounds=options.rounds,
-        seconds=options.seconds,
-        limit=options.limit,
-        longest=options.longest,
-        progress=lambda stage: print(stage, flush=True),
-        say=lambda line: said.append(f"{name}, {size} px: {line}"),
-    )
+    with handled(lambda record: said.append(f"{name}, {size} px: {record.getMessage()}")):
+        rows = measure_peers(
+            ExtractionConfig(name, "random", size=int(size)),
+            rounds=options.rounds,
+            seconds=options.seconds,
+            limit=options.limit,
+            longest=options.longest,
+            progress=lambda stage: print(stage, flush=True),
+        )
     Path(path).write_text(json.dumps({"rows": [asdict(row) for row in rows], "said": said}))
 
 

@@ -9,6 +9,7 @@ memory, into RESULTS.md.
 """
 
 import argparse
+import logging
 import shlex
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def main() -> None:
         "--folder", help="for videos, features and runs, which stay there; by default a temporary one"
     )
     options = parser.parse_args()
+    logging.basicConfig(level="INFO", format="%(message)s")
     asked = options.only.split(",")
     if unknown := set(asked) - sections.keys():
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}; expected any of {', '.join(sections)}")
@@ -100,7 +102,7 @@ def cache_of(
         dtype=dtype,
         device=options.device,
     )
-    extract(folder / "videos", path, config, say=print)
+    extract(folder / "videos", path, config)
     return path
 
 
@@ -141,7 +143,6 @@ def bench_roundtrip(
                 device=options.device,
                 fine_tuning=tuning,
             ),
-            say=print,
             on_epoch=print,
         )
         mine = {row["sample_id"]: float(row["predicted_score"]) for row in run.predictions}

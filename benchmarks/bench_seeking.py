@@ -13,6 +13,7 @@ from pathlib import Path
 from results import write_section
 
 from aqa_cache.extraction.throughput import VIDEO_FRAMES, VIDEO_RATE, write_video
+from aqa_cache.logs import handled
 from aqa_cache.video import decoding as video
 
 WINDOW = 103  # frames of an MTL-AQA sample
@@ -56,12 +57,14 @@ def sample_ranges(frames: int, samples: int) -> list[tuple[int, int | None]]:
 def read(path: Path, ranges: list[tuple[int, int | None]], jump: bool) -> tuple[float, list[bytes]]:
     """Seconds that it takes to have all wanted frames as RGB, and a piece of each of them."""
     wanted = {number for start, end in ranges for number in range(start, end)}
-    said, started = [], time.perf_counter()
-    pieces = [
-        frame.rgb()[::45].tobytes()
-        for frame in video.decode(path, wanted=ranges if jump else [(0, ranges[-1][1])], say=said.append)
-        if frame.index in wanted
-    ]
+    said: list[str] = []
+    started = time.perf_counter()
+    with handled(lambda record: said.append(record.getMessage())):
+        pieces = [
+            frame.rgb()[::45].tobytes()
+            for frame in video.decode(path, wanted=ranges if jump else [(0, ranges[-1][1])])
+            if frame.index in wanted
+        ]
     assert not said, said
     return time.perf_counter() - started, pieces
 

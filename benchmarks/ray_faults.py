@@ -17,6 +17,7 @@ from fleet_faults import CONFIG, Bench, run
 
 from aqa_cache.fleet.driver import PlaceExtraction, extract_to_place
 from aqa_cache.fleet.ray_crew import RayActors
+from aqa_cache.logs import handled
 from aqa_cache.machine.ray_cluster import import_ray
 
 Disturb = Callable[[Any], None]
@@ -58,17 +59,18 @@ def work(
     actors = RayActors(most=2 // drivers)
 
     def drive() -> None:
-        done.append(extract_to_place(bench.videos, bench.url, CONFIG, say=said.append, ray=actors))
+        done.append(extract_to_place(bench.videos, bench.url, CONFIG, ray=actors))
 
     threads = [threading.Thread(target=drive) for _ in range(drivers)]
-    for thread in threads:
-        thread.start()
-    while disturb and threads[0].is_alive() and len(bench.parts()) < 2:
-        time.sleep(0.1)
-    if disturb:
-        disturb(cluster)
-    for thread in threads:
-        thread.join()
+    with handled(lambda record: said.append(record.getMessage())):
+        for thread in threads:
+            thread.start()
+        while disturb and threads[0].is_alive() and len(bench.parts()) < 2:
+            time.sleep(0.1)
+        if disturb:
+            disturb(cluster)
+        for thread in threads:
+            thread.join()
     if len(done) != drivers:
         raise SystemExit(f"a driver failed: {said}")
     return said, done

@@ -87,7 +87,7 @@ def main(json_path, seconds, peers, **options):
         _peers(config, seconds, json_path)
         return
     with _stages() as progress:
-        result = measure(config, seconds, progress, say)
+        result = measure(config, seconds, progress)
     _print(result)
     if json_path:
         with replacing(json_path) as temporary:
@@ -108,7 +108,7 @@ def _peers(config, seconds: float, json_path) -> None:
     peers.check(config)
     with _stages() as progress:
         batches = (1, 8) if config.batch_size is None else (config.batch_size,)
-        rows = peers.measure_peers(config, batches=batches, seconds=seconds / 5, progress=progress, say=say)
+        rows = peers.measure_peers(config, batches=batches, seconds=seconds / 5, progress=progress)
     shown = [name for name in peers.CONTENDERS if any(name in row.rates for row in rows)]
     table = Table(title=f"{rows[0].backbone} at {rows[0].size} px, fp32, clips/s", title_justify="left")
     for column in ("threads", "batch", *shown, "ours of OpenVINO"):

@@ -119,7 +119,6 @@ def import_keypoints(source, output, annotations, columns, videos, allow_missing
             allow_missing=allow_missing,
             force=force,
             columns=columns,
-            say=say,
         )
     for note in done.notes:
         say(note)

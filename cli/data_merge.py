@@ -5,7 +5,7 @@ import sys
 import click
 
 from aqa_cache.errors import some
-from aqa_cache.logs import say_failures
+from aqa_cache.logs import log_failures
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PlaceName, cache_size_option, dtype_option
@@ -38,14 +38,14 @@ def merge(names, dtype, cache_bytes, allow_mixed):
     if place is None:
         from aqa_cache.extraction.publishing import merge as merge_parts
 
-        published = merge_parts(features, dtype=dtype, allow_mixed=allow_mixed, say=say)
+        published = merge_parts(features, dtype=dtype, allow_mixed=allow_mixed)
     else:
         published = _merge_place(place, features, dtype, cache_bytes, allow_mixed)
     if published is None:
         sys.exit(2)
     without = len(published.failures) + len(published.missing)
     print_line(f"{features}: {published.samples - without} of {published.samples} samples have features.")
-    say_failures(published.failures, say)
+    log_failures(published.failures)
     if published.missing:
         say(
             f"{len(published.missing)} sample(s) have not been extracted yet: run aqa-extract again to go on."
@@ -80,6 +80,4 @@ def _place_and_features(names):
 def _merge_place(place, features, dtype, cache_bytes, allow_mixed):
     from aqa_cache.fleet.merging import merge_place
 
-    return merge_place(
-        place, features, dtype=dtype, allow_mixed=allow_mixed, cache_bytes=cache_bytes, say=say
-    )
+    return merge_place(place, features, dtype=dtype, allow_mixed=allow_mixed, cache_bytes=cache_bytes)

@@ -5,7 +5,7 @@ import click
 from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PathName
-from aqa_cli.terminal import print_line, say
+from aqa_cli.terminal import print_line
 
 
 @command(
@@ -39,12 +39,7 @@ def pack_command(run, output, with_backbone, without_neighbours, weights):
     from aqa_heads.scoring.packing import pack
 
     holds = pack(
-        run,
-        output,
-        with_backbone=with_backbone,
-        without_neighbours=without_neighbours,
-        weights=weights,
-        say=say,
+        run, output, with_backbone=with_backbone, without_neighbours=without_neighbours, weights=weights
     )
     print_line(f"Written: {output} ({output.stat().st_size / 1e6:.1f} MB). It contains of people:")
     for line in holds or ("nothing",):

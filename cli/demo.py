@@ -13,7 +13,7 @@ from aqa_cli.command import command
 from aqa_cli.errors import handle_errors
 from aqa_cli.options import PathName
 from aqa_cli.progress import extraction_progress
-from aqa_cli.terminal import say
+from aqa_cli.terminal import logged_lines, say
 from aqa_cli.train import train_and_print
 from aqa_heads.settings.experiments import EXPERIMENTS
 from aqa_heads.settings.training import TrainingConfig
@@ -185,7 +185,7 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device, threads, p
         out / "report.html",
         "Eight experiments on synthetic dives",
         _preface(plan, runs),
-        stills=lambda names, caches: sample_stills(names, caches, out / "videos", say),
+        stills=lambda names, caches: sample_stills(names, caches, out / "videos"),
     )
     say("5/5  Scoring a dive that was rendered for that")
     page = _score_new_dive(out, runs[-1], seed, device)
@@ -297,8 +297,8 @@ def _extract(
         workers=threads,
         threads=threads,
     )
-    with extraction_progress() as progress:
-        result = extract(videos, output, config, progress=progress, say=lambda line: say(f"     {line}"))
+    with logged_lines("     "), extraction_progress() as progress:
+        result = extract(videos, output, config, progress=progress)
     say(f"     {result.samples} dives, {result.clips} clips in {result.seconds:.1f} s")
     if result.failures:
         sys.exit(1)

@@ -295,14 +295,13 @@ def _last_clip_of(output, usual: str) -> str:
     from aqa_cache.cache_file.reader import FeatureCache
     from aqa_cache.extraction.parts import Parts
     from aqa_cache.fleet.part_place import PartPlace
-    from aqa_cli.terminal import say
 
     if isinstance(output, str):
         wanted = PartPlace(output).wanted()
         return _as_there(output, wanted.spec.clip_rule.get("last_clip", DROP) if wanted else usual, usual)
     begun = [output] if output.is_file() else []
     if not output.exists() and output.absolute().parent.is_dir():
-        begun = Parts(output, say).paths()
+        begun = Parts(output).paths()
     if not begun:
         return usual
     try:

@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from aqa_cache.logs import say_failures
+from aqa_cache.logs import log_failures
 
 from .extraction_summary import add_features, add_work
 from .terminal import say
@@ -12,7 +12,7 @@ from .terminal import say
 def end_of_place(result, config, stop) -> NoReturn:
     """What a process that put parts says at its end, and its exit code."""
     place_summary(result, config)
-    say_failures(result.failures, say)
+    log_failures(result.failures)
     if result.stopped and stop.is_set():
         say("Stopped. What is done is put; run the same command again to go on.")
         sys.exit(stop.exit_code or 1)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from aqa_cache.errors import some
-from aqa_cache.logs import say_failures
+from aqa_cache.logs import log_failures
 from aqa_cli.console import console
-from aqa_cli.terminal import print_line, say
+from aqa_cli.terminal import print_line
 from aqa_heads.scoring.comparison import Comparison
 from aqa_heads.scoring.flags import flag_names
 from aqa_heads.scoring.results import Flag, Panel, Score, ScoreTable
@@ -43,7 +43,7 @@ def show(table: ScoreTable) -> None:
     for note in dict.fromkeys((*table.notes, *(score.interval_note for score in table.scores))):
         if note:
             print_line(f"Note: {note}")
-    say_failures(table.failures, say)
+    log_failures(table.failures)
 
 
 def bar(low: float, points: float, high: float, scale: tuple[float, float]) -> str:

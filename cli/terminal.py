@@ -6,7 +6,6 @@ import codecs
 import contextlib
 import io
 import json
-import logging
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from typing import TextIO
 import click
 
 from aqa_cache.errors import AqaError
+from aqa_cache.logs import handled
 
 # Control characters but tab and line feed, which terminals act on; line ends that only some programs know;
 # changes of the direction of writing, under which text is read as another; halves of surrogate pairs.
@@ -82,27 +82,9 @@ def own_streams() -> Iterator[None]:
             err.write(f"Standard output cannot be written ({out.lost}): what was printed is lost.\n")
 
 
-class _LinesOnStderr(logging.Handler):
-    """Lines of a logger, as `say` prints them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
-
-
-@contextlib.contextmanager
-def logged_lines() -> Iterator[None]:
-    """In the block, what the packages log from INFO on is printed on stderr."""
-    handler, loggers = _LinesOnStderr(), [logging.getLogger(name) for name in ("aqa_cache", "aqa_heads")]
-    levels = [log.level for log in loggers]
-    for log in loggers:
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for log, level in zip(loggers, levels, strict=True):
-            log.removeHandler(handler)
-            log.setLevel(level)
+def logged_lines(indent: str = "") -> contextlib.AbstractContextManager[None]:
+    """A context in which what the packages log from INFO on is printed on stderr."""
+    return handled(lambda record: say(indent + record.getMessage()))
 
 
 def check_printed() -> None:

@@ -109,7 +109,7 @@ def _on_ray(ray: "RayAsked | None") -> "RayRuns | None":
 
     if process_count() > 1:
         raise TrainingError("--ray starts its own processes; leave torchrun out")
-    return RayRuns(ray.address, ray.actors, ray.attempts, say)
+    return RayRuns(ray.address, ray.actors, ray.attempts)
 
 
 def _shown(on: "Console", trackers: "Trackers | None") -> "Shown":

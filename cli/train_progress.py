@@ -1,11 +1,13 @@
 """What a person sees while a run trains: a bar in a terminal, lines elsewhere."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aqa_cache.logs import handled
 from aqa_heads.settings.resolved import ResolvedConfig
 
 from .progress import LINE_SECONDS, megabytes
@@ -22,11 +24,13 @@ _CAPTION_LOSS = "val_caption_loss_per_token"
 
 
 def showing(console: "Console") -> "Shown":
-    """Who is told of the runs of a table: their progress on the console. No line is said twice."""
+    """Who is told of the runs of a table: their progress on the console, and there what is logged, each
+    line once.
+    """
     said: set[str] = set()
 
-    def say(line: str) -> None:
-        if line not in said:
+    def hear(record: logging.LogRecord) -> None:
+        if (line := record.getMessage()) not in said:
             # In a terminal between words; elsewhere a line is a line.
             console.print(line, style="yellow", soft_wrap=not console.is_terminal)
             said.add(line)
@@ -37,12 +41,13 @@ def showing(console: "Console") -> "Shown":
         from aqa_heads.training.listener import Listener
 
         config = planned.plan.config
-        with (Bar if console.is_terminal else Lines)(config, planned.title, console) as progress:
+        bar = (Bar if console.is_terminal else Lines)(config, planned.title, console)
+        with bar as progress, handled(hear):
             if config.fine_tuning is None:
-                yield Listener(say=say, on_epoch=progress.epoch)
+                yield Listener(on_epoch=progress.epoch)
             else:
                 with watched_downloads(progress.download):
-                    yield Listener(say, progress.stage, progress.frames, progress.step, progress.epoch)
+                    yield Listener(progress.stage, progress.frames, progress.step, progress.epoch)
 
     return shown
 

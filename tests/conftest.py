@@ -17,6 +17,16 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture
+def said():
+    """The lines that the packages log from INFO on, and that no command prints."""
+    from aqa_cache.logs import handled
+
+    lines: list[str] = []
+    with handled(lambda record: lines.append(record.getMessage())):
+        yield lines
+
+
 @pytest.fixture(scope="session")
 def numbered_video(tmp_path_factory) -> Path:
     """300 frames at 25 fps, with B-frames."""

@@ -5,6 +5,7 @@ import hashlib
 import random
 from pathlib import Path
 
+from aqa_cache.logs import handled
 from aqa_cache.video import decoding as video
 from aqa_cache.video.decoding import Frame, decode
 
@@ -43,11 +44,12 @@ def check_jumps(path: Path, trials: int = 6) -> tuple[int, int, list[str]]:
     """Check the law on random ranges, with one and two threads by turns.
 
     Returns:
-        How many pictures were decoded, how many it would have been without jumps, and what was said.
+        How many pictures were decoded, how many it would have been without jumps, and what was logged.
     """
     everything = {frame.index: content(frame) for frame in decode(path)}
-    count, plain, said = len(everything), 0, []
-    with counted_pictures() as decoded:
+    count, plain = len(everything), 0
+    said: list[str] = []
+    with counted_pictures() as decoded, handled(lambda record: said.append(record.getMessage())):
         for seed in range(trials):
             ranges = random_ranges(count, seed)
             wanted = {
@@ -55,9 +57,7 @@ def check_jumps(path: Path, trials: int = 6) -> tuple[int, int, list[str]]:
             }
             if ranges[-1][1] is None or ranges[-1][1] > count:
                 wanted.add(count - 1)
-            got = [
-                content(frame) for frame in decode(path, threads=1 + seed % 2, wanted=ranges, say=said.append)
-            ]
+            got = [content(frame) for frame in decode(path, threads=1 + seed % 2, wanted=ranges)]
             numbers = [number for number, *_ in got]
             assert numbers == sorted(set(numbers)) and wanted <= set(numbers), ranges
             assert got == [everything[number] for number in numbers], ranges

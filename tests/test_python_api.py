@@ -103,7 +103,7 @@ def test_a_run_predicts_what_it_wrote(run, cached, caplog):
         assert row["predicted_score"] == pytest.approx(mine["predicted_score"], rel=1e-5)
         assert row["predicted_class_position"] == mine["predicted_class_position"]
         assert row["predicted_caption"] == mine["predicted_caption"] or mine["split"] != "test"
-    (line,) = [each for each in caplog.records if each.name == "aqa_heads"]
+    (line,) = [each for each in caplog.records if each.name.startswith("aqa_heads.")]
     assert line.levelno == logging.WARNING and "1 sample(s) without features" in line.getMessage()
     with FeatureCache(cached) as cache:
         assert predict_cache(read_run(run.folder), cache) == found

@@ -52,11 +52,11 @@ def comparable(folder):
     return found
 
 
-def test_a_sweep_is_the_runs_that_one_process_trains(folder, path):
-    said = []
+def test_a_sweep_is_the_runs_that_one_process_trains(folder, path, said):
     asked = {"experiments": "default,ridge", "lr": [1e-3, 3e-3]}
     here = train_table(path, **asked, **SETTINGS, out=folder / "here")
-    there = train_table(path, **asked, **SETTINGS, out=folder / "there", ray=RayRuns(say=said.append))
+    said.clear()
+    there = train_table(path, **asked, **SETTINGS, out=folder / "there", ray=RayRuns())
     assert [run.folder.name for run in there] == [run.folder.name for run in here] and len(here) == 3
     for one, other in zip(here, there, strict=True):
         assert comparable(one.folder) == comparable(other.folder)
@@ -68,22 +68,19 @@ def test_a_sweep_is_the_runs_that_one_process_trains(folder, path):
     (folder / "there" / here[0].folder.name / "summary.json").unlink()
     os.rename(folder / "there" / here[0].folder.name, folder / "lost")
     said.clear()
-    again = train_table(
-        path, **asked, **SETTINGS, out=folder / "there", resume=True, ray=RayRuns(say=said.append)
-    )
+    again = train_table(path, **asked, **SETTINGS, out=folder / "there", resume=True, ray=RayRuns())
     assert sum("is finished already" in line for line in said) == 2
     assert comparable(again[0].folder) == comparable(here[0].folder)
 
 
-def test_a_run_whose_process_dies_is_trained_again_or_fails_by_name(folder, path):
-    said = []
+def test_a_run_whose_process_dies_is_trained_again_or_fails_by_name(folder, path, said):
     own = {"experiments": "default", "score_head": "dying_head:DyingHead", **SETTINGS}
     (folder / "die").touch()
-    (run,) = train_table(path, **own, out=folder / "dies", ray=RayRuns(say=said.append))
+    (run,) = train_table(path, **own, out=folder / "dies", ray=RayRuns())
     assert not (folder / "die").exists() and run.summary["spearman"] is not None
     (folder / "die").touch()
     with pytest.raises(TrainingError, match=r"1 of 1 runs failed: .*--resume trains these alone"):
-        train_table(path, **own, out=folder / "fails", ray=RayRuns(attempts=1, say=said.append))
+        train_table(path, **own, out=folder / "fails", ray=RayRuns(attempts=1))
     assert "1 process(es) died with it" in said[-1]
     assert not any(path.is_dir() for path in (folder / "fails").glob("*"))
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.errors import AqaError
+from aqa_cache.logs import handled
 from aqa_heads.errors import RunError, TrainingError
 from aqa_heads.runs.format import read_run
 from aqa_heads.settings.training import TrainingConfig
@@ -35,7 +36,8 @@ def path(tmp_path_factory):
 def told(lines):
     @contextmanager
     def shown(planned):
-        yield Listener(say=lambda line: lines.append((planned.number, line)))
+        with handled(lambda record: lines.append((planned.number, record.getMessage()))):
+            yield Listener()
 
     return shown
 
@@ -124,7 +126,7 @@ def test_an_interrupted_call_goes_on_with_what_it_had_finished(path, tmp_path):
         assert_same_run(mine.folder, theirs.folder)
 
 
-def test_no_part_comes_from_a_folder_of_another_call(path, tmp_path):
+def test_no_part_comes_from_a_folder_of_another_call(path, tmp_path, said):
     settings = SETTINGS | {"out": tmp_path, "checkpoint_seconds": 0}
     train(TrainingConfig(path, **{"experiment": "baseline", **settings}))
     runs = train_table(path, "baseline,1", resume=True, **settings)
@@ -134,10 +136,10 @@ def test_no_part_comes_from_a_folder_of_another_call(path, tmp_path):
     shutil.rmtree(runs[0].folder)
     with pytest.raises(Stop):
         train_table(path, "baseline,1", shown=stopping((2, 3)), **settings)
-    lines = []
-    alone = train(TrainingConfig(path, "1", resume=True, **settings), say=lines.append)
-    assert lines[0].startswith(f"begins again: it had taken over its assessment from {runs[0].folder.name}")
-    assert not any(line.startswith("goes on") for line in lines)
+    said.clear()
+    alone = train(TrainingConfig(path, "1", resume=True, **settings))
+    assert said[0].startswith(f"begins again: it had taken over its assessment from {runs[0].folder.name}")
+    assert not any(line.startswith("goes on") for line in said)
     assert_same_run(
         alone.folder, train(TrainingConfig(path, "1", **settings | {"out": tmp_path / "b"})).folder
     )

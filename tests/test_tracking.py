@@ -106,8 +106,6 @@ def test_a_run_that_was_trained_elsewhere_is_told_when_it_is_done(kept, tmp_path
     """With `resume`, too: it was not finished before."""
 
     class Elsewhere:
-        say = staticmethod(lambda line: None)
-
         def train(self, plans):
             for number, plan in plans.items():
                 yield number, train(replace(plan.config.asked, resume=False))

@@ -4,6 +4,7 @@ arithmetic.
 
 import copy
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +12,6 @@ import torch
 
 from ..clips.preprocess import Preprocessing, normalise
 from ..errors import AqaError, first_line
-from ..logs import Warned, log_line
 from .openvino_engine import HINTS, Converted, NotConverted, OpenVinoNetwork, openvino_version
 from .precision import (
     MAX_ENGINE_ERROR,
@@ -23,6 +23,8 @@ from .precision import (
     set_precision,
 )
 from .registry import for_inference
+
+_log = logging.getLogger(__name__)
 
 AUTO_BATCH_SIZES = {"cpu": (8,), "cuda": (64, 32, 16, 8, 4, 2, 1)}
 """What `--batch-size auto` tries; on a CPU larger batches are no faster."""
@@ -169,7 +171,6 @@ def ready_model(
     compiled: bool = False,
     engine: str = "torch",
     converted: Callable[[], Converted] | None = None,
-    say: Callable[[str], None] = log_line,
 ) -> Model:
     """Lay a backbone out for speed, and check on one batch that a lower precision or another engine gives the
     features of torch in fp32.
@@ -181,7 +182,6 @@ def ready_model(
         engine: `torch`; `openvino`; or `auto`, which is OpenVINO where it is installed and runs this network
             in this precision on a CPU, else torch.
         converted: makes the backbone's converted form; only asked for if OpenVINO may be used.
-        say: told if fp32 is used in place of `precision`, or torch in place of OpenVINO, and why.
 
     Raises:
         AqaError: the device does not know the precision, its memory is too small, or OpenVINO was asked for
@@ -190,11 +190,9 @@ def ready_model(
     if precision == "tf32" and device.type != "cuda":
         raise AqaError("precision tf32 is arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
     if device.type == "cpu" and not is_native(precision):
-        say(
-            Warned(
-                f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many"
-                " times slower."
-            )
+        _log.warning(
+            f"Using fp32: this processor has no {precision} arithmetic of its own, which makes it many"
+            " times slower."
         )
         precision = "fp32"
     if engine == "openvino" and (why := _not_for_openvino(device, precision, compiled)):
@@ -204,11 +202,11 @@ def ready_model(
     ):
         assert converted is not None
         try:
-            return _by_openvino(converted(), module, precision, preprocessing, batch_size, clip_len, say)
+            return _by_openvino(converted(), module, precision, preprocessing, batch_size, clip_len)
         except NotConverted as error:
             if engine == "openvino":
                 raise
-            say(Warned(f"Using torch: {error}."))
+            _log.warning(f"Using torch: {error}.")
     plain = for_inference(module, device, torch.float32)
     lower = None if precision == "fp32" else copy.deepcopy(plain).to(TORCH_DTYPES[precision])
     sizes = (batch_size,) if batch_size else AUTO_BATCH_SIZES[device.type]
@@ -241,7 +239,7 @@ def ready_model(
     if parity.good:
         return model
     set_precision(device, "fp32")
-    say(Warned(_too_far(precision, parity, compiled)))
+    _log.warning(_too_far(precision, parity, compiled))
     return reference
 
 
@@ -261,7 +259,6 @@ def _by_openvino(
     preprocessing: Preprocessing,
     batch_size: int | None,
     clip_len: int,
-    say: Callable[[str], None],
 ) -> Model:
     """The backbone in OpenVINO, if its features are those of torch in fp32 as far as the precision allows.
 
@@ -279,7 +276,7 @@ def _by_openvino(
         parity = Parity.between(model.forward(clips), expected)
         if parity.good if used != "fp32" else parity.relative_error <= MAX_ENGINE_ERROR:
             for note in notes:
-                say(Warned(note))
+                _log.warning(note)
             return model
         if used != "fp32":
             used, notes = "fp32", [_too_far(used, parity)]

@@ -9,7 +9,6 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +18,8 @@ import torch
 from ..disk.atomic import replacing
 from ..disk.tensor_file import read_tensors, sha256_of, write_tensors
 from ..errors import AqaError, first_line, missing
-from ..logs import log_line
+
+_log = logging.getLogger(__name__)
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of the precisions that it is used for."""
@@ -75,7 +75,6 @@ class Converted:
         shape: of one clip in a batch, `(1, 3, clip_len, size, size)`.
         folder: where converted networks are kept; None: nowhere.
         name: of the backbone; weights_sha256: of the file that its weights are from, hex.
-        say: told in one line what a person should know.
 
     Raises:
         NotConverted: OpenVINO is not installed, or broken.
@@ -88,14 +87,13 @@ class Converted:
         folder: Path | None = None,
         name: str = "",
         weights_sha256: str = "",
-        say: Callable[[str], None] = log_line,
     ):
         try:
             import openvino  # noqa: F401
         except Exception as error:
             lacking = missing("openvino", "--engine openvino", error, "'aqa-cache[openvino]'")
             raise NotConverted(str(lacking)) from None
-        self._module, self._shape, self._say = module, shape, say
+        self._module, self._shape = module, shape
         made_of = (name, weights_sha256, shape, openvino_version(), torch.__version__)
         key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
         file_name = f"{re.sub('[^0-9A-Za-z_.]', '-', name)}-{key}.safetensors"
@@ -140,13 +138,13 @@ class Converted:
             return None
         pin = _pin_of(self._path)
         if not pin.exists() or pin.read_text().strip() != sha256_of(self._path):
-            self._say(f"{self._path}: is not what was kept there; the backbone is converted anew.")
+            _log.info(f"{self._path}: is not what was kept there; the backbone is converted anew.")
             return None
         tensors = read_tensors(self._path)
         return tensors["graph"].numpy().tobytes(), tensors["constants"].numpy().tobytes()
 
     def _convert(self) -> tuple[bytes, bytes]:
-        self._say("Converting the backbone for OpenVINO, once; it is kept for later runs.")
+        _log.info("Converting the backbone for OpenVINO, once; it is kept for later runs.")
         try:
             with tempfile.TemporaryDirectory(prefix="aqa-openvino-") as folder, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of tracing: a batch and what was traced are compared
@@ -173,7 +171,7 @@ class Converted:
             with replacing(_pin_of(self._path)) as temporary:
                 temporary.write_text(sha256_of(self._path) + "\n")
         except (AqaError, OSError) as error:
-            self._say(f"The converted backbone cannot be kept ({first_line(error)}); set AQA_WEIGHTS.")
+            _log.info(f"The converted backbone cannot be kept ({first_line(error)}); set AQA_WEIGHTS.")
 
 
 def _pin_of(path: Path) -> Path:

@@ -62,8 +62,8 @@ class Backbone:
             out.
         openvino: whether `--engine auto` may take OpenVINO for it.
         clip_step, size_step: frames and pixels that clips and their sides must be multiples of.
-        published: finds its own weights, or fetches them, and tells what a person should know: their name,
-            and their file or the index of several; None: they are found by name or path.
+        published: finds its own weights, or fetches them: their name, and their file or the index of several;
+            None: they are found by name or path.
         translated: the tensors of such a file under the module's names; None: as `key_layouts` says.
         time: how it gives one vector a time step; None: one a clip is all that it leaves.
     """
@@ -82,7 +82,7 @@ class Backbone:
     openvino: bool = True
     clip_step: int = 1
     size_step: int = 1
-    published: Callable[[Callable[[str], None]], tuple[str, Path]] | None = None
+    published: Callable[[], tuple[str, Path]] | None = None
     translated: Callable[[dict[str, torch.Tensor], Path], dict[str, torch.Tensor]] | None = None
     time: TimeSteps | None = None
 

@@ -3,20 +3,21 @@
 import contextlib
 import errno
 import json
+import logging
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import AqaError
-from ..logs import log_line
 from .links import open_unlinked
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+
+_log = logging.getLogger(__name__)
 
 _HELD = (errno.EAGAIN, errno.EACCES)
 # What every lock file of ours begins with, but for one whose owner was killed as it took it, which is empty.
@@ -26,14 +27,18 @@ _OURS = b'{"host": '
 class FileLock:
     """A lock on a name; the file also says who holds it.
 
-    Where the file system knows no locks, `acquire` always succeeds and `say` is told.
+    Where the file system knows no locks, `acquire` always succeeds, and that is logged.
 
     Args:
         path: of the lock file, made if need be.
+        quiet: it is not logged.
+
+    Attributes:
+        effective (bool): False where the file system knows no locks.
     """
 
-    def __init__(self, path: Path, say: Callable[[str], None] = log_line):
-        self.path, self._say = path, say
+    def __init__(self, path: Path, quiet: bool = False):
+        self.path, self.effective, self._quiet = path, True, quiet
         self._handle: int | None = None
 
     def acquire(self, wait: bool = False, **owner) -> bool:
@@ -65,18 +70,17 @@ class FileLock:
         self._handle = handle
         return True
 
-    def wait(self, doing: str, say: Callable[[str], None]) -> None:
+    def wait(self, doing: str) -> None:
         """Take the lock, however long another process has it.
 
         Args:
             doing: what the other does, for a person.
-            say: is told whom is waited for.
 
         Raises:
             AqaError, OSError: as `acquire`.
         """
         if not self.acquire():
-            say(f"Waiting for {self.holder()}, which {doing}.")
+            _log.info(f"Waiting for {self.holder()}, which {doing}.")
             self.acquire(wait=True)
 
     def release(self) -> None:
@@ -143,8 +147,10 @@ class FileLock:
         except OSError as error:
             if error.errno in _HELD:
                 return False
-            self._say(
-                f"{self.path.parent}: its file system knows no locks ({error.strerror}); see to it that no"
-                " other extraction writes there."
-            )
+            self.effective = False
+            if not self._quiet:
+                _log.info(
+                    f"{self.path.parent}: its file system knows no locks ({error.strerror}); see to it that"
+                    " no other extraction writes there."
+                )
         return True

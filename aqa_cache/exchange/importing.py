@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from ..cache_file.schema import PLAIN_VIEW
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, some
-from ..logs import log_line
 from ..short_repr import short_repr
 from .feature_files import SUFFIXES, FeatureFile, array_names, open_features
 
@@ -141,7 +140,6 @@ def import_features(
     ignore_surplus: bool = False,
     force: bool = False,
     columns: Columns | None = None,
-    say: Callable[[str], None] = log_line,
 ) -> FeatureImport:
     """Make a feature cache of features that another program made.
 
@@ -159,14 +157,14 @@ def import_features(
         allow_missing: write samples without features as failed.
         ignore_surplus: leave out arrays that belong to no sample.
         force: overwrite `output`.
-        columns, say: see `read_annotations`.
+        columns: see `read_annotations`.
 
     Raises:
         AqaError: every mistake in the names, or else in the arrays, at once; nothing is written then.
     """
     source, output, annotations = Path(source), Path(output), Path(annotations)
     _check_request(source, output, backbone, clip_len, clip_stride, views, force)
-    samples = read_annotations(annotations, columns, say, video_needed=False)
+    samples = read_annotations(annotations, columns, video_needed=False)
     views = (PLAIN_VIEW, *views)
     names = array_names(samples, views)
     with open_features(source) as arrays:

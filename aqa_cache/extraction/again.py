@@ -1,5 +1,6 @@
 """Features of new videos, made as those of a cache were: the same weights, input, clips and arithmetic."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
 from ..disk.tensor_file import sha256_of
 from ..errors import AqaError, WeightsError
-from ..logs import Warned, log_line
 from ..machine.devices import pick_device
 from ..weights.download import weights_folder
 from ..weights.published import WEIGHTS
@@ -26,6 +26,8 @@ from .configuration import PREPROCESS, ExtractionConfig
 from .loading import PREPROCESSINGS, load_model
 from .pipeline import Pipeline, Progress
 
+_log = logging.getLogger(__name__)
+
 
 def model_again(
     spec: FeatureSpec,
@@ -33,7 +35,6 @@ def model_again(
     given: str | None = None,
     near: Sequence[Path] = (),
     device: str = "auto",
-    say: Callable[[str], None] = log_line,
 ) -> Model:
     """The backbone that made features, with the same weights, ready to run as it was.
 
@@ -46,8 +47,8 @@ def model_again(
     Raises:
         AqaError: imported features, a backbone that is not known here, or weights that are not at hand.
     """
-    config, weights = config_again(spec, numerics, given, near, device, say)
-    model, made = load_model(config, weights.path, say)
+    config, weights = config_again(spec, numerics, given, near, device)
+    model, made = load_model(config, weights.path)
     if made.fingerprint != spec.fingerprint:
         raise AqaError(
             "features that are made now would be others (now, then):\n  "
@@ -62,12 +63,11 @@ def config_again(
     given: str | None = None,
     near: Sequence[Path] = (),
     device: str = "auto",
-    say: Callable[[str], None] = log_line,
 ) -> tuple[ExtractionConfig, Weights]:
     """What an extraction is to be asked for to make such features, and the weights.
 
     Args:
-        spec, numerics, given, near, device, say: as `model_again` takes them.
+        spec, numerics, given, near, device: as `model_again` takes them.
 
     Raises:
         AqaError: imported features, a backbone that is not known here, or weights that are not at hand.
@@ -78,7 +78,7 @@ def config_again(
         )
     if not KNOWN_BACKBONES.knows(spec.backbone):
         raise AqaError(KNOWN_BACKBONES.unknown(spec.backbone))
-    weights = weights_again(spec, given, near, say)
+    weights = weights_again(spec, given, near)
     on_gpu, was_on_gpu = pick_device(device).type == "cuda", numerics.get("cudnn") is not None
     kept = numerics if on_gpu == was_on_gpu else {}
     size = spec.preprocessing.get("crop")
@@ -95,7 +95,7 @@ def config_again(
         compile=bool(kept.get("compiled")),
         deterministic=bool(kept.get("deterministic")),
         batch_size=kept.get("batch_size"),
-        engine=_engine(kept, say),
+        engine=_engine(kept),
     )
     return config, weights
 
@@ -106,7 +106,6 @@ def records_again(
     folder: Path,
     samples: Sequence[Sample],
     progress: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = log_line,
 ) -> Iterable[Record]:
     """The features of samples, each as soon as it is done; where one fails, with the reason.
 
@@ -115,18 +114,16 @@ def records_again(
         folder: what the samples' videos are relative to.
     """
     rule = ClipRule.from_record(spec.clip_rule)
-    pipeline = Pipeline(model, rule, folder, samples, stream=spec.stream, step=spec.step, say=say)
+    pipeline = Pipeline(model, rule, folder, samples, stream=spec.stream, step=spec.step)
     return pipeline.records(progress)
 
 
-def _engine(numerics: Mapping[str, Any], say: Callable[[str], None]) -> str:
+def _engine(numerics: Mapping[str, Any]) -> str:
     """What ran the backbone, if it can here; before there was a choice it was torch."""
     engine = numerics.get("engine", "torch")
     if engine == "openvino" and not openvino_version():
-        say(
-            Warned(
-                "The features were made by OpenVINO, which is not here: torch's differ in their last bits."
-            )
+        _log.warning(
+            "The features were made by OpenVINO, which is not here: torch's differ in their last bits."
         )
         return "torch"
     return engine
@@ -144,20 +141,18 @@ def _preprocess(spec: FeatureSpec, weights: Weights) -> str:
     )
 
 
-def weights_again(
-    spec: FeatureSpec, given: str | None, near: Sequence[Path], say: Callable[[str], None]
-) -> Weights:
+def weights_again(spec: FeatureSpec, given: str | None, near: Sequence[Path]) -> Weights:
     """The weights whose SHA-256 the spec has.
 
     Args:
-        spec, given, near, say: as `model_again` takes them.
+        spec, given, near: as `model_again` takes them.
 
     Raises:
         WeightsError: they are not at hand, or others were given.
     """
     named = f"{spec.weights} (SHA-256 {spec.weights_sha256})"
     if given is not None and given != RANDOM:
-        found = resolve_weights(spec.backbone, given, say=say)
+        found = resolve_weights(spec.backbone, given)
         if found.sha256 != spec.weights_sha256:
             raise WeightsError(
                 f"--weights {given}: are other weights (SHA-256 {found.sha256}) than those that made the"
@@ -168,18 +163,18 @@ def weights_again(
     for path in _places(spec, near):
         if path.is_file():
             if sha256_of(path) == spec.weights_sha256:
-                return resolve_weights(spec.backbone, str(path), say=say)
+                return resolve_weights(spec.backbone, str(path))
             others.append(str(path))
     why = f"{', '.join(others)}: another file of this name" if others else "no such file or run is at hand"
     try:
         if spec.weights == f"{RANDOM} (seed 0)":
             made = random_weights_path(weights_folder() / "again.h5", spec.backbone)
             made.parent.mkdir(parents=True, exist_ok=True)
-            found = resolve_weights(spec.backbone, RANDOM, random_path=made, say=say)
+            found = resolve_weights(spec.backbone, RANDOM, random_path=made)
         elif spec.weights in WEIGHTS:
-            found = resolve_weights(spec.backbone, spec.weights, say=say)
+            found = resolve_weights(spec.backbone, spec.weights)
         elif get_backbone(spec.backbone).published is not None:
-            found = resolve_weights(spec.backbone, say=say)
+            found = resolve_weights(spec.backbone)
         else:
             found = None
         if found is not None:

@@ -1,6 +1,6 @@
 """From the names in a configuration to a backbone ready to run, and the record of what its features mean."""
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,18 @@ from ..backbones.time_steps import OverTime, TimeSteps
 from ..cache_file.feature_spec import FeatureSpec, over_time
 from ..clips.preprocess import MTL_AQA, Preprocessing
 from ..errors import AqaError
-from ..logs import Warned, log_line
 from ..machine.devices import pick_device
 from ..weights.download import weights_folder
 from ..weights.resolving import Weights, load_weights, resolve_weights
 from .configuration import ExtractionConfig
 
+_log = logging.getLogger(__name__)
+
 PREPROCESSINGS = {"mtl-aqa": MTL_AQA}
 
 
 def load_model(
-    config: ExtractionConfig,
-    random_path: Path,
-    say: Callable[[str], None] = log_line,
-    engine_before: str | None = None,
+    config: ExtractionConfig, random_path: Path, engine_before: str | None = None
 ) -> tuple[Model, FeatureSpec]:
     """The backbone with its weights, ready to run, and the record of what its features mean.
 
@@ -44,7 +42,7 @@ def load_model(
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = not config.deterministic
         torch.backends.cudnn.deterministic = config.deterministic
-    module, weights, preprocessing = load_backbone(config, random_path, say)
+    module, weights, preprocessing = load_backbone(config, random_path)
     backbone = get_backbone(config.backbone)
     spec = FeatureSpec(
         backbone=backbone.name,
@@ -63,7 +61,7 @@ def load_model(
     def converted() -> Converted:
         folder = weights_folder() / "converted"
         shape = (1, 3, clip_len, size, size)
-        return Converted(module.eval(), shape, folder, name, weights.sha256, say)
+        return Converted(module.eval(), shape, folder, name, weights.sha256)
 
     engine = config.engine
     if engine == "auto":
@@ -78,7 +76,6 @@ def load_model(
         compiled=config.compile,
         engine=engine,
         converted=converted,
-        say=say,
     )
     return model, spec
 
@@ -107,26 +104,24 @@ def _with_time() -> str:
 
 
 def load_backbone(
-    config: ExtractionConfig, random_path: Path, say: Callable[[str], None] = log_line
+    config: ExtractionConfig, random_path: Path
 ) -> tuple[torch.nn.Module, Weights, Preprocessing]:
     """The backbone as published or fine-tuned, float32 on the CPU, its weights, and what its input must look
     like.
     """
     backbone = get_backbone(config.backbone)
     backbone.check_input(config.clip_rule.clip_len, config.size)  # before anything is downloaded
-    weights = resolve_weights(config.backbone, config.weights, random_path=random_path, say=say)
+    weights = resolve_weights(config.backbone, config.weights, random_path=random_path)
     preprocessing = PREPROCESSINGS.get(config.preprocess, weights.preprocessing).at_size(config.size)
     backbone.check_input(config.clip_rule.clip_len, preprocessing.crop)
     if weights.tuned:
-        _say_other_input(weights, config, preprocessing, say)
+        _warn_of_other_input(weights, config, preprocessing)
     module = backbone.build()
     load_weights(module, config.backbone, weights)
     return module, weights, preprocessing
 
 
-def _say_other_input(
-    weights: Weights, config: ExtractionConfig, preprocessing: Preprocessing, say: Callable[[str], None]
-) -> None:
+def _warn_of_other_input(weights: Weights, config: ExtractionConfig, preprocessing: Preprocessing) -> None:
     """Name what a fine-tuned backbone gets that it did not get in its training."""
     then = {**weights.tuned.preprocessing.record(), **weights.tuned.clip_rule}
     now = {**preprocessing.record(), **_clip_rule(config)}
@@ -136,11 +131,9 @@ def _say_other_input(
         if now.get(name) != then.get(name)
     ]
     if differing:
-        say(
-            Warned(
-                f"The backbone of {weights.name} was fine-tuned on other input than it gets now:"
-                f" {'; '.join(differing)}."
-            )
+        _log.warning(
+            f"The backbone of {weights.name} was fine-tuned on other input than it gets now:"
+            f" {'; '.join(differing)}."
         )
 
 

@@ -10,9 +10,10 @@ feats.h5.parts/
 
 import contextlib
 import hashlib
+import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from ..disk.atomic import replacing
 from ..disk.links import refuse_link
 from ..disk.locks import FileLock
 from ..errors import AqaError, CacheError, some
-from ..logs import log_line
 from .numerics import mixed
 from .shards import Shard
+
+_log = logging.getLogger(__name__)
 
 _STARTING = "starting.lock"
 _PART = re.compile(r"\d{20}-.*-\d+\.h5", re.DOTALL)
@@ -37,15 +39,14 @@ class Parts:
 
     Args:
         output: the cache they belong to.
-        say: told in one line what a person should know.
 
     Raises:
         AqaError: the folder is a link, or lies on another disk, so that nothing can be published from it.
     """
 
-    def __init__(self, output: Path, say: Callable[[str], None] = log_line):
+    def __init__(self, output: Path):
         self.output, self.folder = output, folder_of(output)
-        self._say, self._locks_said = say, False
+        self._locks_known = False  # whether there are any was said, which is the same at every lock
         self._lock: FileLock | None = None
         self._check()
 
@@ -69,19 +70,20 @@ class Parts:
             AqaError: the folder cannot be made or written to, or is a link.
         """
         self._check()
-        lock = FileLock(self.folder / _STARTING, self._say_of_locks)
+        lock = FileLock(self.folder / _STARTING, quiet=self._locks_known)
         while True:
             try:
                 self.folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise self._unwritable(error) from None
             try:
-                lock.wait("starts or publishes", self._say)
+                lock.wait("starts or publishes")
                 break
             except OSError as error:
                 if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
                     continue  # another process has published and taken the folder away
                 raise self._unwritable(error) from None
+        self._locks_known = True
         try:
             yield
         finally:
@@ -92,12 +94,6 @@ class Parts:
             f"{self.folder}: cannot be made or written to ({error.strerror}); make room, or choose another"
             " folder for the output"
         )
-
-    def _say_of_locks(self, line: str) -> None:
-        """Once: it is the same at every lock."""
-        if not self._locks_said:
-            self._locks_said = True
-            self._say(line)
 
     def claim(
         self,
@@ -140,7 +136,7 @@ class Parts:
                 raise AqaError(
                     mixed(self.output, numerics, owner["numerics"], f"shard {owner['shard']} ({who})")
                 )
-        self._lock = FileLock(self.folder / f"shard-{shard.number}-of-{shard.count}.lock", lambda line: None)
+        self._lock = FileLock(self.folder / f"shard-{shard.number}-of-{shard.count}.lock", quiet=True)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         try:
             claimed = self._lock.acquire(
@@ -184,7 +180,7 @@ class Parts:
             self.release()
             others = []
         if others:
-            self._say(f"{self.folder} stays: it holds what this program did not make ({some(others, 3)}).")
+            _log.info(f"{self.folder} stays: it holds what this program did not make ({some(others, 3)}).")
             return
         with contextlib.suppress(OSError):  # another process has come in meanwhile
             self.folder.rmdir()

@@ -1,6 +1,7 @@
 """How fast other engines run a backbone on this CPU, beside ours, in one run and in turn."""
 
 import copy
+import logging
 import math
 import statistics
 import tempfile
@@ -19,9 +20,10 @@ from ..backbones.openvino_engine import Converted, OpenVinoNetwork
 from ..backbones.registry import for_inference
 from ..clips.preprocess import normalise
 from ..errors import AqaError, first_line
-from ..logs import log_line
 from .configuration import ExtractionConfig
 from .loading import load_backbone
+
+_log = logging.getLogger(__name__)
 
 EAGER, ONNX_RUNTIME, OPENVINO = "torch, as published", "ONNX Runtime", "OpenVINO"
 OURS = {"torch": "ours, torch", "openvino": "ours, OpenVINO"}
@@ -64,7 +66,6 @@ def measure_peers(
     limit: float = 20.0,
     longest: float = math.inf,
     progress: Callable[[str], None] = lambda stage: None,
-    say: Callable[[str], None] = log_line,
 ) -> list[PeerRow]:
     """Measure a backbone in every engine that is installed, with random weights.
 
@@ -76,7 +77,8 @@ def measure_peers(
         limit: seconds that a batch may take in torch as published; else it is made smaller, and the row says
             its size.
         longest: seconds of a row after which no further round is begun.
-        progress: told what is being measured; say: told which engine is not measured, and why.
+        progress: told what is being measured.
+        progress: told what is being measured.
 
     Raises:
         AqaError: the configuration cannot be run here.
@@ -84,7 +86,7 @@ def measure_peers(
     config, before, rows = replace(config, device="cpu", precision="fp32"), torch.get_num_threads(), []
     try:
         with tempfile.TemporaryDirectory(prefix="aqa-peers-") as folder:
-            bench = _Bench(config, Path(folder), say)
+            bench = _Bench(config, Path(folder))
             for count in threads:
                 torch.set_num_threads(count)
                 fits = max(1, int(limit / bench.seconds_of_a_clip()))
@@ -140,8 +142,8 @@ def versions() -> dict[str, str]:
 class _Bench:
     """A backbone in all engines."""
 
-    def __init__(self, config: ExtractionConfig, folder: Path, say: Callable[[str], None]):
-        self._config, self._folder, self._say = config, folder, say
+    def __init__(self, config: ExtractionConfig, folder: Path):
+        self._config, self._folder = config, folder
         self._weights = folder / "weights.safetensors"
         module, _, self._preprocessing = load_backbone(config, self._weights)
         self._module = module.eval().requires_grad_(False)
@@ -175,7 +177,7 @@ class _Bench:
                 runs[name] = make()
             except Exception as error:  # whatever the other library raises
                 self._lacking.add(name)
-                self._say(f"{name} is not measured: {type(error).__name__}: {first_line(error)}")
+                _log.info(f"{name} is not measured: {type(error).__name__}: {first_line(error)}")
         return runs
 
     def _arrays(self, batch: int) -> tuple[list[np.ndarray], np.ndarray]:

@@ -26,7 +26,6 @@ from ..clips.assembler import Clip
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError
-from ..logs import log_line
 from ..video.decoding import DECODE_TIMEOUT
 from ..video.held import VideoFolder, Videos
 from ..video.reader import Outcome, VideoReader
@@ -63,7 +62,6 @@ class Pipeline:
         hashes: per video its SHA-256, where known.
         scratch: folder for the features of samples too long for memory; None: the system's.
         in_order: decode the videos in the order of the samples; by default the largest first.
-        say: told in one line what a person should know.
     """
 
     def __init__(
@@ -81,7 +79,6 @@ class Pipeline:
         hashes: dict[str, str] | None = None,
         scratch: Path | None = None,
         in_order: bool = False,
-        say: Callable[[str], None] = log_line,
     ):
         assert views[0] == PLAIN, views
         self.model, self.samples, self.views = model, samples, views
@@ -95,7 +92,7 @@ class Pipeline:
         # Largest files first: what is left when threads run out of videos is then small.
         videos = list(by_video) if in_order else sorted(by_video, key=lambda video: -self._stamps[video][0])
         self._readers = [
-            VideoReader(held.path(video), by_video[video], rule, stream, views, say, far) for video in videos
+            VideoReader(held.path(video), by_video[video], rule, stream, views, far) for video in videos
         ]
         self._hashes, self._scratch = hashes or {}, scratch
         self._on_gpu = model.device.type == "cuda"

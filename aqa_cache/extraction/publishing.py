@@ -1,6 +1,7 @@
 """From parts to the cache: publishing what an extraction, or its shards, have existing."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from ..annotations import Sample
 from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.writer import write_cache
 from ..errors import AqaError, CacheBusy, CacheError
-from ..logs import Warned, log_line
 from ..short_repr import short_repr
 from ..video.mended import DECODING
 from .existing import Current, ExistingRecords, Records
 from .numerics import mixed
 from .parts import Parts
 from .sources import Source
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,6 @@ def publish(
     dtype: str = "auto",
     allow_mixed: bool = False,
     incomplete: bool = False,
-    say: Callable[[str], None] = log_line,
 ) -> Published | None:
     """Make the output of all that is finished, if that is everything; to be called exclusively.
 
@@ -72,7 +73,7 @@ def publish(
     """
     paths = parts.paths()
     if not paths and not parts.output.exists():
-        say(Warned("Nothing was finished, so nothing is published."))
+        _log.warning("Nothing was finished, so nothing is published.")
         return None
     try:
         opened = ExistingRecords(parts.output, paths, spec, views)
@@ -88,7 +89,7 @@ def publish(
         through = {key for key, _ in existing.failures(current.missing)} if not paths else set[str]()
         left = [sample for sample in current.missing if sample.sample_id not in through]
         if left and (not incomplete or parts.others_at_work()):
-            say(
+            _log.info(
                 f"{len(left)} of {len(samples)} samples are left to other shards. The last one publishes"
                 f" {parts.output}; if one is lost, run it again, or publish without it: aqa-data merge"
                 f" {parts.output}"
@@ -118,7 +119,7 @@ def publish(
     for path in paths:
         path.unlink(missing_ok=True)
     if stored == np.float32 and dtype == "auto":
-        say("Stored as float32: float16 cannot hold every feature.")
+        _log.info("Stored as float32: float16 cannot hold every feature.")
     return Published(len(samples), records.failures, records.missing, str(stored))
 
 
@@ -146,13 +147,7 @@ def as_it_is(
     return Published(len(samples), failures, missing, str(existing.dtype))
 
 
-def merge(
-    output: str | Path,
-    *,
-    dtype: str = "auto",
-    allow_mixed: bool = False,
-    say: Callable[[str], None] = log_line,
-) -> Published | None:
+def merge(output: str | Path, *, dtype: str = "auto", allow_mixed: bool = False) -> Published | None:
     """Publish the parts of an extraction that was not finished, or whose shards were.
 
     Returns:
@@ -161,7 +156,7 @@ def merge(
     Raises:
         AqaError: there are no parts, processes are still at work, or the parts cannot be in one file.
     """
-    parts = Parts(Path(output), say)
+    parts = Parts(Path(output))
     if others := parts.others_at_work():
         raise AqaError(
             f"{output}: {len(others)} process(es) still work on it, shard {others[0].get('shard', '?')} in"
@@ -170,6 +165,6 @@ def merge(
     samples = parts.samples()
     try:
         with parts.exclusively():
-            return publish(parts, samples, dtype=dtype, allow_mixed=allow_mixed, incomplete=True, say=say)
+            return publish(parts, samples, dtype=dtype, allow_mixed=allow_mixed, incomplete=True)
     finally:
         parts.close()

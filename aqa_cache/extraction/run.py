@@ -1,6 +1,7 @@
 """Extraction: every sample's clips through a backbone, once, into a feature cache."""
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -20,7 +21,7 @@ from ..cache_file.structure import check_cache
 from ..disk.atomic import check_target
 from ..disk.links import open_unlinked
 from ..errors import AqaError, CacheBusy, CacheError, NothingExtracted, escaped, some
-from ..logs import Warned, log_line, say_failures
+from ..logs import log_failures
 from ..machine.threads import cpu_threads
 from ..short_repr import short_repr
 from ..weights.random_weights import random_weights_path
@@ -35,6 +36,8 @@ from .parts import Parts
 from .pipeline import Pipeline, Progress
 from .publishing import as_it_is, publish
 from .sources import Source, find_samples
+
+_log = logging.getLogger(__name__)
 
 _ANEW_SHOWN = 20
 
@@ -81,7 +84,6 @@ def extract(
     annotations: str | Path | None = None,
     columns: Columns | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = log_line,
     stop: threading.Event | None = None,
 ) -> Extraction:
     """Extract the clip features of every sample into a cache.
@@ -93,7 +95,6 @@ def extract(
         annotations: the table, if it is not the one in the folder; columns: names of its columns that are not
             the known ones.
         progress: called after every batch.
-        say: told in one line what a person should know; also by decoding threads.
         stop: when it is set, the batch in flight is finished, and what is done is published.
 
     Raises:
@@ -103,7 +104,7 @@ def extract(
     """
     config, stop = config or ExtractionConfig(), stop or threading.Event()
     with cpu_threads(config.threads):
-        return _extract(videos, Path(output), config, annotations, columns, progress, say, stop)
+        return _extract(videos, Path(output), config, annotations, columns, progress, stop)
 
 
 def _extract(
@@ -113,21 +114,20 @@ def _extract(
     annotations: str | Path | None,
     columns: Columns | None,
     progress: Callable[[Progress], None],
-    say: Callable[[str], None],
     stop: threading.Event,
 ) -> Extraction:
     started = time.monotonic()
     _check_output(output)
     with no_collection():
         source = find_samples(videos, annotations, columns=columns, stream=config.stream)
-    say_found(source, videos, say)
-    parts = Parts(output, say)
-    say_missing(source, output.exists() or bool(parts.paths()), say)
+    log_found(source, videos)
+    parts = Parts(output)
+    log_missing(source, output.exists() or bool(parts.paths()))
     samples = config.shard.of(source)
     hashes = None
     if config.verify == "sha256":
         videos_of_shard = dict.fromkeys(sample.video for sample in samples)
-        say(f"Hashing {len(videos_of_shard)} videos …")
+        _log.info(f"Hashing {len(videos_of_shard)} videos …")
         hashes = hashes_of(source, videos_of_shard, stop)
     # A cache knows its copies by these, so that none is tested on another's.
     known = hashes if hashes is not None else hashes_of(source, source.copies, stop)
@@ -135,15 +135,17 @@ def _extract(
     try:
         with parts.exclusively():
             before = engine_of(_records_before(output, parts))
-            model, spec = load_model(config, random_weights_path(output, config.backbone), say, before)
-            say_if_random(spec, say)
+            model, spec = load_model(config, random_weights_path(output, config.backbone), before)
+            warn_if_random(spec)
             numerics = numerics_of(model, config.deterministic)
             with no_collection(), ExistingRecords(output, parts.paths(), spec, views) as existing:
                 if earlier := existing.videos_of_earlier_decoding():
-                    say(f"Looking at the headers of {earlier} video(s) that an earlier version extracted.")
+                    _log.info(
+                        f"Looking at the headers of {earlier} video(s) that an earlier version extracted."
+                    )
                 current = existing.current(source.samples, source, hashes)
-                _check_continuation(output, source, existing, current, numerics, config, say)
-                _say_mended(output, current, say)
+                _check_continuation(output, source, existing, current, numerics, config)
+                _warn_of_mended(output, current)
                 done = {sample.sample_id for sample in current.done}
                 todo = [sample for sample in samples if sample.sample_id not in done]
                 published = None
@@ -151,7 +153,7 @@ def _extract(
                     published = as_it_is(existing, source.samples, config.dtype)
             if published is None:
                 parts.claim(config.shard, spec, views, numerics, source.samples, config.allow_mixed)
-        _say_what_comes(samples, todo, model, config, say)
+        _log_what_comes(samples, todo, model, config)
         loaded = time.monotonic()
         done_now = _Done()
         if todo:
@@ -169,7 +171,6 @@ def _extract(
                     hashes=known,
                     scratch=parts.folder,
                     in_order=source.far,
-                    say=say,
                 )
                 writer = PartWriter(parts.folder, spec, numerics, views)
                 done_now = _write_parts(pipeline, writer, config.on_error, progress, stop)
@@ -188,7 +189,6 @@ def _extract(
                     dtype=config.dtype,
                     allow_mixed=config.allow_mixed,
                     incomplete=stopped or config.shard.count == 1,
-                    say=say,
                 )
     finally:
         parts.close()
@@ -206,24 +206,24 @@ def _extract(
         seconds=time.monotonic() - started,
         stopped=stopped,
     )
-    _log(result, config, say)
+    _append_to_log(result, config)
     if published and len(published.failures) == published.samples:
         raise _nothing(output, published.failures)
-    say_failures(result.failures, say)
+    log_failures(result.failures)
     return result
 
 
-def say_found(source: Source, videos: str | Path, say: Callable[[str], None]) -> None:
+def log_found(source: Source, videos: str | Path) -> None:
     """What a person should know of how the samples were found."""
     if source.annotations or source.far or Path(videos).is_dir():
-        say(source.said_table())
+        _log.info(source.said_table())
     for note in source.notes:
-        say(Warned(note))
+        _log.warning(note)
     if extra := extra_columns(source.samples):
-        say(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
+        _log.info(f"Columns kept as they are, without a meaning to this program: {', '.join(extra)}")
 
 
-def say_missing(source: Source, begun: bool, say: Callable[[str], None]) -> None:
+def log_missing(source: Source, begun: bool) -> None:
     """Which videos are not there.
 
     Raises:
@@ -233,17 +233,15 @@ def say_missing(source: Source, begun: bool, say: Callable[[str], None]) -> None
         if len(missing) == len(source.videos()) and not begun:
             raise source.without_any()
         reasons = [f"{escaped(video)}{source.why_missing(video)}" for video in missing]
-        say(Warned(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}"))
+        _log.warning(f"{len(missing)} of {len(source.videos())} videos are not there: {some(reasons)}")
 
 
-def say_if_random(spec: FeatureSpec, say: Callable[[str], None]) -> None:
+def warn_if_random(spec: FeatureSpec) -> None:
     """That nothing was learned, where nothing was."""
     if spec.random and not spec.tuned:
-        say(
-            Warned(
-                f"Features come from {random_in_words(spec.weights)}: they show that the pipeline works,"
-                " not what a model can do."
-            )
+        _log.warning(
+            f"Features come from {random_in_words(spec.weights)}: they show that the pipeline works,"
+            " not what a model can do."
         )
 
 
@@ -295,45 +293,37 @@ def _write_parts(
     return done
 
 
-def _say_what_comes(
-    samples: list[Sample],
-    todo: list[Sample],
-    model: Model,
-    config: ExtractionConfig,
-    say: Callable[[str], None],
+def _log_what_comes(
+    samples: list[Sample], todo: list[Sample], model: Model, config: ExtractionConfig
 ) -> None:
     shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
     if config.shard.origin:
         shard += f" (from {config.shard.origin}; --shard 1/1 does everything)"
     if not todo:
-        say(f"All {len(samples)} sample(s){shard} are done already.")
+        _log.info(f"All {len(samples)} sample(s){shard} are done already.")
         return
     videos = len({sample.video for sample in todo})
     earlier = f", {len(samples) - len(todo)} more are done already" if len(todo) < len(samples) else ""
-    say(
+    _log.info(
         f"{len(todo)} sample(s) of {videos} video(s){shard}{earlier}; {model.device} in {model.precision}"
         f"{' by OpenVINO' if model.engine == 'openvino' else ''}, batches of {model.batch_size}."
     )
 
 
-def _say_mended(output: Path, current: Current, say: Callable[[str], None]) -> None:
+def _warn_of_mended(output: Path, current: Current) -> None:
     """List the samples whose features are made anew though nothing of them has changed, kind by kind."""
     kinds: dict[str, list[str]] = {}
     for sample_id, why in current.mended.items():
         kinds.setdefault(why, []).append(sample_id)
     for why, ids in kinds.items():
-        say(
-            Warned(
-                f"{len(ids)} sample(s) of {output.name} are extracted anew, since each one's video {why}:"
-                f" {some(ids, _ANEW_SHOWN)}"
-            )
+        _log.warning(
+            f"{len(ids)} sample(s) of {output.name} are extracted anew, since each one's video {why}:"
+            f" {some(ids, _ANEW_SHOWN)}"
         )
     if current.mended and current.not_looked_at:
-        say(
-            Warned(
-                f"{len(current.not_looked_at)} sample(s) were extracted by the same earlier version and"
-                f" cannot be looked at, as their videos are not there: {some(current.not_looked_at)}"
-            )
+        _log.warning(
+            f"{len(current.not_looked_at)} sample(s) were extracted by the same earlier version and"
+            f" cannot be looked at, as their videos are not there: {some(current.not_looked_at)}"
         )
 
 
@@ -364,16 +354,13 @@ def _check_continuation(
     current: Current,
     numerics: dict[str, Any],
     config: ExtractionConfig,
-    say: Callable[[str], None],
 ) -> None:
     """Nothing is thrown away unasked, and features that were computed otherwise are not mixed unasked."""
     if current.away:
         first = current.away[0]
-        say(
-            Warned(
-                f"{len(current.away)} sample(s) keep the features they have, though their videos are not"
-                f" there any more: {first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
-            )
+        _log.warning(
+            f"{len(current.away)} sample(s) keep the features they have, though their videos are not"
+            f" there any more: {first.sample_id} ({first.video}){', …' if len(current.away) > 1 else ''}"
         )
     dropped = existing.sample_ids() - {sample.sample_id for sample in source.samples}
     count, names = len(dropped), f"{min(dropped, default='')}{', …' if len(dropped) > 1 else ''}"
@@ -383,7 +370,7 @@ def _check_continuation(
             " another output name to keep them, or --prune to drop them."
         )
     if dropped:
-        say(Warned(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}"))
+        _log.warning(f"Dropped from {output.name}, since no longer asked for: {count} sample(s), {names}")
     if current.done and config.dtype == "float32" and existing.dtype not in (None, np.float32):
         raise CacheError(
             f"{output}: holds features rounded to float16, which --dtype float32 cannot undo; give another"
@@ -398,7 +385,7 @@ def _check_continuation(
         raise CacheError(mixed(output, of_computing(numerics), others[0]))
 
 
-def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None]) -> None:
+def _append_to_log(result: Extraction, config: ExtractionConfig) -> None:
     """Add a line to the log beside the output: what is not part of the result, so that equal runs give equal
     files.
     """
@@ -421,6 +408,6 @@ def _log(result: Extraction, config: ExtractionConfig, say: Callable[[str], None
         with open(open_unlinked(path, os.O_WRONLY | os.O_APPEND, "the log"), "a") as file:
             file.write(json.dumps(line) + "\n")
     except AqaError as error:
-        say(Warned(f"{error}. The features are not touched by that."))
+        _log.warning(f"{error}. The features are not touched by that.")
     except OSError as error:
-        say(Warned(f"{path}: cannot be written ({error.strerror}); the features are not touched by that."))
+        _log.warning(f"{path}: cannot be written ({error.strerror}); the features are not touched by that.")

@@ -18,7 +18,6 @@ import torch
 from ..backbones.openvino_engine import openvino_version
 from ..clips.preprocess import FramePreparer, Preprocessing, normalise
 from ..errors import missing
-from ..logs import log_line
 from ..machine.cores import available_cores
 from ..machine.devices import device_name, process_peak_memory
 from ..video.decoding import decode
@@ -131,17 +130,13 @@ class Throughput:
 
 
 def measure(
-    config: ExtractionConfig,
-    seconds: float = 5.0,
-    progress: Callable[[str], None] = lambda stage: None,
-    say: Callable[[str], None] = log_line,
+    config: ExtractionConfig, seconds: float = 5.0, progress: Callable[[str], None] = lambda stage: None
 ) -> Throughput:
     """Measure decoding, the backbone, a whole extraction and matrix products, about `seconds` each.
 
     Args:
         config: as for `extract`; speed does not depend on the weights, so let them be random.
         progress: told what is being measured.
-        say: told in one line what a person should know.
 
     Raises:
         AqaError: the configuration cannot be run here.
@@ -151,7 +146,7 @@ def measure(
         folder = Path(temporary)
         random_path = folder / "weights.safetensors"
         progress("loading the backbone, making a video")
-        model, _ = load_model(config, random_path, say)
+        model, _ = load_model(config, random_path)
         device, dtype, preprocessing = model.device, model.dtype, model.preprocessing
         on_gpu = device.type == "cuda"
         videos = folder / "videos"

@@ -3,6 +3,7 @@ actors of Ray.
 """
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -17,10 +18,9 @@ from ..extraction.garbage import no_collection
 from ..extraction.hashes import hashes_of
 from ..extraction.numerics import engine_of
 from ..extraction.pipeline import Progress
-from ..extraction.run import say_found, say_if_random, say_missing
+from ..extraction.run import log_found, log_missing, warn_if_random
 from ..extraction.shards import Shard, deal
 from ..extraction.sources import Source, find_samples
-from ..logs import log_line
 from ..machine.threads import cpu_threads
 from .part_place import PartPlace, Wanted
 from .parts import numerics_digest
@@ -28,6 +28,8 @@ from .ray_crew import RayActors, RayCrew
 from .standing import check_numerics, numerics_there, units_to_do
 from .units import Unit, make_units
 from .worker import Crew, UnitDone, Worker
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,6 @@ def extract_to_place(
     annotations: str | Path | None = None,
     columns: Columns | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = log_line,
     stop: threading.Event | None = None,
     ray: RayActors | None = None,
 ) -> PlaceExtraction:
@@ -73,7 +74,7 @@ def extract_to_place(
     Nothing is locked: processes that do the same put the same. `fleet.merging.merge_place` makes the cache.
 
     Args:
-        videos, annotations, columns, progress, say: as `aqa_cache.extract`.
+        videos, annotations, columns, progress: as `aqa_cache.extract`.
         url: where the parts go; what is there already is not made again.
         stop: when it is set, the batch in flight is finished, and what is done is put.
         ray: the actors that do it; None: this process.
@@ -85,7 +86,7 @@ def extract_to_place(
     config, stop = config or ExtractionConfig(), stop or threading.Event()
     _check(config, ray)
     with cpu_threads(config.threads if ray is None else None):
-        return _extract(videos, url, config, annotations, columns, progress, say, stop, ray)
+        return _extract(videos, url, config, annotations, columns, progress, stop, ray)
 
 
 def _extract(
@@ -95,21 +96,20 @@ def _extract(
     annotations: str | Path | None,
     columns: Columns | None,
     progress: Callable[[Progress], None],
-    say: Callable[[str], None],
     stop: threading.Event,
     ray: RayActors | None,
 ) -> PlaceExtraction:
     started = time.monotonic()
     with no_collection():
         source = find_samples(videos, annotations, columns=columns, stream=config.stream)
-    say_found(source, videos, say)
-    place = PartPlace(url, say)
+    log_found(source, videos)
+    place = PartPlace(url)
     place.put_kept()
     parts = place.parts()
-    say_missing(source, bool(parts), say)
+    log_missing(source, bool(parts))
     there = numerics_there(place, parts)
-    with _crew(config, place, source, engine_of(there.values()), say, stop, ray) as crew:
-        say_if_random(crew.spec, say)
+    with _crew(config, place, source, engine_of(there.values()), stop, ray) as crew:
+        warn_if_random(crew.spec)
         parts = place.parts(crew.spec)
         if not config.allow_mixed:
             check_numerics(place, parts, there, crew.numerics)
@@ -120,9 +120,9 @@ def _extract(
         place.note(Wanted(source.samples, of_samples, crew.spec, crew.views), config.prune)
         units = make_units(source.samples, config.clip_rule, crew.row_bytes, lambda video: stamps[video][0])
         mine = shard_of(units, config.shard)
-        todo = units_to_do(mine, stamps.__getitem__, place, parts, crew.views, say)
+        todo = units_to_do(mine, stamps.__getitem__, place, parts, crew.views)
         samples, left = _count(mine), _count(todo)
-        _say_what_comes(crew, config, samples, todo, say)
+        _log_what_comes(crew, config, samples, todo)
         loaded = time.monotonic()
         done: list[UnitDone] = []
         if todo:
@@ -150,14 +150,13 @@ def _crew(
     place: PartPlace,
     source: Source,
     engine_before: str | None,
-    say: Callable[[str], None],
     stop: threading.Event,
     ray: RayActors | None,
 ) -> Generator[Crew]:
     if ray is None:
-        yield Worker(config, place, engine_before, say)
+        yield Worker(config, place, engine_before)
         return
-    with RayCrew(ray, config, place, source, engine_before, say, stop) as crew:
+    with RayCrew(ray, config, place, source, engine_before, stop) as crew:
         yield crew
 
 
@@ -182,18 +181,16 @@ def _check(config: ExtractionConfig, ray: RayActors | None) -> None:
         )
 
 
-def _say_what_comes(
-    crew: Crew, config: ExtractionConfig, samples: int, todo: Sequence[Unit], say: Callable[[str], None]
-) -> None:
+def _log_what_comes(crew: Crew, config: ExtractionConfig, samples: int, todo: Sequence[Unit]) -> None:
     shard = f" of shard {config.shard}" if config.shard.count > 1 else ""
     if config.shard.origin:
         shard += f" (from {config.shard.origin}; --shard 1/1 does everything)"
     left = _count(todo)
     if not left:
-        say(f"All {samples} sample(s){shard} are done already.")
+        _log.info(f"All {samples} sample(s){shard} are done already.")
         return
     earlier = f", {samples - left} more are done already" if left < samples else ""
-    say(f"{left} sample(s) in {len(todo)} unit(s){shard}{earlier}; {crew.described}.")
+    _log.info(f"{left} sample(s) in {len(todo)} unit(s){shard}{earlier}; {crew.described}.")
 
 
 def _count(units: Sequence[Unit]) -> int:

@@ -1,6 +1,7 @@
 """From the parts in a place to a cache: listed, checked, and written sample by sample."""
 
 import contextlib
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,6 @@ from ..errors import AqaError, CacheError, some
 from ..extraction.existing import not_extracted
 from ..extraction.numerics import mixed, of_computing
 from ..extraction.publishing import Published
-from ..logs import log_line
 from ..remote.fetched import MOST_BYTES
 from ..remote.place import Item
 from ..remote.trouble import StoreError
@@ -24,6 +24,8 @@ from ..video.mended import DECODING
 from .part_place import PartPlace, Wanted
 from .parts import DamagedPart, PartName, key_of_record
 from .standing import hosts_of
+
+_log = logging.getLogger(__name__)
 
 _MOST_OPEN = 32
 
@@ -38,7 +40,6 @@ def merge_place(
     allow_mixed: bool = False,
     cache_bytes: int = MOST_BYTES,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    say: Callable[[str], None] = log_line,
 ) -> Published:
     """Publish what the parts of a place hold.
 
@@ -57,7 +58,7 @@ def merge_place(
     """
     output = Path(output)
     check_target(output, "feats.h5")
-    place = PartPlace(url, say)
+    place = PartPlace(url)
     place.put_kept()
     wanted = place.wanted()
     if wanted is None:
@@ -68,7 +69,7 @@ def merge_place(
     _check_replaced(output, wanted)
     names = list(map(str, parts))
     with place.opened({str(name): item for name, item in parts.items()}, names, cache_bytes) as opened:
-        found = _Found(wanted, place, parts, opened, progress, say)
+        found = _Found(wanted, place, parts, opened, progress)
         chosen = found.choose(allow_mixed)
         largest = max(item.size for item in parts.values())
         most_open = max(1, min(_MOST_OPEN, cache_bytes // (2 * largest)))  # what is open is not evicted
@@ -85,7 +86,7 @@ def merge_place(
         finally:
             records.close()
     if stored == np.float32 and dtype == "auto":
-        say("Stored as float32: float16 cannot hold every feature.")
+        _log.info("Stored as float32: float16 cannot hold every feature.")
     return Published(len(wanted.samples), records.failures, records.missing, str(stored))
 
 
@@ -111,7 +112,6 @@ class _Found:
         parts: Mapping[PartName, Item],
         opened: Opened,
         progress: Callable[[int, int], None],
-        say: Callable[[str], None],
     ):
         self._wanted, self._place, self._parts = wanted, place, parts
         self._keys = {key[0]: key for key in wanted.keys()}
@@ -125,11 +125,11 @@ class _Found:
                     self._take(name, cache)
             except DamagedPart as error:
                 damaged.append(name)
-                say(f"{error}.")
+                _log.info(f"{error}.")
             except FileNotFoundError:
-                say(f"{place.url}/{name}: was removed meanwhile.")
+                _log.info(f"{place.url}/{name}: was removed meanwhile.")
             progress(number, len(parts))
-        self._remove(damaged, say)
+        self._remove(damaged)
 
     def choose(self, allow_mixed: bool) -> dict[str, _Entry]:
         """By id, where the features of each sample are: with the numerics that most samples have; of others
@@ -188,7 +188,7 @@ class _Found:
         if not made:
             del self._made[name.numerics]
 
-    def _remove(self, damaged: Sequence[PartName], say: Callable[[str], None]) -> None:
+    def _remove(self, damaged: Sequence[PartName]) -> None:
         """So that the next extraction sees that they are not there."""
         if not damaged:
             return
@@ -196,9 +196,9 @@ class _Found:
             for name in damaged:
                 self._place.place.remove(str(name))
         except StoreError as error:
-            say(f"{error}. Remove the damaged part(s) by hand, so that they are made anew.")
+            _log.info(f"{error}. Remove the damaged part(s) by hand, so that they are made anew.")
             return
-        say(f"Removed {len(damaged)} damaged part(s): run aqa-extract again to make them anew.")
+        _log.info(f"Removed {len(damaged)} damaged part(s): run aqa-extract again to make them anew.")
 
 
 class _Records:

@@ -7,6 +7,7 @@ PLACE/<settings>-<numerics>-<samples>.failed.h5  samples that failed, and why
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -20,7 +21,6 @@ from ..cache_file.feature_spec import FeatureSpec
 from ..cache_file.reader import FeatureCache, Record
 from ..errors import AqaError, CacheError, some
 from ..extraction.existing import not_extracted
-from ..logs import log_line
 from ..remote.fetched import MOST_BYTES, Fetched, cache_folder
 from ..remote.place import Item, Place
 from ..remote.trouble import StoreError
@@ -35,6 +35,8 @@ from .parts import (
     settings_digest,
     write_part,
 )
+
+_log = logging.getLogger(__name__)
 
 WANTED = "wanted.h5"
 _AHEAD = 8  # parts that are fetched while one is read
@@ -61,15 +63,12 @@ class Wanted:
 class PartPlace:
     """The parts below a URL.
 
-    Args:
-        say: told in one line what a person should know.
-
     Raises:
         AqaError: as `remote.place.Place`.
     """
 
-    def __init__(self, url: str, say: Callable[[str], None] = log_line):
-        self.place, self._say = Place(url), say
+    def __init__(self, url: str):
+        self.place = Place(url)
         self.url = self.place.url
         self._down = False
 
@@ -226,7 +225,7 @@ class PartPlace:
                 self.place.put(path, path.name)
             path.unlink(missing_ok=True)
         if kept:
-            self._say(f"Put {len(kept)} part(s) that an earlier run could not.")
+            _log.info(f"Put {len(kept)} part(s) that an earlier run could not.")
 
     @property
     def _kept(self) -> Path:

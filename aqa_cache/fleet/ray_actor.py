@@ -1,6 +1,7 @@
 """What runs in each actor of Ray: one worker, which decodes and computes, so that no frame leaves it."""
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from ..errors import AqaError
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.pipeline import Progress
 from ..extraction.sources import Source, videos_at
+from ..logs import handled
 from ..machine.threads import cpu_threads
 from ..video.held import Videos
 from .part_place import PartPlace
@@ -56,13 +58,14 @@ class Standing:
     """What an actor has to tell.
 
     Args:
-        done: the units that were put since it was asked last; said: lines for the person, likewise.
+        done: the units that were put since it was asked last; said: what was logged, likewise, each line
+            with its level.
         clips, clips_total: of the hand that it works on.
         refused: why nothing more can be done; empty where that is not so.
     """
 
     done: list[UnitDone]
-    said: list[str]
+    said: list[tuple[int, str]]
     clips: int
     clips_total: int
     refused: str = ""
@@ -74,9 +77,10 @@ class Extractor:
     def __init__(self, task: Task):
         self._task, self._stop, self._lock = task, threading.Event(), threading.Lock()
         self._done: list[UnitDone] = []
-        self._said: list[str] = []
+        self._said: list[tuple[int, str]] = []
         self._clips = self._clips_total = 0
         self._kept = contextlib.ExitStack()
+        self._kept.enter_context(handled(self._collect))
 
     def load(self) -> Loaded | str:
         """Load the backbone; why that cannot be, where it cannot."""
@@ -89,9 +93,9 @@ class Extractor:
             source = _source_of(task.videos)
             self._videos: Videos = self._kept.enter_context(source.held((), config.cache_bytes))
             with cpu_threads(config.threads):
-                place = PartPlace(task.url, self._say)
+                place = PartPlace(task.url)
                 place.put_kept()
-                self._worker = worker = Worker(config, place, task.engine_before, self._say)
+                self._worker = worker = Worker(config, place, task.engine_before)
         except AqaError as error:
             return f"{host}: {error}"
         node = ray.get_runtime_context().get_node_id()
@@ -126,7 +130,7 @@ class Extractor:
         self._stop.set()
 
     def close(self) -> None:
-        """Remove the videos that were fetched."""
+        """Remove the videos that were fetched; what is logged is collected no more."""
         self._kept.close()
 
     def _is_done(self, unit: UnitDone) -> None:
@@ -136,9 +140,9 @@ class Extractor:
     def _is_at(self, progress: Progress) -> None:
         self._clips, self._clips_total = progress.clips, progress.clips_total
 
-    def _say(self, line: str) -> None:
+    def _collect(self, record: logging.LogRecord) -> None:
         with self._lock:
-            self._said.append(line)
+            self._said.append((record.levelno, record.getMessage()))
 
 
 def _source_of(videos: str) -> Source:

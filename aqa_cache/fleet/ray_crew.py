@@ -5,6 +5,7 @@ names of parts. What is done is known by what lies in the place, and by nothing 
 """
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -31,6 +32,8 @@ from .ray_room import Room
 from .standing import units_to_do
 from .units import Unit
 from .worker import UnitDone, put_records
+
+_log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5  # from one look at the actors to the next
 _ROOM_SECONDS = 10.0  # from one look at what the cluster has to the next
@@ -83,11 +86,10 @@ class RayCrew:
         place: PartPlace,
         source: Source,
         engine_before: str | None,
-        say: Callable[[str], None],
         stop: threading.Event,
     ):
         self._asked, self._config, self._place, self._source = asked, config, place, source
-        self._say, self._stop, self._engine_before = say, stop, engine_before
+        self._stop, self._engine_before = stop, engine_before
         self._members: list[Member] = []
         self._said: set[str] = set()
         self._first_loaded: Loaded | None = None
@@ -165,7 +167,7 @@ class RayCrew:
             if not self._members:
                 self._begin()
             if not waited and time.monotonic() - began > _WAITED_SECONDS:
-                self._say(
+                _log.info(
                     f"No actor of {self._room} is ready yet; see with `ray status` whether a node has room."
                 )
                 waited = True
@@ -242,10 +244,10 @@ class RayCrew:
         member.asked = member.actor.standing.remote()
 
     def _take(self, member: Member, standing: Standing) -> None:
-        for line in standing.said:
+        for level, line in standing.said:
             if line not in self._said:
                 self._said.add(line)
-                self._say(line)
+                _log.log(level, line)
         member.clips = standing.clips
         for unit in standing.done:
             member.hand.pop(id_of(unit.unit), None)
@@ -320,13 +322,13 @@ class RayCrew:
             self._end_hand(member)
         lost = f"{sum(len(unit.samples) for unit in left)} sample(s) go to others"
         if gone and member.loaded is None:
-            self._say("A node was lost, with an actor that loaded the backbone; another begins.")
+            _log.info("A node was lost, with an actor that loaded the backbone; another begins.")
         elif gone:
-            self._say(f"A node was lost, with an actor on {host}; {lost}.")
+            _log.info(f"A node was lost, with an actor on {host}; {lost}.")
         elif member.loaded is None:
-            self._say(f"An actor died as it loaded the backbone ({why}); another begins.")
+            _log.info(f"An actor died as it loaded the backbone ({why}); another begins.")
         else:
-            self._say(f"An actor on {host} died ({why}); {lost}.")
+            _log.info(f"An actor on {host} died ({why}); {lost}.")
         if gone:
             self._left.give_back(left)
             return

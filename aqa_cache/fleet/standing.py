@@ -1,16 +1,18 @@
 """What of an extraction is done, by what exists in its place."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..errors import CacheError, some
 from ..extraction.numerics import mixed, of_computing
-from ..logs import log_line
 from ..remote.place import Item
 from .part_place import PartPlace
 from .parts import DamagedPart, PartName, key_of, key_of_record, numerics_digest, samples_digest
 from .units import Unit
+
+_log = logging.getLogger(__name__)
 
 _HOSTS_SHOWN = 5
 
@@ -21,7 +23,6 @@ def units_to_do(
     place: PartPlace,
     parts: Mapping[PartName, Item],
     views: Sequence[str],
-    say: Callable[[str], None] = log_line,
 ) -> list[Unit]:
     """The units with those samples that no part has features of.
 
@@ -50,7 +51,7 @@ def units_to_do(
                     records = map(cache.record, range(len(cache)))
                     done |= {key_of_record(record) for record in records if record.ok}
             except DamagedPart as error:
-                say(f"{error}: what it should hold is made anew.")
+                _log.info(f"{error}: what it should hold is made anew.")
             except FileNotFoundError:
                 continue
     remaining = []

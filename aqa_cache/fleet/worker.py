@@ -18,7 +18,6 @@ from ..extraction.loading import load_model
 from ..extraction.numerics import numerics_of
 from ..extraction.pipeline import Pipeline, Progress
 from ..extraction.sources import Source
-from ..logs import log_line
 from ..remote.trouble import StoreError
 from ..video.held import Videos
 from ..weights.download import weights_folder
@@ -81,7 +80,6 @@ class Worker:
     Args:
         config: `shard` and what is said of caches on a disk have no effect.
         engine_before: of the features that are there, see `load_model`.
-        say: told in one line what a person should know.
 
     Attributes:
         spec, views, numerics: of the features it makes.
@@ -91,18 +89,12 @@ class Worker:
         AqaError: as `load_model`.
     """
 
-    def __init__(
-        self,
-        config: ExtractionConfig,
-        place: PartPlace,
-        engine_before: str | None = None,
-        say: Callable[[str], None] = log_line,
-    ):
-        self.config, self.place, self._say = config, place, say
+    def __init__(self, config: ExtractionConfig, place: PartPlace, engine_before: str | None = None):
+        self.config, self.place = config, place
         random_path = random_weights_path(weights_folder() / "place.h5", config.backbone)
         if config.weights == "random":
             random_path.parent.mkdir(parents=True, exist_ok=True)
-        self.model, self.spec = load_model(config, random_path, say, engine_before)
+        self.model, self.spec = load_model(config, random_path, engine_before)
         self.numerics = numerics_of(self.model, config.deterministic)
         self.views = [view.name for view in config.views]
         self.row_bytes = 4 * self.spec.dim * len(self.views)
@@ -160,7 +152,6 @@ class Worker:
             stream=self.config.stream,
             decode_timeout=self.config.decode_timeout,
             in_order=True,
-            say=self._say,
         )
         with _Putting(self, units, done) as putting:
             for record in pipeline.records(progress, stop):

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import json
+import logging
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,6 @@ from ..clips.views import PLAIN, View
 from ..disk.atomic import check_target, replacing
 from ..disk.locks import FileLock
 from ..errors import AqaError, CacheError, VideoError, some
-from ..logs import Warned, log_line
 from ..video.decoding import DECODE_TIMEOUT
 from ..video.mended import DECODING, why_mended
 from ..video.opening import video_stamp
@@ -31,6 +31,8 @@ from ..video.reader import VideoReader
 from ..video.recognition import is_video
 from ..video.threads import Decoders, default_workers
 from .reader import FORMAT, VERSION, FrameStore, Layout
+
+_log = logging.getLogger(__name__)
 
 _CLIPS_AHEAD = 2  # per decoding thread
 _FAILURES_SHOWN = 5
@@ -44,7 +46,6 @@ def prepare_frames(
     *,
     workers: int | None = None,
     decode_timeout: float = DECODE_TIMEOUT,
-    say: Callable[[str], None] = log_line,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """See to it that `path` holds the frames of all clips of a cache, as they are extracted from the videos
@@ -60,7 +61,6 @@ def prepare_frames(
         views: of every sample, the plain one first.
         workers: decoding threads; None: as many as cores.
         decode_timeout: seconds without a new frame after which a video is given up.
-        say: told in one line what a person should know; also by decoding threads.
         progress: called with the samples that are decoded and all there are.
 
     Raises:
@@ -76,7 +76,7 @@ def prepare_frames(
     samples = _samples_of(cache)
     folder = _folder_of(videos)
     if outside := videos_outside(folder, (sample.video for sample, _ in samples)):
-        say(Warned(f"{cache.path}: {said_outside(folder, outside)}."))
+        _log.warning(f"{cache.path}: {said_outside(folder, outside)}.")
     stamps = _stamps_of(cache, samples, folder, videos)
     contents = {
         "clip_rule": cache.spec.clip_rule,
@@ -90,10 +90,10 @@ def prepare_frames(
     }
     if not _differences(path, contents, folder):
         return
-    with _alone(path, say):
+    with _alone(path):
         if differences := _differences(path, contents, folder):
             if path.exists():
-                say(f"{path}: holds frames of other {', '.join(differences)}; they are decoded anew.")
+                _log.info(f"{path}: holds frames of other {', '.join(differences)}; they are decoded anew.")
             by_video: dict[str, dict[int, Sample]] = {}
             for index, (sample, _) in enumerate(samples):
                 by_video.setdefault(sample.video, {})[index] = sample
@@ -102,10 +102,10 @@ def prepare_frames(
             shifted = list(dict.fromkeys(View(view.shift) for view in views))
             # Largest files first: what is left when threads run out of videos is then small.
             readers = [
-                VideoReader(folder / video, by_video[video], rule, stream, shifted, say)
+                VideoReader(folder / video, by_video[video], rule, stream, shifted)
                 for video in sorted(by_video, key=lambda video: -stamps[video][0])
             ]
-            _write(path, contents, readers, workers, decode_timeout, say, progress, videos)
+            _write(path, contents, readers, workers, decode_timeout, progress, videos)
 
 
 def _samples_of(cache: FeatureCache) -> list[tuple[Sample, list[int]]]:
@@ -192,20 +192,17 @@ def _with_samples(videos: Sequence[str], ids: dict[str, list[str]]) -> str:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[None]:
     """Only one process at a time is in here, of all that want this store."""
-    not_locked: list[str] = []
-    lock = FileLock(path.with_name(f".{path.name}.lock"), not_locked.append)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        lock.wait(f"decodes frames into {path}", say)
+        lock.wait(f"decodes frames into {path}")
     except OSError as error:
         raise AqaError(
             f"{path}: cannot be written ({error.strerror}); choose another place with --frames"
         ) from None
     try:
-        for line in not_locked:
-            say(line)
-        if not not_locked:  # what is left of processes that were killed, and large
+        if lock.effective:  # what is left of processes that were killed, and large
             for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
                 temporary.unlink(missing_ok=True)
         yield
@@ -237,7 +234,6 @@ def _write(
     readers: Sequence[VideoReader],
     workers: int | None,
     decode_timeout: float,
-    say: Callable[[str], None],
     progress: Callable[[int, int], None],
     videos: Path,
 ) -> None:
@@ -250,7 +246,7 @@ def _write(
             f"{path}: the {len(layout):,} frames need {needed:.2f} GiB, but {path.parent} has {free:.2f} GiB"
             " free; make room, choose another place with --frames, or fewer views with --augment"
         )
-    say(
+    _log.info(
         f"Decoding {len(layout):,} frames of {total} sample(s) of {len(readers)} video(s) into {path}"
         f" ({needed:.2f} GiB), once for all runs."
     )
@@ -287,7 +283,9 @@ def _write(
                     sample_id = ids[item.sample]
                     failures.append(f"{sample_id} ({contents['samples'][sample_id]['video']}): {item.reason}")
                     if len(failures) == 1:
-                        say(f"{failures[0]}. The others are still tried, so that all that fail can be named.")
+                        _log.info(
+                            f"{failures[0]}. The others are still tried, so that all that fail can be named."
+                        )
                 else:
                     count = len(layout.first_frames[item.sample])
                     available[item.sample] = [clips == count for clips in item.clips]

@@ -1,6 +1,5 @@
 """Keypoints that a pose estimator found, into a feature cache."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from ..cache_file.reader import Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, some
-from ..logs import log_line
 from .sample_features import KeypointOptions, Maker
 from .sources import find_sources
 
@@ -52,7 +50,6 @@ def import_keypoints(
     allow_missing: bool = False,
     force: bool = False,
     columns: Columns | None = None,
-    say: Callable[[str], None] = log_line,
 ) -> KeypointImport:
     """Make a feature cache of keypoints.
 
@@ -62,7 +59,7 @@ def import_keypoints(
         videos: folder of the videos, whose numbers of frames are then compared with the keypoints'.
         allow_missing: write samples whose keypoints cannot be used as failed.
         force: overwrite `output`.
-        columns, say: see `read_annotations`.
+        columns: see `read_annotations`.
 
     Raises:
         AqaError: every sample whose keypoints cannot be used, at once; nothing is written then.
@@ -72,7 +69,7 @@ def import_keypoints(
     if output.exists() and not force:
         raise AqaError(f"{output}: exists already; give another name, or --force to overwrite it")
     options = options or KeypointOptions()
-    samples = read_annotations(annotations, columns, say, video_needed=videos is not None)
+    samples = read_annotations(annotations, columns, video_needed=videos is not None)
     maker = Maker(find_sources(source, options.third), options, None if videos is None else Path(videos))
     made, reasons = {}, {}
     for sample in sorted(samples, key=lambda one: one.video):  # the keypoints of a video are read once

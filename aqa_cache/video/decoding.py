@@ -6,6 +6,7 @@ believed.
 
 import collections
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import VideoError
-from ..logs import Warned, log_line
 from .demuxers import BEGIN_ANYWHERE
 from .frame_folder import list_images, read_image
 from .frame_index import Doubtful, index_frames
@@ -22,6 +22,8 @@ from .opening import opened
 from .orientation import of_picture
 from .packets import Damage, EndsEarly, promised_frames, read_packets
 from .unreadable import what_to_do
+
+_log = logging.getLogger(__name__)
 
 DECODE_TIMEOUT = 600.0  # seconds without a new frame after which a video is given up
 _RECENT = 64  # packets from whose times the distance of frames is taken
@@ -119,7 +121,6 @@ def decode(
     *,
     threads: int = 1,
     wanted: list[tuple[int, int | None]] | None = None,
-    say: Callable[[str], None] = log_line,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Frame]:
     """Decode a video in presentation order.
@@ -127,7 +128,10 @@ def decode(
     Long stretches that are not wanted are jumped over: their packets are read but not decoded, up to the
     keyframe before what is wanted next. Every frame is then held against the time that its packet promised.
     At the first that does not fit, and at any error, the video is decoded from its first frame, every frame,
-    on one thread; that decides what is true. Damage inside what was jumped over is not seen.
+    on one thread, which is logged; that decides what is true. Damage inside what was jumped over is not seen.
+
+    A warning is logged where a video begins without a keyframe, and where it is HDR, since its frames are not
+    tone-mapped.
 
     Args:
         path: a video file, or a folder of images, taken in the order of their names.
@@ -136,8 +140,6 @@ def decode(
         wanted: ranges of frame numbers `[start, end)`, ascending and disjoint; an end of None is the end of
             the video. Frames outside may be left out. Where a range ends past the last frame, the last frame
             comes in any case. None: every frame.
-        say: takes a line where the video has to be decoded from its first frame after all, and why; where
-            it begins without a keyframe; and where it is HDR, since its frames are not tone-mapped.
         go_on: called at every picture, also at those that are only decoded on the way to a wanted one, and
             every `SIGN_OF_LIFE` seconds while packets are only read; may wait.
 
@@ -160,12 +162,12 @@ def decode(
     gaps = [start - end for end, (start, _) in zip(ends, ranges, strict=False)]
     assert min(gaps) >= 0 and all(end is None or start < end for start, end in ranges), ranges
     jumps = max(gaps) >= MIN_JUMP
-    done, say = None, _once(say)
+    done, said = None, set()
     try:
         fast = (
-            _jumping(path, stream, threads, ranges, go_on, say)
+            _jumping(path, stream, threads, ranges, go_on, said)
             if jumps
-            else _in_order(path, stream, threads, ends[-1], go_on, say)
+            else _in_order(path, stream, threads, ends[-1], go_on, said)
         )
         for frame in fast:
             yield frame
@@ -174,9 +176,9 @@ def decode(
     except Doubtful as doubt:
         why = str(doubt)
     agrees = done is None
-    for frame in _in_order(path, stream, 1, ends[-1], go_on, say):
+    for frame in _in_order(path, stream, 1, ends[-1], go_on, said):
         if frame.index == 0:  # a video without a first frame gets its error alone
-            say(f"{path.name}: {why}; decoding it from its first frame, every frame, on one thread.")
+            _log.info(f"{path.name}: {why}; decoding it from its first frame, every frame, on one thread.")
         if done is not None and frame.index == done.index:
             agrees = not jumps or frame.pts_seconds == done.pts_seconds
         elif done is None or frame.index > done.index:
@@ -197,25 +199,27 @@ def _in_order(
     threads: int = 1,
     end: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
-    say: Callable[[str], None] = log_line,
+    said: set[str] | None = None,
 ) -> Iterator[Frame]:
     """Every frame before number `end`, decoded from the first on.
+
+    Args:
+        said: the warnings of an earlier reading, which are not given again; None: there was none.
 
     Raises:
         Doubtful: an error on more than one thread, where errors are reported later than they are.
     """
     with opened(path, stream) as (container, video):
         decoder = _Decoder(path, container, video, threads, go_on)
-        index = 0
-        _say_if_hdr(path, video, say)
+        index, said = 0, set() if said is None else said
+        _warn_if_hdr(path, video, said)
         try:
             for picture in decoder.pictures():
                 if not index and decoder.missing:
-                    say(
-                        Warned(
-                            f"{path.name}: does not begin with a keyframe: {decoder.missing} frames before"
-                            " the first that can be shown are lost; frames are numbered from that one."
-                        )
+                    _warn_once(
+                        said,
+                        f"{path.name}: does not begin with a keyframe: {decoder.missing} frames before"
+                        " the first that can be shown are lost; frames are numbered from that one.",
                     )
                 yield decoder.frame(index, picture)
                 index += 1
@@ -249,7 +253,7 @@ def _jumping(
     threads: int,
     ranges: list[tuple[int, int | None]],
     go_on: Callable[[], bool],
-    say: Callable[[str], None],
+    said: set[str],
 ) -> Iterator[Frame]:
     """The frames of some ranges, jumping from keyframe to keyframe where that saves decoding.
 
@@ -262,7 +266,7 @@ def _jumping(
     with opened(path, stream) as (container, video):
         decoder = _Decoder(path, container, video, threads, go_on)
         pictures, number = decoder.pictures(), 0
-        _say_if_hdr(path, video, say)
+        _warn_if_hdr(path, video, said)
         try:
             # Frame 0 is always decoded: a decoder that drops what it cannot show at the start would shift
             # every number.
@@ -296,25 +300,18 @@ class Stopped(Exception):
     """Decoding was told not to go on."""
 
 
-def _once(say: Callable[[str], None]) -> Callable[[str], None]:
-    """Says each line once."""
-    said = set()
-
-    def say_once(line: str) -> None:
-        if line not in said:
-            said.add(line)
-            say(line)
-
-    return say_once
+def _warn_once(said: set[str], line: str) -> None:
+    if line not in said:
+        said.add(line)
+        _log.warning(line)
 
 
-def _say_if_hdr(path: Path, video, say: Callable[[str], None]) -> None:
+def _warn_if_hdr(path: Path, video, said: set[str]) -> None:
     curve = _HDR_CURVES.get(video.codec_context.color_trc)
     if curve:
-        say(
-            Warned(
-                f"{path.name}: is HDR ({curve}); its frames are not tone-mapped, and look pale beside others."
-            )
+        _warn_once(
+            said,
+            f"{path.name}: is HDR ({curve}); its frames are not tone-mapped, and look pale beside others.",
         )
 
 

@@ -11,7 +11,6 @@ from ..clips.preprocess import FramePreparer
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError, VideoError
-from ..logs import log_line
 from .decoding import Stopped, decode, expected_frames
 from .held import Videos
 from .missing import missing_video
@@ -40,7 +39,6 @@ class VideoReader:
         rule: how they are cut into clips.
         stream: index of the video stream; None: the best one.
         views: of every sample.
-        say: told in one line what a person should know.
         far: of a video that has to be fetched first, see `held.Videos`; `path` is then only its name.
     """
 
@@ -51,11 +49,10 @@ class VideoReader:
         rule: ClipRule,
         stream: int | None = None,
         views: Sequence[View] = (PLAIN,),
-        say: Callable[[str], None] = log_line,
         far: Videos | None = None,
     ):
         self.path, self.samples, self._far = path, samples, far
-        self._rule, self._stream, self._views, self._say = rule, stream, views, say
+        self._rule, self._stream, self._views = rule, stream, views
 
     def estimate_clips(self) -> int:
         """About how many clips will come, from annotations and headers, for a progress bar."""
@@ -131,7 +128,7 @@ class VideoReader:
             yield from self._read_spans(spans, prepare, go_on, threads)
 
     def _count_frames(self, go_on: Callable[[], bool], threads: int) -> int:
-        return sum(1 for _ in decode(self.path, self._stream, threads=threads, say=self._say, go_on=go_on))
+        return sum(1 for _ in decode(self.path, self._stream, threads=threads, go_on=go_on))
 
     def _read_spans(
         self,
@@ -150,9 +147,7 @@ class VideoReader:
         handed = {key: [0] * len(self._views) for key in spans}
         open_ended = len(by_end) < len(spans)
         available, damage = 0, ""
-        frames = decode(
-            self.path, self._stream, threads=threads, wanted=self._wanted(spans), say=self._say, go_on=go_on
-        )
+        frames = decode(self.path, self._stream, threads=threads, wanted=self._wanted(spans), go_on=go_on)
         shifted: set[int] = set()
         try:
             for frame in frames:

@@ -1,6 +1,7 @@
 """Download of published weights: said aloud, checked, and never kept in part."""
 
 import http.client
+import logging
 import os
 import re
 import urllib.error
@@ -15,8 +16,9 @@ from ..disk.locks import FileLock
 from ..disk.tensor_file import read_tensors, sha256_of
 from ..disk.user_cache import user_cache
 from ..errors import WeightsError, first_line
-from ..logs import Warned, log_line
 from .published import WeightsRecord
+
+_log = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 1 << 16
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -56,9 +58,7 @@ def weights_folder() -> Path:
     return user_cache() / "weights"
 
 
-def download(
-    record: WeightsRecord, folder: Path | None = None, say: Callable[[str], None] = log_line
-) -> Path:
+def download(record: WeightsRecord, folder: Path | None = None) -> Path:
     """Download published weights once, and check them at every use.
 
     A file whose publisher gives no hash is pinned: its SHA-256 is printed and written beside it at the first
@@ -72,19 +72,19 @@ def download(
     """
     path = (folder or weights_folder()) / record.file_name
     if _is_there(path):
-        return _checked(record, path, say)
+        return _checked(record, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WeightsError(
             f"{path.parent}: cannot be made ({error.strerror}); set AQA_WEIGHTS to a folder you can write"
         ) from None
-    with _watcher.get()(record.name) as tell, _alone(path, say):
+    with _watcher.get()(record.name) as tell, _alone(path):
         if _is_there(path):  # another process was faster
-            return _checked(record, path, say)
+            return _checked(record, path)
         for left in temporary_files(path):  # by a process that was killed
             left.unlink(missing_ok=True)
-        say(f"Downloading {record.name} ({record.note}) from {record.url}")
+        _log.info(f"Downloading {record.name} ({record.note}) from {record.url}")
         expected = record.sha256.lower() or _pinned(path)
         with replacing(path) as temporary:
             _receive(record, temporary, tell)
@@ -101,7 +101,7 @@ def download(
                     f"{record.name}: {record.url} sent what cannot be used; not kept. {error}"
                 ) from None
         if not expected:
-            _pin(path, actual, say)
+            _pin(path, actual)
     return path
 
 
@@ -120,7 +120,7 @@ def _is_there(path: Path) -> bool:
     return False
 
 
-def _checked(record: WeightsRecord, path: Path, say: Callable[[str], None]) -> Path:
+def _checked(record: WeightsRecord, path: Path) -> Path:
     """A file that lies there: as published or pinned, or else pinned now, if it is a file of weights."""
     expected = record.sha256.lower() or _pinned(path)
     try:
@@ -133,7 +133,7 @@ def _checked(record: WeightsRecord, path: Path, say: Callable[[str], None]) -> P
         )
     if not expected:
         read_tensors(path)
-        _pin(path, actual, say)
+        _pin(path, actual)
     return path
 
 
@@ -170,11 +170,11 @@ def _why(error: Exception) -> str:
 
 
 @contextmanager
-def _alone(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[None]:
     """No two processes download one file."""
-    lock = FileLock(path.with_name(f".{path.name}.lock"), say)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        lock.wait(f"downloads {path.name}", say)
+        lock.wait(f"downloads {path.name}")
     except OSError as error:
         raise WeightsError(
             f"{path.parent}: cannot be written to ({error.strerror}); set AQA_WEIGHTS to a folder you can"
@@ -206,7 +206,7 @@ def _pinned(path: Path) -> str:
     return text
 
 
-def _pin(path: Path, sha256: str, say: Callable[[str], None]) -> None:
+def _pin(path: Path, sha256: str) -> None:
     with replacing(_pin_of(path)) as temporary:
         temporary.write_text(sha256 + "\n")
-    say(Warned(f"{path.name}: no hash is published for it; pinned SHA-256 {sha256} in {_pin_of(path)}"))
+    _log.warning(f"{path.name}: no hash is published for it; pinned SHA-256 {sha256} in {_pin_of(path)}")

@@ -4,7 +4,7 @@ Nothing is unpickled but tensors, nothing is downloaded without being said, and 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from ..cache_file.feature_spec import Learned, named_random
 from ..clips.preprocess import Preprocessing
 from ..disk.tensor_file import read_backbone_tensors, read_tensors, sha256_of, sha256_of_weights
 from ..errors import WeightsError
-from ..logs import log_line
 from .download import download
 from .published import WEIGHTS
 from .random_weights import RANDOM, make_random_weights
@@ -95,20 +94,13 @@ class Weights:
         )
 
 
-def resolve_weights(
-    backbone: str,
-    source: str | None = None,
-    *,
-    random_path: Path | None = None,
-    say: Callable[[str], None] = log_line,
-) -> Weights:
+def resolve_weights(backbone: str, source: str | None = None, *, random_path: Path | None = None) -> Weights:
     """Find the weights that a name or a path stands for; download published ones at first use.
 
     Args:
         source: the name of published weights, a path (of a file, or of a run that fine-tuned its backbone),
             `random`, or None for the backbone's own default.
         random_path: where random weights lie, or are made if they do not.
-        say: is told what is downloaded, and what was pinned.
 
     Raises:
         WeightsError: unknown name, no such file, another backbone's, failed download, or a hash that does not
@@ -116,7 +108,7 @@ def resolve_weights(
     """
     record = get_backbone(backbone)
     if source is None and record.published is not None:
-        name, path = record.published(say)
+        name, path = record.published()
         return Weights(name, path, sha256_of_weights(path), layouts_of(backbone)[0].preprocessing)
     source = source or record.weights
     if source is None:
@@ -136,7 +128,7 @@ def resolve_weights(
             raise WeightsError(
                 f"weights {source!r} are for {published.backbone}, not for {backbone}; {_choices(backbone)}"
             )
-        path = download(published, say=say)
+        path = download(published)
         return Weights(source, path, sha256_of(path), LAYOUTS[published.layout].preprocessing)
     path = _weights_file(source, backbone)
     if tuned := read_tuned_backbone(source):

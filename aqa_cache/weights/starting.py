@@ -1,6 +1,6 @@
 """The weights that fine-tuning starts from: those that made a cache's features, unless others are given."""
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 from ..backbones.names import KNOWN_BACKBONES
@@ -8,19 +8,15 @@ from ..backbones.registry import get_backbone
 from ..cache_file.feature_spec import FeatureSpec
 from ..disk.tensor_file import sha256_of
 from ..errors import CacheError, WeightsError
-from ..logs import Warned, log_line
 from .published import WEIGHTS
 from .random_weights import RANDOM, random_weights_path
 from .resolving import Weights, resolve_weights
 from .tuned import FILE
 
+_log = logging.getLogger(__name__)
 
-def starting_weights(
-    cache_spec: FeatureSpec,
-    features_path: Path,
-    given: str | None,
-    say: Callable[[str], None] = log_line,
-) -> Weights:
+
+def starting_weights(cache_spec: FeatureSpec, features_path: Path, given: str | None) -> Weights:
     """Find the weights that a backbone starts from when it is trained on the clips of a cache.
 
     The network is fed as the cache's features were made, whatever input the weights expect.
@@ -29,8 +25,6 @@ def starting_weights(
         features_path: of the cache; random weights lie beside it, others are looked for beside it and in the
             current folder.
         given: the name of published weights, a path, or `random`; None: those that made the features.
-        say: is told in one line if training starts from other weights, or from weights that expect other
-            input.
 
     Returns:
         Weights of the cache's backbone; without `given`, their SHA-256 is the one that the cache records.
@@ -47,16 +41,14 @@ def starting_weights(
     if not KNOWN_BACKBONES.knows(cache_spec.backbone):
         raise CacheError(f"{features_path}: {KNOWN_BACKBONES.unknown(cache_spec.backbone)}")
     if given is None:
-        return _recorded(cache_spec, features_path, say)
+        return _recorded(cache_spec, features_path)
     random_path = random_weights_path(features_path, cache_spec.backbone)
-    weights = resolve_weights(cache_spec.backbone, given, random_path=random_path, say=say)
+    weights = resolve_weights(cache_spec.backbone, given, random_path=random_path)
     if weights.sha256 != cache_spec.weights_sha256:
-        say(
-            Warned(
-                "Training starts from other weights than those that made the features:"
-                f" {_named(weights.name, weights.sha256)}; the features:"
-                f" {_named(cache_spec.weights, cache_spec.weights_sha256)}."
-            )
+        _log.warning(
+            "Training starts from other weights than those that made the features:"
+            f" {_named(weights.name, weights.sha256)}; the features:"
+            f" {_named(cache_spec.weights, cache_spec.weights_sha256)}."
         )
         theirs, ours = weights.preprocessing.record(), cache_spec.preprocessing
         differing = [
@@ -65,21 +57,19 @@ def starting_weights(
             if value != ours.get(name)
         ]
         if differing:
-            say(
-                Warned(
-                    f"{weights.name} expects other input than the cache's, which it is fed:"
-                    f" {'; '.join(differing)}."
-                )
+            _log.warning(
+                f"{weights.name} expects other input than the cache's, which it is fed:"
+                f" {'; '.join(differing)}."
             )
     return weights
 
 
-def _recorded(spec: FeatureSpec, features_path: Path, say: Callable[[str], None]) -> Weights:
+def _recorded(spec: FeatureSpec, features_path: Path) -> Weights:
     """The weights that made the features."""
     if spec.weights == f"{RANDOM} (seed 0)":
         path = random_weights_path(features_path, spec.backbone)
         there = path.exists()
-        weights = resolve_weights(spec.backbone, RANDOM, random_path=path, say=say)
+        weights = resolve_weights(spec.backbone, RANDOM, random_path=path)
         if weights.sha256 != spec.weights_sha256:
             what = (
                 "are not those" if there else "were made anew with this version of torch, and are not those"
@@ -92,7 +82,7 @@ def _recorded(spec: FeatureSpec, features_path: Path, say: Callable[[str], None]
         return weights
     made_with = f"{features_path}: was made with weights {_named(spec.weights, spec.weights_sha256)}"
     if spec.weights in WEIGHTS:
-        weights = resolve_weights(spec.backbone, spec.weights, say=say)
+        weights = resolve_weights(spec.backbone, spec.weights)
         if weights.sha256 != spec.weights_sha256:
             raise WeightsError(
                 f"{made_with}; what is published by this name now is {weights.path} (SHA-256"
@@ -101,7 +91,7 @@ def _recorded(spec: FeatureSpec, features_path: Path, say: Callable[[str], None]
             )
         return weights
     if get_backbone(spec.backbone).published is not None:
-        weights = resolve_weights(spec.backbone, say=say)
+        weights = resolve_weights(spec.backbone)
         if weights.sha256 == spec.weights_sha256:
             return weights
     others = []
@@ -111,7 +101,7 @@ def _recorded(spec: FeatureSpec, features_path: Path, say: Callable[[str], None]
             file = place / FILE if place.is_dir() else place
             if file.is_file():
                 if sha256_of(file) == spec.weights_sha256:
-                    return resolve_weights(spec.backbone, str(place), say=say)
+                    return resolve_weights(spec.backbone, str(place))
                 others.append(str(file))
     found = (
         f"{', '.join(others)}: another file of this name"

@@ -1,8 +1,9 @@
 """Train one run end to end: the backbone of a feature cache, and the heads."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,7 +13,7 @@ from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.frame_store.preparation import prepare_frames
 from aqa_cache.frame_store.reader import FrameStore
-from aqa_cache.logs import Warned
+from aqa_cache.logs import silence
 from aqa_cache.machine.devices import pick_device
 from aqa_cache.machine.threads import cpu_threads
 from aqa_cache.video.decoding import DECODE_TIMEOUT
@@ -23,7 +24,6 @@ from aqa_cache.weights.tuned import write_tuned_backbone
 from ..data.leaks import frames_of_features
 from ..data.training_data import TrainingData
 from ..errors import DivergedError, TrainingError
-from ..logs import log_line
 from ..networks.model import AqaModel
 from ..runs.folder import Work
 from ..runs.format import Epoch, Run
@@ -45,18 +45,19 @@ from .steps import EndToEndSteps
 from .trainable import prepare
 from .warm_start import read_warm_start, start_warm
 
+_log = logging.getLogger(__name__)
+
 
 def fine_tune(
     config: TrainingConfig,
     *,
-    say: Callable[[str], None] = log_line,
     on_stage: Callable[[str], None] = lambda stage: None,
     on_frames: Callable[[int, int], None] = lambda done, total: None,
     on_step: Callable[[Step], None] = lambda step: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Run:
     """Train backbone and heads together and write the run's folder; started by torchrun, by several processes
-    at once.
+    at once, of which the first logs.
 
     The folder holds what every run's does, and `backbone.safetensors`, which `aqa-extract --weights` takes.
     On a CPU the same config gives the same bits, also after an interruption; on a GPU the backward pass of a
@@ -64,8 +65,6 @@ def fine_tune(
 
     Args:
         config: with `fine_tuning`.
-        say: is given each line that a person should read, before training; of several processes, in the
-            first.
         on_stage: is told what begins: `decoding frames`, `training`, `evaluating`, …
         on_frames: samples whose frames are decoded, of how many, while they are.
         on_step: after every step; on_epoch: when an epoch is over.
@@ -88,7 +87,7 @@ def fine_tune(
         raise TrainingError(
             "fine_tuning is not set; give FineTuning(videos), or call aqa_heads.train for cached features"
         )
-    listener = Listener(say, on_stage, on_frames, on_step, on_epoch)
+    listener = Listener(on_stage, on_frames, on_step, on_epoch)
     with ExitStack() as stack:
         processes = stack.enter_context(Processes.from_environment(pick_device(config.device)))
         with processes.agree():
@@ -123,7 +122,7 @@ def fine_tune_planned(plan: Plan, cache: FeatureCache, listener: Listener) -> Ru
 
 
 def _run(plan: Plan, cache: FeatureCache, processes: Processes, listener: Listener) -> Run:
-    with cpu_threads(plan.config.threads):
+    with cpu_threads(plan.config.threads), nullcontext() if processes.main else silence():
         return EndToEndJob(plan, cache, processes, listener if processes.main else Listener()).run()
 
 
@@ -144,9 +143,7 @@ class EndToEndJob(Job):
         super().__init__(plan, cache, processes, listener)
         self.tuning = _asked(plan.config.fine_tuning)
         given = None if self.tuning.weights is None else str(self.tuning.weights)
-        self.weights = self._first_then_others(
-            lambda: starting_weights(cache.spec, cache.path, given, listener.say)
-        )
+        self.weights = self._first_then_others(lambda: starting_weights(cache.spec, cache.path, given))
         self.preprocessing = Preprocessing.from_record(cache.spec.preprocessing)
 
     @property
@@ -213,7 +210,7 @@ class EndToEndJob(Job):
         frames = self._frame_views(store, data)
         edges = edge_notes(frames["train"], [s.sample_id for s in data.train.samples], len(self.tuning.views))
         for line in edges:
-            listener.say(Warned(line))
+            _log.warning(line)
         record["notes"] += edges
         self._train_frames = frames["train"]
         self._features = BackboneFeatures(
@@ -237,7 +234,7 @@ class EndToEndJob(Job):
             note = start_warm(model, self._warm)
         else:
             note = checkpoint["warm_start"]
-        self.listener.say(note)
+        _log.info(note)
         record["notes"].append(note)
         return {"warm_start": note}
 
@@ -295,7 +292,6 @@ class EndToEndJob(Job):
                 tuning.views,
                 workers=tuning.workers,
                 decode_timeout=tuning.decode_timeout or DECODE_TIMEOUT,
-                say=self.listener.say,
                 progress=self.listener.on_frames,
             )
         store = FrameStore(path)

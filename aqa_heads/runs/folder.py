@@ -18,7 +18,6 @@ from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
 
 from ..errors import DivergedError, RunError
-from ..logs import log_line
 from .checkpoint import read_checkpoint, write_checkpoint
 
 _CHECKPOINT = "checkpoint.pt"
@@ -154,11 +153,7 @@ class Work:
 
 @contextmanager
 def new_run_folder(
-    folder: Path,
-    overwrite: bool,
-    resume: bool = False,
-    seconds: float = 60.0,
-    say: Callable[[str], None] = log_line,
+    folder: Path, overwrite: bool, resume: bool = False, seconds: float = 60.0
 ) -> Iterator[Work]:
     """A hidden folder beside `folder` that takes its place when the block ends well.
 
@@ -175,7 +170,7 @@ def new_run_folder(
     hidden = hidden_folder(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(f".{folder.name}.lock"), say)
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
         mine = lock.acquire(run=folder.name)
     except OSError as error:
         raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None

@@ -24,7 +24,6 @@ def extracted(
     cache: FeatureCache | None,
     weights: str | None,
     device: str,
-    say: Callable[[str], None],
     progress: "Callable[[Progress], None] | None",
 ) -> Iterator[list[Record]]:
     """Of each sample its features for every run, in the runs' order; each as soon as it is done, or, of runs
@@ -32,7 +31,7 @@ def extracted(
 
     Args:
         made: how features of the first run are made.
-        weights, device, say, progress: as `Scorer` takes them.
+        weights, device, progress: as `Scorer` takes them.
 
     Raises:
         AqaError: a backbone cannot be had.
@@ -41,9 +40,9 @@ def extracted(
 
     def of(trained: Trained, made: MadeWith) -> Iterator[Record]:
         told = weights_told(trained, made, weights, cache)
-        model = model_again(made.spec, made.numerics, *told, device, say)
+        model = model_again(made.spec, made.numerics, *told, device)
         heard = {} if progress is None else {"progress": progress}
-        for record in records_again(model, made.spec, folder, samples, say=say, **heard):
+        for record in records_again(model, made.spec, folder, samples, **heard):
             yield replace(record, views=[_rounded(clips, made) for clips in record.views])
 
     if len(runs) == 1 or not runs[0].tuned_itself:

@@ -1,9 +1,9 @@
 """Packing of a model that is to travel: runs, what their intervals are made of, and if asked the backbone."""
 
 import json
+import logging
 import re
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from aqa_cache.disk.zip_file import write_zip
 from aqa_cache.errors import AqaError
 
 from ..errors import RunError
-from ..logs import log_line
 from .made_with import made_with, weights_told
 from .packed import BACKBONE, FORMAT, RECORD, RUNS, SUFFIX, is_packed
 from .trained import Trained, learned_by, read_trained
 from .without_people import Numbers, keeps_training_samples, write_without_people
+
+_log = logging.getLogger(__name__)
 
 
 def pack(
@@ -27,7 +28,6 @@ def pack(
     with_backbone: bool = False,
     without_neighbours: bool = False,
     weights: str | None = None,
-    say: Callable[[str], None] = log_line,
 ) -> tuple[str, ...]:
     """Write a model as one file that `aqa-score` takes on another machine.
 
@@ -37,7 +37,6 @@ def pack(
             otherwise made or downloaded there.
         without_neighbours: leave out what is known of single training samples.
         weights: name or path of the backbone's, where they are not found.
-        say: is told what is left out.
 
     Returns:
         What the file contains of people, a line each.
@@ -69,10 +68,10 @@ def pack(
             if without_neighbours:
                 folder = work / str(number)
                 folder.mkdir()
-                write_without_people(trained, folder, numbers, say)
+                write_without_people(trained, folder, numbers)
             files |= {f"{RUNS}/{name}/{file}": folder / file for file in _files(trained, folder)}
         if with_backbone:
-            files |= _backbone(runs[0], weights, without_neighbours, say)
+            files |= _backbone(runs[0], weights, without_neighbours)
         holds = _holds(runs, without_neighbours)
         record = {
             "aqa_model": FORMAT,
@@ -102,16 +101,14 @@ def _files(trained: Trained, folder: Path) -> list[str]:
     return [*kept, *(["MODEL_CARD.md"] if (folder / "MODEL_CARD.md").is_file() else [])]
 
 
-def _backbone(
-    trained: Trained, given: str | None, without_neighbours: bool, say: Callable[[str], None]
-) -> dict[str, Path]:
+def _backbone(trained: Trained, given: str | None, without_neighbours: bool) -> dict[str, Path]:
     from aqa_cache.extraction.again import weights_again
 
     if trained.tuned_itself:
-        say("The run trained its backbone and holds it: it is packed in any case.")
+        _log.info("The run trained its backbone and holds it: it is packed in any case.")
         return {}
     made = made_with(trained)
-    found = weights_again(made.spec, *weights_told(trained, made, given), say)
+    found = weights_again(made.spec, *weights_told(trained, made, given))
     if found.path.suffix != ".safetensors":
         raise AqaError(
             f"{found.path}: is a file of torch.save, and nothing in a packed model is unpickled; leave"

@@ -20,7 +20,6 @@ from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
 from aqa_cache.errors import AqaError
 
 from ..evaluation.predictions import Predictions, predict
-from ..logs import log_line
 from ..runs.training_samples import VideoStamp
 from .background import RANDOM_FEATURES, background_of
 from .comparison import Comparison, compare
@@ -48,7 +47,7 @@ class Scorer:
     """Runs that score, read once.
 
     Args:
-        run, features, weights, device, level, calibrate_by, say: as `aqa_heads.score` takes them.
+        run, features, weights, device, level, calibrate_by: as `aqa_heads.score` takes them.
 
     Raises:
         AqaError: no such run, runs of different rows, or a damaged one.
@@ -63,7 +62,6 @@ class Scorer:
         device: str = "auto",
         level: float = LEVEL,
         calibrate_by: str = GROUP,
-        say: Callable[[str], None] = log_line,
     ):
         check_level(level)
         with ExitStack() as stack:
@@ -71,7 +69,7 @@ class Scorer:
                 packed = stack.enter_context(unpacked(Path(str(run))))
                 run, weights = packed.folder, weights or (packed.backbone and str(packed.backbone))
             self.runs = read_trained(run)
-            self._weights, self._device, self._say = weights, device, say
+            self._weights, self._device = weights, device
             self._level, self._by = level, calibrate_by
             self.calibration = calibration_for(self.runs, calibrate_by)
             self.cache = None if features is None else stack.enter_context(FeatureCache(features))
@@ -164,7 +162,6 @@ class Scorer:
             cache=self.cache,
             weights=self._weights,
             device=self._device,
-            say=self._say,
             progress=progress,
         )
         table = self._table(records, failures, folder)
@@ -184,7 +181,7 @@ class Scorer:
 
         made = self.made_with
         told = weights_told(self.runs[0], made, self._weights, self.cache)
-        return config_again(made.spec, made.numerics, *told, self._device, self._say)[0]
+        return config_again(made.spec, made.numerics, *told, self._device)[0]
 
     def cached(self) -> ScoreTable:
         """Score the samples of the cache.

@@ -1,6 +1,7 @@
 """A few moments of samples, as small pictures."""
 
 import io
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,37 +10,34 @@ import numpy as np
 
 from aqa_cache.errors import AqaError, some
 
+_log = logging.getLogger(__name__)
+
 MOMENTS, _HEIGHT, _QUALITY = 3, 108, 80  # pictures of a sample; pixels; of JPEG
 
 
-def sample_stills(
-    names: Sequence[str], caches: Sequence[str], videos: Path, say: Callable[[str], None]
-) -> Mapping[str, Sequence[bytes]]:
+def sample_stills(names: Sequence[str], caches: Sequence[str], videos: Path) -> Mapping[str, Sequence[bytes]]:
     """Pictures of samples from their videos.
 
     Args:
         names: sample_ids.
         caches: the feature caches that say which frames of which video a sample is.
         videos: the folder that the videos lie in; nothing outside is opened.
-        say: takes a line on those that have no pictures, and why.
 
     Returns:
         JPEG files by sample_id, in the order of time.
     """
     found, failed = {}, {}
-    for name, (video, first, end) in _frames_of(names, caches, say).items():
+    for name, (video, first, end) in _frames_of(names, caches).items():
         try:
             found[name] = _moments(_inside(videos, video), first, end)
         except AqaError as error:
             failed[name] = str(error)
     if failed:
-        say(f"No pictures of {len(failed)} sample(s): {some(list(failed.values()), 2)}")
+        _log.info(f"No pictures of {len(failed)} sample(s): {some(list(failed.values()), 2)}")
     return found
 
 
-def _frames_of(
-    names: Sequence[str], caches: Sequence[str], say: Callable[[str], None]
-) -> dict[str, tuple[str, int, int | None]]:
+def _frames_of(names: Sequence[str], caches: Sequence[str]) -> dict[str, tuple[str, int, int | None]]:
     """Video, first frame and end of the samples that a cache has."""
     from aqa_cache.cache_file.reader import FeatureCache
 
@@ -49,7 +47,7 @@ def _frames_of(
             with FeatureCache(path) as cache:
                 known = {sample.sample_id: sample for sample in cache.samples}
         except AqaError as error:
-            say(f"No pictures of samples of {path}: {error}")
+            _log.info(f"No pictures of samples of {path}: {error}")
             continue
         for name in names:
             if (sample := known.get(name)) is not None:

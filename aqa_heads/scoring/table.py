@@ -1,5 +1,6 @@
 """What is called to score: one video, or many samples at once."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,9 +9,7 @@ from typing import TYPE_CHECKING
 
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import AqaError
-from aqa_cache.logs import Warned
 
-from ..logs import log_line
 from .intervals import GROUP, LEVEL
 from .results import Score, ScoreTable
 from .scorer import Scorer
@@ -19,6 +18,8 @@ from .stretches import WORTH, Step, best_fitting, length_of, step_of, stretches_
 if TYPE_CHECKING:
     from aqa_cache.extraction.pipeline import Progress
     from aqa_cache.extraction.sources import Source
+
+_log = logging.getLogger(__name__)
 
 
 def score(
@@ -33,7 +34,6 @@ def score(
     device: str = "auto",
     level: float = LEVEL,
     calibrate_by: str = GROUP,
-    say: Callable[[str], None] = log_line,
 ) -> Score:
     """Score one video, or a part of it.
 
@@ -71,7 +71,6 @@ def score(
         device=device,
         level=level,
         calibrate_by=calibrate_by,
-        say=say,
     )
     if len(table.scores) + len(table.failures) != 1:
         raise AqaError(f"{video}: holds several samples, expected one video; call score_table")
@@ -96,7 +95,6 @@ def score_table(
     every: str | None = None,
     compare: bool = False,
     progress: "Callable[[Progress], None] | None" = None,
-    say: Callable[[str], None] = log_line,
 ) -> ScoreTable:
     """Score videos, or cached samples, the best first.
 
@@ -105,7 +103,7 @@ def score_table(
             annotations tables (`.csv`), whose videos lie beside them. None: the samples of `features` are
             scored.
         start, end, difficulty: of one video only; of several a table has them.
-        run, features, weights, device, level, calibrate_by, say: as `score` takes them.
+        run, features, weights, device, level, calibrate_by: as `score` takes them.
         every: of one video the stretches that begin so far apart, in seconds (`2s`) or frames, are scored,
             and those most like the training samples are given; all are as long as these.
         compare: there are two samples, and their difference is said too.
@@ -124,21 +122,15 @@ def score_table(
     if not videos and given:
         raise AqaError(f"{', '.join(given)}: of cached samples the cache says that; leave it out")
     with Scorer(
-        run,
-        features=features,
-        weights=weights,
-        device=device,
-        level=level,
-        calibrate_by=calibrate_by,
-        say=say,
+        run, features=features, weights=weights, device=device, level=level, calibrate_by=calibrate_by
     ) as scorer:
         if not videos:
             assert scorer.cache is not None
             return _scored(scorer, scorer.cache.samples, scorer.cached, compare)
         scorer.made_with  # noqa: B018  a run that cannot score videos is said before they are looked for
-        folder, samples = find_videos(videos, say)
+        folder, samples = find_videos(videos)
         if difficulty is not None and not any(trained.reads_difficulty for trained in scorer.runs):
-            say(Warned("--difficulty has no effect: the run's scores do not depend on it."))
+            _log.warning("--difficulty has no effect: the run's scores do not depend on it.")
         if given:
             if len(samples) != 1:
                 raise AqaError(
@@ -186,7 +178,7 @@ def _best_stretches(
     return replace(table, scores=found, notes=notes, by_fit=True)
 
 
-def find_videos(videos: Sequence[str | Path], say: Callable[[str], None]) -> tuple[Path, list[Sample]]:
+def find_videos(videos: Sequence[str | Path]) -> tuple[Path, list[Sample]]:
     """The samples of several names, and the folder that their videos are relative to.
 
     Raises:
@@ -199,7 +191,7 @@ def find_videos(videos: Sequence[str | Path], say: Callable[[str], None]) -> tup
         is_table = name.suffix.lower() == ".csv" and name.is_file()
         source = find_samples(name.parent, name) if is_table else find_samples(name)
         for note in source.notes:
-            say(Warned(note))
+            _log.warning(note)
         sources.append(source)
     if len(sources) == 1:
         return sources[0].folder, sources[0].samples

@@ -1,6 +1,6 @@
 """A run without what is known of single training samples."""
 
-from collections.abc import Callable
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from ..runs.format import Run, write_run
 from ..training.choosing.out_of_fold import held_out_table
 from ..training.model_card import write_model_card
 from .trained import Trained
+
+_log = logging.getLogger(__name__)
 
 # Of config.json, what names or counts on people, or says where files lay.
 _LEFT_OUT = (
@@ -65,9 +67,7 @@ def keeps_training_samples(trained: Trained) -> bool:
     return any(not weight.numel() for weight in fresh.values())
 
 
-def write_without_people(
-    trained: Trained, folder: Path, numbers: Numbers, say: Callable[[str], None]
-) -> None:
+def write_without_people(trained: Trained, folder: Path, numbers: Numbers) -> None:
     """Write into an empty folder a run that scores the same, without ids, captions, marks and features of
     training samples: without neighbours, and without what tells that a sample is out of their range.
 
@@ -94,7 +94,7 @@ def write_without_people(
     )
     if trained.tuned_itself:
         _write_backbone(trained.path, folder)
-    say(
+    _log.info(
         f"{trained.name}: packed without its training samples. Missing are neighbours, flags of samples that"
         " are out of their range, unlike them, of hardly known classes or learned from, and exemplars (a core"
         " head cannot be packed so)."

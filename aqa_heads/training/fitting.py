@@ -1,5 +1,6 @@
 """The epochs of a run: every part trained, validated, stopped in time, and kept at its best."""
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -8,8 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-
-from aqa_cache.logs import Warned
 
 from ..data.training_data import TrainingData
 from ..errors import DivergedError, RunError
@@ -24,6 +23,8 @@ from .part import Part
 from .part_columns import columns_of
 from .starting_point import remember
 from .steps import Steps, steps_of
+
+_log = logging.getLogger(__name__)
 
 
 class Fitting:
@@ -118,7 +119,7 @@ class Fitting:
             try:
                 self._save(now=True)  # what comes now takes its time, and may find the disk full
             except RunError as error:  # this may need more room than the run itself
-                listener.say(Warned(str(error)))
+                _log.warning(str(error))
         if self._processes.main:
             for part in self.parts:
                 part.put_back()

@@ -1,5 +1,6 @@
 """One training run from its plan to its folder, on cached features and end to end."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 
 from aqa_cache.cache_file.reader import FeatureCache
-from aqa_cache.logs import Warned
 
 from ..captions.caption_metrics import cost_of_meteor, why_no_caption_metrics
 from ..data.training_data import TrainingData, read_training_data
@@ -39,6 +39,8 @@ from .steps import Steps
 from .summary import summarise
 from .taken_part import TakenPart
 from .trained_parts import TrainedParts, part_identities
+
+_log = logging.getLogger(__name__)
 
 
 class Job(ABC):
@@ -69,7 +71,7 @@ class Job(ABC):
         plan, config, processes = self.plan, self.config, self.processes
         identity = self.identity()
         if self.only_first(lambda: config.resume and finished_run(plan.folder, identity) is not None):
-            self.listener.say(f"{plan.folder} is finished already")
+            _log.info(f"{plan.folder} is finished already")
             return read_run(plan.folder)
         with ExitStack() as stack:
             work = Work(hidden_folder(plan.folder), float("inf"))
@@ -77,20 +79,14 @@ class Job(ABC):
                 if processes.main:
                     work = stack.enter_context(
                         new_run_folder(
-                            plan.folder,
-                            config.overwrite,
-                            config.resume,
-                            config.checkpoint_seconds,
-                            self.listener.say,
+                            plan.folder, config.overwrite, config.resume, config.checkpoint_seconds
                         )
                     )
             if processes.main:
                 self.listener = self.listener.telling(work, config.epochs)
             known = self.trained_parts.runs if self.trained_parts is not None else {}
             with processes.agree():
-                checkpoint = Checkpoint(
-                    last_checkpoint(work, plan.folder, identity, known, config.resume, self.listener.say)
-                )
+                checkpoint = Checkpoint(last_checkpoint(work, plan.folder, identity, known, config.resume))
             # Damage that one process reads is damage for all.
             if not all(processes.gather(checkpoint.content is not None)):
                 checkpoint.release()
@@ -98,7 +94,7 @@ class Job(ABC):
             try:
                 self._train(work, identity, checkpoint, stack)
             except DamagedCheckpoint as error:
-                self.listener.say(Warned(f"{plan.folder}: {error}: the run begins again"))
+                _log.warning(f"{plan.folder}: {error}: the run begins again")
                 checkpoint.release()
                 work.forget()
                 self._train(work, identity, checkpoint, stack)
@@ -211,7 +207,7 @@ class Job(ABC):
         record = describe(self.plan, self.cache, data, self.device) | {"identity": identity}
         self.add_to_record(record, data, checkpoint)
         for line in [*record["notes"], *self._warnings(data)]:
-            self.listener.say(Warned(line))
+            _log.warning(line)
         return data, record
 
     def _choose(
@@ -231,7 +227,7 @@ class Job(ABC):
         with self.processes.agree():
             kept = {"identity": identity, **self.bring_to_start(model, data, record, checkpoint.content)}
         if not self.config.refit:  # else of the model that is reported
-            self._say_of_head(kept)
+            self._warn_of_head(kept)
         if clock is not None:
             clock.lap("preparing")
         if self.config.row.closed_form:
@@ -273,7 +269,7 @@ class Job(ABC):
         model = self._new_model(everyone, record)
         started = self.bring_to_start(model, everyone, record, content)
         kept = {"identity": identity, "choice": choice.state(), **started}
-        self._say_of_head(started)
+        self._warn_of_head(started)
         steps = self.steps(model, everyone, work)
         until = {part.name: part.steps for part in choice.parts}
         fitting = Fitting(steps, everyone.untested(), config, work, kept, until)
@@ -282,7 +278,7 @@ class Job(ABC):
                 fitting.restore(content)
         checkpoint.release()
         line = refit_note(choice, everyone, config)
-        self.listener.say(line)
+        _log.info(line)
         record["notes"].append(line)
         self.listener.on_stage("training on all samples")
         refitted = fitting.fit(self.listener)
@@ -333,9 +329,9 @@ class Job(ABC):
             rows += held_out_rows(without, scored(predictions, without.val)[0], number, True)
         return model, None, Choice(validated=len(rows), held_out=rows, penalty=reference.chosen)
 
-    def _say_of_head(self, started: Mapping[str, Any]) -> None:
+    def _warn_of_head(self, started: Mapping[str, Any]) -> None:
         for line in started.get("score_head") or ():
-            self.listener.say(Warned(line))
+            _log.warning(line)
 
     def _new_model(self, data: TrainingData, record: dict[str, Any]) -> AqaModel:
         torch.manual_seed(self.config.seed)
@@ -361,7 +357,7 @@ class Job(ABC):
                 taken.setdefault(run.folder.name, []).append(part.name)
         for source, names in taken.items():
             its, are = ("is that", "is") if len(names) == 1 else ("are those", "are")
-            self.listener.say(
+            _log.info(
                 f"{self.plan.name}: its {' and '.join(names)} {its} of {source} to the bit, and {are} taken"
                 " over from there"
             )

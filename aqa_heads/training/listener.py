@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..logs import log_line
 from ..runs.folder import Work
 from ..runs.format import Epoch
 
@@ -29,7 +28,6 @@ class Step:
 class Listener:
     """Who is told how far a run is; see `fine_tune`."""
 
-    say: Callable[[str], None] = log_line
     on_stage: Callable[[str], None] = lambda stage: None
     on_frames: Callable[[int, int], None] = lambda done, total: None
     on_step: Callable[[Step], None] = lambda step: None

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import torch
 
 from aqa_cache import __version__
 from aqa_cache.errors import first_line
-from aqa_cache.logs import Warned
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import RunError
@@ -20,6 +20,8 @@ from ..runs.folder import Work, was_interrupted
 from ..runs.format import Epoch, Run, read_run
 from .computing import is_out_of_memory
 from .plan import Plan
+
+_log = logging.getLogger(__name__)
 
 # What a resumed run may have otherwise, at the price of its last bits.
 _LAST_BITS = ("device", "threads", "torch", "aqa-cache", "processes", "clip_chunk")
@@ -96,12 +98,7 @@ def damage_said() -> Iterator[None]:
 
 
 def last_checkpoint(
-    work: Work,
-    folder: Path,
-    identity: Mapping[str, Any],
-    known: Collection[str],
-    resume: bool,
-    say: Callable[[str], None],
+    work: Work, folder: Path, identity: Mapping[str, Any], known: Collection[str], resume: bool
 ) -> dict[str, Any] | None:
     """What the interrupted run of this identity left; None if there is nothing to go on with, which is said
     where it was to be gone on with.
@@ -117,12 +114,12 @@ def last_checkpoint(
         checkpoint = work.load()
         if checkpoint is None:
             if resume:
-                say("begins: of this run there is no checkpoint to go on with")
+                _log.info("begins: of this run there is no checkpoint to go on with")
             return None
         with damage_said():
             _check(checkpoint)
     except DamagedCheckpoint as error:
-        say(Warned(f"{error}: the run begins again"))
+        _log.warning(f"{error}: the run begins again")
         work.forget()
         return None
     theirs = checkpoint["identity"]
@@ -134,25 +131,23 @@ def last_checkpoint(
     taken = checkpoint.get("taken") or {}
     if lacking := [name for name in taken if checkpoint["part_identities"][name] not in known]:
         sources = ", ".join(f"{name} from {taken[name]}" for name in lacking)
-        say(Warned(f"begins again: it had taken over its {sources}, which this call has not trained"))
+        _log.warning(f"begins again: it had taken over its {sources}, which this call has not trained")
         return None
     epochs, steps = len(checkpoint["epochs"]), checkpoint.get("done")
     if "folds" in checkpoint:
-        say("goes on with the models of the folds")
+        _log.info("goes on with the models of the folds")
     elif "choice" in checkpoint:
-        say(f"goes on after epoch {epochs} of the training on all samples")
+        _log.info(f"goes on after epoch {epochs} of the training on all samples")
     else:
-        say(
+        _log.info(
             f"goes on in epoch {epochs + 1}, after {steps} steps"
             if steps
             else f"goes on after epoch {epochs}"
         )
     if different := _differences(theirs, identity):
-        say(
-            Warned(
-                f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one"
-                " that was never stopped"
-            )
+        _log.warning(
+            f"the run was begun otherwise ({'; '.join(different)}): it will not end with the bits of one"
+            " that was never stopped"
         )
     return checkpoint
 

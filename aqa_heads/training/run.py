@@ -12,7 +12,6 @@ from aqa_cache.machine.threads import cpu_threads
 
 from ..data.training_data import TrainingData
 from ..errors import TrainingError
-from ..logs import log_line
 from ..networks.model import AqaModel
 from ..runs.folder import Work
 from ..runs.format import Epoch, Run
@@ -27,19 +26,13 @@ from .steps import CachedSteps, Steps
 from .trained_parts import TrainedParts
 
 
-def train(
-    config: TrainingConfig,
-    *,
-    say: Callable[[str], None] = log_line,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-) -> Run:
+def train(config: TrainingConfig, *, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> Run:
     """Train one run and write its folder.
 
     On one machine the same config on the same features gives the same bits, for the same number of threads.
     The caller's random numbers are left as they were.
 
     Args:
-        say: is given each line that a person should read, before training.
         on_epoch: is given each epoch when it is over.
 
     Raises:
@@ -56,7 +49,7 @@ def train(
     if config.fine_tuning is not None:
         raise TrainingError("this config asks for end-to-end training, which aqa_heads.fine_tune does")
     with open_caches(config.features) as cache:
-        return train_planned(Planner(cache).plan(config), cache, Listener(say=say, on_epoch=on_epoch))
+        return train_planned(Planner(cache).plan(config), cache, Listener(on_epoch=on_epoch))
 
 
 def train_planned(

@@ -1,7 +1,8 @@
 """The parts that the runs of one call have trained, so that none is trained twice."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,6 @@ from torch import nn
 
 from aqa_cache import __version__
 from aqa_cache.cache_file.feature_spec import canonical_json
-from aqa_cache.logs import Warned
 
 from ..networks.frugal_lstm import FrugalLstmEncoder
 from ..runs.format import Run
@@ -18,6 +18,8 @@ from ..settings.experiments import SCORE_HEAD_OPTIONS
 from .part import Part
 from .plan import Plan
 from .steps import Steps
+
+_log = logging.getLogger(__name__)
 
 # Of the settings, what belongs to one part alone; a column of Table 1 is None there where the row's is kept.
 _CAPTIONER = ("rnn", "layers", "attention", "residual", "caption_lr", "beam", "meteor", "vocabulary")
@@ -49,7 +51,7 @@ class TrainedParts:
         self.call = hashlib.sha256(canonical_json(runs).encode()).hexdigest()
         self.runs: dict[str, Run] = {}
 
-    def add(self, run: Run, say: Callable[[str], None]) -> None:
+    def add(self, run: Run) -> None:
         """Remember what a run has trained; a run of another call is ignored, and so is one whose weights are
         damaged, which is said.
         """
@@ -59,7 +61,7 @@ class TrainedParts:
         try:
             read_weights(path, {})
         except ValueError as error:
-            say(Warned(f"{path}: {error}: no other run takes over a part of it; train that run again"))
+            _log.warning(f"{path}: {error}: no other run takes over a part of it; train that run again")
             return
         taken = run.summary.get("taken_over") or {}
         parts = run.config.get("parts")

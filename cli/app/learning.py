@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import AqaError
+from aqa_cache.logs import handled
 
 from .folder import Folder
 
@@ -40,15 +41,13 @@ def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Cal
             f"{len(scored)} of {len(samples)} clips have a score; type the scores of at least two, better of"
             " fifty"
         )
-    features, config = _features(folder, asked["model"], say)
-    extract(folder.videos, features, replace(config, prune=True), progress=progress, say=say)
+    features, config = _features(folder, asked["model"])
+    extract(folder.videos, features, replace(config, prune=True), progress=progress)
     say("training")
     _train(folder, asked["name"], features, scored, say)
 
 
-def _features(
-    folder: Folder, model: list[str], say: Callable[[str], None]
-) -> tuple[Path, "ExtractionConfig"]:
+def _features(folder: Folder, model: list[str]) -> tuple[Path, "ExtractionConfig"]:
     """Where features of a kind lie, and how they are made."""
     from aqa_cache.clips.rule import FROM_END, ClipRule
     from aqa_cache.extraction.configuration import ExtractionConfig
@@ -57,7 +56,7 @@ def _features(
     if not model:
         config = ExtractionConfig(clip_rule=ClipRule(last_clip=FROM_END))
         return folder.root / f"features-{config.backbone}.h5", config
-    with Scorer(model[0] if len(model) == 1 else model, say=say) as scorer:
+    with Scorer(model[0] if len(model) == 1 else model) as scorer:
         place = folder.root / f"features-{scorer.made_with.spec.fingerprint[:12]}.h5"
         return place, scorer.extraction_config()
 
@@ -97,12 +96,12 @@ def _shown(say: Callable[..., None]) -> Callable:
         share = (planned.number - 1) / planned.count
         say(f"training {planned.title}", share)
         epochs = planned.plan.config.epochs or 1
-        yield Listener(
-            say=lambda line: say(line, share),
-            on_epoch=lambda epoch: say(
-                f"training {planned.title}, epoch {epoch.epoch}",
-                (planned.number - 1 + min(1.0, epoch.epoch / epochs)) / planned.count,
-            ),
-        )
+        with handled(lambda record: say(record.getMessage(), share)):
+            yield Listener(
+                on_epoch=lambda epoch: say(
+                    f"training {planned.title}, epoch {epoch.epoch}",
+                    (planned.number - 1 + min(1.0, epoch.epoch / epochs)) / planned.count,
+                )
+            )
 
     return shown

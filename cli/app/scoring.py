@@ -33,7 +33,7 @@ def write_score(folder: Folder, asked: dict, say: Callable[[str], None], progres
     sample = Sample(**{**asked["sample"], "judges": tuple(judges)})
     say("loading the model")
     model = asked["model"]
-    with Scorer(model[0] if len(model) == 1 else model, say=say) as scorer:
+    with Scorer(model[0] if len(model) == 1 else model) as scorer:
         table = scorer.videos(folder.videos, [sample], progress)
     if table.failures:
         raise AqaError(table.failures[0][1])

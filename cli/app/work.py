@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
+from aqa_cache.logs import handled
 from aqa_cli.errors import of_the_machine
 
 from .folder import Folder
@@ -31,7 +32,8 @@ def main() -> int:
     lock.acquire(wait=True)
     try:
         os.chdir(folder.root)
-        _JOBS[asked["kind"]](folder, asked)
+        with handled(lambda record: say(record.getMessage())):
+            _JOBS[asked["kind"]](folder, asked)
         return 0
     except AqaError as error:
         say(str(error))

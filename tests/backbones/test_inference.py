@@ -57,9 +57,8 @@ def test_clips_may_be_frames_that_are_shared():
     np.testing.assert_array_equal(model.forward([tuple(frames)]), model.forward([frames]))
 
 
-def test_bf16_is_near_fp32(native):
-    said = []
-    model = ready_model(Pooled(), CPU, "bf16", SMALL, 2, 16, say=said.append)
+def test_bf16_is_near_fp32(native, said):
+    model = ready_model(Pooled(), CPU, "bf16", SMALL, 2, 16)
     plain = ready_model(Pooled(), CPU, "fp32", SMALL, 2, 16)
     assert (model.precision, said) == ("bf16", [])
     features, reference = model.forward(clips(2)), plain.forward(clips(2))
@@ -68,14 +67,13 @@ def test_bf16_is_near_fp32(native):
 
 
 @pytest.mark.parametrize(("scale", "cosine"), [(1e6, "nan"), (1e-9, "0.00000")])
-def test_a_precision_that_loses_the_features_is_not_used(native, scale, cosine):
+def test_a_precision_that_loses_the_features_is_not_used(native, scale, cosine, said):
     class Scaled(Pooled):
         def forward(self, clips):
             x = self.convolution(clips).mean(dim=(2, 3, 4)).abs()
             return (x * scale) / scale
 
-    said = []
-    model = ready_model(Scaled(), CPU, "fp16", SMALL, 2, 16, say=said.append)
+    model = ready_model(Scaled(), CPU, "fp16", SMALL, 2, 16)
     assert model.precision == "fp32" and model.dtype == torch.float32
     assert len(said) == 1 and said[0].startswith(
         "Using fp32: on a test batch, features in fp16 differ from it too much"
@@ -84,10 +82,9 @@ def test_a_precision_that_loses_the_features_is_not_used(native, scale, cosine):
     assert np.isfinite(model.forward(clips(2))).all()
 
 
-def test_arithmetic_that_the_processor_lacks_is_not_used(monkeypatch):
+def test_arithmetic_that_the_processor_lacks_is_not_used(monkeypatch, said):
     monkeypatch.setattr(inference, "is_native", lambda precision: precision == "fp32")
-    said = []
-    assert ready_model(Pooled(), CPU, "bf16", SMALL, 2, 16, say=said.append).precision == "fp32"
+    assert ready_model(Pooled(), CPU, "bf16", SMALL, 2, 16).precision == "fp32"
     assert said == [
         "Using fp32: this processor has no bf16 arithmetic of its own, which makes it many times slower."
     ]
@@ -129,13 +126,12 @@ def test_a_compiled_backbone_that_fails_is_one_message(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.parametrize("backbone", ["c3d", "s3d"])
 @pytest.mark.parametrize("precision", ["tf32", "fp16", "bf16"])
-def test_precisions_on_a_gpu_are_near_fp32(cuda, backbone, precision, tmp_path):
+def test_precisions_on_a_gpu_are_near_fp32(cuda, backbone, precision, tmp_path, said):
     from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_cache.extraction.loading import load_model
 
     config = ExtractionConfig(backbone, "random", size=112, device="cuda", precision=precision, batch_size=8)
-    said = []
-    model, _ = load_model(config, tmp_path / "weights.safetensors", said.append)
+    model, _ = load_model(config, tmp_path / "weights.safetensors")
     assert model.precision == precision, said
     rng = np.random.default_rng(0)
     batches = [list(rng.integers(0, 256, (8, 16, 112, 112, 3), dtype=np.uint8)) for _ in range(5)]

@@ -35,11 +35,10 @@ def clips(count):
     return list(np.random.default_rng(0).integers(0, 256, (count, *SHAPE[2:], 3), dtype=np.uint8))
 
 
-def by_openvino(module=None, folder=None, said=None, precision="fp32", engine="openvino", batch_size=4):
+def by_openvino(module=None, folder=None, precision="fp32", engine="openvino", batch_size=4):
     module = network() if module is None else module
-    say = (lambda line: None) if said is None else said.append
-    form = lambda: Converted(module, SHAPE, folder, "mine:Net", "0" * 64, say)  # noqa: E731
-    options = {"engine": engine, "converted": form, "say": say}
+    form = lambda: Converted(module, SHAPE, folder, "mine:Net", "0" * 64)  # noqa: E731
+    options = {"engine": engine, "converted": form}
     return ready_model(module, CPU, precision, SMALL, batch_size, SHAPE[2], **options)
 
 
@@ -76,16 +75,15 @@ def test_features_of_s3d_do_not_depend_on_their_neighbours(random_s3d, tmp_path,
 
 
 @pytest.mark.extra
-def test_what_was_converted_is_kept_and_trusted_only_as_it_was_written(tmp_path):
+def test_what_was_converted_is_kept_and_trusted_only_as_it_was_written(tmp_path, said):
     pytest.importorskip("openvino")
-    said = []
-    features = by_openvino(folder=tmp_path, said=said).forward(clips(2))
+    features = by_openvino(folder=tmp_path).forward(clips(2))
     assert said == ["Converting the backbone for OpenVINO, once; it is kept for later runs."]
-    np.testing.assert_array_equal(by_openvino(folder=tmp_path, said=said).forward(clips(2)), features)
+    np.testing.assert_array_equal(by_openvino(folder=tmp_path).forward(clips(2)), features)
     assert len(said) == 1
     (kept,) = tmp_path.glob("*.safetensors")
     kept.write_bytes(kept.read_bytes()[:-1] + b"x")
-    np.testing.assert_array_equal(by_openvino(folder=tmp_path, said=said).forward(clips(2)), features)
+    np.testing.assert_array_equal(by_openvino(folder=tmp_path).forward(clips(2)), features)
     assert "is not what was kept there" in said[1] and len(said) == 3
 
 
@@ -101,14 +99,14 @@ def test_code_that_has_changed_under_its_name_is_converted_anew(tmp_path):
 
 
 @pytest.mark.extra
-def test_bf16_is_checked_against_torch_in_fp32(monkeypatch):
+def test_bf16_is_checked_against_torch_in_fp32(monkeypatch, said):
     pytest.importorskip("openvino")
     monkeypatch.setattr(inference, "is_native", lambda precision: True)
     model = by_openvino(precision="bf16")
     assert (model.engine, model.precision) == ("openvino", "bf16")
     monkeypatch.setattr(inference.Parity, "good", False)
-    said = []
-    model = by_openvino(precision="bf16", said=said)
+    said.clear()
+    model = by_openvino(precision="bf16")
     assert (model.engine, model.precision) == ("openvino", "fp32")
     assert [line[:11] for line in said] == ["Converting ", "Using fp32:"]
 
@@ -121,20 +119,18 @@ class Unknown(nn.Module):
 
 
 @pytest.mark.extra
-def test_a_network_that_does_not_convert_runs_on_torch_with_a_line():
+def test_a_network_that_does_not_convert_runs_on_torch_with_a_line(said):
     pytest.importorskip("openvino")
-    said = []
-    model = by_openvino(Unknown(), engine="auto", said=said)
+    model = by_openvino(Unknown(), engine="auto")
     assert model.engine == "torch" and said[-1].startswith("Using torch: ")
     with pytest.raises(NotConverted, match="OpenVINO"):
         by_openvino(Unknown())
 
 
-def test_without_openvino_auto_is_torch_and_openvino_is_one_message(monkeypatch):
+def test_without_openvino_auto_is_torch_and_openvino_is_one_message(monkeypatch, said):
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(inference, "openvino_version", lambda: None)
-    said = []
-    assert by_openvino(engine="auto", said=said).engine == "torch" and said == []
+    assert by_openvino(engine="auto").engine == "torch" and said == []
     with pytest.raises(AqaError, match=r"openvino is needed for --engine openvino.*aqa-cache\[openvino\]"):
         by_openvino()
 

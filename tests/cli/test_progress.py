@@ -52,7 +52,7 @@ def test_in_a_terminal_a_download_has_the_bar_until_it_is_over(
     torch.save({"conv1.weight": torch.zeros(50_000)}, folder / "w.pth")
     with extraction_progress() as update:
         record = WeightsRecord("w-published", "c3d", f"{url}/w.pth", "", "c3d-pytorch", "test")
-        download(record, tmp_path / "kept", say=lambda line: None)
+        download(record, tmp_path / "kept")
         update(SimpleNamespace(clips=5, clips_total=20))
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     bars = [line.split() for line in re.split(r"[\r\n]+", text) if line.strip()]
@@ -67,5 +67,5 @@ def test_elsewhere_the_commands_download_in_silence_within_a_minute(server, tmp_
     torch.save({"conv1.weight": torch.zeros(2)}, folder / "w.pth")
     with extraction_progress():
         record = WeightsRecord("w", "c3d", f"{url}/w.pth", "", "c3d-pytorch", "test")
-        download(record, tmp_path / "kept", say=lambda line: None)
+        download(record, tmp_path / "kept")
     assert capsys.readouterr().err == ""

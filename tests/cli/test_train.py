@@ -438,7 +438,7 @@ def fine_tune_cached(monkeypatch):
 
     def fine_tune_planned(plan, cache, listener):
         config = replace(plan.config.asked, fine_tuning=None)
-        return train(config, say=listener.say, on_epoch=listener.on_epoch)
+        return train(config, on_epoch=listener.on_epoch)
 
     monkeypatch.setattr("aqa_heads.end_to_end.run.fine_tune_planned", fine_tune_planned)
 

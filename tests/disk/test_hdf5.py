@@ -65,7 +65,7 @@ def test_caches_are_read_on_a_file_system_without_locks(tmp_path, error):
     assert result.stdout == f"{len(FeatureCache(cache).features(0))}\n", result.stderr
 
 
-def test_an_extraction_without_locks_is_published_and_says_so_once(videos, output, monkeypatch):
+def test_an_extraction_without_locks_is_published_and_says_so_once(videos, output, monkeypatch, said):
     really = h5py.File
 
     def without_locks(path, mode="r", locking=None, **options):
@@ -78,8 +78,7 @@ def test_an_extraction_without_locks_is_published_and_says_so_once(videos, outpu
 
     monkeypatch.setattr("h5py.File", without_locks)
     monkeypatch.setattr("fcntl.flock", refuse)
-    said = []
-    assert not extract(videos, output, CONFIG, say=said.append).failures
+    assert not extract(videos, output, CONFIG).failures
     (line,) = [line for line in said if "knows no locks" in line]
     assert line.startswith(f"{folder_of(output)}: its file system knows no locks")
     assert all(record.ok for record in contents(output).values())

@@ -72,16 +72,17 @@ def test_a_lock_whose_file_was_taken_away_is_made_anew(tmp_path, monkeypatch):
     assert FileLock(tmp_path / "a.lock").acquire() is False
 
 
-def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, said):
     import fcntl
 
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    said = []
-    assert FileLock(tmp_path / "a.lock", said.append).acquire()
+    lock = FileLock(tmp_path / "a.lock")
+    assert lock.effective and lock.acquire() and not lock.effective
     assert "knows no locks (No locks available); see to it that no other extraction writes there" in said[0]
+    assert FileLock(tmp_path / "b.lock", quiet=True).acquire() and len(said) == 1
 
 
 def linked(place, other):

@@ -121,9 +121,8 @@ def test_the_backbone_alone_learns_twelve_dives_through_s3d(folder, tmp_path):
     assert any("the backbone starts from random weights (seed 0)" in note for note in run.config["notes"])
 
 
-def test_a_run_folder_holds_the_backbone_and_says_what_was_done(config, folder):
-    said = []
-    run = fine_tune(config, say=said.append)
+def test_a_run_folder_holds_the_backbone_and_says_what_was_done(config, folder, said):
+    run = fine_tune(config)
     assert (
         run.folder / "backbone.safetensors"
     ).is_file() and run.folder.name == "baseline-end-to-end-on-tiny"
@@ -363,17 +362,15 @@ def test_a_warm_start_is_where_the_cached_run_ended(config):
     assert "end-to-end-warm-start" in run.folder.name
 
 
-def test_other_weights_to_start_from_and_what_is_fitted_to_their_features(config, folder, tmp_path):
+def test_other_weights_to_start_from_and_what_is_fitted_to_their_features(config, folder, tmp_path, said):
     """Standardiser and ridge start are those of the features that training starts from, not of the
     cache's.
     """
     other = write_weights(tmp_path / "other.pth", seed=1)
-    said = []
     run = fine_tune(
         tuned(
             replace(config, tasks=("score",), lr=NOTHING, epochs=1), weights=str(other), backbone_lr=NOTHING
         ),
-        say=said.append,
     )
     assert any("other weights" in line for line in said)
     extract(

@@ -329,10 +329,10 @@ def test_heads_train_on_imported_features_of_any_size(tmp_path):
     assert "MY-NET" in (tmp_path / "r.html").read_text()
 
 
-def test_without_a_column_video_each_sample_is_a_video_of_its_own(run, tmp_path):
-    table, said = tmp_path / "annotations.csv", []
+def test_without_a_column_video_each_sample_is_a_video_of_its_own(run, tmp_path, said):
+    table = tmp_path / "annotations.csv"
     table.write_text("sample_id;score\nsub/01.a;7,5\né;6\nc;5\n", "utf-8")
-    with FeatureCache(run(say=said.append).path) as cache:
+    with FeatureCache(run().path) as cache:
         assert [sample.video for sample in cache.samples] == list(COUNTS)
         assert [sample.final_score for sample in cache.samples] == [7.5, 6.0, 5.0]
     assert "each sample as a video of its own, since there is no column video" in said[0]

@@ -40,11 +40,11 @@ def config(folder, **options):
     )
 
 
-def test_features_are_made_again_where_a_person_names_the_model_again(folder, tmp_path):
+def test_features_are_made_again_where_a_person_names_the_model_again(folder, tmp_path, said):
     (tmp_path / "videos").mkdir()
     write_numbered_video(tmp_path / "videos" / "a.mp4", 24)
-    output, said = tmp_path / "feats.h5", []
-    extract(tmp_path / "videos", output, config(folder), say=said.append)
+    output = tmp_path / "feats.h5"
+    extract(tmp_path / "videos", output, config(folder))
     assert "hf:tiny: licence cc-by-nc-4.0: not for commercial use." in said
     assert extract(tmp_path / "videos", output, config(folder)).reused == 1
     with FeatureCache(output) as cache:

@@ -56,7 +56,7 @@ def test_the_engine_is_the_one_asked_for_or_begun_with(monkeypatch, backbone, as
     preprocessing = layouts_of(backbone)[0].preprocessing
     monkeypatch.setattr(loading, "load_backbone", lambda *_: (None, weights, preprocessing))
     monkeypatch.setattr(loading, "ready_model", lambda *_, **options: given.update(options))
-    loading.load_model(ExtractionConfig(backbone, engine=asked, device="cpu"), Path("none"), print, before)
+    loading.load_model(ExtractionConfig(backbone, engine=asked, device="cpu"), Path("none"), before)
     assert given["engine"] == engine
 
 

@@ -35,11 +35,11 @@ def test_a_late_failure_does_not_hide_what_another_host_did_later(videos, output
     assert_same_features(contents(output), whole)
 
 
-def test_content_decides_where_it_is_asked_for(tmp_path, output):
+def test_content_decides_where_it_is_asked_for(tmp_path, output, said):
     (tmp_path / "in").mkdir()
     video = write_numbered_video(tmp_path / "in" / "v.mp4", 20)
-    config, said = replace(CONFIG, verify="sha256"), []
-    extract(tmp_path / "in", output, config, say=said.append)
+    config = replace(CONFIG, verify="sha256")
+    extract(tmp_path / "in", output, config)
     assert "Hashing 1 videos …" in said
     assert contents(output)["v"].video_sha256 == hashlib.sha256(video.read_bytes()).hexdigest()
     before = video.stat()

@@ -68,10 +68,9 @@ def anew(path) -> list[str]:
     return [key for key, record in contents(path).items() if (record.views[0].features != 1).any()]
 
 
-def test_mended_kinds_are_extracted_anew_and_listed_and_the_others_stay(whole, videos, output):
+def test_mended_kinds_are_extracted_anew_and_listed_and_the_others_stay(whole, videos, output, said):
     assert numerics(whole / "feats.h5")["decoding"] == 2
-    said = []
-    result = extract(videos, output, CONFIG, say=said.append)
+    result = extract(videos, output, CONFIG)
     assert (result.reused, result.anew, anew(output)) == (2, ["c", "d"], ["c", "d"])
     assert "Looking at the headers of 4 video(s) that an earlier version extracted." in said
     assert any(line.endswith("each one's video is AVI, whose clip times came late: c") for line in said)
@@ -81,7 +80,7 @@ def test_mended_kinds_are_extracted_anew_and_listed_and_the_others_stay(whole, v
     now, expected = contents(output), contents(whole / "feats.h5")
     assert_same_features({key: now[key] for key in "cd"}, {key: expected[key] for key in "cd"})
     said.clear()
-    result = extract(videos, output, CONFIG, say=said.append)
+    result = extract(videos, output, CONFIG)
     assert (result.reused, result.anew) == (4, []) and not any(
         "anew" in line or "headers" in line for line in said
     )
@@ -111,13 +110,12 @@ def test_a_cache_with_nothing_mended_in_it_is_not_touched(videos, output):
     assert numerics(output)["decoding"] == 2 and anew(output) == ["e"]
 
 
-def test_what_is_away_is_kept_and_looked_at_when_it_is_back(videos, output, tmp_path):
+def test_what_is_away_is_kept_and_looked_at_when_it_is_back(videos, output, tmp_path, said):
     write_annotations(
         videos / "annotations.csv", [Sample(path.stem, path.name) for path in sorted(videos.iterdir())]
     )
     (videos / "c.avi").rename(tmp_path / "c.avi")
-    said = []
-    assert extract(videos, output, CONFIG, say=said.append).anew == ["d"]
+    assert extract(videos, output, CONFIG).anew == ["d"]
     assert any(
         "earlier version and cannot be looked at, as their videos are not there: c" in one for one in said
     )

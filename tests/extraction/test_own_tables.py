@@ -61,7 +61,7 @@ def test_videos_without_a_row_are_listed(tmp_path):
     assert note.startswith("2 of 3 videos have no row in annotations.csv, and are not extracted: a.mp4, new")
 
 
-def test_missing_videos_are_said_before_a_network_is_loaded(tmp_path, output):
+def test_missing_videos_are_said_before_a_network_is_loaded(tmp_path, output, said):
     write_annotations(tmp_path / "annotations.csv", [Sample("x", "dive1.mov"), Sample("y", "b.mp4")])
     lost = ExtractionConfig(weights="no.pth")
     with pytest.raises(AqaError, match="none of the 2 video.s. that it names is in") as error:
@@ -70,9 +70,9 @@ def test_missing_videos_are_said_before_a_network_is_loaded(tmp_path, output):
     with pytest.raises(AqaError, match="the nearest name there is 'dive1.mp4'") as error:
         extract(tmp_path, output, lost)
     assert "weights" not in str(error.value) and not list(output.parent.glob("feats.h5*"))
-    said = []
+    said.clear()
     write_numbered_video(tmp_path / "b.mp4", 16)
-    extract(tmp_path, output, CONFIG, say=said.append)
+    extract(tmp_path, output, CONFIG)
     line = next(line for line in said if "not there" in line)
     assert line.startswith("1 of 2 videos are not there: dive1.mov") and "dive1.mp4" in line
     assert said.index(line) < next(place for place, one in enumerate(said) if "random weights" in one)
@@ -129,15 +129,15 @@ def test_a_copy_is_said_and_that_it_is_on_both_sides(tmp_path):
     assert source.copies == {"a.mp4", "b.mp4"}
 
 
-def test_a_cache_knows_its_copies_also_one_that_was_added_later(tmp_path, output):
+def test_a_cache_knows_its_copies_also_one_that_was_added_later(tmp_path, output, said):
     (tmp_path / "v").mkdir()
     write_numbered_video(tmp_path / "v/a.mp4", 16)
     write_numbered_video(tmp_path / "v/other.mp4", 17)
     extract(tmp_path / "v", output, CONFIG)
     assert [record.video_sha256 for record in contents(output).values()] == ["", ""]
     shutil.copy(tmp_path / "v/a.mp4", tmp_path / "v/b.mp4")
-    said = []
-    extract(tmp_path / "v", output, CONFIG, say=said.append)
+    said.clear()
+    extract(tmp_path / "v", output, CONFIG)
     assert any("b.mp4 is a copy of a.mp4; unless that is meant, delete one" in line for line in said)
     hashes = {name: record.video_sha256 for name, record in contents(output).items()}
     assert len(hashes["a"]) == 64 and hashes == {"a": hashes["a"], "b": hashes["a"], "other": ""}

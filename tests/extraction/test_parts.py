@@ -77,10 +77,10 @@ def test_two_processes_give_what_one_gives(videos, output, beside):
     assert sorted(line["shard"] for line in lines) == ["1/2", "2/2"]
 
 
-def test_shards_may_be_resumed_with_another_number(videos, output, beside):
+def test_shards_may_be_resumed_with_another_number(videos, output, beside, said):
     extract(videos, output, CONFIG)
-    said = []
-    first = extract(videos, beside, replace(CONFIG, shard=Shard(2, 3)), say=said.append)
+    said.clear()
+    first = extract(videos, beside, replace(CONFIG, shard=Shard(2, 3)))
     assert first.dtype is None and not beside.exists()
     assert any("samples are left to other shards. The last one publishes" in line for line in said)
     assert extract(videos, beside, replace(CONFIG, shard=Shard(1, 2))).dtype is None
@@ -211,10 +211,10 @@ def test_stopping_publishes_what_is_done(videos, output, beside):
     assert_same_features(contents(output), whole)
 
 
-def test_stopping_before_anything_is_done_leaves_nothing(videos, output):
-    stop, said = threading.Event(), []
+def test_stopping_before_anything_is_done_leaves_nothing(videos, output, said):
+    stop = threading.Event()
     stop.set()
-    assert extract(videos, output, CONFIG, stop=stop, say=said.append).dtype is None
+    assert extract(videos, output, CONFIG, stop=stop).dtype is None
     assert "Nothing was finished, so nothing is published." in said
     assert not output.exists() and not folder_of(output).exists()
 
@@ -310,16 +310,15 @@ def test_a_file_size_limit_is_one_message(videos, output, tmp_path):
     assert not extract(videos, output, CONFIG).failures
 
 
-def test_a_disk_without_any_room_is_one_message_and_nobody_waits(videos, output, monkeypatch):
+def test_a_disk_without_any_room_is_one_message_and_nobody_waits(videos, output, monkeypatch, said):
     """The lock cannot be signed then; waiting for it would be waiting for oneself."""
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    said = []
     with pytest.raises(AqaError, match=r"feats.h5.parts: cannot be made .*\(No space left on device"):
-        extract(videos, output, CONFIG, say=said.append)
+        extract(videos, output, CONFIG)
     assert not any("Waiting" in line for line in said)
     assert not folder_of(output).exists() and not output.exists()
 
@@ -364,14 +363,13 @@ def test_what_a_killed_process_left_is_taken_away(videos, output):
     assert not folder_of(output).exists()
 
 
-def test_a_users_own_files_in_the_folder_of_parts_stay(videos, output):
+def test_a_users_own_files_in_the_folder_of_parts_stay(videos, output, said):
     folder = folder_of(output)
     (folder / "sub" / "deeper").mkdir(parents=True)
     mine = ["notes.txt", "mine.h5", ".notes.tmp", ".feats.h5", "sub/annotations.csv", "shard-1.lock"]
     for name in mine:
         (folder / name).write_text(name)
-    said = []
-    assert extract(videos, output, CONFIG, say=said.append).dtype
+    assert extract(videos, output, CONFIG).dtype
     assert [(folder / name).read_text() for name in mine] == mine
     assert sorted(path.name for path in folder.iterdir()) == sorted({name.split("/")[0] for name in mine})
     assert any(line.startswith(f"{folder} stays: it holds what this program did not make (") for line in said)

@@ -14,10 +14,9 @@ def config(tmp_path, monkeypatch):
     return ExtractionConfig("tiny", weights=str(write_weights(tmp_path / "tiny.pth")))
 
 
-def test_every_engine_that_is_there_has_its_rate(config, monkeypatch):
+def test_every_engine_that_is_there_has_its_rate(config, monkeypatch, said):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    said = []
-    rows = peers.measure_peers(config, (1,), (1, 4), rounds=1, seconds=0.01, say=said.append)
+    rows = peers.measure_peers(config, (1,), (1, 4), rounds=1, seconds=0.01)
     assert [(row.backbone, row.size, row.threads, row.batch) for row in rows] == [
         ("tiny", 32, 1, 1),
         ("tiny", 32, 1, 4),

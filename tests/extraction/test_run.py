@@ -99,7 +99,7 @@ def test_running_again_keeps_what_is_done_and_takes_new_annotations(videos, outp
     np.testing.assert_array_equal(after["a2"].views[0].features, before["a2"].views[0].features)
 
 
-def test_features_are_not_thrown_away_unasked(videos, output, tmp_path):
+def test_features_are_not_thrown_away_unasked(videos, output, tmp_path, said):
     write_annotations(tmp_path / "two.csv", [Sample("a1", "a.mp4", 0, 50), Sample("b1", "b.mp4", 5, 40)])
     write_annotations(tmp_path / "one.csv", [Sample("a1", "a.mp4", 0, 50)])
     extract(videos, output, CONFIG, annotations=tmp_path / "two.csv")
@@ -109,15 +109,13 @@ def test_features_are_not_thrown_away_unasked(videos, output, tmp_path):
     ):
         extract(videos, output, CONFIG, annotations=tmp_path / "one.csv")
     assert list(contents(output)) == ["a1", "b1"]
-    said = []
-    result = extract(
-        videos, output, replace(CONFIG, prune=True), annotations=tmp_path / "one.csv", say=said.append
-    )
+    said.clear()
+    result = extract(videos, output, replace(CONFIG, prune=True), annotations=tmp_path / "one.csv")
     assert "Dropped from feats.h5, since no longer asked for: 1 sample(s), b1" in said
     assert result.reused == 1 and list(contents(output)) == ["a1"]
 
 
-def test_a_video_that_is_away_keeps_its_features(output, tmp_path):
+def test_a_video_that_is_away_keeps_its_features(output, tmp_path, said):
     (tmp_path / "in").mkdir()
     for name in ("v.mp4", "w.mp4"):
         write_numbered_video(tmp_path / "in" / name, 20)
@@ -125,8 +123,8 @@ def test_a_video_that_is_away_keeps_its_features(output, tmp_path):
     extract(tmp_path / "in", output, CONFIG)
     before = contents(output)
     (tmp_path / "in" / "v.mp4").unlink()
-    said = []
-    result = extract(tmp_path / "in", output, CONFIG, say=said.append)
+    said.clear()
+    result = extract(tmp_path / "in", output, CONFIG)
     assert (result.reused, result.failures) == (2, [])
     assert any(
         "1 sample(s) keep the features they have, though their videos are not there any more: v (v.mp4)"
@@ -427,12 +425,11 @@ def test_mistakes_have_one_message_and_exit_code_2(tmp_path, monkeypatch, prepar
         assert path.read_bytes() == content
 
 
-def test_no_log_is_written_through_a_link(videos, output, tmp_path):
+def test_no_log_is_written_through_a_link(videos, output, tmp_path, said):
     (tmp_path / "notes").write_text("mine\n")
     log = output.with_name("feats.h5.log")
     log.symlink_to(tmp_path / "notes")
-    said = []
-    assert extract(videos, output, CONFIG, say=said.append).dtype
+    assert extract(videos, output, CONFIG).dtype
     assert (tmp_path / "notes").read_text() == "mine\n"
     assert any(line.startswith(f"{log}: is a symbolic link") and "not touched" in line for line in said)
 

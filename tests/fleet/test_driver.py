@@ -69,10 +69,9 @@ def merged(tmp_path, **options):
     return everything(tmp_path / "merged.h5", but=())
 
 
-def test_a_place_gives_what_one_machine_gives(store, videos, config, alone, tmp_path):
-    said = []
-    first = extract_to_place(videos, PLACE, replace(config, shard=Shard(1, 2)), say=said.append)
-    second = extract_to_place(videos, PLACE, replace(config, shard=Shard(2, 2)), say=said.append)
+def test_a_place_gives_what_one_machine_gives(store, videos, config, alone, tmp_path, said):
+    first = extract_to_place(videos, PLACE, replace(config, shard=Shard(1, 2)))
+    second = extract_to_place(videos, PLACE, replace(config, shard=Shard(2, 2)))
     assert first.samples + second.samples == 11 and first.samples and second.samples
     assert first.done == first.samples and not (first.failures or first.stopped)
     assert len(parts()) == first.parts + second.parts > 4
@@ -83,7 +82,7 @@ def test_a_place_gives_what_one_machine_gives(store, videos, config, alone, tmp_
     assert everything(tmp_path / "merged.h5", but=()) == alone
 
 
-def test_videos_at_a_url_give_the_same_and_stay_under_the_bound(store, videos, config, alone, tmp_path):
+def test_videos_at_a_url_give_the_same_and_stay_under_the_bound(store, videos, config, alone, tmp_path, said):
     upload(videos, "memory://bucket/videos")
     sizes = [path.stat().st_size for path in videos.glob("*.mp4")]
     extract_to_place("memory://bucket/videos", PLACE, replace(config, cache_bytes=max(sizes)))
@@ -93,8 +92,8 @@ def test_videos_at_a_url_give_the_same_and_stay_under_the_bound(store, videos, c
     extract("memory://bucket/videos", tmp_path / "local.h5", config)
     assert everything(tmp_path / "local.h5") == without_times(alone)
     assert not list((tmp_path / "cache" / "fetched").iterdir())
-    said = []
-    extract("memory://bucket/videos", tmp_path / "local.h5", config, say=said.append)
+    said.clear()
+    extract("memory://bucket/videos", tmp_path / "local.h5", config)
     assert "All 11 sample(s) are done already." in said
 
 
@@ -132,7 +131,7 @@ def test_a_store_that_fails_now_and_then(store, videos, config, alone, tmp_path)
 
 
 @pytest.mark.parametrize("error", [EXPIRED, DENIED, BUSY])
-def test_a_store_that_takes_nothing_any_more(store, videos, config, alone, tmp_path, error):
+def test_a_store_that_takes_nothing_any_more(store, videos, config, alone, tmp_path, error, said):
     puts = []
 
     def failing(kind):
@@ -149,8 +148,8 @@ def test_a_store_that_takes_nothing_any_more(store, videos, config, alone, tmp_p
     assert str(e.value).count("\n") == 0
     kept = list((tmp_path / "cache" / "unsent").rglob("*.h5"))
     assert kept and len(parts()) == 2
-    said = []
-    result = extract_to_place(videos, PLACE, config, say=said.append)
+    said.clear()
+    result = extract_to_place(videos, PLACE, config)
     assert f"Put {len(kept)} part(s) that an earlier run could not." in said
     assert result.reused >= 2 + len(kept) and not list((tmp_path / "cache" / "unsent").rglob("*.h5"))
     assert merged(tmp_path) == alone
@@ -191,11 +190,11 @@ def test_stopped_in_the_middle_of_a_unit(store, videos, config, alone, tmp_path,
     assert merged(tmp_path) == alone
 
 
-def test_a_part_that_is_damaged_later_is_removed_and_made_anew(store, videos, config, alone, tmp_path):
+def test_a_part_that_is_damaged_later_is_removed_and_made_anew(store, videos, config, alone, tmp_path, said):
     extract_to_place(videos, PLACE, config)
     cut_short(f"{PLACE}/{parts()[0]}")
-    said = []
-    published = merge_place(PLACE, tmp_path / "merged.h5", say=said.append)
+    said.clear()
+    published = merge_place(PLACE, tmp_path / "merged.h5")
     assert published.missing and any("bytes." in line for line in said)
     assert "Removed 1 damaged part(s): run aqa-extract again to make them anew." in said
     result = extract_to_place(videos, PLACE, config)
@@ -243,9 +242,8 @@ def two(tmp_path):
     return folder
 
 
-def test_a_sample_that_failed_is_tried_again(store, two, config, tmp_path):
-    said = []
-    result = extract_to_place(two, PLACE, config, say=said.append)
+def test_a_sample_that_failed_is_tried_again(store, two, config, tmp_path, said):
+    result = extract_to_place(two, PLACE, config)
     assert [sample_id for sample_id, _ in result.failures] == ["b"] and result.done == 2
     assert any("1 of 2 videos are not there: b.mp4" in line for line in said)
     published = merge_place(PLACE, tmp_path / "merged.h5")

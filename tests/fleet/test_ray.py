@@ -109,12 +109,10 @@ def parts(place):
 
 
 def test_actors_make_what_one_machine_makes_and_what_is_there_is_not_made_again(
-    two_nodes, videos, config, alone, place, tmp_path
+    two_nodes, videos, config, alone, place, tmp_path, said
 ):
-    said, seen = [], []
-    result = extract_to_place(
-        videos, place, config, say=said.append, progress=seen.append, ray=RayActors(most=2)
-    )
+    seen = []
+    result = extract_to_place(videos, place, config, progress=seen.append, ray=RayActors(most=2))
     assert (result.done, result.reused, result.failures, result.stopped) == (11, 0, [], False)
     assert any("in actors of 1 CPU." in line for line in said)
     assert result.parts == len(parts(place)) > 4
@@ -127,11 +125,10 @@ def test_actors_make_what_one_machine_makes_and_what_is_there_is_not_made_again(
 
 
 def test_an_actor_that_is_killed_in_mid_video_is_replaced(
-    cluster, videos, config, alone, place, folder, tmp_path
+    cluster, videos, config, alone, place, folder, tmp_path, said
 ):
     (folder / "die").touch()
-    said = []
-    result = extract_to_place(videos, place, config, say=said.append, ray=RayActors())
+    result = extract_to_place(videos, place, config, ray=RayActors())
     assert not (folder / "die").exists()
     died = [line for line in said if "died" in line]
     assert len(died) == 1 and "its process ended" in died[0] and "go to others" in died[0]
@@ -139,11 +136,10 @@ def test_an_actor_that_is_killed_in_mid_video_is_replaced(
     assert merged(place, tmp_path) == alone
 
 
-def test_an_actor_that_is_killed_as_it_loads_is_replaced(cluster, videos, config, place, folder):
+def test_an_actor_that_is_killed_as_it_loads_is_replaced(cluster, videos, config, place, folder, said):
     """As memory that ends where the backbone is loaded does it."""
     (folder / "die_loading").touch()
-    said = []
-    result = extract_to_place(videos, place, config, say=said.append, ray=RayActors())
+    result = extract_to_place(videos, place, config, ray=RayActors())
     assert not (folder / "die_loading").exists()
     died = [line for line in said if "died" in line]
     assert len(died) == 1 and died[0].startswith("An actor died as it loaded the backbone (its process ended")
@@ -151,16 +147,16 @@ def test_an_actor_that_is_killed_as_it_loads_is_replaced(cluster, videos, config
 
 
 def test_a_node_that_is_removed_costs_what_was_under_way(
-    two_nodes, videos, config, alone, place, folder, tmp_path
+    two_nodes, videos, config, alone, place, folder, tmp_path, said
 ):
     """Its actor is in mid-unit, so that its end is seen before Ray knows of the node."""
     cluster, node = two_nodes
-    said, results = [], []
+    results = []
     (folder / "hang").write_text(node.node_id)
 
     def drive():
         ray = RayActors(most=2, attempts=1)  # the loss is no attempt with any sample
-        results.append(extract_to_place(videos, place, config, say=said.append, ray=ray))
+        results.append(extract_to_place(videos, place, config, ray=ray))
 
     driver = threading.Thread(target=drive)
     driver.start()
@@ -190,7 +186,7 @@ def test_two_drivers_at_once(two_nodes, videos, config, alone, place, tmp_path):
     assert merged(place, tmp_path) == alone
 
 
-def test_a_sample_that_kills_fails_by_name_and_alone(cluster, config, place, tmp_path):
+def test_a_sample_that_kills_fails_by_name_and_alone(cluster, config, place, tmp_path, said):
     """White frames kill the process; the others of its unit have features."""
     from numbered_video import write_numbered_video
 
@@ -200,8 +196,7 @@ def test_a_sample_that_kills_fails_by_name_and_alone(cluster, config, place, tmp
     _write_white(videos / "b.mp4", 20)
     rows = [Sample("a1", "a.mp4", 0, 20), Sample("b", "b.mp4", 0, 20), Sample("a2", "a.mp4", 20, 40)]
     write_annotations(videos / "annotations.csv", rows)
-    said = []
-    result = extract_to_place(videos, place, config, say=said.append, ray=RayActors(attempts=2))
+    result = extract_to_place(videos, place, config, ray=RayActors(attempts=2))
     ((name, reason),) = result.failures
     assert name == "b" and reason.startswith("b (b.mp4): 2 actors died with it (its process ended")
     assert result.done == 3

@@ -1,11 +1,12 @@
 """What the driver of actors makes of what they tell; Ray itself is not needed."""
 
+import logging
 import threading
 from types import SimpleNamespace
 
 from aqa_cache.annotations import Sample
 from aqa_cache.extraction.configuration import ExtractionConfig
-from aqa_cache.fleet.ray_actor import Standing
+from aqa_cache.fleet.ray_actor import Extractor, Standing
 from aqa_cache.fleet.ray_crew import RayActors, RayCrew
 from aqa_cache.fleet.ray_member import Member, id_of
 from aqa_cache.fleet.units import Unit
@@ -14,7 +15,7 @@ from aqa_cache.fleet.worker import UnitDone
 
 def test_a_unit_that_was_told_to_an_earlier_question_is_not_missed_at_the_end_of_a_hand():
     done = []
-    crew = RayCrew(RayActors(), ExtractionConfig(), None, None, None, print, threading.Event())
+    crew = RayCrew(RayActors(), ExtractionConfig(), None, None, None, threading.Event())
     crew._ray = SimpleNamespace(get=lambda reference: reference)
     crew._made = SimpleNamespace(samples=0, clips=0)
     crew._done = done.append
@@ -26,9 +27,9 @@ def test_a_unit_that_was_told_to_an_earlier_question_is_not_missed_at_the_end_of
     assert not member.hand and crew._made.samples == 2 and crew._made.clips == 4
 
 
-def test_an_actor_whose_node_may_be_lost_is_waited_for():
+def test_an_actor_whose_node_may_be_lost_is_waited_for(said):
     """Ray says first that it is not reached, and some seconds later that the node is lost."""
-    said, given, nodes = [], [], [{"NodeID": "n", "Alive": True}]
+    given, nodes = [], [{"NodeID": "n", "Alive": True}]
 
     class RayError(Exception):
         pass
@@ -36,7 +37,7 @@ def test_an_actor_whose_node_may_be_lost_is_waited_for():
     class Unavailable(RayError):
         pass
 
-    crew = RayCrew(RayActors(), ExtractionConfig(), None, None, None, said.append, threading.Event())
+    crew = RayCrew(RayActors(), ExtractionConfig(), None, None, None, threading.Event())
     crew._ray = SimpleNamespace(
         exceptions=SimpleNamespace(RayError=RayError, RayTaskError=(), ActorUnavailableError=Unavailable),
         nodes=lambda: nodes,
@@ -57,3 +58,19 @@ def test_an_actor_whose_node_may_be_lost_is_waited_for():
     crew._look_for_node(working)
     assert said[1] == "A node was lost, with an actor on h; 0 sample(s) go to others."
     assert crew._members == [] and crew._deaths == 0 and given == [[], []]
+
+
+def test_what_actors_log_is_logged_once_and_keeps_its_level(caplog):
+    actor, told = Extractor(None), []
+    for _ in range(2):  # another actor would tell the same
+        logging.getLogger("aqa_cache.video.decoding").warning("a.mp4: is HDR")
+        logging.getLogger("aqa_cache.weights.download").info("Downloading")
+        told.append(actor.standing())
+    actor.close()
+    caplog.clear()
+    crew = RayCrew(RayActors(), ExtractionConfig(), None, None, None, threading.Event())
+    with caplog.at_level(logging.INFO, "aqa_cache"):
+        for standing in told:
+            crew._take(Member(None, "reference", None), standing)
+    heard = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert heard == [(logging.WARNING, "a.mp4: is HDR"), (logging.INFO, "Downloading")]

@@ -30,6 +30,7 @@ from aqa_cache.clips.views import PLAIN, parse_views
 from aqa_cache.errors import AqaError, CacheError, VideoError
 from aqa_cache.frame_store import preparation
 from aqa_cache.frame_store.reader import FrameStore
+from aqa_cache.logs import handled
 from aqa_cache.video import reader as video_reader
 
 RULES = [
@@ -204,18 +205,19 @@ def test_a_folder_of_images_and_a_single_video(folder, tmp_path):
         assert store.count("whole") == 3
 
 
-def test_what_is_there_is_not_decoded_again(folder, tmp_path, cache, request):
+def test_what_is_there_is_not_decoded_again(folder, tmp_path, cache, request, said):
     prepare(tmp_path / "feats.frames", cache, folder).close()
-    before, said = _identity(tmp_path / "feats.frames"), []
+    before = _identity(tmp_path / "feats.frames")
     request.getfixturevalue("fails_to_decode")
-    prepare(tmp_path / "feats.frames", cache, folder, say=said.append).close()
+    said.clear()
+    prepare(tmp_path / "feats.frames", cache, folder).close()
     assert _identity(tmp_path / "feats.frames") == before and said == []
 
 
 def test_frames_of_an_earlier_decoding_are_decoded_again_where_they_may_be_wrong(
-    folder, tmp_path, cache, monkeypatch
+    folder, tmp_path, cache, monkeypatch, said
 ):
-    path, said = tmp_path / "feats.frames", []
+    path = tmp_path / "feats.frames"
     prepare(path, cache, folder).close()
     with h5py.File(path, "r+") as file:
         contents = json.loads(file["contents"][()])
@@ -223,13 +225,14 @@ def test_frames_of_an_earlier_decoding_are_decoded_again_where_they_may_be_wrong
         del file["contents"]
         file["contents"] = json.dumps(contents)
     before = _identity(path)
-    prepare(path, cache, folder, say=said.append).close()
+    said.clear()
+    prepare(path, cache, folder).close()
     assert _identity(path) == before and said == []
     monkeypatch.setattr(preparation, "why_mended", lambda video: "is AVI" if video.name == SHORT else None)
-    prepare(path, cache, folder, say=said.append).close()
+    prepare(path, cache, folder).close()
     assert said[0] == f"{path}: holds frames of other decoding; they are decoded anew."
     said.clear()
-    prepare(path, cache, folder, say=said.append).close()
+    prepare(path, cache, folder).close()
     assert said == []
 
 
@@ -260,14 +263,14 @@ def touch_a_video(folder, cache):
         (touch_a_video, "videos"),
     ],
 )
-def test_what_does_not_fit_is_decoded_anew(folder, tmp_path, change, what):
+def test_what_does_not_fit_is_decoded_anew(folder, tmp_path, change, what, said):
     videos = shutil.copytree(folder, tmp_path / "videos")
     cache = write_pixel_cache(tmp_path / "feats.h5", videos)
-    path, said = tmp_path / "feats.frames", []
+    path = tmp_path / "feats.frames"
     with prepare(path, cache, videos) as earlier:
         clips = clips_of(earlier, "whole")
         cache, views = change(videos, cache)
-        with prepare(path, cache, videos, views, say=said.append) as store:
+        with prepare(path, cache, videos, views) as store:
             assert f"{path}: holds frames of other {what}; they are decoded anew." in said
             assert store.contents != earlier.contents and store.views == views
         # whoever reads the old one can go on
@@ -285,19 +288,20 @@ def test_of_two_that_want_the_same_one_decodes_and_the_other_waits(folder, tmp_p
         assert go_on.wait(30)
         return really(video, *arguments, **options)
 
-    def say(line):
-        said.append(line)
-        if line.startswith("Waiting"):
+    def hear(record):
+        said.append(record.getMessage())
+        if said[-1].startswith("Waiting"):
             waits.set()
 
     monkeypatch.setattr(video_reader, "decode", decode)
     said = []
-    both = [threading.Thread(target=lambda: prepare(path, cache, folder, say=say).close()) for _ in range(2)]
-    both[0].start()
-    assert begun.wait(30)
-    both[1].start()
-    assert waits.wait(30) and not path.exists()
-    go_on.set()
+    both = [threading.Thread(target=lambda: prepare(path, cache, folder).close()) for _ in range(2)]
+    with handled(hear):
+        both[0].start()
+        assert begun.wait(30)
+        both[1].start()
+        assert waits.wait(30) and not path.exists()
+        go_on.set()
     for thread in both:
         thread.join()
     assert sorted(decoded) == [LONG, SHORT]
@@ -346,10 +350,10 @@ def test_videos_that_have_changed_since_extraction(folder, tmp_path, cache, fail
     assert "short.mp4 (of whole); put back the videos of then, or extract again" in message
 
 
-def test_samples_that_cannot_be_decoded_now(folder, tmp_path, cache):
-    videos, said = shutil.copytree(folder, tmp_path / "videos"), []
+def test_samples_that_cannot_be_decoded_now(folder, tmp_path, cache, said):
+    videos = shutil.copytree(folder, tmp_path / "videos")
     (videos / LONG).write_bytes(bytes((videos / LONG).stat().st_size))
-    message = refused(VideoError, tmp_path / "feats.frames", cache, videos, say=said.append)
+    message = refused(VideoError, tmp_path / "feats.frames", cache, videos)
     assert (
         f"{videos}: 6 of 7 sample(s) cannot be decoded now, though their features were extracted:\n  "
         in message

@@ -126,25 +126,23 @@ def test_a_reference_of_then_is_not_taken_for_one_of_now(here):
 
 
 @pytest.mark.parametrize("name", FINISHED)
-def test_a_finished_run_is_taken_for_finished(here, as_then, name):
+def test_a_finished_run_is_taken_for_finished(here, as_then, name, said):
     before = {path.name: path.read_bytes() for path in (here / "runs" / name).iterdir()}
-    lines = []
-    train(TrainingConfig(**COMMON | FINISHED[name], out="runs", resume=True), say=lines.append)
-    assert lines == [f"runs/{name} is finished already"]
+    train(TrainingConfig(**COMMON | FINISHED[name], out="runs", resume=True))
+    assert said == [f"runs/{name} is finished already"]
     assert {path.name: path.read_bytes() for path in (here / "runs" / name).iterdir()} == before
 
 
 @pytest.mark.parametrize("name", KILLED)
-def test_an_interrupted_run_ends_as_if_it_had_not_been(here, as_then, name):
+def test_an_interrupted_run_ends_as_if_it_had_not_been(here, as_then, name, said):
     small = "-small" if name == SMALL else ""
-    lines, epochs = [], []
+    epochs = []
     with narrow_layers() if small else nullcontext():
         run = train(
             TrainingConfig(**COMMON | KILLED[name], out=f"runs{small}", resume=True),
-            say=lines.append,
             on_epoch=lambda epoch: epochs.append(epoch.epoch),
         )
-    assert lines[0] == "goes on after epoch 3" and epochs[0] == 4
+    assert said[0] == "goes on after epoch 3" and epochs[0] == 4
     expected = here / f"expected{small}" / name
     for table in ("predictions.csv", "metrics.csv"):
         assert_nearly_equal(columns(run.folder, table), columns(expected, table))

@@ -54,9 +54,8 @@ def test_a_packed_model_scores_as_its_run(folder, tmp_path, run):
 
 
 @pytest.mark.parametrize("run", ["run", "seeds"])
-def test_without_neighbours_it_scores_the_same_and_names_nobody(folder, tmp_path, run):
-    said = []
-    pack(folder / run, tmp_path / "model.zip", without_neighbours=True, say=said.append)
+def test_without_neighbours_it_scores_the_same_and_names_nobody(folder, tmp_path, run, said):
+    pack(folder / run, tmp_path / "model.zip", without_neighbours=True)
     assert "neighbours" in said[0] and "core head" in said[0]
     found, whole = scores(tmp_path / "model.zip", folder), scores(folder / run, folder)
     assert [one.points for one in found] == [one.points for one in whole]

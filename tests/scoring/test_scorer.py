@@ -187,15 +187,15 @@ def test_a_model_file_scores_too(folder):
     assert not of_file.scores[0].neighbours and any("no neighbours" in note for note in of_file.notes)
 
 
-def test_the_difficulty_is_needed_where_it_is_multiplied(folder):
+def test_the_difficulty_is_needed_where_it_is_multiplied(folder, said):
     sample = dives_of(folder)[0]
     video, frames = folder / "videos" / sample.video, (sample.start_frame, sample.end_frame)
     with pytest.raises(AqaError, match="needs the difficulty.*give --difficulty"):
         score(folder / "multiply", video, *frames)
     one, two = (score(folder / "multiply", video, *frames, difficulty).points for difficulty in (1.5, 3.0))
     assert two == pytest.approx(2 * one)
-    said = []
-    score(folder / "ridge", video, *frames, difficulty=3.0, say=said.append)
+    said.clear()
+    score(folder / "ridge", video, *frames, difficulty=3.0)
     assert "--difficulty has no effect: the run's scores do not depend on it." in said
     with pytest.raises(AqaError, match="difficulty is -1"):
         score(folder / "multiply", video, *frames, -1)

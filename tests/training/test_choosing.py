@@ -210,7 +210,7 @@ def test_one_held_out_part_is_out_of_fold_too(config):
 
 
 @pytest.mark.parametrize("name", ["fold_1.pt", "checkpoint.pt"])
-def test_where_what_waits_for_its_turn_is_damaged_the_run_begins_again(little, monkeypatch, name):
+def test_where_what_waits_for_its_turn_is_damaged_the_run_begins_again(little, monkeypatch, name, said):
     monkeypatch.setattr(choosing, "_TURN", 2)
     config = replace(little, **parts(3))
     whole = files(train(replace(config, out=config.out / "whole")).folder)
@@ -229,9 +229,9 @@ def test_where_what_waits_for_its_turn_is_damaged_the_run_begins_again(little, m
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    lines = []
-    resumed = train(replace(run, resume=True), say=lines.append)
-    assert any(f"{name}: is damaged" in line and line.endswith("begins again") for line in lines)
+    said.clear()
+    resumed = train(replace(run, resume=True))
+    assert any(f"{name}: is damaged" in line and line.endswith("begins again") for line in said)
     assert files(resumed.folder) == whole
 
 

@@ -86,7 +86,7 @@ def assert_equal_to_the_bit(mine, theirs):
         assert mine[name] == theirs[name], name
 
 
-def test_a_killed_run_goes_on_as_if_it_had_never_stopped(path, tmp_path):
+def test_a_killed_run_goes_on_as_if_it_had_never_stopped(path, tmp_path, said):
     """kill -9 in the middle, of a run with dropout, views, an LSTM encoder and a captioner."""
     options = {
         "features": str(path),
@@ -116,13 +116,13 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(path, tmp_path):
         and (tmp_path / "killed" / ".exp7.unfinished" / "checkpoint.pt").exists()
     )
     assert not (tmp_path / "killed" / "exp7").exists()
-    lines, epochs = [], []
+    epochs = []
+    said.clear()
     resumed = train(
         TrainingConfig(**options, out=tmp_path / "killed", resume=True),
-        say=lines.append,
         on_epoch=lambda epoch: epochs.append(epoch.epoch),
     )
-    assert 3 <= epochs[0] - 1 < 40 and lines[0] == f"goes on after epoch {epochs[0] - 1}"
+    assert 3 <= epochs[0] - 1 < 40 and said[0] == f"goes on after epoch {epochs[0] - 1}"
     whole = train(TrainingConfig(**options, out=tmp_path / "whole"))
     assert_equal_to_the_bit(resumed, whole)
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["exp7"]
@@ -275,27 +275,25 @@ def test_other_features_or_labels_are_another_run(config, tmp_path):
     assert len(train(replace(config, resume=True)).epochs) == 8
 
 
-def test_other_threads_cost_the_last_bits_and_are_said(config):
+def test_other_threads_cost_the_last_bits_and_are_said(config, said):
     interrupted(replace(config, threads=1), 8)
-    lines = []
-    run = train(replace(config, threads=2, resume=True), say=lines.append)
+    run = train(replace(config, threads=2, resume=True))
     assert (
         any(
             "threads was 1, is 2" in line and "the bits of one that was never stopped" in line
-            for line in lines
+            for line in said
         )
         and len(run.epochs) == 8
     )
 
 
-def test_a_finished_run_is_given_back_as_it_is(config):
+def test_a_finished_run_is_given_back_as_it_is(config, said):
     whole = train(config)
     before = {path: path.stat().st_mtime_ns for path in whole.folder.iterdir()}
-    lines, epochs = [], []
-    again = train(replace(config, resume=True), say=lines.append, on_epoch=epochs.append)
-    assert (
-        again.summary == whole.summary and lines == [f"{whole.folder} is finished already"] and epochs == []
-    )
+    epochs = []
+    said.clear()
+    again = train(replace(config, resume=True), on_epoch=epochs.append)
+    assert again.summary == whole.summary and said == [f"{whole.folder} is finished already"] and epochs == []
     assert {path: path.stat().st_mtime_ns for path in whole.folder.iterdir()} == before
 
 
@@ -361,34 +359,34 @@ def cut_short(path, tmp_path_factory):
     return whole, replace(config, resume=True), folder / "cut"
 
 
-def resumed(cut_short, tmp_path, change):
+def resumed(cut_short, tmp_path, change, said):
     """What is said when a run goes on of which `change(folder)` has changed what was left; it ends with the
     bits of a whole one.
     """
     whole, config, cut = cut_short
     shutil.copytree(cut, tmp_path / "cut")
     change(tmp_path / "cut" / ".baseline-tasks-score-classes.unfinished")
-    lines = []
-    run = train(replace(config, out=tmp_path / "cut"), say=lines.append)
+    said.clear()
+    run = train(replace(config, out=tmp_path / "cut"))
     assert_equal_to_the_bit(run, whole)
-    return lines
+    return said
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_checkpoint_is_said_and_the_run_begun_again(cut_short, tmp_path, damage, monkeypatch):
+def test_a_damaged_checkpoint_is_said_and_the_run_begun_again(cut_short, tmp_path, damage, monkeypatch, said):
     monkeypatch.chdir(tmp_path)
 
     def change(folder):
         path = folder / "checkpoint.pt"
         path.write_bytes(damage(path.read_bytes()))
 
-    first = resumed(cut_short, tmp_path, change)[0]
+    first = resumed(cut_short, tmp_path, change, said)[0]
     assert "checkpoint.pt: is damaged" in first and first.endswith("the run begins again")
 
 
 @pytest.mark.parametrize("lacking", [None, "epochs", "parts", "model", "ridge_start"])
 def test_a_checkpoint_of_before_it_had_a_checksum_is_read_unless_it_lacks_something(
-    cut_short, tmp_path, lacking
+    cut_short, tmp_path, lacking, said
 ):
     """Only CRCs of the file tell of damage there, and what does not fit."""
 
@@ -398,14 +396,14 @@ def test_a_checkpoint_of_before_it_had_a_checksum_is_read_unless_it_lacks_someth
         content.pop(lacking, None)
         torch.save(content, folder / "checkpoint.pt")
 
-    lines = resumed(cut_short, tmp_path, change)
+    lines = resumed(cut_short, tmp_path, change, said)
     assert (lines[0] == "goes on after epoch 2") == (lacking not in ("epochs",))
     assert any("is damaged" in line and "begins again" in line for line in lines) == (lacking is not None)
 
 
 @pytest.mark.parametrize("damage", ["cut", "a flipped bit", "gone"])
 def test_where_best_weights_in_a_file_are_damaged_or_gone_the_run_begins_again(
-    config, tmp_path, damage, monkeypatch
+    config, tmp_path, damage, monkeypatch, said
 ):
     monkeypatch.setattr("aqa_heads.training.best_weights.MEMORY_LIMIT", 0)
     config = replace(config, epochs=3)
@@ -415,9 +413,8 @@ def test_where_best_weights_in_a_file_are_damaged_or_gone_the_run_begins_again(
         path.unlink()
     else:
         path.write_bytes(DAMAGE[damage](path.read_bytes()))
-    lines = []
-    run = train(replace(config, resume=True), say=lines.append)
-    assert any("is damaged" in line and "begins again" in line for line in lines)
+    run = train(replace(config, resume=True))
+    assert any("is damaged" in line and "begins again" in line for line in said)
     assert_equal_to_the_bit(run, train(replace(config, out=tmp_path / "whole")))
 
 

@@ -367,18 +367,18 @@ def test_constant_predictions_have_no_spearman_and_a_word_of_explanation(config,
     assert run.summary["chosen"] == {} and all(epoch.val_spearman is None for epoch in run.epochs)
 
 
-def test_lines_are_said_before_training_and_kept(config):
+def test_lines_are_said_before_training_and_kept(config, said):
     write_synthetic_cache(config.features, backbone="s3d", weights="random-0", failed=(0,))
-    lines, epochs = [], []
+    epochs = []
     config = replace(config, protocol="paper", ridge_start=False)
-    run = train(config, say=lines.append, on_epoch=lambda epoch: epochs.append((epoch, len(lines))))
-    assert lines == run.config["notes"]
+    run = train(config, on_epoch=lambda epoch: epochs.append((epoch, len(said))))
+    assert said == run.config["notes"]
     assert (
         "Baseline is a C3D row of Table 1, feats.h5 holds S3D features: it runs as"
-        f" {run.config['label']!r} and is not the paper's Baseline" in lines[0]
+        f" {run.config['label']!r} and is not the paper's Baseline" in said[0]
     )
-    assert "random weights (random-0)" in lines[1] and run.config["features"]["weights_random"]
-    assert [(epoch.epoch, said) for epoch, said in epochs] == [(1, len(lines)), (2, len(lines))]
+    assert "random weights (random-0)" in said[1] and run.config["features"]["weights_random"]
+    assert [(epoch.epoch, count) for epoch, count in epochs] == [(1, len(said)), (2, len(said))]
     assert [epoch for epoch, _ in epochs] == run.epochs
 
 
@@ -828,7 +828,9 @@ def overlapping(first, second):
 
 
 @pytest.mark.parametrize("second, side", [(14, "test"), (11, "val")])
-def test_samples_on_both_sides_are_refused_unless_asked_for_and_then_mark_everything(config, second, side):
+def test_samples_on_both_sides_are_refused_unless_asked_for_and_then_mark_everything(
+    config, second, side, said
+):
     def change(index, sample):
         sample = replace(sample, split="val") if index in (9, 10, 11) else sample
         return overlapping(2, second)(index, sample)
@@ -842,12 +844,12 @@ def test_samples_on_both_sides_are_refused_unless_asked_for_and_then_mark_everyt
     ):
         train(config)
     assert not list(config.out.glob("*"))
-    lines = []
-    run = train(replace(config, allow_leak=True), say=lines.append)
+    said.clear()
+    run = train(replace(config, allow_leak=True))
     tested = side == "test"
     assert run.config["leaked"] == tested and run.config["label"].endswith(", LEAKED TEST") == tested
     assert run.config["allow_leak"]
-    assert any(("every number is marked" if tested else "chosen too easily") in line for line in lines)
+    assert any(("every number is marked" if tested else "chosen too easily") in line for line in said)
     assert run.summary["audit"]["leaks"][0]["sample_id"] == f"s{second}"
 
 
@@ -869,15 +871,14 @@ def test_a_test_sample_that_the_backbone_has_learned_from_is_a_leak(config, tmp_
     assert any("was fine-tuned in exp2-end-to-end on" in note for note in run.config["notes"])
 
 
-def test_a_validation_sample_that_the_backbone_was_fine_tuned_on_is_said(config):
+def test_a_validation_sample_that_the_backbone_was_fine_tuned_on_is_said(config, said):
     def change(index, sample):
         return replace(sample, split="val") if index in (9, 10, 11) else sample
 
     write_synthetic_cache(config.features, change=change, weights="exp2-end-to-end", tuned=tuned_on(0, 10))
-    lines = []
-    run = train(config, say=lines.append)
+    run = train(config)
     assert any(
-        "1 of 3 val samples is, by sample_id, among" in line and "chosen too easily" in line for line in lines
+        "1 of 3 val samples is, by sample_id, among" in line and "chosen too easily" in line for line in said
     )
     assert run.config["leaked"] == 0 and run.summary["audit"]["tuned_validation"] == ["s10"]
 

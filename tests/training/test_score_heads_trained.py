@@ -144,14 +144,13 @@ def test_a_resumed_run_ends_with_the_same_bits(config, tmp_path, head, refit):
         assert torch.equal(weight, resumed.load_model().state_dict()[name]), name
 
 
-def test_what_a_sample_lacks_is_said(config, tmp_path):
+def test_what_a_sample_lacks_is_said(config, tmp_path, said):
     def change(index, sample):
         sample = with_marks(index, sample)
         return replace(sample, difficulty=None) if index == 13 else sample
 
     path = write_synthetic_cache(tmp_path / "feats.h5", change=change)
-    said = []
-    run = train(replace(config, features=path, out=tmp_path, score_head="judges"), say=said.append)
+    run = train(replace(config, features=path, out=tmp_path, score_head="judges"))
     told = [line for line in said if "have no judges' marks" in line]
     assert len(told) == 1 and told[0] in run.config["notes"]
     assert any(note.startswith("1 of 6 test samples have no difficulty") for note in run.summary["notes"])

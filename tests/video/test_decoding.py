@@ -178,7 +178,7 @@ def test_nothing_wanted_nothing_decoded(numbered_video):
     assert list(decode(numbered_video, wanted=[])) == []
 
 
-def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch):
+def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch, said):
     # A decoder that fails on the way: the frames before come from the quick way, those after from the plain
     # one.
     read, calls = video._Decoder.pictures, []
@@ -193,10 +193,10 @@ def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch):
     monkeypatch.setattr(video._Decoder, "pictures", failing)
     for wanted, threads in (([(5, 250), (290, 300)], 1), (None, 2)):
         calls.clear()
-        said = []
+        said.clear()
         frames = [
             (frame.index, image_number(frame.rgb()))
-            for frame in decode(numbered_video, wanted=wanted, threads=threads, say=said.append)
+            for frame in decode(numbered_video, wanted=wanted, threads=threads)
         ]
         assert [one for one in frames if one[0] >= 5] == [(number, number) for number in range(5, 300)]
         assert said == [

@@ -87,9 +87,9 @@ def test_what_cannot_be_read_has_one_message(name):
 
 
 @pytest.mark.parametrize("name", ["corrupted_after_28_frames.mp4", "threads_differ.mkv"])
-def test_several_threads_do_not_move_the_damage(name):
-    path, said = media(name), []
-    assert error_of(path, threads=4, say=said.append) == error_of(path)
+def test_several_threads_do_not_move_the_damage(name, said):
+    path = media(name)
+    assert error_of(path, threads=4) == error_of(path)
     assert len(said) == 1 and "is damaged somewhere" in said[0]
 
 
@@ -169,7 +169,7 @@ def test_a_picture_is_a_video_of_one_frame(tmp_path, kind):
     assert (probe(path).frames, probe(path).width, probe(path).height) == (1, 1, 1)
 
 
-def test_an_encrypted_video_is_refused(tmp_path):
+def test_an_encrypted_video_is_refused(tmp_path, said):
     key = {
         "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
         "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
@@ -178,8 +178,7 @@ def test_an_encrypted_video_is_refused(tmp_path):
         tmp_path / "secret.mp4", 100, g="20", container={"encryption_scheme": "cenc-aes-ctr", **key}
     )
     message = "secret.mp4: is encrypted; decrypt it first: ffmpeg -decryption_key KEY -i IN -c copy OUT"
-    said = []
-    assert error_of(path) == error_of(path, wanted=[(80, 90)], say=said.append) == (0, message)
+    assert error_of(path) == error_of(path, wanted=[(80, 90)]) == (0, message)
     assert not said
     with pytest.raises(VideoError, match="secret.mp4: is encrypted"):
         probe(path)
@@ -229,24 +228,20 @@ def test_a_stream_may_end_between_its_packets(tmp_path):
     assert numbers == list(range(probe(path).frames)) and 10 < len(numbers) < 100
 
 
-def test_a_stream_that_begins_late_is_counted_from_the_first_frame_that_can_be_shown(tmp_path):
+def test_a_stream_that_begins_late_is_counted_from_the_first_frame_that_can_be_shown(tmp_path, said):
     whole = write_numbered_video(tmp_path / "whole.ts", 100, g="25")
     path = remux(whole, tmp_path / "late.ts", lambda number, data: data if number >= 10 else None)
-    said = []
     assert probe(path).frames == 75
-    got = {
-        frame.index: image_number(frame.rgb()) for frame in decode(path, wanted=[(40, 50)], say=said.append)
-    }
+    got = {frame.index: image_number(frame.rgb()) for frame in decode(path, wanted=[(40, 50)])}
     assert [got[index] for index in range(40, 50)] == list(range(65, 75))
     assert "does not begin with a keyframe" in said[0]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_missing_keyframe_at_the_start_is_said(tmp_path, suffix):
+def test_a_missing_keyframe_at_the_start_is_said(tmp_path, suffix, said):
     whole = write_numbered_video(tmp_path / "whole.mp4", 100, g="25")
     path = remux(whole, tmp_path / f"late.{suffix}", lambda number, data: data if number else None)
-    said = []
-    frames = [(frame.missing, image_number(frame.rgb())) for frame in decode(path, say=said.append)]
+    frames = [(frame.missing, image_number(frame.rgb())) for frame in decode(path)]
     assert frames[:74] == [(24, number) for number in range(25, 99)]  # the last hangs on libav's version
     assert said == [
         f"late.{suffix}: does not begin with a keyframe: 24 frames before the first that can be shown are"
@@ -279,11 +274,11 @@ def test_times_of_avi_are_those_of_its_frame_rate(tmp_path, bf):
             assert frame.pts_seconds == frame.index / 25 and image_number(frame.rgb()) == frame.index
 
 
-def test_hdr_is_said(tmp_path):
+def test_hdr_is_said(tmp_path, said):
     path = write_numbered_video(tmp_path / "hdr.mp4", 50, **{"x264-params": "transfer=smpte2084"})
     for wanted in (None, [(40, 50)]):
-        said = []
-        list(decode(path, wanted=wanted, say=said.append))
+        said.clear()
+        list(decode(path, wanted=wanted))
         assert said == ["hdr.mp4: is HDR (PQ); its frames are not tone-mapped, and look pale beside others."]
 
 
@@ -312,8 +307,8 @@ def test_no_frames_at_all(tmp_path):
         probe(path)
 
 
-@pytest.mark.parametrize(("later", "said"), [("4", []), ("0", ["has times that run backwards"])])
-def test_the_size_may_change_inside_a_stream(tmp_path, later, said):
+@pytest.mark.parametrize(("later", "expected"), [("4", []), ("0", ["has times that run backwards"])])
+def test_the_size_may_change_inside_a_stream(tmp_path, later, expected, said):
     import av
 
     path = write_numbered_video(tmp_path / "first.ts", 60, g="20")
@@ -328,13 +323,11 @@ def test_the_size_may_change_inside_a_stream(tmp_path, later, said):
     path.write_bytes(path.read_bytes() + (tmp_path / "second.ts").read_bytes())
     sizes = [frame.rgb().shape[0] for frame in decode(path)]
     assert sizes == [64] * 60 + [128] * 60
-    lines = []
-    wanted = {
-        frame.index: frame.rgb() for frame in decode(path, wanted=[(5, 8), (100, 110)], say=lines.append)
-    }
+    said.clear()
+    wanted = {frame.index: frame.rgb() for frame in decode(path, wanted=[(5, 8), (100, 110)])}
     assert [image_number(wanted[number][::2, ::2]) for number in range(100, 110)] == list(range(100, 110))
-    assert [line.split(": ")[1].split(";")[0] for line in lines] == said
-    assert (50 in wanted) == bool(said)
+    assert [line.split(": ")[1].split(";")[0] for line in said] == expected
+    assert (50 in wanted) == bool(expected)
 
 
 def test_hidden_frames_of_vp8_are_not_counted(tmp_path):

@@ -17,15 +17,15 @@ FRAMES = 100
 
 
 def read(path, *samples):
-    """Frame numbers as clips' pixels show them, and the reason of every sample; and what was said."""
-    clips, reasons, said = {}, {}, []
-    reader = VideoReader(path, dict(enumerate(samples)), ClipRule(), say=said.append)
+    """Frame numbers as clips' pixels show them, and the reason of every sample."""
+    clips, reasons = {}, {}
+    reader = VideoReader(path, dict(enumerate(samples)), ClipRule())
     for item in reader.read(FramePreparer(UNCHANGED)):
         if isinstance(item, Clip):
             clips.setdefault(item.sample, []).append([image_number(frame) for frame in item.frames])
         else:
             reasons[item.sample] = item.reason
-    return clips, reasons, said
+    return clips, reasons
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def test_samples_inside_the_readable_part_of_a_cut_file_go_on(tmp_path, kind, pr
     else:
         path = cut(whole_file, 0.59)
     inside, outside, whole = Sample("inside", "", 20, 36), Sample("outside", "", 70, 99), Sample("whole", "")
-    clips, reasons, _ = read(path, inside, outside, whole)
+    clips, reasons = read(path, inside, outside, whole)
     assert clips[0] == [list(range(20, 36))] and not reasons[0]
     assert reasons[1].startswith("needs frames [70, 99) but the video ends early") and promise in reasons[1]
     assert reasons[2].startswith("ends early") and promise in reasons[2]
 
 
-def test_numbers_that_are_shifted_fail_the_samples_that_use_them(tmp_path):
+def test_numbers_that_are_shifted_fail_the_samples_that_use_them(tmp_path, said):
     whole = write_numbered_video(tmp_path / "whole.mp4", FRAMES, g="25")
     path = remux(whole, tmp_path / "late.mp4", lambda number, data: data if number else None)
-    clips, reasons, said = read(path, Sample("range", "", 20, 36), Sample("all", ""), Sample("rest", "", 40))
+    clips, reasons = read(path, Sample("range", "", 20, 36), Sample("all", ""), Sample("rest", "", 40))
     assert clips.keys() == {1} and clips[1][0] == list(range(25, 41)) and not reasons[1]
     for sample in (0, 2):
         assert reasons[sample].startswith(

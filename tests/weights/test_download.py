@@ -14,20 +14,20 @@ from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.locks import FileLock
 from aqa_cache.disk.tensor_file import sha256_of
 from aqa_cache.errors import WeightsError
+from aqa_cache.logs import handled
 from aqa_cache.weights.download import download, watched_downloads, weights_folder
 from aqa_cache.weights.published import WeightsRecord
 
 
-def test_download_checks_the_published_hash(server, tmp_path):
+def test_download_checks_the_published_hash(server, tmp_path, said):
     url, folder = server
     torch.save({"conv1.weight": torch.zeros(2)}, folder / "w.pth")
     sha256 = sha256_of(folder / "w.pth")
-    said = []
     record = WeightsRecord("w", "c3d", f"{url}/w.pth", sha256[:8], "c3d-pytorch", "test")
-    path = download(record, tmp_path / "kept", say=said.append)
+    path = download(record, tmp_path / "kept")
     assert path.read_bytes() == (folder / "w.pth").read_bytes()
     assert said == [f"Downloading w (test) from {url}/w.pth"]
-    assert download(record, tmp_path / "kept", say=said.append) == path and len(said) == 1
+    assert download(record, tmp_path / "kept") == path and len(said) == 1
     path.write_bytes(b"tampered")
     with pytest.raises(WeightsError, match=f"expected {sha256[:8]}…; delete it"):
         download(record, tmp_path / "kept")
@@ -50,7 +50,7 @@ def watched(record, folder):
             told.append("over")
 
     with watched_downloads(watcher), contextlib.suppress(WeightsError):
-        download(record, folder, say=lambda line: None)
+        download(record, folder)
     return told
 
 
@@ -75,12 +75,11 @@ def test_how_far_a_download_is_can_be_watched(server, tmp_path, monkeypatch):
     assert not list((tmp_path / "third").iterdir())
 
 
-def test_a_file_without_a_published_hash_is_pinned(server, tmp_path):
+def test_a_file_without_a_published_hash_is_pinned(server, tmp_path, said):
     url, folder = server
     torch.save({"conv1.weight": torch.zeros(2)}, folder / "w.pickle")
     record = WeightsRecord("w", "c3d", f"{url}/w.pickle", "", "c3d-pytorch", "test")
-    said = []
-    path = download(record, tmp_path, say=said.append)
+    path = download(record, tmp_path)
     assert sha256_of(path) in said[1]
     path.unlink()
     (folder / "w.pickle").write_bytes(b"changed")
@@ -95,7 +94,6 @@ def test_a_page_instead_of_weights_is_not_pinned(server, tmp_path):
         download(
             WeightsRecord("w", "c3d", f"{url}/w.pickle", "", "c3d-pytorch", ""),
             tmp_path / "kept",
-            say=lambda line: None,
         )
     assert not list((tmp_path / "kept").iterdir())
 
@@ -106,7 +104,6 @@ def test_a_server_that_does_not_answer(server, tmp_path):
         download(
             WeightsRecord("w", "c3d", f"{url}/gone.pth", "", "c3d-pytorch", ""),
             tmp_path,
-            say=lambda line: None,
         )
     assert not list(tmp_path.glob("*.pth*"))
 
@@ -142,10 +139,6 @@ def record_of(url, sha256=""):
     return WeightsRecord("w", "c3d", url, sha256, "c3d-pytorch", "test")
 
 
-def silent(line):
-    pass
-
-
 HOSTILE = {
     "words": b"Content-Length: abc\r\n\r\n<html>",
     "exponent": b"Content-Length: 1e9\r\n\r\n<html>",
@@ -169,7 +162,7 @@ ANSWERS |= {"nothing": b"", "no HTTP": b"\x00\xff" * 50, "long": b"HTTP/1.1 200 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 def test_whatever_a_server_answers_is_one_message_and_nothing_is_kept(tmp_path, answer):
     with answering(answer) as url, pytest.raises(WeightsError) as raised:
-        download(record_of(url), tmp_path / "kept", silent)
+        download(record_of(url), tmp_path / "kept")
     said = str(raised.value)
     del raised  # with it what urllib left open, or it is collected in another test
     gc.collect()
@@ -186,9 +179,9 @@ def kept(tmp_path):
 def test_hashes_are_compared_without_case(kept):
     path, url = kept
     sha256 = sha256_of(path).upper()
-    assert download(record_of(url, sha256[:12]), path.parent, silent) == path
+    assert download(record_of(url, sha256[:12]), path.parent) == path
     path.with_name("w.pth.sha256").write_text(sha256 + "\r\n")
-    assert download(record_of(url), path.parent, silent) == path
+    assert download(record_of(url), path.parent) == path
 
 
 @pytest.mark.parametrize("pin", [b"\xff\xfe" * 40, b"", b"abc", b"z" * 64, b"0" * 10**6, None])
@@ -197,14 +190,14 @@ def test_a_pin_that_is_none_is_named(kept, pin):
     place = path.with_name("w.pth.sha256")
     place.write_bytes(pin) if pin is not None else place.mkdir()
     with pytest.raises(WeightsError, match=r"w\.pth\.sha256: holds no SHA-256"):
-        download(record_of(url), path.parent, silent)
+        download(record_of(url), path.parent)
 
 
 def test_what_lies_there_without_a_hash_is_read_before_it_is_pinned(kept):
     path, url = kept
     path.write_bytes(b"<html>")
     with pytest.raises(WeightsError, match=r"w\.pth: cannot be read as weights \(") as raised:
-        download(record_of(url), path.parent, silent)
+        download(record_of(url), path.parent)
     assert "weights_only" not in str(raised.value) and not path.with_name("w.pth.sha256").exists()
 
 
@@ -216,10 +209,10 @@ def in_a_circle(path):
 def test_what_is_no_file_in_the_place_of_one_is_named(tmp_path, put):
     put(tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=r"w\.pth: is .*, expected a file of weights; remove it"):
-        download(record_of("http://127.0.0.1:9/w.pth"), tmp_path, silent)
+        download(record_of("http://127.0.0.1:9/w.pth"), tmp_path)
     (tmp_path / "folder").symlink_to(tmp_path / "folder")
     with pytest.raises(WeightsError, match="folder"):
-        download(record_of("http://127.0.0.1:9/w.pth"), tmp_path / "folder", silent)
+        download(record_of("http://127.0.0.1:9/w.pth"), tmp_path / "folder")
 
 
 def test_what_a_killed_download_left_is_removed_by_the_next(server, tmp_path):
@@ -231,7 +224,7 @@ def test_what_a_killed_download_left_is_removed_by_the_next(server, tmp_path):
         raise KeyboardInterrupt
     for left in (temporary, tmp_path / ".w.pth.lock", *mine):
         left.touch()
-    path = download(record_of(f"{url}/w.pth"), tmp_path, silent)
+    path = download(record_of(f"{url}/w.pth"), tmp_path)
     left = {file for file in tmp_path.iterdir() if file.is_file()}
     assert left == {*mine, path, path.with_name("w.pth.sha256")}
 
@@ -243,12 +236,13 @@ def test_of_two_processes_one_downloads(server, tmp_path):
     assert other.acquire()
     said = []
 
-    def say(line):
-        said.append(line)
+    def hear(record):
+        said.append(record.getMessage())
         (tmp_path / "w.pth").write_bytes((folder / "w.pth").read_bytes())  # meanwhile
         other.release()
 
-    download(record_of("http://127.0.0.1:9/w.pth", sha256_of(folder / "w.pth")), tmp_path, say)
+    with handled(hear):
+        download(record_of("http://127.0.0.1:9/w.pth", sha256_of(folder / "w.pth")), tmp_path)
     assert len(said) == 1 and said[0].startswith("Waiting for process ")
 
 
@@ -259,12 +253,12 @@ def test_one_interruption_ends_a_download_that_drips(tmp_path):
 
     stop, ended = Stop(), threading.Event()
 
-    def interrupt(line):
+    def interrupt(record):
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
     with answering(b"HTTP/1.1 200 OK\r\n\r\n", ended) as url, pytest.raises(KeyboardInterrupt):
-        with stop_on_signals(stop, ""), extraction_progress(stop.nothing_under_way):
-            download(record_of(url), tmp_path / "kept", interrupt)
+        with stop_on_signals(stop, ""), extraction_progress(stop.nothing_under_way), handled(interrupt):
+            download(record_of(url), tmp_path / "kept")
     ended.set()
     assert stop.exit_code == 143 and not list((tmp_path / "kept").iterdir())
     with pytest.raises(KeyboardInterrupt), stop.nothing_under_way():

@@ -24,11 +24,6 @@ def spec(weights, path, preprocessing=MTL_AQA):
 
 
 @pytest.fixture
-def said():
-    return []
-
-
-@pytest.fixture
 def features(tmp_path):
     """Where a cache lies; the weights are found without reading it."""
     (tmp_path / "caches").mkdir()
@@ -45,10 +40,10 @@ def other(tmp_path, random_s3d):
 
 def test_random_weights_are_those_beside_the_cache_or_made_anew(features, random_s3d, said):
     made_with = spec("random (seed 0)", random_s3d)
-    anew = starting_weights(made_with, features, None, said.append)
+    anew = starting_weights(made_with, features, None)
     assert anew.path == random_weights_path(features, "s3d") and anew.sha256 == made_with.weights_sha256
-    assert starting_weights(made_with, features, None, said.append) == anew
-    assert starting_weights(made_with, features, "random", said.append) == anew
+    assert starting_weights(made_with, features, None) == anew
+    assert starting_weights(made_with, features, "random") == anew
     assert not said
 
 
@@ -65,8 +60,8 @@ def test_random_weights_that_are_others_are_refused_unless_asked_for(
         " start"
     )
     with pytest.raises(WeightsError, match=message):
-        starting_weights(made_with, features, None, said.append)
-    assert starting_weights(made_with, features, "random", said.append).path == beside
+        starting_weights(made_with, features, None)
+    assert starting_weights(made_with, features, "random").path == beside
     assert [line.split(":")[0] for line in said][:1] == [
         "Training starts from other weights than those that made the features"
     ]
@@ -91,16 +86,14 @@ def test_weights_of_a_name_are_found_beside_the_cache_and_here(
         file = write_tuned_backbone(
             path, module, TunedBackbone("s3d", MTL_AQA, RULE, "random (seed 0)", "ab")
         )
-    found = starting_weights(spec(path.name, file), features, None, said.append)
+    found = starting_weights(spec(path.name, file), features, None)
     assert found.name == path.name and found.path.samefile(file) and not said
     # Of another content they are not those that made the features, wherever they lie.
     with pytest.raises(
         WeightsError,
         match=f"was made with weights {path.name} .*: another file of this name. Give their path",
     ):
-        starting_weights(
-            replace(spec(path.name, file), weights_sha256="ab" * 32), features, None, said.append
-        )
+        starting_weights(replace(spec(path.name, file), weights_sha256="ab" * 32), features, None)
 
 
 def test_weights_that_are_nowhere(features, other, said):
@@ -112,7 +105,7 @@ def test_weights_that_are_nowhere(features, other, said):
             "or here. Give their path with --weights"
         ),
     ):
-        starting_weights(spec("mine.pth", other), features, None, said.append)
+        starting_weights(spec("mine.pth", other), features, None)
 
 
 def test_published_weights_must_be_those_that_made_the_features(
@@ -124,17 +117,17 @@ def test_published_weights_must_be_those_that_made_the_features(
     monkeypatch.setitem(WEIGHTS, "s3d-kinetics400", published)
     shutil.copy(other, tmp_path / "weights" / "s3d.safetensors")
     (tmp_path / "weights" / "s3d.safetensors.sha256").write_text(sha256_of(other))
-    weights = starting_weights(spec("s3d-kinetics400", other), features, None, said.append)
+    weights = starting_weights(spec("s3d-kinetics400", other), features, None)
     assert weights.name == "s3d-kinetics400" and weights.sha256 == sha256_of(other) and not said
     with pytest.raises(
         WeightsError, match="what is published by this name now is .*s3d.safetensors .SHA-256"
     ):
-        starting_weights(spec("s3d-kinetics400", random_s3d), features, None, said.append)
+        starting_weights(spec("s3d-kinetics400", random_s3d), features, None)
 
 
 def test_other_weights_and_other_input_are_said(features, random_s3d, other, said):
     made_with = spec("random (seed 0)", random_s3d)
-    weights = starting_weights(made_with, features, str(other), said.append)
+    weights = starting_weights(made_with, features, str(other))
     assert weights.path == other
     assert said == [
         (
@@ -151,7 +144,7 @@ def test_other_weights_and_other_input_are_said(features, random_s3d, other, sai
 
 
 def test_the_weights_of_the_features_may_be_given_too(features, other, said):
-    assert starting_weights(spec("mine.pth", other), features, str(other), said.append).path == other
+    assert starting_weights(spec("mine.pth", other), features, str(other)).path == other
     assert not said
 
 
@@ -161,8 +154,8 @@ def test_features_of_which_nothing_is_known_to_make_them(features, random_s3d, s
         with pytest.raises(
             CacheError, match=r"feats.h5: these features were imported \(backbone 's3d'\), .*aqa-extract"
         ):
-            starting_weights(replace(known, weights_sha256=""), features, given, said.append)
+            starting_weights(replace(known, weights_sha256=""), features, given)
         with pytest.raises(
             CacheError, match="feats.h5: the backbone 'mine' is not known here, only c3d, s3d, .*register it"
         ):
-            starting_weights(replace(known, backbone="mine"), features, given, said.append)
+            starting_weights(replace(known, backbone="mine"), features, given)

@@ -139,11 +139,10 @@ def features(path):
 CONFIG = ExtractionConfig(clip_rule=RULE, batch_size=4, workers=1)
 
 
-def test_a_run_extracts_as_a_plain_file_of_the_same_weights(run, dives, tmp_path):
+def test_a_run_extracts_as_a_plain_file_of_the_same_weights(run, dives, tmp_path, said):
     save_file(load_file(run / "backbone.safetensors"), tmp_path / "plain.safetensors")
     plain = replace(CONFIG, weights=str(tmp_path / "plain.safetensors"), preprocess="mtl-aqa", size=32)
-    said = []
-    extract(dives, tmp_path / "run.h5", replace(CONFIG, weights=str(run)), say=said.append)
+    extract(dives, tmp_path / "run.h5", replace(CONFIG, weights=str(run)))
     extract(dives, tmp_path / "plain.h5", plain)
     (spec, firsts, mine), (other, _, theirs) = (
         features(tmp_path / "run.h5"),
@@ -157,10 +156,9 @@ def test_a_run_extracts_as_a_plain_file_of_the_same_weights(run, dives, tmp_path
     assert not any("fine-tuned" in line for line in said)  # the same input: nothing to say
 
 
-def test_other_input_than_in_the_fine_tuning_is_said(run, dives, tmp_path):
-    said = []
+def test_other_input_than_in_the_fine_tuning_is_said(run, dives, tmp_path, said):
     config = replace(CONFIG, weights=str(run), clip_rule=ClipRule(clip_stride=8), size=48)
-    extract(dives, tmp_path / "feats.h5", config, say=said.append)
+    extract(dives, tmp_path / "feats.h5", config)
     assert (
         "The backbone of exp2 was fine-tuned on other input than it gets now: resize [37, 49], now [56, 74];"
         " crop 32, now 48; window 32, now None." in said

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from .shape import NetworkShape
 from .source import SPREAD, Source
 from .timm_networks import published_config, timm_processor, timm_shape
 from .transformers_networks import transformers_shape
+
+_log = logging.getLogger(__name__)
 
 
 def backbone_of(given: str) -> Backbone:
@@ -73,17 +76,15 @@ def _over_time(module: Any, clips: torch.Tensor) -> torch.Tensor:
     return module.over_time(clips)
 
 
-def _published(
-    source: Source, folder: ModelFolder, config: dict
-) -> Callable[[Callable[[str], None]], tuple[str, Path]]:
-    def find(say: Callable[[str], None]) -> tuple[str, Path]:
+def _published(source: Source, folder: ModelFolder, config: dict) -> Callable[[], tuple[str, Path]]:
+    def find() -> tuple[str, Path]:
         licence = folder.licence()
         if licence is None and source.kind == "timm":
             named = published_config(config).get("license")
             licence = named if isinstance(named, str) else None
         said = licence_said(licence)
-        say(f"{folder.origin}: {said}.")
-        return f"{folder.origin} ({said})", source.with_weights(folder, say).weights()
+        _log.info(f"{folder.origin}: {said}.")
+        return f"{folder.origin} ({said})", source.with_weights(folder).weights()
 
     return find
 

@@ -1,13 +1,15 @@
 """From `hf:NAME` or `timm:NAME` to the folder of a model: on this machine, or fetched from the Hub."""
 
+import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import AqaError
 from .hub import fetch
 from .model_folder import CARD, CONFIG, PROCESSORS, WEIGHTS, ModelFolder
+
+_log = logging.getLogger(__name__)
 
 SPREAD = "+std"
 """At the end of a name: the standard deviation over the frames of a clip follows their mean."""
@@ -73,7 +75,7 @@ class Source:
         path = fetch(self.repository, self.revision, _SMALL, lambda path: (path / CONFIG).is_file())
         return self._of_hub(path)
 
-    def with_weights(self, small: ModelFolder, say: Callable[[str], None]) -> ModelFolder:
+    def with_weights(self, small: ModelFolder) -> ModelFolder:
         """The same folder, with the weights, which are fetched where they are not there.
 
         Args:
@@ -86,7 +88,7 @@ class Source:
             small.path.name,
             _LARGE,
             lambda path: any((path / name).is_file() for name in WEIGHTS),
-            lambda: say(f"Downloading the weights of {small.origin} from the Hub"),
+            lambda: _log.info(f"Downloading the weights of {small.origin} from the Hub"),
         )
         return self._of_hub(path)
 

@@ -14,14 +14,16 @@ pytest.importorskip("transformers")
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 CODE = """
-import sys
+import logging, sys
 from aqa_cache.backbones.names import KNOWN_BACKBONES
 from aqa_cache.errors import AqaError
 from aqa_cache.weights.resolving import resolve_weights
+logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout)
+logging.getLogger("httpx").setLevel("WARNING")
 for given in sys.argv[1:]:
     try:
         name = KNOWN_BACKBONES.give(given)
-        print(name, resolve_weights(name, say=print).name, sep=" | ")
+        print(name, resolve_weights(name).name, sep=" | ")
     except AqaError as error:
         print(error)
 """

@@ -29,7 +29,7 @@ MODELS = {
 def loaded(folder, suffix=""):
     name = KNOWN_BACKBONES.give(f"timm:{folder}{suffix}")
     backbone = get_backbone(name)
-    weights = resolve_weights(name, say=lambda line: None)
+    weights = resolve_weights(name)
     module = backbone.build().eval()
     load_weights(module, name, weights)
     return backbone, module, weights

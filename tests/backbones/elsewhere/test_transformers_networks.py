@@ -34,13 +34,13 @@ LARGE = {
 
 
 def loaded(folder, suffix=""):
-    """The backbone of a folder as aqa-extract has it, with what was said."""
-    name, said = KNOWN_BACKBONES.give(f"hf:{folder}{suffix}"), []
+    """The backbone of a folder as aqa-extract has it."""
+    name = KNOWN_BACKBONES.give(f"hf:{folder}{suffix}")
     backbone = get_backbone(name)
-    weights = resolve_weights(name, say=said.append)
+    weights = resolve_weights(name)
     module = backbone.build().eval()
     load_weights(module, name, weights)
-    return backbone, module, weights, said
+    return backbone, module, weights
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +74,9 @@ def theirs(model, kind, clips):
 
 
 @pytest.mark.parametrize("kind", TRANSFORMERS)
-def test_features_are_the_librarys(saved, kind):
+def test_features_are_the_librarys(saved, kind, said):
     folder, model = saved(kind)
-    backbone, module, weights, said = loaded(folder)
+    backbone, module, weights = loaded(folder)
     clips = clip_of(backbone)
     with torch.no_grad():
         features = module(clips)
@@ -95,7 +95,7 @@ def test_features_are_the_librarys(saved, kind):
 @pytest.mark.parametrize("kind", ["vjepa2", "videomae", "dinov2", "clip-vision"])
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_laid_out_for_inference_it_is_the_same(saved, kind, compiled):
-    backbone, module, weights, _ = loaded(saved(kind)[0])
+    backbone, module, weights = loaded(saved(kind)[0])
     clips = clip_of(backbone, count=3)
     pixels = [(clip.permute(1, 2, 3, 0) * 255).byte().numpy() for clip in clips]
     with torch.no_grad():
@@ -123,7 +123,7 @@ def test_a_lower_precision_is_near_fp32(saved, kind, precision, monkeypatch):
 @pytest.mark.parametrize("kind", ["vjepa2", "videomae", "dinov2"])
 def test_openvino_runs_them(saved, kind, caplog):
     pytest.importorskip("openvino")
-    backbone, module, weights, _ = loaded(saved(kind)[0])
+    backbone, module, weights = loaded(saved(kind)[0])
     size = weights.preprocessing.crop
 
     def converted():
@@ -139,8 +139,8 @@ def test_shards_and_half_precision_are_read_as_one_file_of_floats_is(saved, tmp_
     whole, model = saved("vjepa2")
     saved_by_transformers(tmp_path / "vjepa2", "vjepa2", max_shard_size="20KB")
     assert (tmp_path / "vjepa2" / "model.safetensors.index.json").exists()
-    _, module, weights, _ = loaded(tmp_path / "vjepa2")
-    _, expected, single, _ = loaded(whole)
+    _, module, weights = loaded(tmp_path / "vjepa2")
+    _, expected, single = loaded(whole)
     assert weights.sha256 != single.sha256
     for name, tensor in expected.state_dict().items():
         assert torch.equal(module.state_dict()[name], tensor), name
