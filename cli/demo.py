@@ -283,6 +283,7 @@ def _extract(
 ) -> None:
     from aqa_cache.clips.rule import MTL_AQA_WINDOW, ClipRule
     from aqa_cache.extraction.run import ExtractionConfig, extract
+    from aqa_cache.machine.heap import keep_freed_memory
     from aqa_cache.weights.random_weights import RANDOM
     from aqa_cache.weights.resolving import choose_for
 
@@ -297,6 +298,7 @@ def _extract(
         workers=threads,
         threads=threads,
     )
+    keep_freed_memory()
     with logged_lines("     "), extraction_progress() as progress:
         result = extract(videos, output, config, progress=progress)
     say(f"     {result.samples} dives, {result.clips} clips in {result.seconds:.1f} s")

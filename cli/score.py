@@ -91,6 +91,7 @@ def main(run, videos, backbone, output: Path | None, pages: bool, **options) -> 
     Exit code: 0 all are scored; 1 some failed, each is listed; 2 nothing could be done as asked.
     """
     from aqa_cache.backbones.names import KNOWN_BACKBONES
+    from aqa_cache.machine.heap import keep_freed_memory
     from aqa_cli.progress import extraction_progress
     from aqa_cli.score_shown import show
     from aqa_cli.terminal import check_printed, print_line
@@ -102,6 +103,7 @@ def main(run, videos, backbone, output: Path | None, pages: bool, **options) -> 
         check_pages(output)
     if backbone is not None:
         KNOWN_BACKBONES.give(backbone)
+    keep_freed_memory()
     with extraction_progress() as progress:
         table = score_table(run, videos, progress=progress, **options)
     show(table)

@@ -16,6 +16,7 @@ from ..extraction.configuration import ExtractionConfig
 from ..extraction.pipeline import Progress
 from ..extraction.sources import Source, videos_at
 from ..logs import handled
+from ..machine.heap import keep_freed_memory
 from ..machine.threads import cpu_threads
 from ..video.held import Videos
 from .part_place import PartPlace
@@ -88,6 +89,7 @@ class Extractor:
 
         task, config = self._task, self._task.config
         host = socket.gethostname()
+        keep_freed_memory()  # the process is this actor's
         try:
             KNOWN_BACKBONES.give(task.backbone)
             source = _source_of(task.videos)

@@ -15,6 +15,7 @@ from pathlib import Path
 from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
 from aqa_cache.logs import handled
+from aqa_cache.machine.heap import keep_freed_memory
 from aqa_cli.errors import of_the_machine
 
 from .folder import Folder
@@ -26,6 +27,7 @@ _EVERY = 0.25  # seconds between two lines
 def main() -> int:
     folder = Folder(Path(sys.argv[1]))
     asked = json.loads(sys.stdin.readline())
+    keep_freed_memory()
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     # The worker of a server that was killed may not be gone yet: nothing is done twice.
     lock = FileLock(folder.root / ".work.lock")
