@@ -1,5 +1,6 @@
 """A backbone for actors of Ray: it is named as MODULE:ATTRIBUTE, and dies where a test wants it to."""
 
+import contextlib
 import os
 import signal
 import time
@@ -17,7 +18,9 @@ DIE_ONCE = "AQA_TEST_DIE_ONCE"
 DIE_LOADING = "AQA_TEST_DIE_LOADING"
 """The same, where the network is made."""
 HANG_ON = "AQA_TEST_HANG_ON"
-"""Names a file with the number of a node; a process on it renames the file to `….found`, and waits."""
+"""Names a file with the number of a node; a process on it renames the file to `….found`, and waits. Those on
+other nodes wait until it has: they would have done everything before its actor has loaded.
+"""
 _BRIGHT = 1.9  # a white frame, normalised, is (1 - .45) / .25; black ones fill up a batch
 
 
@@ -29,13 +32,15 @@ def _die_at(variable: str) -> None:
 
 
 def _hang() -> None:
-    mark = Path(os.environ.get(HANG_ON, "/nowhere"))
-    if mark.exists():
+    mark, until = Path(os.environ.get(HANG_ON, "/nowhere")), time.monotonic() + 60
+    while mark.exists() and time.monotonic() < until:
         import ray
 
-        if ray.get_runtime_context().get_node_id() == mark.read_text():
-            mark.rename(f"{mark}.found")
-            time.sleep(600)
+        with contextlib.suppress(FileNotFoundError):  # found meanwhile
+            if ray.get_runtime_context().get_node_id() == mark.read_text():
+                mark.rename(f"{mark}.found")
+                time.sleep(600)
+        time.sleep(0.05)
 
 
 class Dying(nn.Module):

@@ -3,11 +3,18 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.model_selection import KFold
 from sklearn.svm import SVR
 
 from aqa_heads.errors import TrainingError
-from aqa_heads.training.references import fit_at, fit_reference, left_out_spread
+from aqa_heads.training.references import (
+    ALPHAS,
+    fit_at,
+    fit_reference,
+    held_out_errors,
+    left_out_spread,
+)
 
 REFERENCES = ("ridge", "c3d-svr")
 
@@ -30,6 +37,28 @@ def test_ridge_is_scikit_learns_with_the_chosen_alpha(samples, dim):
     plain = Ridge(alpha=found.chosen["alpha"]).fit(features.astype(np.float64), scores)
     np.testing.assert_allclose(found.weights, plain.coef_, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.predict(features), plain.predict(features), rtol=1e-9)
+
+
+@pytest.mark.parametrize("samples, dim, repeated", [(40, 12, 1), (30, 200, 1), (24, 50, 4)])
+def test_all_penalties_at_once_are_scikit_learns_one_by_one(samples, dim, repeated):
+    """Also with samples that are there several times, whose products have no inverse."""
+    random = np.random.default_rng(samples)
+    inputs = np.repeat(random.standard_normal((samples, dim)) / np.sqrt(dim), repeated, 0)
+    targets = inputs @ random.standard_normal(dim) + 0.3 * random.standard_normal(len(inputs))
+    folds = list(KFold(5).split(inputs))
+    for train, test in folds:
+        expected = []
+        for alpha in ALPHAS:
+            model = Ridge(alpha=alpha, solver="svd").fit(inputs[train], targets[train])
+            expected.append(np.square(model.predict(inputs[test]) - targets[test]).mean())
+        np.testing.assert_allclose(held_out_errors(inputs, targets, train, test), expected, rtol=1e-5)
+    centred = inputs - inputs.mean(0)
+    length = np.sqrt(np.square(centred).sum(1).mean())
+    chosen = RidgeCV(ALPHAS, cv=folds, scoring="neg_mean_squared_error")
+    chosen.fit(centred / length, (targets - targets.mean()) / targets.std())
+    held = [test for _, test in folds]
+    found = fit_reference("ridge", inputs, targets, none(len(inputs)), 0, held)
+    np.testing.assert_allclose(found.chosen["alpha"], chosen.alpha_ * length**2, rtol=1e-9)
 
 
 @pytest.mark.parametrize("samples, dim", [(60, 4), (30, 50)])

@@ -18,8 +18,9 @@ import logging, sys
 from aqa_cache.backbones.names import KNOWN_BACKBONES
 from aqa_cache.errors import AqaError
 from aqa_cache.weights.resolving import resolve_weights
-logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout)
-logging.getLogger("httpx").setLevel("WARNING")
+log = logging.getLogger("aqa_cache")
+log.addHandler(logging.StreamHandler(sys.stdout))
+log.setLevel("INFO")
 for given in sys.argv[1:]:
     try:
         name = KNOWN_BACKBONES.give(given)
