@@ -53,7 +53,9 @@ def main() -> None:
         return
     if options.quick:
         options.batches, options.rounds, options.seconds = "1,8", 2, 0.2
-    engines = [name for name in options.engines.split(",") if name == "torch" or openvino_version()]
+    engines = [
+        name for name in options.engines.split(",") if name and (name == "torch" or openvino_version())
+    ]
     kinds = [f"{options.backbone} by {engine}" for engine in engines]
     kinds += [f"step of {encoder}" for encoder in options.encoders.split(",") if encoder]
     lines = [_head(options)]
