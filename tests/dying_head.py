@@ -1,10 +1,9 @@
 """A score head that ends a process of Ray, once, where a test says so."""
 
-import os
-import signal
 import sys
 from pathlib import Path
 
+from dying import die_at
 from torch import nn
 
 from aqa_heads import ScoreHead, ScorePrediction
@@ -18,10 +17,8 @@ class DyingHead(ScoreHead):
 
     def __init__(self, sizes, **common):
         super().__init__(sizes, **common)
-        mark = Path(os.environ.get(DIE_ONCE, "/nowhere"))
-        if Path(sys.argv[0]).name == "default_worker.py" and mark.exists():
-            mark.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+        if Path(sys.argv[0]).name == "default_worker.py":
+            die_at(DIE_ONCE)
         self.layer = nn.Linear(sizes.pooled, 1)
 
     def forward(self, encoded):

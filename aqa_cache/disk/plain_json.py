@@ -1,10 +1,11 @@
 """JSON that somebody else wrote: nothing in it that JSON does not have, numbers that numbers can be, no depth
-without end.
+without end. What is written keeps to the same: None for what is no finite number.
 """
 
 import json
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 _MOST_LEVELS = 32
 _MOST = 2**63  # whole numbers are below it, from its negative on
@@ -27,6 +28,15 @@ def parse_json(text: str) -> Any:
         if not level:
             return content
     raise ValueError(f"is nested deeper than {_MOST_LEVELS} levels")
+
+
+def with_none(value: Any) -> Any:
+    """`value`, of mappings, lists and tuples, with None for every number that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: with_none(item) for key, item in cast(Mapping[str, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [with_none(item) for item in cast(Sequence[Any], value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _refuse(name: str) -> None:

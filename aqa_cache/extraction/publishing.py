@@ -1,4 +1,4 @@
-"""From parts to the cache: publishing what an extraction, or its shards, have existing."""
+"""From parts to the cache: publishing what an extraction, or its shards, have finished."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -9,10 +9,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from aqa_cache.annotations import CLASS_PREFIX, SPLITS, Sample, class_names
 from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.disk.plain_json import with_none
 from aqa_cache.errors import some
 from aqa_cache.short_repr import short_repr
 
@@ -115,7 +116,7 @@ class Audit:
 
     def record(self) -> dict[str, Any]:
         """Everything as plain JSON; null where a number is not defined."""
-        return _defined(asdict(self))
+        return with_none(asdict(self))
 
     @property
     def leak_line(self) -> str | None:
@@ -449,11 +450,3 @@ def _of(some_of: int, total: int, what: str) -> str:
 
 def _rho(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1)
-
-
-def _defined(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _defined(item) for key, item in cast(Mapping[str, Any], value).items()}
-    if isinstance(value, list | tuple):
-        return [_defined(item) for item in cast(Sequence[Any], value)]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

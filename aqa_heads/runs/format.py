@@ -25,16 +25,16 @@ A folder appears under its name when all of them are written, never before.
 import contextlib
 import csv
 import json
-import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, astuple, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aqa_cache.annotations import SPLITS
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.csv_file import write_rows
+from aqa_cache.disk.plain_json import with_none
 from aqa_cache.short_repr import cut
 
 from ..captions.vocabulary import Vocabulary
@@ -292,7 +292,7 @@ def write_run(
         "vocabulary": vocabulary and vocabulary.words,
         "architecture": model.architecture.record(),
     }
-    write_weights(folder / "model.safetensors", weights, _defined(said))
+    write_weights(folder / "model.safetensors", weights, with_none(said))
     written = ["summary.json", "vocabulary.json", "metrics.csv", *tables, "model.safetensors", *OTHER_FILES]
     _write(folder / "config.json", _to_json({**config, "files": sums_of(folder, written)}))
 
@@ -357,18 +357,9 @@ def _check_sizes(model: "AqaModel", sizes: Mapping[str, Sequence[int]]) -> None:
 
 
 def _to_json(record: Any) -> str:
-    text = json.dumps(_defined(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(with_none(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Names on a disk that are not UTF-8 have halves of surrogate pairs: an escape says the same.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _defined(value: Any) -> Any:
-    """`value` with None for every number that is not finite."""
-    if isinstance(value, Mapping):
-        return {key: _defined(item) for key, item in cast(Mapping[str, Any], value).items()}
-    if isinstance(value, list | tuple):
-        return [_defined(item) for item in cast(Sequence[Any], value)]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write(path: Path, text: str) -> None:
@@ -378,7 +369,7 @@ def _write(path: Path, text: str) -> None:
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with replacing(path) as temporary:
-        write_rows(temporary, [header, *([_defined(value) for value in row] for row in rows)])
+        write_rows(temporary, [header, *([with_none(value) for value in row] for row in rows)])
 
 
 def _read(path: Path, reader: Callable[[Path], _T]) -> _T:

@@ -1,7 +1,6 @@
 """Scores as files: `scores.csv` for spreadsheets, `scores.json` with everything."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from aqa_cache.annotations import CLASS_PREFIX
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.csv_file import write_rows
+from aqa_cache.disk.plain_json import with_none
 from aqa_cache.errors import AqaError
 
 from .flags import flag_names
@@ -146,7 +146,7 @@ def _panel(score: Score, judges: int) -> dict[str, Any]:
 
 
 def _record(table: ScoreTable, runs: Sequence[str]) -> dict[str, Any]:
-    return _defined(
+    return with_none(
         {
             "aqa_scores": FORMAT,
             "runs": list(runs),
@@ -157,12 +157,3 @@ def _record(table: ScoreTable, runs: Sequence[str]) -> dict[str, Any]:
             "failures": [{"sample_id": name, "reason": reason} for name, reason in table.failures],
         }
     )
-
-
-def _defined(value):
-    """As JSON takes it: None for NaN, the judge who gave no mark."""
-    if isinstance(value, dict):
-        return {name: _defined(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .references import ALPHAS, FEWEST_TO_CHOOSE
+from .references import ALPHAS, FEWEST_TO_CHOOSE, predicted_by_penalty
 
 # Lengths of mean, spread and number of the clips beside each other. The first is that of the mean alone.
 LENGTHS = ((1, 0, 0), (1, 1, 0), (1, 0, 1), (1, 1, 1), (0, 1, 1), (1, 0.3, 0.3))
@@ -79,13 +79,9 @@ def _error(gram: np.ndarray, scores: np.ndarray, folds: Sequence[Sequence[int]])
         train = np.setdiff1d(everyone, fold)
         inner, across = gram[np.ix_(train, train)], gram[np.ix_(fold, train)]
         across = across - across.mean(1, keepdims=True) - inner.mean(0) + inner.mean()
-        values, vectors = np.linalg.eigh(_centred(inner))
-        values = np.maximum(values, 0)
         mean = scores[train].mean()
-        known, seen = vectors.T @ (scores[train] - mean), across @ vectors
-        for number, alpha in enumerate(ALPHAS):
-            predicted = mean + seen @ (known / (values + alpha))
-            squares[number] += np.square(predicted - scores[fold]).sum()
+        predicted = mean + predicted_by_penalty(_centred(inner), across, scores[train] - mean)
+        squares += np.square(predicted - scores[fold][:, None]).sum(0)
     return float(squares.min() / sum(map(len, folds)))
 
 

@@ -24,7 +24,7 @@ class Reconstruction(nn.Module):
 
     Shape:
         - features: `(batch, clips, dim)`; lengths: `(batch,)`, at least 1.
-        - Output: `(batch, clips, dim)`, the last real clip first; padding means nothing.
+        - Output: `(batch, clips, dim)`, the last real clip first; anything where padded.
 
     Source: Srivastava et al. 2015, arXiv:1502.04681, section 2.1, its unconditional decoder.
     """
@@ -53,7 +53,7 @@ class Reconstruction(nn.Module):
 
 
 def reverse(features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """A sample's clips in reverse, `(batch, clips, dim)`; from `lengths` on its first clip again."""
+    """A sample's clips in reverse, `(batch, clips, dim)`; where padded, its first clip again."""
     places = (lengths.unsqueeze(1) - 1 - torch.arange(features.shape[1], device=features.device)).clamp(min=0)
     return features.gather(1, places.unsqueeze(2).expand_as(features))
 

@@ -194,13 +194,27 @@ def held_out_errors(
     centre, mean = inputs[train].mean(0), targets[train].mean()
     known, new, left = inputs[train] - centre, inputs[test] - centre, targets[train] - mean
     if len(known) <= known.shape[1]:
-        values, vectors = np.linalg.eigh(known @ known.T)
-        along, seen = vectors.T @ left, new @ (known.T @ vectors)
+        predicted = predicted_by_penalty(known @ known.T, new @ known.T, left)
     else:
-        values, vectors = np.linalg.eigh(known.T @ known)
-        along, seen = vectors.T @ (known.T @ left), new @ vectors
-    predicted = mean + seen @ (along[:, None] / (np.maximum(values, 0)[:, None] + ALPHAS))
-    return np.square(predicted - targets[test][:, None]).mean(0)
+        predicted = predicted_by_penalty(known.T @ known, new, known.T @ left)
+    return np.square(mean + predicted - targets[test][:, None]).mean(0)
+
+
+def predicted_by_penalty(inner: np.ndarray, across: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """What ridge regressions of each of `ALPHAS` predict: `across (inner + alpha)^-1 left`, of one
+    decomposition.
+
+    Args:
+        inner: `(n, n)` float64, products of the centred training samples with each other, or of columns.
+        across: `(samples, n)`, those of the predicted samples with them, or these samples' columns.
+        left: `(n,)`, the centred targets, or the columns' products with them.
+
+    Returns:
+        `(samples, penalties)`, about the training targets' mean.
+    """
+    values, vectors = np.linalg.eigh(inner)
+    weights = (vectors.T @ left)[:, None] / (np.maximum(values, 0)[:, None] + ALPHAS)
+    return (across @ vectors) @ weights
 
 
 def _support_vectors(

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import torch
+from dying import die_at
 from tiny_backbone import DIM, tiny
 from torch import nn
 
@@ -24,13 +25,6 @@ other nodes wait until it has: they would have done everything before its actor 
 _BRIGHT = 1.9  # a white frame, normalised, is (1 - .45) / .25; black ones fill up a batch
 
 
-def _die_at(variable: str) -> None:
-    mark = Path(os.environ.get(variable, "/nowhere"))
-    if mark.exists():
-        mark.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def _hang() -> None:
     mark, until = Path(os.environ.get(HANG_ON, "/nowhere")), time.monotonic() + 60
     while mark.exists() and time.monotonic() < until:
@@ -46,12 +40,12 @@ def _hang() -> None:
 class Dying(nn.Module):
     def __init__(self):
         super().__init__()
-        _die_at(DIE_LOADING)
+        die_at(DIE_LOADING)
         self.network = tiny()
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         time.sleep(0.05)  # so that something is under way
-        _die_at(DIE_ONCE)
+        die_at(DIE_ONCE)
         _hang()
         if (clips.flatten(1).amin(1) > _BRIGHT).any():
             os.kill(os.getpid(), signal.SIGKILL)
