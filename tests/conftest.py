@@ -141,11 +141,16 @@ def own_code(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-@pytest.fixture(autouse=True)
-def torch_by_itself(request, monkeypatch):
-    """Where OpenVINO happens to be installed, only tests of the mark `extra` take it for `--engine auto`."""
-    if find_spec("openvino") and request.node.get_closest_marker("extra") is None:
-        monkeypatch.setattr("aqa_cache.backbones.inference.openvino_version", lambda: None)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Where OpenVINO happens to be installed, only tests of the mark `extra` take it for `--engine auto`. It
+    is said before the first fixture of a test, which may be one of its module.
+    """
+    if find_spec("openvino"):
+        from aqa_cache.backbones import inference, openvino_engine
+
+        by_itself = item.get_closest_marker("extra") is None
+        inference.openvino_version = (lambda: None) if by_itself else openvino_engine.openvino_version
 
 
 @pytest.fixture

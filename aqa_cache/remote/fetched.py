@@ -4,8 +4,8 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from .place import Item, Place
 
 MOST_BYTES = 20 * 10**9
 """Of the files that are kept at once, where nothing else is said."""
-_OURS = re.compile(r"fetched-\w+")
-_LOCK = "in-use.lock"
+_OURS = re.compile(r"(fetched-\w+)(\.lock)?")
 _POLL = 0.25  # seconds
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
@@ -79,9 +78,10 @@ class Fetched:
         try:
             self._parent.mkdir(parents=True, exist_ok=True)
             _remove_left(self._parent)
-            self._folder = Path(tempfile.mkdtemp(prefix="fetched-", dir=self._parent))
-            self._lock = FileLock(self._folder / _LOCK)
-            self._lock.acquire()
+            self._folder = self._parent / f"fetched-{uuid.uuid4().hex}"
+            self._lock = _lock_of(self._folder)
+            self._lock.acquire(wait=True)  # another process may just see whether anybody has it
+            self._folder.mkdir()  # under its lock, so that nobody takes it for a left one
         except OSError as error:
             raise AqaError(
                 f"{self._parent}: cannot be written to ({error.strerror}); set AQA_CACHE to a folder that can"
@@ -89,8 +89,8 @@ class Fetched:
         return self
 
     def __exit__(self, *_) -> None:
-        self._lock.release()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.release()
 
     @property
     def bytes(self) -> int:
@@ -215,13 +215,19 @@ class _Held:
         self.done, self.error = threading.Event(), None
 
 
+def _lock_of(folder: Path) -> FileLock:
+    """Beside the folder, so that it can be held before the folder is made and until it is gone."""
+    return FileLock(folder.with_name(f"{folder.name}.lock"), quiet=True)
+
+
 def _remove_left(parent: Path) -> None:
     """Folders of processes that were killed: nobody holds their locks."""
-    for folder in parent.iterdir():
-        if not _OURS.fullmatch(folder.name) or folder.is_symlink() or not (folder / _LOCK).is_file():
-            continue
-        lock = FileLock(folder / _LOCK)
+    ours = {found[1] for path in parent.iterdir() if (found := _OURS.fullmatch(path.name))}
+    for folder in (parent / name for name in sorted(ours)):
+        lock = _lock_of(folder)
         with contextlib.suppress(OSError, AqaError):
-            if lock.acquire():
-                lock.release()
+            if folder.is_symlink() or not lock.acquire():
+                continue
+            if lock.effective:
                 shutil.rmtree(folder, ignore_errors=True)
+            lock.release()

@@ -101,9 +101,31 @@ def test_what_a_killed_process_left_is_removed(fetched, tmp_path):
     left, others = tmp_path / "cache" / "fetched-abc", tmp_path / "cache" / "notes"
     for folder in (left, others):
         folder.mkdir(parents=True)
-        (folder / "in-use.lock").write_text("")
+        folder.with_name(f"{folder.name}.lock").write_text("")
     with fetched() as alive, fetched():
         assert not left.exists() and others.exists() and alive._folder.exists()
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {"notes", "notes.lock"}
+
+
+def test_many_that_begin_and_end_at_once_leave_each_other_alone(fetched):
+    """Each looks for left folders while others are being made, are in use, and are removed."""
+    errors = []
+
+    def use():
+        try:
+            for _ in range(10):
+                with fetched() as files:
+                    (files._folder / "kept").write_text("")
+                    assert (files._folder / "kept").exists()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
 
 
 @pytest.mark.parametrize(("text", "size"), [("500MB", 5e8), ("20 GB", 2e10), ("1.5tb", 1.5e12), ("7", 7)])
