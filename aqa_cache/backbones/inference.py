@@ -4,6 +4,7 @@ arithmetic.
 
 import copy
 import itertools
+import json
 import logging
 from collections.abc import Callable, Sequence
 
@@ -31,6 +32,8 @@ AUTO_BATCH_SIZES = {"cpu": (8,), "cuda": (64, 32, 16, 8, 4, 2, 1)}
 SLOTS = 3
 # Of the check of an engine: clips in fp32 by torch, which may be many times slower.
 _CLIPS_COMPARED = 2
+# Of `_smooth_clips`: another number where they are made otherwise.
+_NOISE = 1
 
 
 class OutOfMemory(AqaError):
@@ -267,8 +270,13 @@ def _by_openvino(
     """
     device, size = torch.device("cpu"), batch_size or AUTO_BATCH_SIZES["cpu"][0]
     clips = _smooth_clips(clip_len, preprocessing.crop)[: min(_CLIPS_COMPARED, size)]
-    plain = for_inference(copy.deepcopy(module), device, torch.float32)
-    expected = Model(plain, device, "fp32", preprocessing, len(clips)).forward(clips)
+
+    def by_torch() -> np.ndarray:
+        plain = for_inference(copy.deepcopy(module), device, torch.float32)
+        return Model(plain, device, "fp32", preprocessing, len(clips)).forward(clips)
+
+    made_of = json.dumps([_NOISE, len(clips), preprocessing.record()])
+    expected = converted.expected(made_of, by_torch)
     used, notes = precision, []
     while True:
         network = converted.network(size, used, torch.get_num_threads())

@@ -9,6 +9,7 @@ import logging
 import re
 import tempfile
 import warnings
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -75,6 +76,8 @@ class Converted:
         shape: of one clip in a batch, `(1, 3, clip_len, size, size)`.
         folder: where converted networks are kept; None: nowhere.
         name: of the backbone; weights_sha256: of the file that its weights are from, hex.
+        code: a digest of the network's code, with which torch's features of a test batch are kept too; None:
+            it may change unseen, and they are computed at every start.
 
     Raises:
         NotConverted: OpenVINO is not installed, or broken.
@@ -87,6 +90,7 @@ class Converted:
         folder: Path | None = None,
         name: str = "",
         weights_sha256: str = "",
+        code: str | None = None,
     ):
         try:
             import openvino  # noqa: F401
@@ -98,6 +102,7 @@ class Converted:
         key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
         file_name = f"{re.sub('[^0-9A-Za-z_.]', '-', name)}-{key}.safetensors"
         self._path = folder / file_name if folder else None
+        self._code = code
         self._parts: tuple[bytes, bytes] | None = None
         self._from_disk = False
 
@@ -123,6 +128,22 @@ class Converted:
                 f"OpenVINO cannot run the backbone ({type(error).__name__}: {first_line(error)})"
             ) from None
 
+    def expected(self, batch: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Torch's features of a test batch, in fp32: as an earlier start has kept them, else computed.
+
+        Args:
+            batch: all that it is made of.
+        """
+        if self._path is None or self._code is None:
+            return compute()
+        key = hashlib.sha256(repr((self._code, batch)).encode()).hexdigest()[:16]
+        path = self._path.with_suffix(f".expected-{key}.safetensors")
+        if (kept := _kept(path)) is not None:
+            return kept["features"].numpy()
+        features = compute()
+        _keep(path, {"features": torch.from_numpy(features)})
+        return features
+
     def forget(self) -> bool:
         """Let the network be converted anew, where it was kept by an earlier run; whether it was."""
         was, self._from_disk = self._from_disk, False
@@ -133,14 +154,9 @@ class Converted:
         return was
 
     def _kept(self) -> tuple[bytes, bytes] | None:
-        """What an earlier run has converted, if it is as it was written."""
-        if self._path is None or not self._path.exists():
+        """What an earlier run has converted."""
+        if self._path is None or (tensors := _kept(self._path)) is None:
             return None
-        pin = _pin_of(self._path)
-        if not pin.exists() or pin.read_text().strip() != sha256_of(self._path):
-            _log.info(f"{self._path}: is not what was kept there; the backbone is converted anew.")
-            return None
-        tensors = read_tensors(self._path)
         return tensors["graph"].numpy().tobytes(), tensors["constants"].numpy().tobytes()
 
     def _convert(self) -> tuple[bytes, bytes]:
@@ -165,13 +181,28 @@ class Converted:
         tensors = {
             name: torch.from_numpy(np.frombuffer(data, np.uint8).copy()) for name, data in bytes_of.items()
         }
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(self._path, tensors)
-            with replacing(_pin_of(self._path)) as temporary:
-                temporary.write_text(sha256_of(self._path) + "\n")
-        except (AqaError, OSError) as error:
-            _log.info(f"The converted backbone cannot be kept ({first_line(error)}); set AQA_WEIGHTS.")
+        _keep(self._path, tensors)
+
+
+def _keep(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, tensors)
+        with replacing(_pin_of(path)) as temporary:
+            temporary.write_text(sha256_of(path) + "\n")
+    except (AqaError, OSError) as error:
+        _log.info(f"The converted backbone cannot be kept ({first_line(error)}); set AQA_WEIGHTS.")
+
+
+def _kept(path: Path) -> dict[str, torch.Tensor] | None:
+    """What an earlier run has kept, if it is as it was written."""
+    if not path.exists():
+        return None
+    pin = _pin_of(path)
+    if not pin.exists() or pin.read_text().strip() != sha256_of(path):
+        _log.info(f"{path}: is not what was kept there; it is made anew.")
+        return None
+    return read_tensors(path)
 
 
 def _pin_of(path: Path) -> Path:

@@ -1,9 +1,11 @@
 """The backbones by name. A new one is one function that builds it and one record: docs/extending.md."""
 
 import copy
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,7 @@ from .c3d import C3D
 from .cpu_layers import OneDnnConvolution, with_cpu_layers
 from .i3d import I3D, i3d_over_time
 from .key_layouts import LAYOUTS, KeyLayout
-from .names import KNOWN_BACKBONES
+from .names import BACKBONE_NAMES, KNOWN_BACKBONES
 from .s3d import S3D, s3d_over_time
 from .time_steps import TimeSteps
 from .torchvision_networks import (
@@ -250,6 +252,18 @@ def _keep(backbone: Backbone) -> None:
         head=backbone.head,
         preprocessing=backbone.preprocessing,
     )
+
+
+def code_of(name: str) -> str | None:
+    """A digest of the code that makes and lays out a backbone of this program; None for another, whose code
+    may lie anywhere.
+    """
+    if name not in BACKBONE_NAMES:
+        return None
+    digest = hashlib.sha256(metadata.version("torchvision").encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def for_inference(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:

@@ -8,7 +8,7 @@ import torch
 
 from ..backbones.inference import Model, ready_model
 from ..backbones.openvino_engine import Converted
-from ..backbones.registry import BACKBONES, get_backbone
+from ..backbones.registry import BACKBONES, code_of, get_backbone
 from ..backbones.time_steps import OverTime, TimeSteps
 from ..cache_file.feature_spec import FeatureSpec, over_time
 from ..clips.preprocess import MTL_AQA, Preprocessing
@@ -61,7 +61,7 @@ def load_model(
     def converted() -> Converted:
         folder = weights_folder() / "converted"
         shape = (1, 3, clip_len, size, size)
-        return Converted(module.eval(), shape, folder, name, weights.sha256)
+        return Converted(module.eval(), shape, folder, name, weights.sha256, code_of(backbone.name))
 
     engine = config.engine
     if engine == "auto":

@@ -9,8 +9,9 @@ from torch import nn
 
 from aqa_cache.backbones import inference
 from aqa_cache.backbones.inference import Model, ready_model
-from aqa_cache.backbones.openvino_engine import Converted, NotConverted
+from aqa_cache.backbones.openvino_engine import Converted, NotConverted, OpenVinoNetwork
 from aqa_cache.backbones.precision import MAX_ENGINE_ERROR, Parity
+from aqa_cache.backbones.registry import code_of, for_inference
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.errors import AqaError
 
@@ -35,9 +36,9 @@ def clips(count):
     return list(np.random.default_rng(0).integers(0, 256, (count, *SHAPE[2:], 3), dtype=np.uint8))
 
 
-def by_openvino(module=None, folder=None, precision="fp32", engine="openvino", batch_size=4):
+def by_openvino(module=None, folder=None, precision="fp32", engine="openvino", batch_size=4, code=None):
     module = network() if module is None else module
-    form = lambda: Converted(module, SHAPE, folder, "mine:Net", "0" * 64)  # noqa: E731
+    form = lambda: Converted(module, SHAPE, folder, "mine:Net", "0" * 64, code)  # noqa: E731
     options = {"engine": engine, "converted": form}
     return ready_model(module, CPU, precision, SMALL, batch_size, SHAPE[2], **options)
 
@@ -85,6 +86,48 @@ def test_what_was_converted_is_kept_and_trusted_only_as_it_was_written(tmp_path,
     kept.write_bytes(kept.read_bytes()[:-1] + b"x")
     np.testing.assert_array_equal(by_openvino(folder=tmp_path).forward(clips(2)), features)
     assert "is not what was kept there" in said[1] and len(said) == 3
+
+
+@pytest.mark.extra
+def test_of_known_code_torch_computes_the_test_batch_once(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    by_torch = []
+
+    def counted(*arguments):
+        by_torch.append(1)
+        return for_inference(*arguments)
+
+    monkeypatch.setattr(inference, "for_inference", counted)
+    features = by_openvino(folder=tmp_path, code="1").forward(clips(2))
+    for precision in ("fp32", "bf16"):
+        by_openvino(folder=tmp_path, code="1", precision=precision)
+    np.testing.assert_array_equal(by_openvino(folder=tmp_path, code="1").forward(clips(2)), features)
+    assert len(by_torch) == 1
+    by_openvino(folder=tmp_path, code="2")
+    by_openvino(folder=tmp_path, code="1", batch_size=1)
+    assert len(by_torch) == 3
+    for kept in tmp_path.glob("*.expected-*.safetensors"):
+        kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    by_openvino(folder=tmp_path, code="1")
+    assert len(by_torch) == 4
+
+
+@pytest.mark.extra
+def test_what_is_kept_is_compared_at_every_start(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    by_openvino(folder=tmp_path, code="1")
+    infer = OpenVinoNetwork.__call__
+    monkeypatch.setattr(OpenVinoNetwork, "__call__", lambda self, clips: infer(self, clips) * 1.01)
+    with pytest.raises(NotConverted, match="features by OpenVINO differ from torch's too much"):
+        by_openvino(folder=tmp_path, code="1")
+
+
+def test_the_code_of_a_backbone_of_this_program_is_known_by_its_files(monkeypatch):
+    assert code_of("s3d") == code_of("c3d") and len(code_of("s3d")) == 64
+    assert code_of("mine:Net") is None and code_of("hf:somebody/network") is None
+    before = code_of("s3d")
+    monkeypatch.setattr("aqa_cache.backbones.registry.metadata.version", lambda name: "0.0")
+    assert code_of("s3d") != before
 
 
 @pytest.mark.extra
