@@ -124,7 +124,7 @@ OPTIONS = {
         click.option(
             "--threads",
             type=_positive(int),
-            help="Of the CPU; 1 is fastest where other programs run.  [default: all cores]",
+            help="Of the CPU, at most; 1 is fastest where other programs run.  [default: all cores]",
         ),
         click.option(
             "--log",

@@ -34,6 +34,11 @@ class SomeViews(Sequence):
         views, place = self._places[index]
         return views.view_count(place)
 
+    def clip_count(self, index: int) -> int:
+        """How many clips the plain view of sample `index` has."""
+        views, place = self._places[index]
+        return views.clip_count(place)
+
     def read(self, index: int, view: int = 0) -> torch.Tensor:
         """Features of the `view`-th view that sample `index` has; see `Views.read`."""
         views, place = self._places[index]
@@ -85,6 +90,10 @@ class Views(Sequence):
     def view_count(self, index: int) -> int:
         """How many views sample `index` has."""
         return len(self._numbers[index])
+
+    def clip_count(self, index: int) -> int:
+        """How many clips the plain view of sample `index` has."""
+        return int(self._cache.lengths[self._indices[index], self._numbers[index][0]])
 
     def read(self, index: int, view: int = 0) -> torch.Tensor:
         """Features of the `view`-th view that sample `index` has.

@@ -137,9 +137,9 @@ class TrainingConfig:
             it. On few samples a network does not find even that by itself.
         seed: of initial weights, dropout, the order of samples and the choice of validation groups.
         device: `auto` (a CUDA GPU if there is one, else the CPU), or a torch device.
-        threads: of the CPU; None leaves torch's choice, all cores. A captioner takes thousands of small
-            steps, each of which waits for all its threads: where other programs keep the cores busy, 1 is
-            many times faster.
+        threads: of the CPU, at most; None leaves torch's choice, all cores. Steps with little work take
+            fewer (`training.computing.threads_worth`). A captioner takes thousands of small steps, each of
+            which waits for all its threads: where other programs keep the cores busy, 1 is many times faster.
         score_scale: in points; the score head learns (score - centre) / score_scale. None: the standard
             deviation of the training scores.
         score_range: lowest and highest score that can be given, in points, to which intervals of new samples

@@ -13,6 +13,9 @@ from ..errors import TrainingError
 
 _DENORMAL = 5e-324
 _GRAIN = 2**15  # elements that torch gives a thread at least
+# Multiplications of a step's forward pass that keep a thread busy: with fewer, two threads that share a step
+# take as long as one, or longer (benchmarks/RESULTS.md, Threads).
+_OF_A_THREAD = 500_000_000
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
 
 
@@ -46,6 +49,16 @@ def deterministic(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
+
+
+def threads_worth(multiplications: float) -> int:
+    """How many threads of the CPU, of those that torch may use, share a training step without waiting for
+    each other longer than they compute.
+
+    Args:
+        multiplications: of its forward pass.
+    """
+    return min(torch.get_num_threads(), max(1, int(multiplications / _OF_A_THREAD)))
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from aqa_cache.machine.threads import cpu_threads
+
 from ..data.training_data import TrainingData
 from ..errors import DivergedError, RunError
 from ..networks.model import AqaModel
@@ -103,7 +105,8 @@ class Fitting:
             trained = any(part.taken is None for part in self._live())
             for part in self._live():
                 if part.taken is None:
-                    made = self._train_epoch(part, number, made, listener)
+                    with cpu_threads(self._steps.threads(part)):
+                        made = self._train_epoch(part, number, made, listener)
                     part.losses, self._sums = self._sums.means(), LossSums()
                 else:
                     part.losses = part.taken.losses(number)

@@ -15,6 +15,7 @@ from ..networks.model import AqaModel
 from ..runs.folder import BEST, Work
 from ..settings.resolved import ResolvedConfig
 from .best_weights import BestWeights
+from .computing import threads_worth
 from .losses import Loss, assessment_loss, captioner_loss, multitask_loss
 from .part import Part
 from .processes import Processes
@@ -63,6 +64,10 @@ class Steps(ABC):
             views: per sample of the split the number of its view.
         """
 
+    def threads(self, part: Part) -> int | None:
+        """That share a step of `part` on the CPU; None: all that torch may use."""
+        return None
+
     def evaluated(self, data: TrainingData, names: Sequence[str]) -> TrainingData:
         """`data` with the features that the splits named have now."""
         return data
@@ -101,6 +106,7 @@ class CachedSteps(Steps):
         self.train, self.processes, self._seed = data.train, processes, config.seed
         self._max_clips = config.max_clips
         self.parts = [_part(name, modules, config, work) for name, modules in model.parts.items()]
+        self._threads = {part.name: _threads(part, data.train, config) for part in self.parts}
 
     def begin_epoch(self, part: Part, epoch: int) -> None:
         self.model.train()
@@ -117,12 +123,33 @@ class CachedSteps(Steps):
             part.step(total)
         return loss, batch
 
+    def threads(self, part: Part) -> int | None:
+        return self._threads[part.name]
+
     def _windows(self, chosen: Sequence[int], views: Sequence[int], epoch: int, most: int) -> Batch:
         seen = []
         for index in chosen:
             clips, name = self.train.views.read(index, views[index]), self.train.samples[index].sample_id
             seen.append(clips[window_of(len(clips), most, self._seed, epoch, name)])
         return self.train.batch_of(chosen, seen)
+
+
+def _threads(part: Part, split: Split, config: ResolvedConfig) -> int | None:
+    """See `Steps.threads`."""
+    if next(part.modules.parameters()).device.type != "cpu":
+        return None
+    clips = np.mean([split.views.clip_count(index) for index in split.labelled])
+    if config.max_clips is not None:
+        clips = min(clips, config.max_clips)
+    words = np.mean([len(split.captions[index]) for index in split.labelled])
+    # How often a sample uses each weight; the optimiser uses it once more a step.
+    uses = {"encoder": clips, "projection": clips, "heads": 1, "captioner": words}
+    samples = min(config.batch_size, len(split.labelled))
+    weights = {
+        name: sum(weight.numel() for weight in module.parameters())
+        for name, module in part.modules.named_children()
+    }
+    return threads_worth(sum(count * (samples * uses[name] + 1) for name, count in weights.items()))
 
 
 def steps_of(split: Split, config: ResolvedConfig, epoch: int) -> tuple[list[list[int]], list[int]]:

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from aqa_heads.training.computing import denormals_flushed
+from aqa_cache.machine.threads import cpu_threads
+from aqa_heads.training.computing import denormals_flushed, threads_worth
 from aqa_heads.training.part import Part
 
 DENORMAL = torch.full((4,), 1e-39)
@@ -40,3 +41,10 @@ def test_a_step_has_no_denormals_in_its_gradients_and_the_same_others():
         gradients.append(module.weight.grad.tolist())
     assert gradients == [[[0.0, 0.0, 0.0]], [[1.0, 2.0, 3.0]]]
     assert not flushed()
+
+
+def test_a_step_gets_as_many_threads_as_its_work_is_worth():
+    with cpu_threads(4):
+        assert [threads_worth(work) for work in (0, 9e8, 1e9, 1.9e9, 1e12)] == [1, 1, 2, 3, 4]
+    with cpu_threads(1):
+        assert threads_worth(1e12) == 1

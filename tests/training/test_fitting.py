@@ -9,13 +9,14 @@ from synthetic_cache import write_synthetic_cache
 from torch import nn
 
 from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.machine.threads import cpu_threads
 from aqa_heads.errors import DivergedError
 from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.runs.folder import Work
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig
-from aqa_heads.training import fitting, steps
+from aqa_heads.training import computing, fitting, steps
 from aqa_heads.training.best_weights import BestWeights
 from aqa_heads.training.epoch_results import losses_of, value_of
 from aqa_heads.training.fitting import Fitting
@@ -105,6 +106,36 @@ def test_order_and_dropout_follow_from_seed_epoch_and_part(config, tmp_path, mon
     assert order[5] == order[0] and drawn[5] != drawn[0]
     numbers = {steps.seed_of(seed, epoch) for seed in (0, 1, 2**32) for epoch in range(50)}
     assert len(numbers) == 150
+
+
+def test_threads_of_a_step_follow_from_its_work(config, tmp_path, monkeypatch):
+    """Of each part by itself, and only while it is trained."""
+    config = replace(config, tasks=TASKS, epochs=1)
+    resolved, work = config.resolve(), Work(tmp_path, 1e9)
+    model, data = prepared(config)
+    weights = sum(weight.numel() for weight in model.captioner.parameters())
+    samples, words = len(data.train), np.mean([len(caption) for caption in data.train.captions])
+    seen = set()
+
+    def trained() -> dict[str, int]:
+        made = CachedSteps(model, data, resolved, work, Processes(torch.device("cpu")))
+        take = made.take
+
+        def noted(part, *others):
+            seen.add((part.name, torch.get_num_threads()))
+            return take(part, *others)
+
+        monkeypatch.setattr(made, "take", noted)
+        Fitting(made, data, resolved, work, {}).fit(Listener())
+        return {part.name: made.threads(part) for part in made.parts}
+
+    with cpu_threads(4):
+        assert trained() == {"assessment": 1, "captioner": 1}  # tiny networks
+        captioner = weights * (min(resolved.batch_size, samples) * words + 1)
+        monkeypatch.setattr(computing, "_OF_A_THREAD", captioner / 3.5)
+        seen.clear()
+        assert trained() == {"assessment": 1, "captioner": 3}
+        assert seen == {("assessment", 1), ("captioner", 3)} and torch.get_num_threads() == 4
 
 
 @pytest.mark.parametrize("encoder", ["lstm", "gru", "attention", "transformer", "frugal"])
