@@ -255,12 +255,15 @@ def _keep(backbone: Backbone) -> None:
 
 
 def code_of(name: str) -> str | None:
-    """A digest of the code that makes and lays out a backbone of this program; None for another, whose code
-    may lie anywhere.
+    """A digest of the code that makes and lays out a backbone of this program; None where it is not known: of
+    another, whose code may lie anywhere, and of a torchvision that was not installed as a package.
     """
     if name not in BACKBONE_NAMES:
         return None
-    digest = hashlib.sha256(metadata.version("torchvision").encode())
+    try:
+        digest = hashlib.sha256(metadata.version("torchvision").encode())
+    except metadata.PackageNotFoundError:
+        return None
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
