@@ -25,7 +25,7 @@ from aqa_cache.clips.rule import FROM_END, ClipRule
 from aqa_cache.datasets.synthetic_dives import render_broadcasts
 from aqa_cache.datasets.synthetic_dives.broadcast import UNUSED_FRAMES
 from aqa_cache.extraction.run import ExtractionConfig, extract
-from aqa_cache.video.decoding import probe
+from aqa_cache.video.probing import probe
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.run import train
 

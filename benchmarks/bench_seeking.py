@@ -14,7 +14,8 @@ from results import write_section
 
 from aqa_cache.extraction.throughput import VIDEO_FRAMES, VIDEO_RATE, write_video
 from aqa_cache.logs import handled
-from aqa_cache.video import decoding as video
+from aqa_cache.video.decoding import decode
+from aqa_cache.video.probing import probe
 
 WINDOW = 103  # frames of an MTL-AQA sample
 
@@ -62,7 +63,7 @@ def read(path: Path, ranges: list[tuple[int, int | None]], jump: bool) -> tuple[
     with handled(lambda record: said.append(record.getMessage())):
         pieces = [
             frame.rgb()[::45].tobytes()
-            for frame in video.decode(path, wanted=ranges if jump else [(0, ranges[-1][1])])
+            for frame in decode(path, wanted=ranges if jump else [(0, ranges[-1][1])])
             if frame.index in wanted
         ]
     assert not said, said
@@ -85,7 +86,7 @@ def main() -> None:
         jumping, jumped_pieces = read(path, ranges, jump=True)
         assert jumped_pieces == pieces
         started = time.perf_counter()
-        assert video.probe(path).frames == frames
+        assert probe(path).frames == frames
         demux = time.perf_counter() - started
         size = path.stat().st_size / 2**20
     lines = [

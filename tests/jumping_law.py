@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 from aqa_cache.logs import handled
-from aqa_cache.video import decoding as video
-from aqa_cache.video.decoding import Frame, decode
+from aqa_cache.video.decoder import Decoder, Frame
+from aqa_cache.video.decoding import decode
 
 
 def content(frame: Frame) -> tuple[int, str, str]:
@@ -26,18 +26,18 @@ def random_ranges(frames: int, seed: int) -> list[tuple[int, int | None]]:
 @contextlib.contextmanager
 def counted_pictures():
     """Counts the pictures that decoders give, in the first place of a list."""
-    count, read = [0], video._Decoder.pictures
+    count, read = [0], Decoder.pictures
 
     def counting(decoder):
         for picture in read(decoder):
             count[0] += 1
             yield picture
 
-    video._Decoder.pictures = counting
+    Decoder.pictures = counting
     try:
         yield count
     finally:
-        video._Decoder.pictures = read
+        Decoder.pictures = read
 
 
 def check_jumps(path: Path, trials: int = 6) -> tuple[int, int, list[str]]:

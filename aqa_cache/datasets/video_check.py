@@ -41,7 +41,7 @@ def check_videos(
         frame_rate: in frames per second, at which the frames were numbered.
         links: where a video can be had, by the `group` of its samples.
     """
-    from ..video.decoding import probe
+    from ..video.probing import probe
 
     samples, folder, links = list(samples), Path(folder), links or {}
     names, notes, missing, unfit, renamed, rate_unknown = {}, [], [], [], [], []

@@ -14,7 +14,7 @@ from ..remote.place import Item, Place
 from ..remote.url import is_url, local_path
 from ..remote.videos import RemoteVideos
 from ..tables.forms import SUFFIXES
-from ..video.decoding import Stopped
+from ..video.decoder import Stopped
 from ..video.held import Videos
 from ..video.recognition import VIDEO_SUFFIXES
 from .sources import Source, find_samples

@@ -258,7 +258,7 @@ class Maker:
 
 
 def _frames_of(video: Path) -> int:
-    from ..video.decoding import probe
+    from ..video.probing import probe
 
     try:
         return probe(video).frames

@@ -11,9 +11,11 @@ from ..clips.preprocess import FramePreparer
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
 from ..errors import AqaError, VideoError
-from .decoding import Stopped, decode, expected_frames
+from .decoder import Stopped
+from .decoding import decode
 from .held import Videos
 from .missing import missing_video
+from .probing import expected_frames
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def _inside(videos: Path, video: str) -> Path:
 
 
 def _moments(path: Path, first: int, end: int | None) -> list[bytes]:
-    from aqa_cache.video.decoding import expected_frames
+    from aqa_cache.video.probing import expected_frames
 
     last = (expected_frames(path) if end is None else end) - 1
     frames = [int(place) for place in np.linspace(first, max(first, last), MOMENTS + 2)[1:-1]]

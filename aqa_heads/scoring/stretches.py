@@ -81,7 +81,7 @@ def stretches_of(
         times = frame_times(path, stream)
         frames = len(times)
     else:
-        from aqa_cache.video.decoding import probe
+        from aqa_cache.video.probing import probe
 
         frames = probe(path, stream).frames
     first, end = whole.start_frame or 0, min(frames, frames if whole.end_frame is None else whole.end_frame)

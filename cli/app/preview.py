@@ -10,7 +10,8 @@ from pathlib import Path
 
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.errors import AqaError
-from aqa_cache.video.decoding import decode, expected_frames
+from aqa_cache.video.decoding import decode
+from aqa_cache.video.probing import expected_frames
 
 _LARGEST_SIDE = 960  # pixels
 _BASE = Fraction(1, 90_000)

@@ -17,7 +17,7 @@ from aqa_cache.annotations import read_annotations, write_annotations
 from aqa_cache.datasets import mtl_aqa
 from aqa_cache.datasets.mtl_aqa import convert, find_release
 from aqa_cache.errors import AnnotationError, AqaError
-from aqa_cache.video import decoding as video
+from aqa_cache.video import probing
 from aqa_cli.data import data
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -409,7 +409,7 @@ def test_videos_that_do_not_fit_are_listed_and_the_table_is_written(release, tmp
     folder = tmp_path / "videos"
     folder.mkdir()
     (folder / "01.mkv").touch()
-    monkeypatch.setattr(video, "probe", lambda path: video.VideoInfo(2050, 30.0, 32, 24))
+    monkeypatch.setattr(probing, "probe", lambda path: probing.VideoInfo(2050, 30.0, 32, 24))
     output = folder / "annotations.csv"
     result = run(release, "--videos", folder, "-o", output)
     assert result.exit_code == 1
@@ -420,7 +420,7 @@ def test_videos_that_do_not_fit_are_listed_and_the_table_is_written(release, tmp
     assert [sample.video for sample in read_annotations(output)] == ["01.mkv"] * 3 + ["02.mp4"] * 2
 
     (folder / "02.mp4").touch()
-    monkeypatch.setattr(video, "probe", lambda path: video.VideoInfo(5100, 25.0, 32, 24))
+    monkeypatch.setattr(probing, "probe", lambda path: probing.VideoInfo(5100, 25.0, 32, 24))
     result = run(release, "--videos", folder, "-o", output, "--force")
     assert (result.exit_code, result.stderr) == (0, "")
     assert "all 2 videos are there and fit" in result.stdout

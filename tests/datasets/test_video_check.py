@@ -5,7 +5,7 @@ import pytest
 from aqa_cache.annotations import Sample
 from aqa_cache.datasets.video_check import check_videos
 from aqa_cache.errors import VideoError
-from aqa_cache.video import decoding as video
+from aqa_cache.video import probing
 
 SAMPLES = [
     Sample("01_0001", "01.mp4", 10, 60, group="01"),
@@ -20,13 +20,13 @@ def folder(tmp_path, monkeypatch):
 
     def probe(path):
         if path.is_dir():
-            return video.VideoInfo(len(list(path.iterdir())), None, 32, 24)
+            return probing.VideoInfo(len(list(path.iterdir())), None, 32, 24)
         if not path.read_text():
             raise VideoError(path.name, "has zero bytes")
         rate, frames = path.read_text().split()
-        return video.VideoInfo(int(frames), float(rate), 32, 24)
+        return probing.VideoInfo(int(frames), float(rate), 32, 24)
 
-    monkeypatch.setattr(video, "probe", probe)
+    monkeypatch.setattr(probing, "probe", probe)
     (tmp_path / "01.mp4").write_text("25 300")
     (tmp_path / "02.mp4").write_text("25 50")
     return tmp_path

@@ -15,8 +15,9 @@ from aqa_cache.annotations import Sample, read_annotations, write_annotations
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction.run import extract
 from aqa_cache.extraction.sources import find_samples
-from aqa_cache.video.decoding import decode, probe
+from aqa_cache.video.decoding import decode
 from aqa_cache.video.missing import why_missing
+from aqa_cache.video.probing import probe
 from aqa_cache.video.recognition import VIDEO_SUFFIXES
 from aqa_cli.extract import main as aqa_extract
 

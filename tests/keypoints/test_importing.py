@@ -16,8 +16,8 @@ from aqa_cache.keypoints.features import clip_row, dct_row, torso_length
 from aqa_cache.keypoints.importing import import_keypoints
 from aqa_cache.keypoints.sample_features import KeypointOptions
 from aqa_cache.keypoints.skeletons import SKELETONS, anchors_of
-from aqa_cache.video import decoding
-from aqa_cache.video.decoding import probe
+from aqa_cache.video import probing
+from aqa_cache.video.probing import probe
 from aqa_cli.data import data
 from aqa_heads.data.leaks import frames_of_features
 
@@ -213,7 +213,7 @@ def test_the_frames_of_a_video_are_counted_once(run, tmp_path, monkeypatch):
     write_numbered_video(tmp_path / "v.mp4", 100)
     write_numbered_video(tmp_path / "w.mp4", 60)
     counted = []
-    monkeypatch.setattr(decoding, "probe", lambda path: counted.append(path.name) or probe(path))
+    monkeypatch.setattr(probing, "probe", lambda path: counted.append(path.name) or probe(path))
     run(videos=tmp_path)
     assert counted == ["v.mp4"]  # of two samples; the third has keypoints of its own
 

@@ -7,10 +7,13 @@ from numbered_video import image_number, write_numbered_video
 from places import DATA, MEDIA
 
 from aqa_cache.errors import VideoError
+from aqa_cache.video import decoder
 from aqa_cache.video import decoding as video
-from aqa_cache.video.decoding import decode, probe
+from aqa_cache.video.decoder import Decoder, Stopped
+from aqa_cache.video.decoding import decode
 from aqa_cache.video.frame_index import FrameIndex, Keyframe
 from aqa_cache.video.packets import Damage
+from aqa_cache.video.probing import probe
 
 
 def test_frames_equal_ffmpeg_bit_for_bit():
@@ -148,7 +151,7 @@ def test_only_the_frames_from_the_keyframe_on_are_decoded(tmp_path):
 
 def test_reading_without_decoding_is_moving(tmp_path, monkeypatch):
     # On a slow disk, what is jumped over takes long; a thread that reads it does not hang.
-    monkeypatch.setattr(video, "SIGN_OF_LIFE", 0)
+    monkeypatch.setattr(decoder, "SIGN_OF_LIFE", 0)
     path = write_numbered_video(tmp_path / "long.mp4", 1000, g="50")
     calls = []
     next(frames := decode(path, wanted=[(0, 1), (950, 952)], go_on=lambda: calls.append(1) or True))
@@ -158,7 +161,7 @@ def test_reading_without_decoding_is_moving(tmp_path, monkeypatch):
 
     for count in (10, before + 10):
         left = iter([True] * (count - 1) + [False])
-        with pytest.raises(video.Stopped):
+        with pytest.raises(Stopped):
             list(decode(path, wanted=[(0, 1), (950, 952)], go_on=left.__next__))
         assert next(left, None) is None
 
@@ -181,7 +184,7 @@ def test_nothing_wanted_nothing_decoded(numbered_video):
 def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch, said):
     # A decoder that fails on the way: the frames before come from the quick way, those after from the plain
     # one.
-    read, calls = video._Decoder.pictures, []
+    read, calls = Decoder.pictures, []
 
     def failing(decoder):
         calls.append(decoder)
@@ -190,7 +193,7 @@ def test_what_was_given_out_is_not_given_twice(numbered_video, monkeypatch, said
                 raise Damage("made up")
             yield picture
 
-    monkeypatch.setattr(video._Decoder, "pictures", failing)
+    monkeypatch.setattr(Decoder, "pictures", failing)
     for wanted, threads in (([(5, 250), (290, 300)], 1), (None, 2)):
         calls.clear()
         said.clear()

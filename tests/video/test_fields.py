@@ -9,8 +9,9 @@ from numbered_video import write_numbered_video
 from places import DATA
 
 from aqa_cache.video import decoding as video
-from aqa_cache.video.decoding import decode, probe
+from aqa_cache.video.decoding import decode
 from aqa_cache.video.fields import FieldReader
+from aqa_cache.video.probing import probe
 
 FIELDS = 8  # packets of the file that hold a field; the others hold a frame
 FRAME_TICKS = 3003

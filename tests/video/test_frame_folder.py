@@ -10,8 +10,9 @@ from aqa_cache.annotations import Sample
 from aqa_cache.clips.preprocess import MTL_AQA, FramePreparer
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.errors import VideoError
-from aqa_cache.video.decoding import decode, expected_frames, probe
+from aqa_cache.video.decoding import decode
 from aqa_cache.video.frame_folder import list_images, read_image
+from aqa_cache.video.probing import expected_frames, probe
 from aqa_cache.video.reader import Outcome, VideoReader
 
 NAMES = {

@@ -12,7 +12,8 @@ from numbered_video import image_number, number_image, write_numbered_video
 from places import DATA, MEDIA, ROOT
 
 from aqa_cache.errors import VideoError
-from aqa_cache.video.decoding import decode, probe
+from aqa_cache.video.decoding import decode
+from aqa_cache.video.probing import probe
 
 MORE_MEDIA = Path(os.environ.get("AQA_MEDIA", ROOT.parent / "shared" / "media"))
 FRAMES = {

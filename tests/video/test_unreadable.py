@@ -12,9 +12,10 @@ from PIL import Image
 
 from aqa_cache.errors import VideoError
 from aqa_cache.video.containers import boxes, promised_bytes, video_tracks
-from aqa_cache.video.decoding import decode, probe
+from aqa_cache.video.decoding import decode
 from aqa_cache.video.demuxers import OPTIONS
 from aqa_cache.video.mended import why_mended
+from aqa_cache.video.probing import probe
 from aqa_cache.video.unreadable import what_to_do
 
 NEXT_STEP = re.compile(
