@@ -12,7 +12,8 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from .backbones.names import KNOWN_BACKBONES
     from .backbones.registry import Backbone, register
     from .cache_file.feature_spec import FeatureSpec
-    from .cache_file.reader import FeatureCache, Record
+    from .cache_file.reader import FeatureCache
+    from .cache_file.record import Record
     from .cache_file.verification import Verification, verify
     from .clips.preprocess import Preprocessing
     from .clips.rule import ClipRule
@@ -48,7 +49,7 @@ _EXPORTS = {
     "ProgressBar": "progress_bar",
     "Published": "extraction.publishing",
     "RayActors": "fleet.ray_crew",
-    "Record": "cache_file.reader",
+    "Record": "cache_file.record",
     "Sample": "sample",
     "Verification": "cache_file.verification",
     "View": "clips.views",

@@ -30,7 +30,8 @@ from torch import nn
 import aqa_cli  # noqa: F401  # huge pages, as the commands have them
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_heads.networks.encoders.recurrent import GruEncoder, LstmEncoder, RecurrentEncoder
 from aqa_heads.networks.model import AqaModel

@@ -229,7 +229,7 @@ def write_audited(folder: Path, count: int) -> tuple[Path, Path]:
     from aqa_cache.annotations import Sample
     from aqa_cache.annotations import write_annotations as write_table
     from aqa_cache.cache_file.feature_spec import FeatureSpec
-    from aqa_cache.cache_file.reader import ClipFeatures, Record
+    from aqa_cache.cache_file.record import ClipFeatures, Record
     from aqa_cache.cache_file.writer import write_cache
 
     drawn = random.Random(0)

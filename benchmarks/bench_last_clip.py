@@ -19,7 +19,8 @@ from results import write_section
 
 from aqa_cache.annotations import Sample, read_annotations, write_annotations
 from aqa_cache.cache_file.contents import unseen_frames
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import ClipFeatures
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.clips.rule import FROM_END, ClipRule
 from aqa_cache.datasets.synthetic_dives import render_broadcasts

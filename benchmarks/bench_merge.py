@@ -19,7 +19,8 @@ from results import write_section
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.fleet.part_place import PartPlace, Wanted
 from aqa_cache.fleet.parts import PartName, key_of_record, numerics_digest, samples_digest, settings_digest

@@ -26,7 +26,7 @@ from scipy.stats import sem, t
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec
-from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.run import train

@@ -15,7 +15,7 @@ from results import write_section
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec
-from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.machine.devices import pick_device
 from aqa_heads.data import training_data as targets

@@ -18,7 +18,7 @@ import numpy as np
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec
-from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.datasets.mtl_aqa import convert, find_release
 from aqa_heads.evaluation.spoken_numbers import without_numbers

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec
-from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 
 DIM, PEOPLE, SAMPLES, FOLDS = 152, 8, 38, 4

@@ -11,7 +11,7 @@ import pytest
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec, Learned
-from aqa_cache.cache_file.reader import ClipFeatures, Record
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_heads.captions.captioner import Captioner
 

@@ -16,7 +16,8 @@ from ..remote.fetched import Fetched
 from ..remote.place import Place
 from ..remote.url import is_url, local_path
 from .feature_spec import FeatureSpec
-from .reader import ClipFeatures, FeatureCache, Record, frame_rate_of
+from .reader import FeatureCache, frame_rate_of
+from .record import ClipFeatures, Record
 
 
 @contextlib.contextmanager

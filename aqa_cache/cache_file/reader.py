@@ -5,9 +5,8 @@ The file is a public contract, written down in `docs/schema.md`; its only reader
 """
 
 import difflib
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -17,101 +16,19 @@ import h5py  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
 
-from ..annotations import SPLITS, Sample
 from ..disk.hdf5 import DAMAGE
-from ..errors import CacheError, first_line, some
-from ..short_repr import cut, short_repr
+from ..errors import CacheError, first_line
+from ..short_repr import cut
+from .arrays import read_array
 from .attributes import read_attributes
+from .index import read_index
 from .problems import index_problems, sample_problems
-from .schema import (
-    FEATURES,
-    FIRST_FRAME,
-    GROUPS,
-    MOST_FRAME,
-    PTS_SECONDS,
-    TEXT_COLUMNS,
-    VIDEO_SHA256,
-    column_name,
-)
+from .record import ClipFeatures, Record, StoredRows
+from .schema import FEATURES, FIRST_FRAME, MOST_FRAME, PTS_SECONDS
 from .structure import broken, open_cache
 
 # Values of features that are read at once: 16 MiB in float32.
 _PIECE_VALUES = 2**22
-
-
-class StoredRows:
-    """Rows of features that lie in a file; only slices of them are ever in memory.
-
-    Args:
-        read: given first row and row behind the last, reads `(rows, dim)` float32.
-        shape: `(rows, dim)`.
-    """
-
-    def __init__(self, read: Callable[[int, int], np.ndarray], shape: tuple[int, int]):
-        self._read, self.shape, self.ndim = read, shape, 2
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        start, stop, step = rows.indices(len(self))
-        assert step == 1, "rows are read in order"
-        return self._read(start, stop)
-
-
-@dataclass(frozen=True)
-class ClipFeatures:
-    """The clips of one view of one sample, in time order.
-
-    Shape:
-        - features: `(clips, dim)` float32, in memory or in a file; first_frame: `(clips,)` int64, 0-based in
-          the video; pts_seconds: `(clips,)` float64, presentation time of the first frame, NaN where the
-          source has no times.
-    """
-
-    features: np.ndarray | StoredRows
-    first_frame: np.ndarray
-    pts_seconds: np.ndarray
-
-    __repr__ = short_repr
-
-
-@dataclass(frozen=True)
-class Record:
-    """What the cache holds of one sample.
-
-    Args:
-        sample: its annotations.
-        views: one entry per view of the cache; None where the sample has no such view.
-        reason: why the sample has no features; empty where it has.
-        video_size: bytes of the video file, 0 for imported features and frame folders.
-        video_mtime_ns: its time of modification, likewise.
-        video_sha256: hex; empty where it was not asked for.
-    """
-
-    sample: Sample
-    views: list[ClipFeatures | None] = field(default_factory=list[ClipFeatures | None])
-    reason: str = ""
-    video_size: int = 0
-    video_mtime_ns: int = 0
-    video_sha256: str = ""
-
-    __repr__ = short_repr
-
-    @property
-    def ok(self) -> bool:
-        return not self.reason
-
-    @property
-    def features(self) -> np.ndarray:
-        """Of the plain view, `(clips, dim)` float32.
-
-        Raises:
-            CacheError: the sample has none; its reason says why.
-        """
-        if not self.views or self.views[0] is None:
-            raise CacheError(f"{self.sample.sample_id}: has no features: {self.reason}")
-        return self.views[0].features[:]
 
 
 class FeatureCache:
@@ -142,12 +59,8 @@ class FeatureCache:
         self._file: Any = open_cache(self.path)  # h5py's types do not say what lies under a name
         try:
             self._read_index()
-            if check and (problems := [*islice(chain(self.sample_problems(), index_problems(self)), 4)]):
-                more = "; …" if len(problems) > 3 else ""
-                raise CacheError(
-                    f"{self.path}: {'; '.join(problems[:3])}{more}. See all with aqa-data verify, and extract"
-                    " again"
-                )
+            if check:
+                self._check_whole()
         except DAMAGE as error:
             self.close()
             what = (
@@ -321,6 +234,26 @@ class FeatureCache:
         """Everything in the file, in memory."""
         return [self._in_memory(index) for index in range(len(self))]
 
+    def _read_index(self) -> None:
+        said = read_attributes(self._file)
+        self.spec, self.views, self.numerics = said.spec, said.views, said.numerics
+        self.made_by = said.made_by
+        index = read_index(self.path, self._file, said)
+        self.samples, self.reasons, self.statuses = index.samples, index.reasons, index.statuses
+        self.offset, self.lengths = index.offset, index.lengths
+        self.video_size, self.video_mtime_ns = index.video_size, index.video_mtime_ns
+        self.video_sha256 = index.video_sha256
+
+    def _check_whole(self) -> None:
+        """Hold index and annotations against docs/schema.md; the error names the first problems."""
+        problems = [*islice(chain(self.sample_problems(), index_problems(self)), 4)]
+        if problems:
+            more = "; …" if len(problems) > 3 else ""
+            raise CacheError(
+                f"{self.path}: {'; '.join(problems[:3])}{more}. See all with aqa-data verify, and extract"
+                " again"
+            )
+
     def _in_memory(self, index: int) -> Record:
         views = range(len(self.views))
         clips = [self.clips(index, view) if self.has_features(index, view) else None for view in views]
@@ -352,113 +285,7 @@ class FeatureCache:
         return times
 
     def _read(self, name: str, rows: slice = slice(None)) -> np.ndarray:
-        try:
-            return self._file[name][rows]
-        except DAMAGE as error:
-            raise CacheError(
-                f"{self.path}: dataset {name!r} cannot be read ({first_line(error)}); the file is damaged, "
-                "restore it from a copy or extract again"
-            ) from None
-        except MemoryError:  # of a file with holes
-            raise CacheError(
-                f"{self.path}: dataset {name!r} is larger than the memory; extract again"
-            ) from None
-
-    def _text(self, name: str) -> list[str]:
-        values = self._read(name).tolist()
-        # Text behind it would vanish in the next file, and two names be one.
-        if b"\0" in b"\n".join(values):
-            raise ValueError(f"dataset {name!r} holds text with a NUL in it")
-        return [value.decode("utf-8") for value in values]
-
-    def _read_index(self) -> None:
-        said = read_attributes(self._file)
-        self.spec, self.views, self.numerics, self.made_by = (
-            said.spec,
-            said.views,
-            said.numerics,
-            said.made_by,
-        )
-        rows, dim = self._file[FEATURES].shape
-        if dim != self.dim:
-            raise CacheError(
-                f"{self.path}: features are {dim} wide but the attribute 'dim' says {self.dim}; extract again"
-            )
-        self.reasons, self.statuses = self._text("samples/reason"), self._text("samples/status")
-        self.offset = self._read("samples/offset").astype(np.int64, copy=False)
-        self.lengths = self._read("samples/count").astype(np.int64, copy=False)
-        self.video_size, self.video_mtime_ns = (
-            self._read("samples/video_size"),
-            self._read("samples/video_mtime_ns"),
-        )
-        if (self.video_size < 0).any():
-            raise ValueError("samples/video_size holds negative numbers")
-        hashed = VIDEO_SHA256 in self._file
-        self.video_sha256 = self._text(VIDEO_SHA256) if hashed else [""] * len(self.reasons)
-        self.samples = self._read_samples(said.orders)
-        if self.offset.shape[1] != len(self.views):
-            raise CacheError(
-                f"{self.path}: its index does not fit its {len(self.views)} views; extract again"
-            )
-        # Not offset + count, which may be beyond what 64 bits hold.
-        outside = np.argwhere((self.lengths >= 0) & ((self.offset < 0) | (self.lengths > rows - self.offset)))
-        if len(outside):
-            raise CacheError(
-                f"{self.path}: {self.samples[int(outside[0, 0])].sample_id} points outside the {rows} feature"
-                " rows; the index is damaged, extract again"
-            )
-        plain = self.lengths[:, 0].tolist()
-        for index, sample in enumerate(self.samples):
-            if (plain[index] > 0) == bool(self.reasons[index]):
-                raise CacheError(
-                    f"{self.path}: {sample.sample_id} has {max(0, self.lengths[index, 0])} clips and the"
-                    f" reason {self.reasons[index]!r}; it needs one or the other, extract again"
-                )
-
-    def _read_samples(self, orders: dict[str, list[str]]) -> list[Sample]:
-        text = {name: self._text(f"samples/{name}") for name in TEXT_COLUMNS}
-        for sample_id, split in zip(text["sample_id"], text["split"], strict=True):
-            if split and split not in SPLITS:
-                raise CacheError(
-                    f"{self.path}: {sample_id} has split {split!r}, expected {', '.join(SPLITS)} or nothing"
-                    " (docs/schema.md)"
-                )
-        # Python's own numbers, a column at a time: a number taken out of an array by itself costs as much as
-        # a sample.
-        start, end, score, difficulty = (
-            self._read(f"samples/{name}").tolist()
-            for name in ("start_frame", "end_frame", "final_score", "difficulty")
-        )
-        if min(start, default=0) < -1 or min(end, default=0) < -1:
-            raise ValueError("samples/start_frame or end_frame holds numbers below -1")
-        judges = self._read("samples/judges")
-        judged: list[bool] = np.any(~np.isnan(judges), axis=1).tolist()
-        judges = judges.tolist()
-        classes, extra = (self._columns(kind, orders[kind]) for kind in GROUPS)
-        return [
-            Sample(
-                sample_id=text["sample_id"][i],
-                video=text["video"][i],
-                start_frame=start[i] if start[i] >= 0 else None,
-                end_frame=end[i] if end[i] >= 0 else None,
-                split=text["split"][i] or None,
-                group=text["group"][i] or None,
-                fold=text["fold"][i] or None,
-                final_score=None if math.isnan(score[i]) else score[i],
-                difficulty=None if math.isnan(difficulty[i]) else difficulty[i],
-                judges=tuple(judges[i]) if judged[i] else (),
-                classes={name: column[i] for name, column in classes.items() if column[i]},
-                caption=text["caption"][i] or None,
-                extra={name: column[i] for name, column in extra.items() if column[i]},
-            )
-            for i in range(len(text["sample_id"]))
-        ]
-
-    def _columns(self, group: str, order: list[str]) -> dict[str, list[str]]:
-        columns = {column_name(name): f"{group}/{name}" for name in self._file[group]}
-        if sorted(columns) != sorted(order):
-            raise ValueError(f"{group} holds {some(sorted(columns))}, its order names {some(order)}")
-        return {name: self._text(columns[name]) for name in order}
+        return read_array(self.path, self._file, name, rows)
 
 
 def frame_rate_of(rates: np.ndarray) -> float | None:

@@ -17,7 +17,7 @@ from ..errors import CacheError, escaped
 from .attributes import checksum
 from .feature_spec import FeatureSpec, canonical_json
 from .problems import sample_problems
-from .reader import Record, StoredRows
+from .record import Record, StoredRows
 from .schema import (
     CHECKSUM,
     FEATURES,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..annotations import Columns, Sample, read_annotations
 from ..cache_file.feature_spec import FeatureSpec
-from ..cache_file.reader import ClipFeatures, Record
+from ..cache_file.record import ClipFeatures, Record
 from ..cache_file.schema import PLAIN_VIEW
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target

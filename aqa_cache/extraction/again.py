@@ -11,7 +11,7 @@ from ..backbones.names import KNOWN_BACKBONES
 from ..backbones.openvino_engine import openvino_version
 from ..backbones.registry import get_backbone
 from ..cache_file.feature_spec import FeatureSpec
-from ..cache_file.reader import Record
+from ..cache_file.record import Record
 from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
 from ..disk.tensor_file import sha256_of

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..annotations import Sample
 from ..cache_file.feature_spec import FeatureSpec
-from ..cache_file.reader import FeatureCache, Record
+from ..cache_file.reader import FeatureCache
+from ..cache_file.record import Record
 from ..errors import CacheError
 from ..video.mended import DECODING, why_mended
 from ..video.outside import videos_outside

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache_file.feature_spec import FeatureSpec
-from ..cache_file.reader import Record
+from ..cache_file.record import Record
 from ..cache_file.writer import write_cache
 
 PART_SAMPLES, PART_SECONDS, PART_BYTES = 64, 30.0, 1 << 25

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..annotations import Sample
 from ..backbones.inference import SLOTS, Model, PendingFeatures
-from ..cache_file.reader import ClipFeatures, Record
+from ..cache_file.record import ClipFeatures, Record
 from ..clips.assembler import Clip
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cache_file.reader import ClipFeatures, StoredRows
+from ..cache_file.record import ClipFeatures, StoredRows
 from ..errors import AqaError
 
 SPILL_BYTES = 1 << 23

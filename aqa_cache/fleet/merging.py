@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cache_file.reader import FeatureCache, Record
+from ..cache_file.reader import FeatureCache
+from ..cache_file.record import Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, CacheError, some

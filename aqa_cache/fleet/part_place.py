@@ -18,7 +18,8 @@ from typing import Any
 
 from ..annotations import Sample
 from ..cache_file.feature_spec import FeatureSpec
-from ..cache_file.reader import FeatureCache, Record
+from ..cache_file.reader import FeatureCache
+from ..cache_file.record import Record
 from ..errors import AqaError, CacheError, some
 from ..extraction.existing import not_extracted
 from ..remote.fetched import MOST_BYTES, Fetched, cache_folder

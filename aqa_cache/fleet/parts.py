@@ -15,7 +15,7 @@ from typing import Any
 
 from ..annotations import Sample
 from ..cache_file.feature_spec import FeatureSpec, canonical_json
-from ..cache_file.reader import Record
+from ..cache_file.record import Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import replacing
 from ..disk.plain_json import parse_json

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..annotations import Sample
 from ..backbones.names import KNOWN_BACKBONES
-from ..cache_file.reader import Record
+from ..cache_file.record import Record
 from ..errors import AqaError, CacheError, first_line
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.numerics import mixed, of_computing

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from ..cache_file.feature_spec import FeatureSpec
-from ..cache_file.reader import Record
+from ..cache_file.record import Record
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.loading import load_model
 from ..extraction.numerics import numerics_of

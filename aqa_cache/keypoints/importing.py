@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..annotations import Columns, read_annotations
 from ..cache_file.feature_spec import FeatureSpec
-from ..cache_file.reader import Record
+from ..cache_file.record import Record
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
 from ..errors import AqaError, some

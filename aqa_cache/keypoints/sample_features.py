@@ -9,7 +9,7 @@ import numpy as np
 
 from ..annotations import Sample
 from ..cache_file.feature_spec import FeatureSpec
-from ..cache_file.reader import ClipFeatures
+from ..cache_file.record import ClipFeatures
 from ..clips.rule import ClipRule
 from ..errors import AqaError, VideoError, some
 from .features import CLIPS, COEFFICIENTS, DCT, DCT_TORSO, FORMS, clip_row, dct_row, torso_length

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.reader import ClipFeatures
+from aqa_cache.cache_file.record import ClipFeatures
 
 from ..evaluation.predictions import predict
 from ..networks.encoders.average import AverageEncoder

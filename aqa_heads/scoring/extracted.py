@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.reader import FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import Record
 
 from .made_with import MadeWith, made_with, weights_told
 from .trained import Trained

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec
-from aqa_cache.cache_file.reader import ClipFeatures
+from aqa_cache.cache_file.record import ClipFeatures
 
 from .learned_from import Frames
 from .trained import Trained

@@ -8,7 +8,8 @@ from synthetic_cache import tuned_on, write_synthetic_cache
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.contents import contents
-from aqa_cache.cache_file.reader import FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cli.data import data
 

@@ -9,7 +9,8 @@ from places import DATA
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import Learned
-from aqa_cache.cache_file.reader import FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import CacheError
 

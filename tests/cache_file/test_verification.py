@@ -11,7 +11,8 @@ from places import DATA
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.contents import contents
 from aqa_cache.cache_file.feature_spec import FeatureSpec
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.verification import verify
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import CacheError

@@ -5,7 +5,8 @@ import pytest
 from make_feature_cache_v1 import SPEC, VIEWS, records
 
 from aqa_cache.annotations import Sample
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import fits_float16, write_cache
 from aqa_cache.errors import AqaError, CacheError
 

@@ -8,7 +8,8 @@ from make_feature_cache_v1 import SPEC, VIEWS, records
 from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.annotations import Sample, read_annotations
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.errors import AqaError
 from aqa_cache.exchange.exporting import export_features

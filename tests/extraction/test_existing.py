@@ -12,7 +12,8 @@ from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file import writer as cache_writer
-from aqa_cache.cache_file.reader import FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import Record
 from aqa_cache.extraction.existing import ExistingRecords
 from aqa_cache.extraction.parts import Parts
 from aqa_cache.extraction.run import extract

@@ -18,7 +18,8 @@ from small_extraction import CONFIG, assert_same_features, contents
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.cache_file import writer as cache_writer
 from aqa_cache.cache_file.feature_spec import FeatureSpec, Learned
-from aqa_cache.cache_file.reader import ClipFeatures, FeatureCache, Record
+from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction import part_writer
