@@ -37,7 +37,7 @@ from aqa_cache.disk.tensor_file import read_tensors
 from aqa_cache.extraction.throughput import gemm_rate
 from aqa_cache.machine.devices import pick_device
 from aqa_cache.weights.random_weights import make_random_weights
-from aqa_heads.data.training_data import Split
+from aqa_heads.data.batches import Split
 from aqa_heads.end_to_end.recomputation import RecomputedFeatures
 from aqa_heads.end_to_end.trainable import prepare
 from aqa_heads.networks.architecture import Architecture

@@ -8,7 +8,7 @@ from torch import nn
 
 from aqa_cache.clips.preprocess import Preprocessing
 
-from ..data.training_data import Batch, Split
+from ..data.batches import Batch, Split
 from ..networks.frugal_lstm import frugal_optimisers, ordinary_parameters
 from ..networks.model import AqaModel, is_frugal
 from ..settings.fine_tuning import CLIP_CHUNKS

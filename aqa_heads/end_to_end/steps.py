@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..data.training_data import Batch, TrainingData
+from ..data.batches import Batch
+from ..data.training_data import TrainingData
 from ..runs.folder import BEST, Work
 from ..settings.resolved import ResolvedConfig
 from ..training.best_weights import BestWeights

@@ -11,7 +11,7 @@ from aqa_cache.annotations import Sample
 from aqa_cache.short_repr import short_repr
 
 from ..captions.vocabulary import Vocabulary
-from ..data.training_data import Split, pad_clips
+from ..data.batches import Split, pad_clips
 from ..networks.model import AqaModel, Output
 from ..networks.score_heads.known import known_of
 from ..networks.score_heads.seam import ScorePrediction

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.training_data import Split, TrainingData
+from ..data.batches import Split
+from ..data.training_data import TrainingData
 from ..evaluation.metrics import accuracy, relative_l2, spearman
 from ..evaluation.predictions import Predictions, caption_loss_per_token, predict
 from ..networks.model import AqaModel

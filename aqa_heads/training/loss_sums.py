@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..data.training_data import Batch
+from ..data.batches import Batch
 from .losses import Loss
 
 

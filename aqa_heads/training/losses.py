@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch.nn import functional as F
 
-from ..data.training_data import Batch
+from ..data.batches import Batch
 from ..networks.model import AqaModel
 from ..networks.score_heads.known import known_of
 from ..networks.score_heads.seam import Encoded, Known

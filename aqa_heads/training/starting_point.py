@@ -10,7 +10,8 @@ import torch
 
 from aqa_cache.annotations import Sample
 
-from ..data.training_data import Split, TrainingData, pad_clips
+from ..data.batches import Split, pad_clips
+from ..data.training_data import TrainingData
 from ..data.validation import Mirror, penalty_folds
 from ..errors import TrainingError
 from ..networks import rank_losses

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.training_data import Batch, Split, TrainingData
+from ..data.batches import Batch, Split
+from ..data.training_data import TrainingData
 from ..networks.frugal_lstm import frugal_optimisers, ordinary_parameters
 from ..networks.model import AqaModel
 from ..runs.folder import BEST, Work

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..captions.caption_metrics import caption_metrics_or_why
 from ..captions.vocabulary import unigram_loss
-from ..data.training_data import NO_CLASS, TrainingData
+from ..data.batches import NO_CLASS
+from ..data.training_data import TrainingData
 from ..evaluation.audit import Audit
 from ..evaluation.bootstrap import spearman_interval
 from ..evaluation.conformal import share_interval

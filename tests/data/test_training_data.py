@@ -10,7 +10,7 @@ from synthetic_cache import without, write_synthetic_cache
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.errors import CacheError
 from aqa_heads.captions.vocabulary import EOS, SOS
-from aqa_heads.data.training_data import NO_CLASS
+from aqa_heads.data.batches import NO_CLASS
 from aqa_heads.errors import TrainingError
 from aqa_heads.settings.experiments import TASKS
 from aqa_heads.settings.training import TrainingConfig

@@ -11,7 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.utils.rnn import pad_sequence
 
 from aqa_cache.backbones.registry import BACKBONES
-from aqa_heads.data.training_data import NO_CLASS, Split
+from aqa_heads.data.batches import NO_CLASS, Split
 from aqa_heads.end_to_end.recomputation import RecomputedFeatures, chunk_seed
 from aqa_heads.end_to_end.trainable import prepare
 from aqa_heads.errors import TrainingError

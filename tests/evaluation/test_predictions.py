@@ -6,7 +6,7 @@ import torch
 from small_models import CLASSES, DIM, Clips, make
 
 from aqa_heads.captions.vocabulary import Vocabulary
-from aqa_heads.data.training_data import Split, pad_clips
+from aqa_heads.data.batches import Split, pad_clips
 from aqa_heads.evaluation import predictions
 from aqa_heads.evaluation.predictions import caption_loss_per_token, predict
 

@@ -7,7 +7,7 @@ import torch
 from synthetic_cache import small_models
 from torch.nn import functional as F
 
-from aqa_heads.data.training_data import Batch
+from aqa_heads.data.batches import Batch
 from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.settings.experiments import EXPERIMENTS

@@ -8,7 +8,7 @@ import torch
 from small_models import Clips
 from synthetic_cache import POSITIONS, small_models
 
-from aqa_heads.data.training_data import NO_CLASS, Split
+from aqa_heads.data.batches import NO_CLASS, Split
 from aqa_heads.networks.architecture import Architecture
 from aqa_heads.networks.model import AqaModel
 from aqa_heads.networks.score_heads.regression import RegressionHead

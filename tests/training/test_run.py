@@ -183,7 +183,7 @@ def test_features_larger_than_memory_give_the_same_bits(config, monkeypatch):
     write_synthetic_cache(config.features, views={"flip": lambda index, plain: -plain})
     config = replace(config, tasks=TASKS, epochs=3)
     held = train(config)
-    monkeypatch.setattr("aqa_heads.data.training_data.MEMORY_SHARE", 0)
+    monkeypatch.setattr("aqa_heads.data.stored_features.MEMORY_SHARE", 0)
     streamed = train(replace(config, out=config.out / "streamed"))
     assert not any("every step reads" in note for note in held.config["notes"])
     assert any("every step reads its own from the file" in note for note in streamed.config["notes"])
@@ -193,7 +193,7 @@ def test_features_larger_than_memory_give_the_same_bits(config, monkeypatch):
     ridge = [
         train(TrainingConfig(config.features, "ridge", out=config.out / str(share), device="cpu")).predictions
         for share in (0, 0.5)
-        if monkeypatch.setattr("aqa_heads.data.training_data.MEMORY_SHARE", share) is None
+        if monkeypatch.setattr("aqa_heads.data.stored_features.MEMORY_SHARE", share) is None
     ]
     assert ridge[0] == ridge[1]
 

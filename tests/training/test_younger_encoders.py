@@ -10,7 +10,7 @@ from interrupted_runs import Interrupt
 from synthetic_cache import write_synthetic_cache
 
 from aqa_heads import read_model, read_run, train
-from aqa_heads.data.training_data import pad_clips
+from aqa_heads.data.batches import pad_clips
 from aqa_heads.networks.encoders.conv import ConvEncoder
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.steps import window_of

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...data.training_data import Split, TrainingData
+from ...data.batches import Split
+from ...data.training_data import TrainingData
 from ...data.units import group_of
 from ...evaluation.predictions import Predictions
 from ...runs.format import HeldOut
