@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from ...data.leaks import Leak
 from ...errors import RunError
-from ...evaluation.audit import Audit, ScoreRule, SpokenScores
+from ...evaluation.audit import Audit
+from ...evaluation.score_rules import ScoreRule
+from ...evaluation.spoken_scores import SpokenScores
 from ..attachments import Attachments
 from ..html import Section, element
 from ..report import Report
