@@ -17,8 +17,10 @@ if TYPE_CHECKING:  # what `__getattr__` imports
     from .networks.score_heads.seam import Distribution, Encoded, Known, ScoreHead, ScorePrediction
     from .predicting import predict_cache
     from .report.writing import write_report
-    from .runs.format import Epoch, Run, read_model, read_run
+    from .runs.format import Run, read_run
+    from .runs.model_file import read_model
     from .runs.prediction_rows import PredictionRows
+    from .runs.tables import Epoch
     from .scoring.results import Score, ScoreTable
     from .scoring.table import score, score_table
     from .settings.experiments import EXPERIMENTS, KNOWN_ENCODERS, KNOWN_LOSSES, KNOWN_SCORE_HEADS, Experiment
@@ -35,7 +37,7 @@ _EXPORTS = {
     "EXPERIMENTS": "settings.experiments",
     "Encoded": "networks.score_heads.seam",
     "Encoder": "networks.encoders.seam",
-    "Epoch": "runs.format",
+    "Epoch": "runs.tables",
     "Experiment": "settings.experiments",
     "FineTuning": "settings.fine_tuning",
     "KNOWN_ENCODERS": "settings.experiments",
@@ -55,7 +57,7 @@ _EXPORTS = {
     "fine_tune": "end_to_end.run",
     "predict": "evaluation.predictions",
     "predict_cache": "predicting",
-    "read_model": "runs.format",
+    "read_model": "runs.model_file",
     "read_run": "runs.format",
     "score": "scoring.table",
     "score_table": "scoring.table",

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aqa_cache.errors import first_line, missing
 
 from .errors import TrainingError
-from .runs.format import Epoch, read_run
+from .runs.format import read_run
+from .runs.tables import Epoch
 
 if TYPE_CHECKING:
     from .table import Planned, Shown

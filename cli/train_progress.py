@@ -15,7 +15,7 @@ from .progress import LINE_SECONDS, megabytes
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from aqa_heads.runs.format import Epoch
+    from aqa_heads.runs.tables import Epoch
     from aqa_heads.table import Planned, Shown
     from aqa_heads.training.listener import Listener, Step
 

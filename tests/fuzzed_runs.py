@@ -13,7 +13,8 @@ from made_runs import leave_out_drawing
 from synthetic_cache import small_models, write_synthetic_cache
 
 from aqa_heads.report.writing import write_report
-from aqa_heads.runs.format import read_model, read_run
+from aqa_heads.runs.format import read_run
+from aqa_heads.runs.model_file import read_model
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.run import train
 

@@ -12,7 +12,7 @@ from aqa_heads.evaluation.metrics import kendall, pearson, per_group
 from aqa_heads.report.families import ROWS
 from aqa_heads.report.html.drawing import Drawing
 from aqa_heads.report.writing import write_report
-from aqa_heads.runs.format import Epoch
+from aqa_heads.runs.tables import Epoch
 
 CLASSES = ("position", "armstand", "rotation")
 WORDS = (

@@ -9,7 +9,8 @@ from synthetic_cache import small_models, write_synthetic_cache
 
 from aqa_cli.train import main
 from aqa_heads import tracking
-from aqa_heads.runs.format import Epoch, read_run
+from aqa_heads.runs.format import read_run
+from aqa_heads.runs.tables import Epoch
 from aqa_heads.table import train_table
 from aqa_heads.training.run import train
 

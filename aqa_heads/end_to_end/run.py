@@ -26,7 +26,8 @@ from ..data.training_data import TrainingData
 from ..errors import DivergedError, TrainingError
 from ..networks.model import AqaModel
 from ..runs.folder import Work
-from ..runs.format import Epoch, Run
+from ..runs.format import Run
+from ..runs.tables import Epoch
 from ..settings.fine_tuning import FineTuning
 from ..settings.training import TrainingConfig
 from ..training.job import Job

@@ -1,8 +1,14 @@
 """What the JSON files of a run hold, as `record.check` takes it; other names may stand beside these."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from ..errors import RunError
 from .record import FINITE, Needed, Number, Text, Whole
+
+# Of what `write_run` writes; runs of before there was a number have format 1.
+RUN_FORMAT = 2
 
 NAME, COUNT, RHO, SHARE, FROM_ZERO = Text(1000), Whole(), Number(-1, 1), Number(0, 1), Number(0)
 _NAMES, _NUMBERS = [Needed(NAME)], {...: FINITE}
@@ -215,3 +221,16 @@ EPOCH = {
     "val_class_accuracy": SHARE,
     "seconds": FROM_ZERO,
 }
+
+
+def check_format(path: Path, config: Mapping[str, Any]) -> None:
+    """Whether a run, or a model, is of a format that this program reads.
+
+    Raises:
+        RunError: it is newer.
+    """
+    number = config.get("run_format") or 1
+    if number > RUN_FORMAT:
+        raise RunError(
+            f"{path}: has run format {number}, this program reads up to {RUN_FORMAT}; upgrade aqa-cache"
+        )

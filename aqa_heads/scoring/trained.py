@@ -14,7 +14,8 @@ from ..captions.vocabulary import Vocabulary
 from ..errors import RunError
 from ..report.families import read_families
 from ..report.results import find_runs
-from ..runs.format import Run, read_model, read_run
+from ..runs.format import Run, read_run
+from ..runs.model_file import read_model
 from ..runs.schema import MODEL
 from ..runs.sums import check_sums
 from ..runs.training_samples import TrainingSample, TrainingSamples, read_training_samples

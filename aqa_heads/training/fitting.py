@@ -16,7 +16,7 @@ from ..data.training_data import TrainingData
 from ..errors import DivergedError, RunError
 from ..networks.model import AqaModel
 from ..runs.folder import Work
-from ..runs.format import Epoch
+from ..runs.tables import Epoch
 from ..settings.resolved import ResolvedConfig
 from .epoch_results import evaluate, losses_of, value_of
 from .listener import Listener, Step

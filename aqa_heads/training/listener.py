@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..runs.folder import Work
-from ..runs.format import Epoch
+from ..runs.tables import Epoch
 
 
 @dataclass(frozen=True)

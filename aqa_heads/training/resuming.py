@@ -17,7 +17,8 @@ from ..captions.vocabulary import Vocabulary
 from ..errors import RunError
 from ..runs.checkpoint import DamagedCheckpoint
 from ..runs.folder import Work, was_interrupted
-from ..runs.format import Epoch, Run, read_run
+from ..runs.format import Run, read_run
+from ..runs.tables import Epoch
 from .computing import is_out_of_memory
 from .plan import Plan
 

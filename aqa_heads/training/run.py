@@ -14,7 +14,8 @@ from ..data.training_data import TrainingData
 from ..errors import TrainingError
 from ..networks.model import AqaModel
 from ..runs.folder import Work
-from ..runs.format import Epoch, Run
+from ..runs.format import Run
+from ..runs.tables import Epoch
 from ..settings.training import TrainingConfig
 from .computing import deterministic
 from .job import Job

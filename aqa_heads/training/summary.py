@@ -27,7 +27,7 @@ from ..evaluation.metrics import (
 )
 from ..evaluation.predictions import Predictions
 from ..evaluation.uncertainty import uncertainty
-from ..runs.format import Epoch
+from ..runs.tables import Epoch
 from .choosing.choice import Choice, ChosenPart
 from .epoch_results import scored, true_scores
 

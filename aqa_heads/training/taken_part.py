@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from ..errors import RunError
-from ..runs.format import Epoch, Run
+from ..runs.format import Run
+from ..runs.tables import Epoch
 from ..runs.weights_file import read_weights
 from .part_columns import columns_of
 

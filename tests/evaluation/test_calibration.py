@@ -11,7 +11,8 @@ from aqa_heads.data.score_bounds import score_bounds
 from aqa_heads.errors import TrainingError
 from aqa_heads.evaluation.calibration import FEWEST_SEEDS, NOT_STRICT, calibration_of, interval_of
 from aqa_heads.evaluation.conformal import cv_plus, half_width, half_width_of_groups
-from aqa_heads.runs.format import HeldOut, Run, read_run
+from aqa_heads.runs.format import Run, read_run
+from aqa_heads.runs.tables import HeldOut
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.run import train
 

@@ -11,7 +11,7 @@ from aqa_cli import report as command
 from aqa_heads.report.unfinished import find_unfinished
 from aqa_heads.report.writing import write_report
 from aqa_heads.runs.folder import PROGRESS, Work, hidden_folder, new_run_folder
-from aqa_heads.runs.format import Epoch
+from aqa_heads.runs.tables import Epoch
 from aqa_heads.training.listener import Listener
 
 

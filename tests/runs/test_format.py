@@ -15,7 +15,8 @@ from aqa_cache.cache_file.reader import FeatureCache
 from aqa_heads.errors import RunError
 from aqa_heads.evaluation.predictions import predict
 from aqa_heads.networks.architecture import Architecture
-from aqa_heads.runs.format import read_model, read_run
+from aqa_heads.runs.format import read_run
+from aqa_heads.runs.model_file import read_model
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.run import train
 

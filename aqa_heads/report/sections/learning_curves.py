@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 
-from ...runs.format import Epoch
+from ...runs.tables import Epoch
 from ...settings.experiments import EXPERIMENTS
 from .. import figures
 from ..attachments import Attachments

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 
 from ...data.training_data import TrainingData
-from ...runs.format import Epoch, HeldOut
+from ...runs.tables import Epoch, HeldOut
 from ...settings.resolved import ResolvedConfig
 from ..part import Part
 

@@ -15,7 +15,7 @@ from ...data.training_data import TrainingData
 from ...evaluation.metrics import relative_l2, spearman
 from ...evaluation.predictions import Predictions, caption_loss_per_token, predict
 from ...runs.folder import FOLD, Work
-from ...runs.format import Epoch
+from ...runs.tables import Epoch
 from ...settings.resolved import ResolvedConfig
 from ..epoch_results import scored, value_of
 from ..fitting import check_finite, diverged, start_may_be_best

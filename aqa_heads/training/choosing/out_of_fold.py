@@ -10,7 +10,7 @@ from ...data.batches import Split
 from ...data.training_data import TrainingData
 from ...data.units import group_of
 from ...evaluation.predictions import Predictions
-from ...runs.format import HeldOut
+from ...runs.tables import HeldOut
 from ..epoch_results import scored
 
 if TYPE_CHECKING:
