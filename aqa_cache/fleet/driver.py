@@ -16,9 +16,9 @@ from ..errors import AqaError
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.garbage import no_collection
 from ..extraction.hashes import hashes_of
+from ..extraction.notices import log_found, log_missing, warn_if_random
 from ..extraction.numerics import engine_of
 from ..extraction.pipeline import Progress
-from ..extraction.run import log_found, log_missing, warn_if_random
 from ..extraction.shards import Shard, deal
 from ..extraction.sources import Source, find_samples
 from ..machine.threads import cpu_threads

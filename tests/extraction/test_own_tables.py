@@ -100,7 +100,7 @@ def _fails(*_, **__):
 def test_a_folder_that_takes_no_file_is_refused_before_anything_is_done(tmp_path, monkeypatch):
     write_numbered_video(tmp_path / "a.mp4", 16)
     monkeypatch.setattr("aqa_cache.extraction.run.find_samples", _fails)
-    monkeypatch.setattr("aqa_cache.extraction.run.load_model", _fails)
+    monkeypatch.setattr("aqa_cache.extraction.continuation.load_model", _fails)
     with pytest.raises(AqaError, match="/proc/feats.h5: the folder /proc cannot be written to"):
         extract(tmp_path, "/proc/feats.h5", CONFIG)
 
