@@ -6,7 +6,6 @@ import math
 import platform
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,22 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..backbones.inference import Model
 from ..backbones.openvino_engine import openvino_version
-from ..clips.preprocess import FramePreparer, Preprocessing, normalise
-from ..errors import missing
+from ..clips.preprocess import normalise
 from ..machine.cores import available_cores
 from ..machine.devices import device_name, process_peak_memory
-from ..video.decoding import decode
 from ..video.threads import default_workers
 from .configuration import ExtractionConfig
 from .loading import load_backbone, load_model
-from .run import Extraction, extract
+from .measured_video import VIDEO_FRAMES, write_video
+from .rates import bound, decoding_seconds, extraction_rate, gemm_rate, gflop_of_a_clip, seconds_each
 
-# A whole number of clips of 16 frames, about as long as a dive: few videos make whole batches, also of a slow
-# backbone.
-VIDEO_SIZE, VIDEO_RATE, VIDEO_FRAMES = (640, 360), 25, 96
-_GEMM_SIZES = (1024, 2048, 4096, 8192)
-_REPETITIONS = 3
 # End to end takes so many times the seconds of the others, so that its first batches, which are slow, count
 # for little.
 _END_TO_END = 3
@@ -156,15 +150,15 @@ def measure(
         clips_per_video = len(config.clip_rule.first_frames(0, VIDEO_FRAMES))
 
         progress("decoding, 1 thread")
-        decode_core_seconds = _decoding_seconds(video, preprocessing, 1, seconds) / clips_per_video
+        decode_core_seconds = decoding_seconds(video, preprocessing, 1, seconds) / clips_per_video
         progress(f"decoding, {workers} thread{'s' * (workers > 1)}")
-        videos_per_second = workers / _decoding_seconds(video, preprocessing, workers, seconds)
+        videos_per_second = workers / decoding_seconds(video, preprocessing, workers, seconds)
         decode_clips = videos_per_second * clips_per_video
 
         shape = (config.clip_rule.clip_len, preprocessing.crop, preprocessing.crop, 3)
         clips = list(np.random.default_rng(0).integers(0, 256, (model.batch_size, *shape), dtype=np.uint8))
         progress("compute, ours, before")
-        before = _seconds_each(lambda: model.forward(clips), seconds / 2)
+        before = seconds_each(lambda: model.forward(clips), seconds / 2)
         expected = bound(
             model.batch_size / statistics.fmean(before), decode_clips, decode_core_seconds, on_gpu
         )
@@ -178,28 +172,16 @@ def measure(
         peak_memory = process_peak_memory()
         peak_gpu_memory = torch.cuda.max_memory_allocated(device) if on_gpu else None
         progress("compute, ours, after")
-        after = _seconds_each(lambda: model.forward(clips), seconds / 2)
+        after = seconds_each(lambda: model.forward(clips), seconds / 2)
         compute, compute_before, compute_after = (
             model.batch_size / statistics.fmean(times) for times in (before + after, before, after)
         )
 
         progress("compute, eager reference")
-        eager, *_ = load_backbone(config, random_path)
-        work = _gflop_of_a_clip(eager.eval(), shape)
-        eager.to(device, dtype)
-        batch = np.stack(clips)
-
-        def forward_as_published() -> None:
-            with torch.inference_mode():
-                inputs = normalise(torch.from_numpy(batch).to(device), preprocessing, dtype)
-                eager(inputs.contiguous()).float().cpu()
-
-        eager_seconds = statistics.median(_seconds_each(forward_as_published, seconds))
+        eager_seconds, work = _as_published(config, random_path, model, clips, seconds)
         progress("matrix products")
         gemm, gemm_size = gemm_rate(device, dtype, seconds)
-    versions = _versions(on_gpu)
-    if model.engine == "openvino":
-        versions["openvino"] = openvino_version()
+    versions = _versions(on_gpu, model.engine)
     warning = cudnn_warning(versions["cudnn"])
     return Throughput(
         backbone=config.backbone,
@@ -230,89 +212,21 @@ def measure(
     )
 
 
-def bound(
-    compute_clips: float,
-    decode_clips: float,
-    decode_core_seconds: float,
-    on_gpu: bool,
-    *,
-    threads: int | None = None,
-    cores: int | None = None,
-) -> float:
-    """Clips per second that decoding and backbone together cannot exceed.
+def _as_published(
+    config: ExtractionConfig, weights: Path, model: Model, clips: list[np.ndarray], seconds: float
+) -> tuple[float, float]:
+    """Seconds of a batch through the network as published, and the work of one clip in GFLOP."""
+    eager, *_ = load_backbone(config, weights)
+    work = gflop_of_a_clip(eager.eval(), clips[0].shape)
+    eager.to(model.device, model.dtype)
+    batch = np.stack(clips)
 
-    On a GPU they run side by side: the smaller of the two rates. On a CPU they share its cores, so that a
-    clip takes the core-seconds of both: 1 / (compute seconds a clip + decode core-seconds a clip / cores)
-    where the arithmetic uses every core.
+    def forward() -> None:
+        with torch.inference_mode():
+            inputs = normalise(torch.from_numpy(batch).to(model.device), model.preprocessing, model.dtype)
+            eager(inputs.contiguous()).float().cpu()
 
-    Args:
-        threads: of the arithmetic; None: as torch is set. cores: they share; None: those of this process.
-
-    >>> round(bound(10, 100, 0.02, on_gpu=False, threads=2, cores=2), 2)
-    9.09
-    """
-    if on_gpu:
-        return min(compute_clips, decode_clips)
-    cores = cores or available_cores()
-    threads = min(threads or torch.get_num_threads(), cores)
-    return min(compute_clips, decode_clips, cores / (threads / compute_clips + decode_core_seconds))
-
-
-def extraction_rate(videos: Path, output: Path, config: ExtractionConfig) -> tuple[float, Extraction]:
-    """Clips per second of an extraction, from the first frame to the published cache."""
-    result = extract(videos, output, config)
-    return result.clips / (result.seconds - result.loading_seconds), result
-
-
-def gemm_rate(device: torch.device, dtype: torch.dtype, seconds: float = 5.0) -> tuple[float, int]:
-    """The machine's matrix-product rate in GFLOP/s, and its size: the best of square sizes 1024 to 8192.
-
-    A size whose repetitions would take longer than `seconds`, by the rate of the smaller ones, is left out.
-    """
-    best, best_size = 0.0, 0
-    for size in _GEMM_SIZES:
-        gflop = 2 * size**3 / 1e9
-        if best and (_REPETITIONS + 1) * gflop / best > seconds:
-            break
-        a, b = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
-        out = torch.empty_like(a)
-
-        def product(a=a, b=b, out=out):
-            torch.mm(a, b, out=out)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-
-        rate = gflop / statistics.median(_seconds_each(product, seconds / len(_GEMM_SIZES)))
-        if rate > best:
-            best, best_size = rate, size
-    return best, best_size
-
-
-def write_video(path: Path, frames: int = VIDEO_FRAMES, size: tuple[int, int] = VIDEO_SIZE) -> None:
-    """An H.264 video at 25 fps of moving stripes, discs and grain: work for a decoder as real footage is.
-
-    Args:
-        size: width and height in pixels.
-    """
-    try:
-        import av
-    except Exception as error:
-        raise missing("av", "measuring decoding", error) from None
-    width, height = size
-    rng = np.random.default_rng(0)
-    rows, columns = np.mgrid[:height, :width]
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=VIDEO_RATE, options={"preset": "veryfast", "crf": "23"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(frames):
-            x, y = width * (0.5 + 0.4 * np.sin(number / 20)), height * (0.5 + 0.33 * np.cos(number / 15))
-            stripes = 100 + 50 * np.sin((columns + 2 * number) / 25 + rows / 40)
-            disc = ((columns - x) ** 2 + (rows - y) ** 2 < (height / 7) ** 2) * 80
-            grain = rng.integers(0, 12, (height, width))
-            grey = (stripes + disc + grain).astype(np.uint8)
-            picture = np.stack([grey, np.roll(grey, 40, axis=1), 255 - grey], axis=-1)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
+    return statistics.median(seconds_each(forward, seconds)), work
 
 
 def cudnn_warning(version: int | None) -> str | None:
@@ -335,52 +249,15 @@ def _videos_needed(clips: float, clips_per_video: int, batch_size: int, workers:
     return whole * math.ceil(clips / clips_per_video / whole)
 
 
-def _seconds_each(run: Callable[[], None], seconds: float) -> list[float]:
-    """Times of repetitions after a warm-up, within about `seconds` but at least three; only the first if it
-    takes longer.
-    """
-    started = time.perf_counter()
-    run()
-    first = time.perf_counter() - started
-    if first > seconds:
-        return [first]
-    times, deadline = [], time.perf_counter() + seconds
-    while len(times) < _REPETITIONS or time.perf_counter() < deadline:
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return times
-
-
-def _decoding_seconds(path: Path, preprocessing: Preprocessing, workers: int, seconds: float) -> float:
-    """Seconds in which `workers` threads each decode the video and prepare its frames."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    def read(_) -> None:
-        prepare = FramePreparer(preprocessing)
-        for frame in decode(path):
-            prepare(frame.rgb())
-
-    with ThreadPoolExecutor(workers) as pool:
-        return statistics.fmean(_seconds_each(lambda: list(pool.map(read, range(workers))), seconds))
-
-
-def _gflop_of_a_clip(module: torch.nn.Module, shape: tuple[int, ...]) -> float:
-    """Work of one clip, counted by torch on a clip of zeros."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    length, height, width, channels = shape
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(torch.zeros(1, channels, length, height, width))
-    return counter.get_total_flops() / 1e9
-
-
-def _versions(on_gpu: bool) -> dict[str, Any]:
+def _versions(on_gpu: bool, engine: str) -> dict[str, Any]:
     import av
 
-    return {
+    versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "av": av.__version__,
         "cudnn": torch.backends.cudnn.version() if on_gpu else None,
     }
+    if engine == "openvino":
+        versions["openvino"] = openvino_version()
+    return versions

@@ -6,9 +6,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from aqa_cache.extraction import throughput
+from aqa_cache.extraction import rates, throughput
 from aqa_cache.extraction.configuration import ExtractionConfig
-from aqa_cache.extraction.throughput import bound, cudnn_warning, extraction_rate, gemm_rate, write_video
+from aqa_cache.extraction.measured_video import write_video
+from aqa_cache.extraction.rates import bound, extraction_rate, gemm_rate
+from aqa_cache.extraction.throughput import cudnn_warning
 from aqa_cli.bench import main
 
 
@@ -125,7 +127,7 @@ def test_cudnn_versions_with_slow_convolutions_are_warned_of(version, warned):
 
 
 def test_large_products_are_left_out_where_there_is_no_time(monkeypatch):
-    monkeypatch.setattr(throughput, "_GEMM_SIZES", (32, 64, 10**6))
+    monkeypatch.setattr(rates, "_GEMM_SIZES", (32, 64, 10**6))
     rate, size = gemm_rate(torch.device("cpu"), torch.float32, 0.02)
     assert rate > 0 and size in (32, 64)
 
@@ -144,7 +146,7 @@ def test_the_rate_of_an_extraction_is_of_all_its_clips(tmp_path):
 def test_slow_repetitions_are_not_repeated():
     now, calls = iter(range(0, 1000, 10)), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(throughput.time, "perf_counter", lambda: next(now))
-        assert throughput._seconds_each(lambda: calls.append(1), 5) == [10]
+        patch.setattr(rates.time, "perf_counter", lambda: next(now))
+        assert rates.seconds_each(lambda: calls.append(1), 5) == [10]
         assert len(calls) == 1
-        assert throughput._seconds_each(lambda: calls.append(1), 20) == [10, 10, 10]
+        assert rates.seconds_each(lambda: calls.append(1), 20) == [10, 10, 10]
