@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -52,42 +53,11 @@ def export_features(path: str | Path, folder: str | Path, *, force: bool = False
     if folder.exists() and not folder.is_dir():
         raise AqaError(f"{folder}: is a file, expected a folder to write to; choose another name")
     with FeatureCache(path) as cache:
-        names = array_names(cache.samples, cache.views)
-        there = {
-            names[sample.sample_id, view]
-            for index, sample in enumerate(cache.samples)
-            for number, view in enumerate(cache.views)
-            if cache.has_features(index, number)
-        }
-        if bad := [name for name in sorted(there) if not _is_file_name(folder, name)]:
-            raise AqaError(
-                f"{cache.path}: {len(bad)} name(s) cannot be files in a folder:"
-                f" {some([repr(name) for name in bad])}; expected a relative path with / and without '.',"
-                " '..', backslashes and control characters. Change sample_id in the annotations, or read the"
-                " features from the file itself (docs/schema.md)"
-            )
+        names = _names(cache, folder)
         try:
-            inside = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
-            if inside and not force:
-                raise AqaError(
-                    f"{folder}: is not empty ({some(inside, 3)}); choose another folder, or --force writes"
-                    " into it, replacing files of the same names and leaving others"
-                )
-            for inner in sorted({parent for name in there for parent in PurePath(name).parents}):
-                if inner.name:  # the folder itself may be reached as its user likes
-                    refuse_link(folder / inner, "a folder of the export")
-            folder.mkdir(parents=True, exist_ok=True)
-            files = 0
-            for index, sample in enumerate(cache.samples):
-                for number, view in enumerate(cache.views):
-                    if cache.has_features(index, number):
-                        target = folder / f"{names[sample.sample_id, view]}.npy"
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        with replacing(target) as temporary, open(temporary, "wb") as file:
-                            np.save(
-                                file, cache.features(index, number).astype(cache.dtype), allow_pickle=False
-                            )
-                        files += 1
+            _prepare(folder, names.values(), force)
+            for (index, number), name in names.items():
+                _write(folder / f"{name}.npy", cache.features(index, number).astype(cache.dtype))
         except OSError as error:
             raise AqaError(
                 f"{folder}: writing failed ({first_line(error)}); the export is not complete"
@@ -101,7 +71,46 @@ def export_features(path: str | Path, folder: str | Path, *, force: bool = False
         failed = [
             sample.sample_id for index, sample in enumerate(cache.samples) if not cache.has_features(index)
         ]
-        return Export(folder, files, failed, str(cache.dtype))
+        return Export(folder, len(names), failed, str(cache.dtype))
+
+
+def _names(cache: FeatureCache, folder: Path) -> dict[tuple[int, int], str]:
+    """Names of all arrays, by index of sample and view."""
+    names = array_names(cache.samples, cache.views)
+    there = {
+        (index, number): names[sample.sample_id, view]
+        for index, sample in enumerate(cache.samples)
+        for number, view in enumerate(cache.views)
+        if cache.has_features(index, number)
+    }
+    if bad := [name for name in sorted({*there.values()}) if not _is_file_name(folder, name)]:
+        raise AqaError(
+            f"{cache.path}: {len(bad)} name(s) cannot be files in a folder:"
+            f" {some([repr(name) for name in bad])}; expected a relative path with / and without '.',"
+            " '..', backslashes and control characters. Change sample_id in the annotations, or read the"
+            " features from the file itself (docs/schema.md)"
+        )
+    return there
+
+
+def _prepare(folder: Path, names: Iterable[str], force: bool) -> None:
+    """Make the folder; see that it may be written to, and that no folder in it is a link."""
+    inside = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+    if inside and not force:
+        raise AqaError(
+            f"{folder}: is not empty ({some(inside, 3)}); choose another folder, or --force writes"
+            " into it, replacing files of the same names and leaving others"
+        )
+    for inner in sorted({parent for name in names for parent in PurePath(name).parents}):
+        if inner.name:  # the folder itself may be reached as its user likes
+            refuse_link(folder / inner, "a folder of the export")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _write(path: Path, features: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, features, allow_pickle=False)
 
 
 def _is_file_name(folder: Path, name: str) -> bool:
