@@ -2,25 +2,18 @@
 
 import contextlib
 import glob
-import json
 import logging
-import shutil
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 
-import h5py
-import numpy as np
-
 from ..annotations import Sample
 from ..annotations_found import find_table
 from ..cache_file.reader import FeatureCache
-from ..clips.assembler import Clip
 from ..clips.preprocess import Preprocessing
 from ..clips.rule import ClipRule
 from ..clips.views import PLAIN, View
-from ..disk.atomic import check_target, replacing
+from ..disk.atomic import check_target
 from ..disk.locks import FileLock
 from ..errors import AqaError, CacheError, VideoError, some
 from ..video.decoding import DECODE_TIMEOUT
@@ -29,13 +22,10 @@ from ..video.opening import video_stamp
 from ..video.outside import said_outside, videos_outside
 from ..video.reader import VideoReader
 from ..video.recognition import is_video
-from ..video.threads import Decoders, default_workers
-from .reader import FORMAT, VERSION, FrameStore, Layout
+from .reader import FrameStore
+from .writer import write_store
 
 _log = logging.getLogger(__name__)
-
-_CLIPS_AHEAD = 2  # per decoding thread
-_FAILURES_SHOWN = 5
 
 
 def prepare_frames(
@@ -105,7 +95,7 @@ def prepare_frames(
                 VideoReader(folder / video, by_video[video], rule, stream, shifted)
                 for video in sorted(by_video, key=lambda video: -stamps[video][0])
             ]
-            _write(path, contents, readers, workers, decode_timeout, progress, videos)
+            write_store(path, contents, readers, workers, decode_timeout, progress, videos)
 
 
 def _samples_of(cache: FeatureCache) -> list[tuple[Sample, list[int]]]:
@@ -226,116 +216,3 @@ def _differences(path: Path, contents: dict, folder: Path) -> list[str]:
         if "decoding" in different and not any(why_mended(folder / video) for video in contents["videos"]):
             different.remove("decoding")
         return [name for name in different if name != "views" or not wanted <= set(store.views)]
-
-
-def _write(
-    path: Path,
-    contents: dict,
-    readers: Sequence[VideoReader],
-    workers: int | None,
-    decode_timeout: float,
-    progress: Callable[[int, int], None],
-    videos: Path,
-) -> None:
-    preprocessing, layout = Preprocessing.from_record(contents["preprocessing"]), Layout(contents)
-    shape = (preprocessing.crop, preprocessing.crop, 3)
-    frame_bytes, total = int(np.prod(shape)), len(layout.first_frames)
-    needed, free = len(layout) * frame_bytes / 2**30, shutil.disk_usage(path.parent).free / 2**30
-    if needed > free:
-        raise AqaError(
-            f"{path}: the {len(layout):,} frames need {needed:.2f} GiB, but {path.parent} has {free:.2f} GiB"
-            " free; make room, choose another place with --frames, or fewer views with --augment"
-        )
-    _log.info(
-        f"Decoding {len(layout):,} frames of {total} sample(s) of {len(readers)} video(s) into {path}"
-        f" ({needed:.2f} GiB), once for all runs."
-    )
-    ids, failures, done = list(contents["samples"]), [], 0
-    available = np.zeros((total, len(layout.shifts)), np.uint8)
-    written = np.zeros(len(layout), bool)
-    workers = workers or default_workers()
-    with replacing(path) as temporary:
-        # Where no file may be as large as this, the system says so here; HDF5 finds out when it closes the
-        # file, and then cannot.
-        with open(temporary, "wb") as file:
-            file.truncate(len(layout) * frame_bytes)
-        checksums = np.zeros(len(layout) + 1, "<u4")
-        available_at, frames_at, checksums_at = _create(
-            temporary, contents, available.shape, (len(layout), *shape)
-        )
-        decoders = Decoders(readers, preprocessing, _CLIPS_AHEAD * workers, workers, decode_timeout)
-        # Written, not mapped: on a full disk a write fails, and a map kills the process.
-        with open(temporary, "rb+") as file, decoders:
-            progress(0, total)
-            for item in decoders.items():
-                if isinstance(item, Clip):
-                    for row, frame in zip(
-                        layout.rows(item.sample, item.first_frame), item.frames, strict=True
-                    ):
-                        if not written[row]:
-                            file.seek(frames_at + int(row) * frame_bytes)
-                            content = np.ascontiguousarray(frame)
-                            file.write(content)
-                            checksums[row] = zlib.crc32(content)
-                            written[row] = True
-                    continue
-                if item.reason:
-                    sample_id = ids[item.sample]
-                    failures.append(f"{sample_id} ({contents['samples'][sample_id]['video']}): {item.reason}")
-                    if len(failures) == 1:
-                        _log.info(
-                            f"{failures[0]}. The others are still tried, so that all that fail can be named."
-                        )
-                else:
-                    count = len(layout.first_frames[item.sample])
-                    available[item.sample] = [clips == count for clips in item.clips]
-                    assert available[item.sample, 0], (item, count)
-                done += 1
-                progress(done, total)
-            file.seek(available_at)
-            file.write(available)
-            checksums[-1] = zlib.crc32(available)
-            file.seek(checksums_at)
-            file.write(checksums)
-        if failures:
-            more = (
-                f"\n  … and {len(failures) - _FAILURES_SHOWN} more" if len(failures) > _FAILURES_SHOWN else ""
-            )
-            raise VideoError(
-                str(videos),
-                f"{len(failures)} of {total} sample(s) cannot be decoded now, though their features were"
-                " extracted:\n  "
-                + "\n  ".join(failures[:_FAILURES_SHOWN])
-                + more
-                + "\nSee that the videos are those that aqa-extract was given, or extract again",
-            )
-
-
-def _create(
-    path: Path, contents: dict, available: tuple[int, ...], frames: tuple[int, ...]
-) -> tuple[int, int, int]:
-    """Make the file, its arrays not filled, two of them of the given shapes and one of checksums; returns
-    where in the file these begin.
-    """
-    with h5py.File(path, "w") as file:
-        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        file["contents"] = json.dumps(contents)
-        return (
-            _allocate(file, "available", available),
-            _allocate(file, "frames", frames),
-            _allocate(file, "checksums", (frames[0] + 1,), h5py.h5t.STD_U32LE),
-        )
-
-
-def _allocate(
-    file: h5py.File, name: str, shape: tuple[int, ...], kind: h5py.h5t.TypeID = h5py.h5t.STD_U8LE
-) -> int:
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_layout(h5py.h5d.CONTIGUOUS)
-    # else it has no place in the file before it is written to
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    space = h5py.h5s.create_simple(shape)
-    offset = h5py.h5d.create(file.id, name.encode(), kind, space, properties).get_offset()
-    assert offset is not None, name
-    return offset

@@ -455,7 +455,9 @@ def test_frames_are_decoded_once_for_all_runs(config, folder, monkeypatch):
         replace(config, epochs=1, out=config.out / "alone"), augment="flip", frames=config.out / "own.h5"
     )
     own = fine_tune(alone)
-    monkeypatch.setattr("aqa_cache.frame_store.preparation._write", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(
+        "aqa_cache.frame_store.preparation.write_store", lambda *_: pytest.fail("decoded again")
+    )
     fine_tune(replace(config, epochs=1, seed=1))
     shared = fine_tune(tuned(replace(alone, out=config.out / "shared"), frames=None))
     assert files(shared.folder)["predictions.csv"] == files(own.folder)["predictions.csv"]
@@ -545,7 +547,7 @@ def test_what_would_take_days_on_a_cpu_is_not_begun(config, monkeypatch):
 def test_wrong_values_are_one_message_before_anything_is_decoded(
     config, monkeypatch, tmp_path, changes, said
 ):
-    monkeypatch.setattr("aqa_cache.frame_store.preparation._write", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("aqa_cache.frame_store.preparation.write_store", lambda *_: pytest.fail("decoded"))
     message = refused(tuned(config, **changes, frames=tmp_path / "other.h5"), AqaError)
     assert said in message and "\n" not in message
 

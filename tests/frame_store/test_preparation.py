@@ -28,7 +28,7 @@ from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.clips.rule import ClipRule
 from aqa_cache.clips.views import PLAIN, parse_views
 from aqa_cache.errors import AqaError, CacheError, VideoError
-from aqa_cache.frame_store import preparation
+from aqa_cache.frame_store import preparation, writer
 from aqa_cache.frame_store.reader import FrameStore
 from aqa_cache.logs import handled
 from aqa_cache.video import reader as video_reader
@@ -426,7 +426,7 @@ def test_caches_that_no_backbone_can_be_trained_from(folder, tmp_path, cache, fa
 
 def test_a_disk_without_room(folder, tmp_path, cache, monkeypatch, fails_to_decode):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(preparation.shutil, "disk_usage", lambda path: usage(0, 0, 1000))
+    monkeypatch.setattr(writer.shutil, "disk_usage", lambda path: usage(0, 0, 1000))
     message = refused(AqaError, tmp_path / "feats.frames", cache, folder)
     assert (
         f"frames need 0.00 GiB, but {tmp_path} has 0.00 GiB free; make room, choose another place with"
@@ -473,7 +473,9 @@ def test_places_where_no_store_can_be(folder, tmp_path, cache, fails_to_decode):
 def test_a_store_of_more_views_serves_those_who_want_fewer(folder, tmp_path, monkeypatch):
     cache = write_pixel_cache(tmp_path / "feats.h5", folder)
     prepare(tmp_path / "feats.frames", cache, folder, AUGMENTED).close()
-    monkeypatch.setattr("aqa_cache.frame_store.preparation._write", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(
+        "aqa_cache.frame_store.preparation.write_store", lambda *_: pytest.fail("decoded again")
+    )
     for views in ("flip", "jitter=2", None):
         prepare(tmp_path / "feats.frames", cache, folder, parse_views(views)).close()
 
