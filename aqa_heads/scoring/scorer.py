@@ -6,7 +6,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ from .needs import able_samples
 from .neighbours import neighbours_of
 from .packed import is_packed, unpacked
 from .panel import with_panels
-from .results import Score, ScoreTable
+from .results import Contributions, Score, ScoreTable
 from .trained import read_trained
 
 if TYPE_CHECKING:
@@ -267,55 +267,63 @@ class Scorer:
         notes += rate_note(clips, self._training_rate)
         # What a head says of samples, said of one.
         notes += [one.fallback for one in said[:1] if one.fallen_back is not None and one.fallen_back[0]]
-        by_run: dict[str, float] = {}
-        points = spread = interval = contributions = share_as_wide = None
-        why = "no interval: the run has no score task"
+        given = _Points()
         if all(each.score is not None for each in said):
-            each = [float(one.score[0]) for one in said]
-            by_run = dict(zip(self.names, each, strict=True))
-            points = float(np.mean(each))
-            if not math.isfinite(points):
-                raise AqaError(
-                    f"{sample.sample_id}: its score is {points}; its features are not like any sample's"
-                )
-            spread = _spread(said)
-            spreads = [None if one.spread is None else float(one.spread[0]) for one in said]
-            interval, why, share_as_wide = interval_of(
-                self.calibration, each, spreads, sample, self._level, self._by
-            )
-            factors = [_factor(trained, sample) for trained in self.runs]
-            models = [trained.model for trained in self.runs]
-            contributions = averaged_contributions(models, features, clips, sample, each, factors)
-            if self.scale and not self.scale[0] <= points <= self.scale[1]:
-                low, high = self.scale
-                notes.append(f"its score is outside those of training, {low:g} to {high:g}")
-            if contributions is None:
-                notes.append(
-                    f"{len(clips.first_frame)} clip(s): not said what each adds (from 2 to {MOST_CLIPS} it"
-                    " is)"
-                )
+            given = self._points(sample, clips, features, said)
         return Score(
             sample.sample_id,
             sample.video,
             frames,
-            points,
-            spread,
-            by_run,
-            interval,
-            why,
+            given.points,
+            given.spread,
+            given.by_run,
+            given.interval,
+            given.interval_note,
             self._classes(said),
             said[0].captions[0] if said[0].captions else None,
-            contributions,
+            given.contributions,
             neighbours_of(
                 self.runs,
                 [None if one.encoded is None else one.encoded[0] for one in said],
                 frozenset({*shared, sample.sample_id}) if shared else frozenset(),
             ),
-            share_as_wide=share_as_wide,
-            notes=tuple(notes),
+            share_as_wide=given.share_as_wide,
+            notes=(*notes, *given.notes),
             final_score=sample.final_score,
             group=sample.group,
             difficulty=sample.difficulty,
+        )
+
+    def _points(
+        self,
+        sample: Sample,
+        clips: ClipFeatures,
+        features: Sequence[torch.Tensor],
+        said: Sequence[Predictions],
+    ) -> "_Points":
+        each = [float(one.score[0]) for one in said]
+        points, notes = float(np.mean(each)), []
+        if not math.isfinite(points):
+            raise AqaError(
+                f"{sample.sample_id}: its score is {points}; its features are not like any sample's"
+            )
+        spreads = [None if one.spread is None else float(one.spread[0]) for one in said]
+        interval, why, share_as_wide = interval_of(
+            self.calibration, each, spreads, sample, self._level, self._by
+        )
+        factors = [_factor(trained, sample) for trained in self.runs]
+        models = [trained.model for trained in self.runs]
+        contributions = averaged_contributions(models, features, clips, sample, each, factors)
+        if self.scale and not self.scale[0] <= points <= self.scale[1]:
+            low, high = self.scale
+            notes.append(f"its score is outside those of training, {low:g} to {high:g}")
+        if contributions is None:
+            notes.append(
+                f"{len(clips.first_frame)} clip(s): not said what each adds (from 2 to {MOST_CLIPS} it is)"
+            )
+        by_run = dict(zip(self.names, each, strict=True))
+        return _Points(
+            points, _spread(said), by_run, interval, why, contributions, share_as_wide, tuple(notes)
         )
 
     def _said_by(self, trained, features: torch.Tensor, sample: Sample) -> Predictions:
@@ -368,6 +376,20 @@ class Scorer:
             if any(one.caption is not None for one in scores):
                 notes.append(f"captions are those of {runs[0].name}")
         return notes
+
+
+@dataclass(frozen=True)
+class _Points:
+    """What `Score` says of the points, as it is where the runs have no score task; and notes on them."""
+
+    points: float | None = None
+    spread: float | None = None
+    by_run: dict[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    interval_note: str = "no interval: the run has no score task"
+    contributions: Contributions | None = None
+    share_as_wide: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _features(record: Record) -> torch.Tensor:

@@ -100,8 +100,8 @@ def score_table(
 
     Args:
         videos: video files, folders of videos (an `annotations.csv` in one is found by itself), or
-            annotations tables (`.csv`), whose videos lie beside them. None: the samples of `features` are
-            scored.
+            annotations tables (`.csv`), whose videos lie beside them. Without any, the samples of
+            `features` are scored.
         start, end, difficulty: of one video only; of several a table has them.
         run, features, weights, device, level, calibrate_by: as `score` takes them.
         every: of one video the stretches that begin so far apart, in seconds (`2s`) or frames, are scored,
