@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 
 from ..errors import VideoError
-from .containers import promised_bytes, video_tracks
 from .demuxers import BEGIN_ANYWHERE, OPTIONS
 from .fields import admits_fields
 from .frame_folder import list_images
+from .layout.mp4 import video_tracks
+from .layout.promised import promised_bytes
 
 DECODING = 2  # of this program's frames; caches that do not say have those of 1
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .structure import Structure
+from .layout.structure import Structure
 
 _MARKED = 2  # packets between a mark of damage and the place that it was made for
 

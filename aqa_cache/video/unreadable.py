@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from .containers import boxes, outer_boxes, promised_bytes, video_tracks
+from .layout.mp4 import boxes, outer_boxes, video_tracks
+from .layout.promised import promised_bytes
 
 _HEAD_BYTES = 4096
 _SHOWN = 40

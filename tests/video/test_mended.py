@@ -8,7 +8,7 @@ from containers import CONTAINERS
 from numbered_video import number_image, write_numbered_video
 from places import MEDIA
 
-from aqa_cache.video.containers import boxes, video_tracks
+from aqa_cache.video.layout.mp4 import boxes, video_tracks
 from aqa_cache.video.mended import why_mended
 
 

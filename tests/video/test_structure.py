@@ -7,7 +7,7 @@ from media_law import KINDS, cut, outcome, without_bytes, write_media
 from places import MEDIA
 
 from aqa_cache.video.decoding import decode
-from aqa_cache.video.structure import Structure
+from aqa_cache.video.layout.structure import Structure
 
 FRAMES = 60
 # One of each container, and each codec whose decoder does not notice that frames are gone.

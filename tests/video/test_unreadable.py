@@ -11,9 +11,10 @@ from numbered_video import image_number, write_numbered_video
 from PIL import Image
 
 from aqa_cache.errors import VideoError
-from aqa_cache.video.containers import boxes, promised_bytes, video_tracks
 from aqa_cache.video.decoding import decode
 from aqa_cache.video.demuxers import OPTIONS
+from aqa_cache.video.layout.mp4 import boxes, video_tracks
+from aqa_cache.video.layout.promised import promised_bytes
 from aqa_cache.video.mended import why_mended
 from aqa_cache.video.probing import probe
 from aqa_cache.video.unreadable import what_to_do

@@ -1,20 +1,21 @@
-"""What the headers of container files promise, read from their bytes alone: no decoder, no frame."""
+"""MP4 and QuickTime: boxes, and the video tracks among them.
+
+Source: ISO/IEC 14496-12.
+"""
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from .file_bytes import Broken, FileBytes
 
 # Of MP4 and QuickTime, on the outermost level; what has another name there is not taken for a box.
 _OUTER_BOXES = frozenset(
     b"ftyp styp moov moof mdat free skip wide pnot uuid meta sidx ssix emsg prft mfra".split()
 )
-_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-_HEAD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -119,77 +120,27 @@ def _video_track(file: BinaryIO, track: Box) -> VideoTrack | None:
     return VideoTrack((a, b, c, d), description[12:16].decode("latin-1"))
 
 
-def promised_bytes(path: Path) -> int | None:
-    """How long a file has to be by its own headers: MP4, QuickTime, AVI, Matroska, WebM, ASF (WMV), FLV.
-
-    None where they do not say, as in transport and program streams, or in a file that was written as a live
-    stream.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        head = file.read(_HEAD_BYTES)
-        if head[:4] == b"RIFF":
-            return _riff_bytes(file, size)
-        if head[:4] == _EBML:
-            return _matroska_bytes(head)
-        if head[:16] == _ASF_HEADER:
-            return _asf_bytes(head)
-        if head[:3] == b"FLV":
-            return _flv_bytes(head)
-        found = list(boxes(file, 0, size, _OUTER_BOXES))
-        return found[-1].end if found else None
+def promised_bytes(file: BinaryIO, size: int) -> int | None:
+    """By the boxes of the outermost level."""
+    found = list(boxes(file, 0, size, _OUTER_BOXES))
+    return found[-1].end if found else None
 
 
-def _riff_bytes(file: BinaryIO, size: int) -> int | None:
-    """Large AVI files are several chunks, one after another."""
-    end = start = 0
-    while start + 12 <= size:
-        file.seek(start)
-        header = file.read(8)
-        length = int.from_bytes(header[4:8], "little")
-        if header[:4] != b"RIFF" or length in (0, 0xFFFFFFFF):
-            break
-        end = start + 8 + length
-        start = end + length % 2  # the last one is not always padded
-    return end or None
-
-
-def _asf_bytes(head: bytes) -> int | None:
-    """By the properties of the file, but for a live stream, which they do not hold for."""
-    place = head.find(_ASF_FILE_PROPERTIES)
-    if place < 0 or len(head) < place + 92 or head[place + 88] & 1:
-        return None
-    return int.from_bytes(head[place + 40 : place + 48], "little") or None
-
-
-def _flv_bytes(head: bytes) -> int | None:
-    """By the number `filesize` among its metadata, which live streams do not have, or leave 0."""
-    place = head.find(b"\0\x08filesize\0")
-    if place < 0 or len(head) < place + 19:
-        return None
-    (size,) = struct.unpack_from(">d", head, place + 11)
-    return int(size) if 0 < size < 1 << 53 else None
-
-
-def _matroska_bytes(head: bytes) -> int | None:
-    """Of the segment that follows the header; None where it was left open."""
-    place = 4
-    length, place = _ebml_size(head, place)
-    place += length or 0
-    if head[place : place + 4] != _SEGMENT:
-        return None
-    length, place = _ebml_size(head, place + 4)
-    return None if length is None else place + length
-
-
-def _ebml_size(head: bytes, place: int) -> tuple[int | None, int]:
-    """A number of one to eight bytes, None where all its bits are set, and the place behind it."""
-    first = head[place] if place < len(head) else 0
-    width = 9 - first.bit_length()
-    if width > 8:
-        return None, place
-    value = int.from_bytes(head[place : place + width], "big") & ((1 << 7 * width) - 1)
-    return (None if value == (1 << 7 * width) - 1 else value), place + width
+def elements(file: FileBytes) -> Generator[int, None, None]:
+    """Byte offsets of the elements; see `structure`."""
+    # Where frames lie is known from an index, so that of a file in one piece only the end says something.
+    place, previous, fragmented = 0, 0, False
+    while place + 8 <= file.size:
+        head = file.at(place, 16)
+        size, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if size < 8 or not name.isalnum():
+            if fragmented and size:
+                raise Broken(previous)
+            return
+        fragmented = fragmented or name == b"moof"
+        yield place
+        if place + size > file.size and name in (b"mdat", b"moof"):
+            raise Broken(file.size, cut=True)
+        previous, place = place, place + size

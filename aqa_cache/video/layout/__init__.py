@@ -1,0 +1,1 @@
+"""How the containers of video files are laid out, from their bytes alone: no decoder, no frame."""
