@@ -10,7 +10,8 @@ import numpy as np
 
 from .errors import TrainingError
 from .evaluation.metrics import relative_l2, spearman
-from .settings.training import CANDIDATES, TrainingConfig
+from .settings.choices import CANDIDATES
+from .settings.training import TrainingConfig
 from .table import Shown, Table
 
 if TYPE_CHECKING:

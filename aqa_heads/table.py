@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import TrainingError
+from .settings.choices import OFFICIAL_FOLDS, SWEPT
 from .settings.experiments import EXPERIMENTS, REFERENCES, ROWS
 from .settings.resolved import NETWORK_ONLY, row_of
-from .settings.training import OFFICIAL_FOLDS, SWEPT, TrainingConfig
+from .settings.training import TrainingConfig
 
 if TYPE_CHECKING:
     from .ray_runs import RayRuns

@@ -2,6 +2,14 @@
 
 import click
 
+from aqa_heads.settings.choices import (
+    DIFFICULTIES,
+    OFFICIAL_FOLDS,
+    PROTOCOLS,
+    SMALL_DATA,
+    SMALL_DATA_FOLDS,
+    VIEWS,
+)
 from aqa_heads.settings.experiments import (
     ATTENTIONS,
     DEFAULT,
@@ -16,15 +24,7 @@ from aqa_heads.settings.experiments import (
 )
 from aqa_heads.settings.panel_rule import MEAN
 from aqa_heads.settings.resolved import DEFAULTS, HEAD_LR
-from aqa_heads.settings.training import (
-    DIFFICULTIES,
-    OFFICIAL_FOLDS,
-    PROTOCOLS,
-    SMALL_DATA,
-    SMALL_DATA_FOLDS,
-    VIEWS,
-    TrainingConfig,
-)
+from aqa_heads.settings.training import TrainingConfig
 
 from .end_to_end_options import END_TO_END_OPTIONS, EndToEndCommand
 from .options import PathName, PlaceName, Several

@@ -15,7 +15,7 @@ from aqa_heads.report.families import read_families
 from aqa_heads.report.results import find_runs
 from aqa_heads.report.writing import write_report
 from aqa_heads.runs.format import read_run
-from aqa_heads.settings.training import CANDIDATES
+from aqa_heads.settings.choices import CANDIDATES
 from aqa_heads.table import table_configs, train_table
 from aqa_heads.training.run import train
 

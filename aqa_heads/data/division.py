@@ -8,9 +8,9 @@ from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache
 
 from ..errors import TrainingError
+from ..settings.choices import AUTO, SMALL_DATA, SMALL_DATA_FOLDS
 from ..settings.experiments import TASKS
 from ..settings.resolved import ResolvedConfig
-from ..settings.training import AUTO, SMALL_DATA, SMALL_DATA_FOLDS
 from .leaks import Frames, samples_by_content
 from .splits import SplitChoice, choose_split
 from .validation import TELL_THEM_APART, Mirror, mirror_of, validation_folds

@@ -10,7 +10,7 @@ from aqa_cache.annotations import Sample
 from aqa_cache.errors import some
 
 from ..errors import TrainingError
-from ..settings.training import OFFICIAL_FOLDS
+from ..settings.choices import OFFICIAL_FOLDS
 from .leaks import Frames, frames_of
 from .units import GROUP, PARTS, along_scores, few_groups, has_score, told_together, units_of
 from .validation import (

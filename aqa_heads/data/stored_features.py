@@ -3,8 +3,8 @@
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.machine.devices import available_memory, pick_device
 
+from ..settings.choices import ALL_VIEWS
 from ..settings.resolved import ResolvedConfig
-from ..settings.training import ALL_VIEWS
 from .feature_views import Views
 
 # Of the free memory, for the features; the rest is for the model and its optimiser.

@@ -13,8 +13,8 @@ from aqa_cache.cache_file.reader import FeatureCache
 
 from ..captions.vocabulary import Vocabulary
 from ..errors import TrainingError
+from ..settings.choices import ALL_VIEWS
 from ..settings.resolved import ResolvedConfig
-from ..settings.training import ALL_VIEWS
 from .batches import Split
 from .division import Division
 from .labels import (

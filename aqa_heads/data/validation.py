@@ -9,7 +9,7 @@ from aqa_cache.annotations import Sample
 from aqa_cache.errors import some
 
 from ..errors import TrainingError
-from ..settings.training import AUTO, NEW_GROUPS, VALIDATE_ON
+from ..settings.choices import AUTO, NEW_GROUPS, VALIDATE_ON
 from .leaks import Frames, frames_of
 from .units import (
     FURTHER,

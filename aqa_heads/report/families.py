@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import RunError
 from ..evaluation.metrics import fisher_z_average
 from ..runs.format import LEAKED
+from ..settings.choices import SWEPT
 from ..settings.experiments import ROWS
 from ..settings.resolved import COLUMNS
-from ..settings.training import SWEPT
 from .foreign import foreign_results
 from .names import colours, row_names
 from .records import Asked, Features, FineTuning, FloorMetrics

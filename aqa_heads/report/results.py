@@ -17,7 +17,7 @@ from ..errors import RunError
 from ..runs.format import LEAKED, RUN_FILES, Run, read_run
 from ..runs.record import Whole, number_in, read_table, whole_in
 from ..runs.schema import SHARE
-from ..settings.training import CANDIDATES
+from ..settings.choices import CANDIDATES
 from .prediction_table import PredictionTable
 from .records import (
     Asked,

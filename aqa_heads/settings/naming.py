@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from .choices import ALL_VIEWS, PROTOCOLS
 from .encoder_sizes import follows_data
 from .fine_tuning import folder_name, name_of_run
 from .resolved import (
@@ -17,7 +18,7 @@ from .resolved import (
     usual_encoder_size,
     usual_residual,
 )
-from .training import ALL_VIEWS, PROTOCOLS, TrainingConfig
+from .training import TrainingConfig
 
 # Of what `literal` changes, what has words of its own in a name.
 _WITH_WORDS = ("residual", "standardise", "ridge_start")

@@ -1,71 +1,19 @@
 """What a training run is asked to do."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from aqa_cache.remote.url import is_url
 from aqa_cache.short_repr import short_repr
 
-from ..errors import TrainingError
-from .experiments import (
-    ATTENTIONS,
-    DEFAULT,
-    KNOWN_ENCODERS,
-    KNOWN_LOSSES,
-    KNOWN_SCORE_HEADS,
-    READOUTS,
-    RNNS,
-    ROWS,
-    TASKS,
-)
-from .features import Features, as_features
+from .choices import ALL_VIEWS
+from .experiments import DEFAULT, TASKS
+from .features import as_features
 from .fine_tuning import FineTuning
-from .panel_rule import PanelRule
 from .resolved import ResolvedConfig, resolve
-
-ALL_VIEWS = "all"
-VIEWS = (ALL_VIEWS, "plain")
-PROTOCOLS = ("honest", "paper")
-DIFFICULTIES = ("ignore", "multiply")
-OFFICIAL_FOLDS = "official"
-# Where candidates are trained, in the folder of runs.
-CANDIDATES = "candidates"
-# What several values can be given of at once.
-SWEPT = ("encoder", "score_head", "lr", "weight_decay", "dropout", "batch_size", "epochs")
-VALIDATE_ON = AUTO, NEW_GROUPS, KNOWN_GROUPS = "auto", "new-groups", "known-groups"
-# With fewer labelled training samples one held-out part says too little, so that many models choose together.
-SMALL_DATA, SMALL_DATA_FOLDS = 100, 5
-
-_MAX_COUNT, _MAX_THREADS = 2**31 - 1, 1024
-# What a value may be: one of several, a whole number from 1 on, above 0, from 0 on.
-_CHOICES = {
-    "experiment": tuple(ROWS),
-    "rnn": RNNS,
-    "attention": ATTENTIONS,
-    "difficulty": DIFFICULTIES,
-    "protocol": PROTOCOLS,
-    "views": VIEWS,
-    "readout": READOUTS,
-}
-_COUNTS = (
-    "layers",
-    "encoder_hidden",
-    "encoder_layers",
-    "max_clips",
-    "epochs",
-    "batch_size",
-    "threads",
-    "patience",
-    "beam",
-)
-_FOLDS = (0, *range(2, 101))
-_POSITIVE = ("lr", "caption_lr", "score_scale", "loss_weight")
-_EXTENSIONS = {"encoder": KNOWN_ENCODERS, "score_head": KNOWN_SCORE_HEADS, "loss": KNOWN_LOSSES}
-_FROM_ZERO = ("weight_decay", "pretrain_epochs", "checkpoint_seconds")
+from .training_checks import check_together, check_values
 
 
 @dataclass(frozen=True)
@@ -240,119 +188,10 @@ class TrainingConfig:
             object.__setattr__(self, "experiment", str(self.experiment))
         if isinstance(self.tasks, str):
             object.__setattr__(self, "tasks", tuple(task.strip() for task in self.tasks.split(",")))
-        self._check_values()
-        self._check_together()
+        check_values(self)
+        check_together(self)
         resolve(self)  # a mistake that only the filled-in values show is said here too
 
     def resolve(self) -> ResolvedConfig:
         """The same with every value filled in: by the row, by `literal`, by the defaults."""
         return resolve(self)
-
-    def _check_values(self) -> None:
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise TrainingError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
-        for name, known in _EXTENSIONS.items():
-            if (value := getattr(self, name)) is not None:
-                known.give(value)
-        for field in fields(self):
-            if getattr(self, field.name) is None and field.default is not None:
-                raise TrainingError(f"{field.name} is None, expected a value; leave it out for the default")
-        for name in _COUNTS:
-            value = getattr(self, name)
-            highest = _MAX_THREADS if name == "threads" else _MAX_COUNT
-            if value is not None and not (type(value) is int and 1 <= value <= highest):
-                raise TrainingError(f"{name} is {value}, expected a whole number from 1 to {highest}")
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise TrainingError(f"{name} is {value}, expected a finite number greater than 0")
-        for name in _FROM_ZERO:
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise TrainingError(f"{name} is {value}, expected 0 or a finite number greater than 0")
-        if self.validate_on is not None and not _is_validation(self.validate_on):
-            raise TrainingError(
-                f"validate_on is {self.validate_on!r}, expected one of {', '.join(VALIDATE_ON)}; behind a"
-                " colon one may name the role whose groups count, as new-groups:NAME of the column group_NAME"
-            )
-        if (folds := self.validation_folds) is not None and not (type(folds) is int and folds in _FOLDS):
-            raise TrainingError(
-                f"validation_folds is {folds}, expected 0 or a whole number from {_FOLDS[1]} to {_FOLDS[-1]}"
-            )
-        if self.score_range is not None and not _is_range(self.score_range):
-            raise TrainingError(
-                f"score_range is {self.score_range}, expected the lowest and the highest score, two finite"
-                " numbers, such as 0,100"
-            )
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise TrainingError(f"dropout is {self.dropout}, expected a number from 0 to below 1")
-        PanelRule(self.panel_rule)
-        if not 0 < self.validation < 1:
-            raise TrainingError(f"validation is {self.validation}, expected a share between 0 and 1")
-        if not (type(self.seed) is int and 0 <= self.seed < 2**63):
-            raise TrainingError(f"seed is {self.seed}, expected a whole number from 0 to {2**63 - 1}")
-        if self.folds not in (None, OFFICIAL_FOLDS) and not _is_count_of_folds(self.folds):
-            folds = int(self.folds) if str(self.folds).isdecimal() else self.folds
-            raise TrainingError(f"folds is {folds!r}, expected a whole number from 2 on, or {OFFICIAL_FOLDS}")
-        if self.name is not None and not self.name.strip():
-            raise TrainingError("name is empty; give one, or leave it out")
-        if strange := [name for name in self.varied if name not in SWEPT]:
-            raise TrainingError(f"varied: {strange[0]!r} is unknown, expected any of {', '.join(SWEPT)}")
-        unknown = [task for task in self.tasks if task not in TASKS]
-        if unknown or not self.tasks:
-            got = f"unknown task {unknown[0]!r}" if unknown else "no task was asked for"
-            raise TrainingError(f"tasks: {got}; give any of {', '.join(TASKS)}, separated by commas")
-
-    def _check_together(self) -> None:
-        if self.overwrite and self.resume:
-            raise TrainingError(
-                "overwrite and resume are both asked for; give resume to go on, or overwrite to begin again"
-            )
-        if self.loss is None and self.loss_weight is not None:
-            raise TrainingError(
-                f"loss_weight is {self.loss_weight}, but there is no loss; give one, or leave it out"
-            )
-        if self.fold is not None and self.folds is None:
-            raise TrainingError(f"fold is {self.fold!r}, but folds are not asked for; say how many")
-        if self.fine_tuning is not None and self.views != ALL_VIEWS:
-            raise TrainingError(
-                f"views is {self.views!r}, which is of cached features; end to end, frames are augmented as"
-                " augment says"
-            )
-        if self.fine_tuning is not None and (isinstance(self.features, Features) or is_url(self.features)):
-            raise TrainingError(
-                f"features is {self.features}; end to end takes one cache, on this machine, whose videos"
-                " are below --videos"
-            )
-        if self.max_clips is not None and self.fine_tuning is not None:
-            raise TrainingError(
-                f"max_clips is {self.max_clips}, which is of cached features; end to end, all clips of a"
-                " sample are trained on. Leave it out"
-            )
-        if self.pretrain_epochs and self.fine_tuning is not None and self.fine_tuning.warm_start is not None:
-            raise TrainingError(
-                "pretrain_epochs and warm_start are both asked for, but the encoder of a warm start is"
-                " trained already; leave one out"
-            )
-
-
-def _is_validation(said: str) -> bool:
-    kind, colon, role = said.partition(":")
-    return kind in VALIDATE_ON and bool(role.strip()) == bool(colon)
-
-
-def _is_range(ends: object) -> bool:
-    if not isinstance(ends, tuple | list):
-        return False
-    numbers = cast(Sequence[Any], ends)
-    if len(numbers) != 2 or not all(type(end) in (int, float) and math.isfinite(end) for end in numbers):
-        return False
-    return numbers[0] < numbers[1]
-
-
-def _is_count_of_folds(folds: object) -> bool:
-    if isinstance(folds, str) and folds.isdecimal():
-        folds = int(folds)
-    return isinstance(folds, int) and folds > 1

@@ -10,7 +10,7 @@ from aqa_heads.data.leaks import TEST_COPY, find_leaks, frames_of
 from aqa_heads.data.splits import choose_split, fold_names
 from aqa_heads.data.validation import FEWEST_GROUPS
 from aqa_heads.errors import TrainingError
-from aqa_heads.settings.training import OFFICIAL_FOLDS
+from aqa_heads.settings.choices import OFFICIAL_FOLDS
 
 
 def make_samples(sizes, split="train", *, score=lambda number: number * 37 % 101):
