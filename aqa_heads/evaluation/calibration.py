@@ -247,23 +247,11 @@ def calibration_of(run: "Run | Sequence[Run]") -> Calibration:
 def _of_seeds(runs: "Sequence[Run]") -> Calibration:
     """Of runs that differ in nothing but the seed."""
     first = runs[0]
-    if any(not run.out_of_fold for run in runs):
-        return Calibration(
-            lacking="no interval: the run has no scores of held-out samples (out_of_fold.csv);"
-            f" {FOLDS_NEEDED}"
-        )
     refit = bool(first.config.get("refit"))
-    if refit and any(len({row.fold for row in run.out_of_fold}) < 2 for run in runs):
-        return Calibration(
-            lacking="no interval: the model was trained once more on the samples that were held out;"
-            f" {FOLDS_NEEDED}"
-        )
     rows = [{row.sample_id: row for row in run.out_of_fold} for run in runs]
     names = [name for name in rows[0] if all(name in of_run for of_run in rows[1:])]
-    if not names:
-        return Calibration(
-            lacking=f"no interval: no sample was held out in all {len(runs)} runs; {FOLDS_NEEDED}"
-        )
+    if lacking := _lacking(runs, refit, names):
+        return Calibration(lacking=f"no interval: {lacking}; {FOLDS_NEEDED}")
     true = np.array([rows[0][name].true for name in names])
     predicted = np.array([[of_run[name].predicted for name in names] for of_run in rows])
     spreads = [[of_run[name].spread for name in names] for of_run in rows]
@@ -289,6 +277,19 @@ def _of_seeds(runs: "Sequence[Run]") -> Calibration:
         caution=tuple(caution),
         signed=true - predicted.mean(axis=0),
     )
+
+
+def _lacking(runs: "Sequence[Run]", refit: bool, names: Sequence[str]) -> str:
+    """Why runs of one fold say nothing of their errors; empty where they do.
+
+    Args:
+        names: sample_ids that were held out in all of them.
+    """
+    if any(not run.out_of_fold for run in runs):
+        return "the run has no scores of held-out samples (out_of_fold.csv)"
+    if refit and any(len({row.fold for row in run.out_of_fold}) < 2 for run in runs):
+        return "the model was trained once more on the samples that were held out"
+    return "" if names else f"no sample was held out in all {len(runs)} runs"
 
 
 def _of_folds(runs: "Sequence[Run]", folds: Sequence[str]) -> Calibration:

@@ -12,7 +12,7 @@ from aqa_cache.short_repr import short_repr
 
 from ..captions.vocabulary import Vocabulary
 from ..data.batches import Split, pad_clips
-from ..networks.model import AqaModel, Output
+from ..networks.model import AqaModel
 from ..networks.score_heads.known import known_of
 from ..networks.score_heads.seam import ScorePrediction
 from .uncertainty import interval_of_distribution, interval_of_spread
@@ -84,58 +84,88 @@ def predict(
     """
     training = model.training
     model.eval()
-    scores: list[ScorePrediction] = []
-    classes: dict[str, list[str]] = {name: [] for name in model.class_names}
-    captions: list[str] = []
-    contributions: list[np.ndarray] = []
-    attention: list[np.ndarray] = []
-    encoded: list[np.ndarray] = []
-    probabilities: dict[str, list[torch.Tensor]] = {name: [] for name in model.class_names}
     words = vocabulary if model.captioner is not None else None
-    weigh = model.encoder.contributions if model.encoder is not None and model.encoder.weighs_clips else None
+    said = _Said(model)
     for start in range(0, len(clips), BATCH_SIZE):
         chosen = range(start, min(start + BATCH_SIZE, len(clips)))
         features, lengths = pad_clips([clips[index] for index in chosen])
-        known = None
-        if model.heads is not None and model.heads.score is not None:
-            of_these = [samples[index] if samples is not None else None for index in chosen]
-            known = known_of(of_these, model.heads.score, model.class_names, features.device)
-        output = Output(None, {})
-        if model.heads is not None:
-            inside = model.encode(features, lengths)
-            output = Output(*model.heads(inside, known))
-            if encode:
-                encoded.append(inside.pooled.float().cpu().numpy())
-        if output.score is not None:
-            scores.append(output.score)
-        for name, logits in output.classes.items():
-            classes[name] += [model.class_names[name][number] for number in _values(logits.argmax(1))]
-            probabilities[name].append(logits.double().softmax(1))
-        if weigh is not None:
-            weights = weigh(model.seen(features, lengths), lengths)
-            contributions += [row[:n].cpu().numpy() for row, n in zip(weights, _values(lengths), strict=True)]
+        of_these = [samples[index] if samples is not None else None for index in chosen]
+        said.add_answers(features, lengths, of_these, encode)
+        said.add_contributions(features, lengths)
         if words is not None:
-            generated = model.generate(features, lengths, beam=beam)
-            hypotheses = [words.decode(numbers) for numbers in _values(generated.words)]
-            captions += hypotheses
-            if generated.attention is not None:
-                attention += [
-                    row[: len(caption.split()), :n].cpu().numpy()
-                    for row, caption, n in zip(generated.attention, hypotheses, _values(lengths), strict=True)
-                ]
+            said.add_captions(features, lengths, words, beam)
     model.train(training)
     predictions = Predictions(
         None,
-        classes,
-        None if words is None else captions,
-        contributions or None,
-        attention or None,
-        probabilities={name: _array(batches) for name, batches in probabilities.items()},
-        encoded=np.concatenate(encoded) if encoded else None,
+        said.classes,
+        None if words is None else said.captions,
+        said.contributions or None,
+        said.attention or None,
+        probabilities={name: _array(batches) for name, batches in said.probabilities.items()},
+        encoded=np.concatenate(said.encoded) if said.encoded else None,
     )
     if model.heads is None or model.heads.score is None:
         return predictions
-    return replace(predictions, **_joined(scores, factor), fallback=model.heads.score.fallback)
+    return replace(predictions, **_joined(said.scores, factor), fallback=model.heads.score.fallback)
+
+
+class _Said:
+    """What a model says, gathered batch by batch."""
+
+    def __init__(self, model: AqaModel):
+        self._model = model
+        self.scores: list[ScorePrediction] = []
+        self.classes: dict[str, list[str]] = {name: [] for name in model.class_names}
+        self.probabilities: dict[str, list[torch.Tensor]] = {name: [] for name in model.class_names}
+        self.encoded: list[np.ndarray] = []
+        self.contributions: list[np.ndarray] = []
+        self.captions: list[str] = []
+        self.attention: list[np.ndarray] = []
+
+    def add_answers(
+        self,
+        features: torch.Tensor,
+        lengths: torch.Tensor,
+        samples: Sequence[Sample | None],
+        encode: bool,
+    ) -> None:
+        """Those of the heads, and where asked for the encoder's output."""
+        model = self._model
+        if model.heads is None:
+            return
+        known = None
+        if model.heads.score is not None:
+            known = known_of(samples, model.heads.score, model.class_names, features.device)
+        inside = model.encode(features, lengths)
+        score, classes = model.heads(inside, known)
+        if encode:
+            self.encoded.append(inside.pooled.float().cpu().numpy())
+        if score is not None:
+            self.scores.append(score)
+        for name, logits in classes.items():
+            self.classes[name] += [model.class_names[name][number] for number in _values(logits.argmax(1))]
+            self.probabilities[name].append(logits.double().softmax(1))
+
+    def add_contributions(self, features: torch.Tensor, lengths: torch.Tensor) -> None:
+        model = self._model
+        if model.encoder is None or not model.encoder.weighs_clips:
+            return
+        weights = model.encoder.contributions(model.seen(features, lengths), lengths)
+        self.contributions += [
+            row[:n].cpu().numpy() for row, n in zip(weights, _values(lengths), strict=True)
+        ]
+
+    def add_captions(
+        self, features: torch.Tensor, lengths: torch.Tensor, words: Vocabulary, beam: int
+    ) -> None:
+        generated = self._model.generate(features, lengths, beam=beam)
+        hypotheses = [words.decode(numbers) for numbers in _values(generated.words)]
+        self.captions += hypotheses
+        if generated.attention is not None:
+            self.attention += [
+                row[: len(caption.split()), :n].cpu().numpy()
+                for row, caption, n in zip(generated.attention, hypotheses, _values(lengths), strict=True)
+            ]
 
 
 def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dict[str, Any]:
