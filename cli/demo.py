@@ -158,27 +158,8 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device, threads, p
         f"3/5  Training {len(plan.backbones)} experiments and the default model, at most {plan.epochs} epochs"
         f" each, {plan.batch_size} dives per step"
     )
-    configs = [
-        TrainingConfig(
-            caches[backbone],
-            name,
-            epochs=plan.epochs,
-            batch_size=plan.batch_size,
-            seed=seed + number,
-            device=device,
-            threads=threads,
-            meteor=full,
-            out=out / "runs",
-            overwrite=True,
-        )
-        for name, backbone in plan.backbones.items()
-        for number in range(seeds)
-    ]
-    # A row for each experiment, and the model that one takes for videos of one's own; captions take minutes.
-    configs.append(
-        replace(configs[0], experiment="default", name=SCORING, tasks=("score", "classes"), seed=seed)
-    )
-    runs = train_and_print(Table(configs))
+    shared = {"device": device, "threads": threads, "meteor": full, "out": out / "runs", "overwrite": True}
+    runs = train_and_print(Table(_configs(plan, caches, seed, seeds, shared)))
     say("4/5  Writing the report")
     report = write_report(
         [run.folder for run in runs],
@@ -190,6 +171,28 @@ def main(out, full, epochs, batch_size, seed, seeds, weights, device, threads, p
     say("5/5  Scoring a dive that was rendered for that")
     page = _score_new_dive(out, runs[-1], seed, device)
     say(f"Done in {_minutes(time.monotonic() - started)}. Open {report} and {page}")
+
+
+def _configs(
+    plan: Plan, caches: dict[str, Path], seed: int, seeds: int, shared: dict
+) -> list[TrainingConfig]:
+    """A row for each experiment, and the model that one takes for videos of one's own; captions take
+    minutes.
+    """
+    configs = [
+        TrainingConfig(
+            caches[backbone],
+            name,
+            epochs=plan.epochs,
+            batch_size=plan.batch_size,
+            seed=seed + number,
+            **shared,
+        )
+        for name, backbone in plan.backbones.items()
+        for number in range(seeds)
+    ]
+    own = replace(configs[0], experiment="default", name=SCORING, tasks=("score", "classes"), seed=seed)
+    return [*configs, own]
 
 
 def _write_keypoints(out: Path, plan: Plan, seed: int) -> dict[str, Path]:

@@ -221,30 +221,19 @@ def main(videos, output, annotations, columns, views, shard, ray, **options):
     """
     from aqa_cache.clips.views import parse_views
     from aqa_cache.extraction.configuration import ExtractionConfig
-    from aqa_cache.extraction.shards import Shard
     from aqa_cache.machine.heap import keep_freed_memory
-    from aqa_cache.weights.resolving import find_tuned
     from aqa_cli.extraction_summary import extraction_summary
     from aqa_cli.fleet_summary import end_of_place
     from aqa_cli.interruption import Stop, stop_on_signals
     from aqa_cli.progress import extraction_progress
     from aqa_cli.terminal import say
 
-    if all(options[name] is not None for name in _EXCLUSIVE):
-        raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
-    options["backbone"] = KNOWN_BACKBONES.give(options["backbone"])
-    if tuned := find_tuned(options["weights"]):
-        options = _as_fine_tuned(tuned, options["weights"], options)
-    to_place = isinstance(output, str)
-    if options["last_clip"] is None:
-        options["last_clip"] = _last_clip_of(output, _usual_last_clip(options))
+    options = _filled(output, options)
     rule = _clip_rule(**{name: options.pop(name) for name in _CLIP_OPTIONS})
     crew = {"ray": actors_of(ray, output, shard)} if ray else {}
-    if shard or ray:  # a driver of actors does everything, whatever has started it
-        shard = Shard.parse(shard) if shard else Shard()
-    else:
-        shard = Shard.from_environment()
+    shard = _shard(shard, ray)
     config = ExtractionConfig(clip_rule=rule, views=parse_views(views), shard=shard, **options)
+    to_place = isinstance(output, str)
     if to_place:
         from aqa_cache.fleet.driver import extract_to_place as extract
     else:
@@ -282,6 +271,28 @@ def main(videos, output, annotations, columns, views, shard, ray, **options):
     # What failed in a shard is told again by the one that publishes; a launcher stops all the others at the
     # first that fails.
     sys.exit(1 if result.dtype and (result.failures or result.missing) else 0)
+
+
+def _filled(output, options: dict) -> dict:
+    """The options, with what follows from the weights, and from the output, for those that were not given."""
+    from aqa_cache.weights.resolving import find_tuned
+
+    if all(options[name] is not None for name in _EXCLUSIVE):
+        raise click.UsageError("--clip-starts and --clip-stride exclude each other; give one of them.")
+    options["backbone"] = KNOWN_BACKBONES.give(options["backbone"])
+    if tuned := find_tuned(options["weights"]):
+        options = _as_fine_tuned(tuned, options["weights"], options)
+    if options["last_clip"] is None:
+        options["last_clip"] = _last_clip_of(output, _usual_last_clip(options))
+    return options
+
+
+def _shard(given: str | None, ray):
+    from aqa_cache.extraction.shards import Shard
+
+    if given or ray:  # a driver of actors does everything, whatever has started it
+        return Shard.parse(given) if given else Shard()
+    return Shard.from_environment()
 
 
 def _usual_last_clip(options: dict) -> str:
