@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .disk.csv_file import write_rows
-from .errors import AnnotationError, some
+from .errors import AnnotationError, listed, some
 from .sample import (
     SPLITS,
     Sample,
@@ -218,10 +218,7 @@ def _parse_rows(
         except ValueError as error:
             mistakes.append(f"{word} {line}: {error}"[:_MOST_LETTERS])
     if mistakes:
-        more = f"\n  … and {len(mistakes) - 20} more" if len(mistakes) > 20 else ""
-        raise AnnotationError(
-            f"{path}: {len(mistakes)} unusable row(s):\n  " + "\n  ".join(mistakes[:20]) + more
-        )
+        raise AnnotationError(f"{path}: {len(mistakes)} unusable row(s):{listed(mistakes, 20)}")
     return samples
 
 

@@ -72,6 +72,16 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
+def listed(lines: Sequence[str], limit: int = 5, indent: str = "  ") -> str:
+    r"""The first few of many lines, and how many more there are, each on an indented line of its own.
+
+    >>> listed(["a", "b", "c"], 1)
+    '\n  a\n  … and 2 more'
+    """
+    more = [f"… and {len(lines) - limit} more"] if len(lines) > limit else []
+    return "".join(f"\n{indent}{line}" for line in [*lines[:limit], *more])
+
+
 def missing(package: str, needed_for: str, error: Exception, install: str | None = None) -> MissingDependency:
     """The one message for a library that cannot be imported."""
     return MissingDependency(

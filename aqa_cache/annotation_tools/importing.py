@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..annotations import Sample, Table, table_of
-from ..errors import AnnotationError, some
+from ..errors import AnnotationError, listed, some
 from ..sample import extra_columns, to_columns
 from ..tables.columns import END, START
 from ..tables.forms import Form
@@ -227,8 +227,7 @@ def _as_in(folder: Path, samples: Sequence[Sample]) -> list[Sample]:
             )
     if mistakes:
         raise AnnotationError(
-            f"{folder}: {len(mistakes)} video(s) of the annotations cannot be told there:\n  "
-            + "\n  ".join(mistakes[:20])
-            + (f"\n  … and {len(mistakes) - 20} more" if len(mistakes) > 20 else "")
+            f"{folder}: {len(mistakes)} video(s) of the annotations cannot be told"
+            f" there:{listed(mistakes, 20)}"
         )
     return [replace(sample, video=there[PurePosixPath(sample.video).name][0]) for sample in samples]

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 
 from ..disk.hdf5 import DAMAGE, Member, integer_attribute, members, most_bytes, open_hdf5, text_attribute
-from ..errors import CacheError, first_line
+from ..errors import CacheError, first_line, some
 from .schema import (
     ATTRIBUTES,
     DATASETS,
@@ -135,8 +135,7 @@ def _check_members(path: Path, file: h5py.File) -> None:
     lacking += [f"dataset {name!r}" for name in DATASETS if name not in found]
     lacking += [f"group {name!r}" for name in GROUPS if not isinstance(file.get(name), h5py.Group)]
     if lacking:
-        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-        raise CacheError(f"{path}: lacks {', '.join(lacking[:3])}{more}; it is incomplete, extract again")
+        raise CacheError(f"{path}: lacks {some(lacking, 3)}; it is incomplete, extract again")
     columns = {name: TEXT for name in found if name.startswith(tuple(f"{group}/" for group in GROUPS))}
     ours = DATASETS | columns | ({VIDEO_SHA256: TEXT} if VIDEO_SHA256 in found else {})
     for name, dtypes in ours.items():

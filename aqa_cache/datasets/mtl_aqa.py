@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..annotations import Sample
-from ..errors import AnnotationError, MissingDependency, missing
+from ..errors import AnnotationError, MissingDependency, missing, some
 from .restricted_pickle import load
 
 FRAME_RATE = 25.0  # of all 15 videos; the annotated frame numbers mean nothing at another rate
@@ -433,6 +433,4 @@ def _mark_notes(samples: list[Sample]) -> list[str]:
 
 def _dives(dives: list[Dive]) -> str:
     """'01_0001, 01_0002 and 5 more have' / '01_0001 has'."""
-    names = ", ".join(sample_id(dive) for dive in dives[:5])
-    more = f" and {len(dives) - 5} more" if len(dives) > 5 else ""
-    return f"{names}{more} {'has' if len(dives) == 1 else 'have'}"
+    return f"{some([sample_id(dive) for dive in dives])} {'has' if len(dives) == 1 else 'have'}"

@@ -13,7 +13,7 @@ from ..cache_file.record import ClipFeatures, Record
 from ..cache_file.schema import PLAIN_VIEW
 from ..cache_file.writer import write_cache
 from ..disk.atomic import check_target
-from ..errors import AqaError
+from ..errors import AqaError, listed
 from ..short_repr import short_repr
 from .array_checks import EXPECTED, Unusable, as_clips, look_at_all
 from .feature_files import FeatureFile, array_names, open_features
@@ -22,7 +22,6 @@ from .matching import match
 NOT_KNOWN = "not known (imported)"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_LINES = 5
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,10 @@ def import_features(
         facts, unusable = look_at_all(samples, found.files, clip_stride)
         _raise(
             source,
-            [f"{len(them)} array(s) {EXPECTED[kind]}:{_lines(them)}" for kind, them in unusable.items()],
+            [
+                f"{len(them)} array(s) {EXPECTED[kind]}:{listed(them, indent='    ')}"
+                for kind, them in unusable.items()
+            ],
         )
         spec = _spec(backbone, next(iter(facts.values())).dim, clip_len, clip_stride)
         if dtype == "auto":
@@ -198,11 +200,6 @@ def _check_request(
         raise AqaError(
             f"views are {list(views)}, expected different names, none of them empty or {PLAIN_VIEW!r}"
         )
-
-
-def _lines(arrays: Sequence[str]) -> str:
-    more = [f"… and {len(arrays) - _LINES} more"] if len(arrays) > _LINES else []
-    return "".join(f"\n    {line}" for line in [*arrays[:_LINES], *more])
 
 
 def _raise(source: Path, mistakes: list[str]) -> None:

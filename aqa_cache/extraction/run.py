@@ -14,7 +14,7 @@ from ..annotations import Columns, Sample
 from ..backbones.inference import Model
 from ..cache_file.feature_spec import FeatureSpec
 from ..disk.links import open_unlinked
-from ..errors import AqaError, NothingExtracted
+from ..errors import AqaError, NothingExtracted, listed
 from ..logs import log_failures
 from ..machine.threads import cpu_threads
 from ..short_repr import short_repr
@@ -171,12 +171,11 @@ def _hashes(source: Source, samples: list[Sample], stop: threading.Event) -> dic
 
 def _nothing(output: Path, failures: list[tuple[str, str]]) -> NothingExtracted:
     """What is to be said where every sample has failed."""
-    more = f"\n  … and {len(failures) - 5} more" if len(failures) > 5 else ""
+    reasons = listed([reason for _, reason in failures])
     return NothingExtracted(
-        f"{output}: none of the {len(failures)} sample(s) has features, there is nothing to train with:\n  "
-        + "\n  ".join(reason for _, reason in failures[:5])
-        + more
-        + "\nThe file has the reasons and no features; mend what is wrong, and run the same command again."
+        f"{output}: none of the {len(failures)} sample(s) has features, there is nothing to train"
+        f" with:{reasons}\nThe file has the reasons and no features; mend what is wrong, and run the same"
+        " command again."
     )
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from ..annotations import Columns, Sample, ids_of_videos, read_table
 from ..annotations_found import Found, find_table
-from ..errors import AqaError, escaped, some
+from ..errors import AqaError, escaped, listed, some
 from ..remote.url import is_url
 from ..video.frame_folder import IMAGE_SUFFIXES
 from ..video.held import VideoFolder, Videos
@@ -111,10 +111,9 @@ class Source:
     def without_any(self) -> AqaError:
         """What is to be said where no video is there."""
         missing = [self.said_missing(video) for video in self.missing()]
-        more = f"\n  … and {len(missing) - 5} more" if len(missing) > 5 else ""
         return AqaError(
             f"{self.annotations or self.at}: none of the {len(missing)} video(s) that it names is in"
-            f" {self.at}:\n  " + "\n  ".join(missing[:5]) + more
+            f" {self.at}:{listed(missing)}"
         )
 
 

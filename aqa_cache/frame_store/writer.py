@@ -14,7 +14,7 @@ import numpy as np
 from ..clips.assembler import Clip
 from ..clips.preprocess import Preprocessing
 from ..disk.atomic import replacing
-from ..errors import AqaError, VideoError
+from ..errors import AqaError, VideoError, listed
 from ..video.reader import Outcome, VideoReader
 from ..video.threads import Decoders, default_workers
 from .reader import FORMAT, VERSION, Layout
@@ -22,7 +22,6 @@ from .reader import FORMAT, VERSION, Layout
 _log = logging.getLogger(__name__)
 
 _CLIPS_AHEAD = 2  # per decoding thread
-_FAILURES_SHOWN = 5
 
 
 def write_store(
@@ -97,14 +96,11 @@ def _room_for(path: Path, frames: int, frame_bytes: int) -> float:
 
 
 def _failed(videos: Path, failures: list[str], total: int) -> VideoError:
-    more = f"\n  … and {len(failures) - _FAILURES_SHOWN} more" if len(failures) > _FAILURES_SHOWN else ""
     return VideoError(
         str(videos),
         f"{len(failures)} of {total} sample(s) cannot be decoded now, though their features were"
-        " extracted:\n  "
-        + "\n  ".join(failures[:_FAILURES_SHOWN])
-        + more
-        + "\nSee that the videos are those that aqa-extract was given, or extract again",
+        f" extracted:{listed(failures)}\nSee that the videos are those that aqa-extract was"
+        " given, or extract again",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import AnnotationError, VideoError
+from ..errors import AnnotationError, VideoError, listed
 from ..sample import Sample
 from .decoding import decode
 from .frame_index import Doubtful, index_frames
@@ -76,9 +76,7 @@ def with_frames(
         made.append(sample)
     if mistakes:
         raise AnnotationError(
-            "times of the annotations cannot be turned into frames:\n  "
-            + "\n  ".join(list(mistakes.values())[:20])
-            + (f"\n  … and {len(mistakes) - 20} more" if len(mistakes) > 20 else "")
+            f"times of the annotations cannot be turned into frames:{listed([*mistakes.values()], 20)}"
         )
     return made
 

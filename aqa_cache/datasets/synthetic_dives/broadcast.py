@@ -14,7 +14,7 @@ import numpy as np
 
 from ...annotations import FILE_NAME, Sample, write_annotations
 from ...clips.rule import CLIP_LEN, MTL_AQA_WINDOW
-from ...errors import AqaError, missing
+from ...errors import AqaError, missing, some
 from ...machine.cores import available_cores
 from .dive import Dive, draw_faults, draw_labels, draw_looks
 from .diver import APPROACH_S, SPLASH_S, Motion
@@ -280,9 +280,9 @@ def _claim_folder(folder: Path, parameters: dict, videos: list[str]) -> bool:
     records = [name for name in (_PARAMETERS_FILE, _UNFINISHED_FILE) if name in found]
     if not records:
         if found:
-            listed = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
             raise AqaError(
-                f"{folder}: is not empty ({listed}) and holds no earlier render; give a new or empty folder"
+                f"{folder}: is not empty ({some(found)}) and holds no earlier render; give a new or"
+                " empty folder"
             )
     else:
         try:

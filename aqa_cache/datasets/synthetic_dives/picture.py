@@ -195,17 +195,16 @@ def _draw_diver(pen: _Pen, motion: Motion, seconds: float) -> None:
     psi, phi = math.radians(twist), math.radians(angle)
     body = _Trunk(flat, psi, phi, size)
 
+    def limb(first: int, near_to: float, shades: tuple[float, float], radii: tuple[float, ...]):
+        near = joints[first, 1] <= near_to
+        colour = _shade(looks.skin, shades[0] if near else shades[1])
+        return lambda: pen.limb(flat[first : first + 4], [size * r for r in radii], colour)
+
     def arm(shoulder: int):
-        near = joints[shoulder, 1] <= 0.03
-        colour = _shade(looks.skin, 1.0 if near else 0.72)
-        radii = [size * r for r in (0.033, 0.027, 0.022, 0.020)]
-        return lambda: pen.limb(flat[shoulder : shoulder + 4], radii, colour)
+        return limb(shoulder, 0.03, (1.0, 0.72), (0.033, 0.027, 0.022, 0.020))
 
     def leg(hip: int):
-        near = joints[hip, 1] <= 0.01
-        colour = _shade(looks.skin, 0.96 if near else 0.70)
-        radii = [size * r for r in (0.056, 0.038, 0.025, 0.016)]
-        return lambda: pen.limb(flat[hip : hip + 4], radii, colour)
+        return limb(hip, 0.01, (0.96, 0.70), (0.056, 0.038, 0.025, 0.016))
 
     parts = [(float(joints[diver.PELVIS : diver.NECK + 1, 1].mean()), lambda: body.draw(pen, looks))]
     parts += [(float(joints[diver.HEAD, 1]) - 0.001, lambda: body.draw_head(pen, looks))]

@@ -78,9 +78,8 @@ def draw_intervals(
     def draw(size: Size):
         top = 16 + 15 * len(marks)
         figure, axes = _rows([i.name for i in intervals], size, label, top)
-        values = [v for i in intervals for v in i.ends] + [mark.value for mark in marks] + [0.0]
-        margin = 0.04 * (max(values) - min(values) or 1)
-        axes.set_xlim(min(values) - margin, max(values) + margin)
+        values = [v for i in intervals for v in i.ends] + [mark.value for mark in marks]
+        _fit(axes, values)
         _draw_bars(intervals, axes)
         _draw_marks(marks, axes)
         return figure
@@ -89,6 +88,13 @@ def draw_intervals(
     height = 80 + 15 * len(marks) + 26 * len(intervals)
     narrow = height + (12 * len(intervals) if longest > _names_fit(_NARROW) else 0)
     return drawing.render(draw, Size(_WIDE, height), title, description, Size(_NARROW, narrow))
+
+
+def _fit(axes, values: Sequence[float]) -> None:
+    """Let the axis have all values, and 0."""
+    values = [*values, 0.0]
+    margin = 0.04 * (max(values) - min(values) or 1)
+    axes.set_xlim(min(values) - margin, max(values) + margin)
 
 
 def _draw_bars(intervals: Sequence[Interval], axes) -> None:
@@ -144,9 +150,8 @@ def draw_dots(
 
     def draw(size: Size):
         figure, axes = _rows([row.name for row in rows], size, label, 16, 46 + _KEY_LINE * lines)
-        values = [value for row in rows for value, _ in row.dots] + [0.0]
-        margin = 0.04 * (max(values) - min(values) or 1)
-        axes.set_xlim(min(values) - margin, max(values) + margin)
+        values = [value for row in rows for value, _ in row.dots]
+        _fit(axes, values)
         of_run: dict[int, list[tuple[float, int]]] = {}
         for place, row in enumerate(rows):
             axes.axhline(place, color=on_white("grid"), linewidth=0.8, zorder=1)
