@@ -11,9 +11,11 @@ from ..errors import TrainingError
 from ..settings.choices import AUTO, SMALL_DATA, SMALL_DATA_FOLDS
 from ..settings.experiments import TASKS
 from ..settings.resolved import ResolvedConfig
+from .folds import validation_folds
 from .leaks import Frames, samples_by_content
+from .mirror import Mirror, mirror_of
 from .splits import SplitChoice, choose_split
-from .validation import TELL_THEM_APART, Mirror, mirror_of, validation_folds
+from .units import TELL_THEM_APART
 
 FEWEST_CHOOSING = 4  # labelled training samples, for folds of them to choose an epoch
 

@@ -1,6 +1,5 @@
 """Who trains, who validates and who is tested."""
 
-import heapq
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +11,19 @@ from aqa_cache.errors import some
 from ..errors import TrainingError
 from ..settings.choices import OFFICIAL_FOLDS
 from .leaks import Frames, frames_of
-from .units import GROUP, PARTS, along_scores, few_groups, has_score, told_together, units_of
-from .validation import (
+from .mirror import Mirror, mirror_of
+from .units import (
+    GROUP,
+    PARTS,
     TELL_THEM_APART,
-    Mirror,
-    check_sizes,
-    hold_out,
-    hold_out_mirrored,
-    mirror_of,
+    along_scores,
+    even_folds,
+    few_groups,
+    has_score,
+    told_together,
+    units_of,
 )
+from .validation import check_sizes, hold_out, hold_out_mirrored
 
 
 @dataclass(frozen=True)
@@ -237,11 +240,8 @@ def make_folds(
         random.shuffle(units)
     units.sort(key=len, reverse=True)
     numbers = [0] * len(samples)
-    sizes = [(0, number) for number in range(folds)]
-    for unit in units:
-        size, number = sizes[0]
-        heapq.heapreplace(sizes, (size + len(unit), number))
-        for index in unit:
+    for number, fold in enumerate(even_folds(units, folds)):
+        for index in fold:
             numbers[index] = number
     return numbers, few
 

@@ -1,5 +1,6 @@
 """What must stay together when samples are divided: copies, samples that share frames, whole groups."""
 
+import heapq
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,6 +13,12 @@ GROUP = "group"
 FURTHER = "group_"
 
 PARTS = "part(s) that share no frames of a video, and each stays whole"
+
+
+TELL_THEM_APART = (
+    "fill in start_frame and end_frame where samples have none (each is then its whole video), and extract"
+    " again"
+)
 
 
 def has_score(sample: Sample) -> bool:
@@ -73,6 +80,28 @@ def units_of(
     for index in order:
         units.setdefault(root(index), []).append(index)
     return list(units.values())
+
+
+def labelled_units(
+    samples: Sequence[Sample],
+    spans: Mapping[str, Frames],
+    order: Sequence[int],
+    labelled: set[int],
+    roles: Sequence[str] = (),
+) -> list[list[int]]:
+    """As `units_of`, those in which a sample is labelled."""
+    return [unit for unit in units_of(samples, spans, order, roles) if labelled.intersection(unit)]
+
+
+def even_folds(units: Sequence[list[int]], count: int) -> list[list[int]]:
+    """Each unit, in their order, into the one of `count` folds that has the fewest samples yet."""
+    folds: list[list[int]] = [[] for _ in range(count)]
+    sizes = [(0, place) for place in range(count)]
+    for unit in units:
+        size, place = sizes[0]
+        heapq.heapreplace(sizes, (size + len(unit), place))
+        folds[place] += unit
+    return folds
 
 
 def along_scores(

@@ -11,8 +11,9 @@ import torch
 from aqa_cache.annotations import Sample
 
 from ..data.batches import Split, pad_clips
+from ..data.folds import penalty_folds
+from ..data.mirror import Mirror
 from ..data.training_data import TrainingData
-from ..data.validation import Mirror, penalty_folds
 from ..errors import TrainingError
 from ..networks import rank_losses
 from ..networks.architecture import Architecture

@@ -6,9 +6,10 @@ from random import Random
 import pytest
 
 from aqa_cache.annotations import Sample
+from aqa_heads.data.folds import penalty_folds, validation_folds
+from aqa_heads.data.mirror import Mirror, mirror_of
 from aqa_heads.data.splits import choose_split
 from aqa_heads.data.units import group_of
-from aqa_heads.data.validation import Mirror, mirror_of, penalty_folds, validation_folds
 from aqa_heads.errors import TrainingError
 
 
