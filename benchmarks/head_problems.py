@@ -20,7 +20,8 @@ from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
-from aqa_cache.datasets.mtl_aqa import convert, find_release
+from aqa_cache.datasets.mtl_aqa import convert
+from aqa_cache.datasets.mtl_aqa_release import find_release
 from aqa_heads.evaluation.spoken_numbers import without_numbers
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from aqa_cache.annotations import Sample, class_names, write_annotations
 from aqa_cache.datasets import mtl_aqa
+from aqa_cache.datasets.mtl_aqa_release import find_release, video_links
 from aqa_cache.datasets.video_check import VideoCheck, check_videos
 from aqa_cache.disk.atomic import replacing
 from aqa_cli.annotations_table import check_table, table_options
@@ -79,12 +80,12 @@ def mtl_aqa_command(release, output, force, subset, paper_test, video_pattern, v
         )
     check_table(output, force)
 
-    found = mtl_aqa.find_release(release)
+    found = find_release(release)
     conversion = mtl_aqa.convert(found, subset, paper_test, video_pattern)
     samples, check = conversion.samples, None
     if videos is not None:
         with console().status("Counting the frames of the videos …"):
-            check = check_videos(samples, videos, mtl_aqa.FRAME_RATE, mtl_aqa.video_links(found))
+            check = check_videos(samples, videos, mtl_aqa.FRAME_RATE, video_links(found))
         samples = check.samples
     with replacing(output) as temporary:
         write_annotations(temporary, samples)

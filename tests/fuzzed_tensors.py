@@ -19,7 +19,8 @@ from tiny_backbone import register_tiny, tiny, write_weights
 from aqa_cache.annotations import Sample, write_annotations
 from aqa_cache.clips.preprocess import MTL_AQA
 from aqa_cache.clips.rule import ClipRule
-from aqa_cache.datasets.mtl_aqa import convert, find_release
+from aqa_cache.datasets.mtl_aqa import convert
+from aqa_cache.datasets.mtl_aqa_release import find_release
 from aqa_cache.exchange.importing import import_features
 from aqa_cache.weights.resolving import load_weights, resolve_weights
 from aqa_cache.weights.tuned import TunedBackbone, write_tuned_backbone

@@ -12,23 +12,31 @@ Source: Parmar & Morris 2019, arXiv:1904.04346, https://github.com/ParitoshParma
 """
 
 import math
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..annotations import Sample
-from ..errors import AnnotationError, MissingDependency, missing, some
-from .restricted_pickle import load
+from ..errors import AnnotationError, MissingDependency
+from .mtl_aqa_release import (
+    ANNOTATIONS,
+    CAPTIONS,
+    MOST,
+    TEST,
+    TRAIN,
+    Dive,
+    Release,
+    damaged,
+    read_marks,
+    read_split,
+    read_table,
+    sample_id,
+    they_have,
+)
 
 FRAME_RATE = 25.0  # of all 15 videos; the annotated frame numbers mean nothing at another rate
 VIDEO_PATTERN = "{video:02d}.mp4"
 TEST_COPY = "@test"  # ends the sample_id of a test row whose dive is also a training row
 
-_SPLIT_FOLDER = Path("Ready_2_Use", "MTL-AQA_split_0_data")
-_ANNOTATIONS, _CAPTIONS = "final_annotations_dict.pkl", "final_captions_dict.pkl"
-_TRAIN, _TEST = "train_split_0.pkl", "test_split_0.pkl"
-_MOST = 1 << 53  # a frame's number, a score
-_JUDGES = slice(12, 19)  # columns M to S
 _CLASSES = {  # our column, without class_: the release's field, and the names its numbers 0, 1, … stand for
     "position": ("position", ("free", "pike", "tuck")),
     "armstand": ("armstand", ("no", "yes")),
@@ -36,32 +44,6 @@ _CLASSES = {  # our column, without class_: the release's field, and the names i
     "somersaults": ("ss_no", tuple(f"{half_turns / 2:g}" for half_turns in range(10))),
     "twists": ("tw_no", tuple(f"{half_turns / 2:g}" for half_turns in range(8))),
 }
-
-Dive = tuple[int, int]  # (video, number within the video), the release's own key
-
-
-@dataclass(frozen=True)
-class Release:
-    """A copy of the release on disk; only `split_folder` must exist. Make it with `find_release`."""
-
-    split_folder: Path
-
-    @property
-    def subsets_folder(self) -> Path:
-        return self.split_folder.parent / "smaller_training_sets"
-
-    @property
-    def raw_folder(self) -> Path:
-        return self.split_folder.parent.parent / "Raw_Annotations"
-
-    @property
-    def video_list(self) -> Path:
-        return self.split_folder.parent.parent / "Video_List.xlsx"
-
-    @property
-    def subsets(self) -> list[str]:
-        """The names of the smaller training sets that are present."""
-        return sorted(file.parent.name for file in self.subsets_folder.glob(f"*/{_TRAIN}"))
 
 
 @dataclass(frozen=True)
@@ -75,35 +57,6 @@ class Conversion:
 
     samples: list[Sample]
     notes: list[str]
-
-
-def find_release(folder: str | Path) -> Release:
-    """Find the release in a folder.
-
-    Args:
-        folder: the downloaded repository, its `MTL-AQA_dataset_release`, `Ready_2_Use`, or
-            `MTL-AQA_split_0_data`.
-
-    Raises:
-        AnnotationError: there is none, or more than one.
-    """
-    folder = Path(folder)
-    if all((folder / name).is_file() for name in (_ANNOTATIONS, _TRAIN, _TEST)):
-        return Release(folder.absolute())  # absolute, for the folders above it
-    # The frames of the videos often lie beside the release, a million files: so not a search of everything
-    # below.
-    for pattern in (_SPLIT_FOLDER.name, str(_SPLIT_FOLDER), f"*/{_SPLIT_FOLDER}", f"*/*/{_SPLIT_FOLDER}"):
-        found = sorted(path for path in folder.glob(pattern) if path.is_dir())
-        if len(found) > 1:
-            raise AnnotationError(
-                f"{folder}: holds {len(found)} releases; name one: {', '.join(map(str, found))}"
-            )
-        if found:
-            return Release(found[0])
-    raise AnnotationError(
-        f"{folder}: holds no {_SPLIT_FOLDER.as_posix()}, the annotations of MTL-AQA; get them with "
-        "git clone https://github.com/ParitoshParmar/MTL-AQA and give the folder that was made"
-    )
 
 
 def convert(
@@ -131,12 +84,12 @@ def convert(
             "the paper's test set needs a smaller training set; name it, for example size_140"
         )
     _video_name(video_pattern, 1)
-    fields = _read_table(release.split_folder / _ANNOTATIONS, dict)
-    captions = _read_table(release.split_folder / _CAPTIONS, list)
-    train = _read_split(release.split_folder / _TRAIN, fields)
-    test = _read_split(release.split_folder / _TEST, fields)
+    fields = read_table(release.split_folder / ANNOTATIONS, dict)
+    captions = read_table(release.split_folder / CAPTIONS, list)
+    train = read_split(release.split_folder / TRAIN, fields)
+    test = read_split(release.split_folder / TEST, fields)
     if both := sorted(set(train) & set(test)):
-        raise _damaged(release.split_folder, f"{_dives(both)} a place in {_TRAIN} and in {_TEST}")
+        raise damaged(release.split_folder, f"{they_have(both)} a place in {TRAIN} and in {TEST}")
 
     notes, leaked = [], set()
     if subset is not None:
@@ -148,7 +101,7 @@ def convert(
     if unused := len(fields.keys() - set(train) - set(test)):
         notes.append(f"{unused:,} annotated dives are neither train nor test and have no row.")
     if extra := sorted(captions.keys() - fields.keys()):
-        notes.append(f"{_dives(extra)} captions but no annotations, and no row.")
+        notes.append(f"{they_have(extra)} captions but no annotations, and no row.")
 
     train_videos, test_videos = ({video for video, _ in dives} for dives in (train, test))
     if shared := train_videos & test_videos:
@@ -174,26 +127,6 @@ def convert(
             )
         samples.append(sample)
     return Conversion(samples, notes + judge_notes + _mark_notes(samples))
-
-
-def video_links(release: Release) -> dict[str, str]:
-    """The published address of each video by its number ('01'); empty where the list or openpyxl is
-    missing.
-    """
-    if not release.video_list.is_file():
-        return {}
-    try:
-        rows = _read_xlsx(release.video_list, "the addresses of the videos")
-    except MissingDependency:
-        return {}
-    return {
-        f"{row[0]:02d}": str(row[1]) for row in rows if len(row) > 1 and isinstance(row[0], int) and row[1]
-    }
-
-
-def sample_id(dive: Dive) -> str:
-    """'01_0017' for the 17th dive of video 1."""
-    return f"{dive[0]:02d}_{dive[1]:04d}"
 
 
 def _video_name(pattern: str, video: int) -> str:
@@ -224,13 +157,13 @@ def _read_subset(release: Release, subset: str, fields: dict, captions: dict) ->
             f" {', '.join(release.subsets) or 'none'}"
         )
     folder = release.subsets_folder / subset
-    for name, main, kind in ((_ANNOTATIONS, fields, dict), (_CAPTIONS, captions, list)):
-        table = _read_table(folder / name, kind)
+    for name, main, kind in ((ANNOTATIONS, fields, dict), (CAPTIONS, captions, list)):
+        table = read_table(folder / name, kind)
         if differing := sorted(dive for dive, value in table.items() if main.get(dive) != value):
-            raise _damaged(
-                folder / name, f"{_dives(differing)} another entry than in {release.split_folder / name}"
+            raise damaged(
+                folder / name, f"{they_have(differing)} another entry than in {release.split_folder / name}"
             )
-    return _read_split(folder / _TRAIN, fields)
+    return read_split(folder / TRAIN, fields)
 
 
 def _subset_notes(
@@ -262,9 +195,9 @@ def _subset_notes(
 def _sample(dive: Dive, fields: dict, tokens: list[str] | None, folder: Path) -> Sample:
     def number(name: str, kind: type | tuple) -> int | float:
         value = fields.get(name)
-        if not isinstance(value, kind) or not abs(value) < _MOST:  # nor NaN
-            raise _damaged(
-                folder / _ANNOTATIONS, f"{sample_id(dive)} has {name} {value!r:.60}, expected a number"
+        if not isinstance(value, kind) or not abs(value) < MOST:  # nor NaN
+            raise damaged(
+                folder / ANNOTATIONS, f"{sample_id(dive)} has {name} {value!r:.60}, expected a number"
             )
         return value
 
@@ -273,18 +206,18 @@ def _sample(dive: Dive, fields: dict, tokens: list[str] | None, folder: Path) ->
         code = number(name, int)
         if not 0 <= code < len(class_names):
             expected = f"0 to {len(class_names) - 1} ({', '.join(class_names)})"
-            raise _damaged(folder / _ANNOTATIONS, f"{sample_id(dive)} has {name} {code}, expected {expected}")
+            raise damaged(folder / ANNOTATIONS, f"{sample_id(dive)} has {name} {code}, expected {expected}")
         classes[column] = class_names[code]
     start, end = number("start_frame", int), number("end_frame", int)
     if not 1 <= start <= end:
-        raise _damaged(
-            folder / _ANNOTATIONS,
+        raise damaged(
+            folder / ANNOTATIONS,
             f"{sample_id(dive)} has frames {start} to {end}, expected 1 <= start_frame <= end_frame",
         )
     difficulty = float(number("difficulty", (int, float)))
     if difficulty <= 0:
-        raise _damaged(
-            folder / _ANNOTATIONS, f"{sample_id(dive)} has difficulty {difficulty}, expected more than 0"
+        raise damaged(
+            folder / ANNOTATIONS, f"{sample_id(dive)} has difficulty {difficulty}, expected more than 0"
         )
     return Sample(
         sample_id=sample_id(dive),
@@ -307,53 +240,11 @@ def _words(dive: Dive, tokens: list[str], folder: Path) -> list[str]:
         or not words
         or not all(isinstance(w, str) for w in words)
     ):
-        raise _damaged(
-            folder / _CAPTIONS,
+        raise damaged(
+            folder / CAPTIONS,
             f"{sample_id(dive)} has caption {tokens!r:.60}, expected ['<sos>', word, …, '<eos>']",
         )
     return words
-
-
-def _read_table(path: Path, kind: type) -> dict[Dive, dict | list]:
-    table = _load(path, dict)
-    for dive, value in table.items():
-        _check_dive(path, dive)
-        if not isinstance(value, kind):
-            raise _damaged(path, f"{sample_id(dive)} is {value!r:.40}, expected a {kind.__name__}")
-    return table
-
-
-def _read_split(path: Path, fields: dict) -> list[Dive]:
-    dives = _load(path, list)
-    for dive in dives:
-        _check_dive(path, dive)
-    if repeated := sorted(dive for dive, count in Counter(dives).items() if count > 1):
-        raise _damaged(path, f"{_dives(repeated)} more than one entry")
-    if unknown := sorted(set(dives) - fields.keys()):
-        raise _damaged(path, f"{_dives(unknown)} no annotations in {_ANNOTATIONS}")
-    return dives
-
-
-def _load(path: Path, kind: type) -> dict | list:
-    if not path.is_file():
-        raise _damaged(path, "is missing")
-    content = load(path)
-    if not isinstance(content, kind) or not content:
-        raise _damaged(path, f"holds {content!r:.40}, expected a {kind.__name__} of dives")
-    return content
-
-
-def _check_dive(path: Path, dive: object) -> None:
-    if (
-        not isinstance(dive, tuple)
-        or len(dive) != 2
-        or not all(isinstance(n, int) and 0 <= n < _MOST for n in dive)
-    ):
-        raise _damaged(path, f"names a dive {dive!r:.40}, expected (video, number)")
-
-
-def _damaged(path: Path, what: str) -> AnnotationError:
-    return AnnotationError(f"{path}: {what}; get this file of the MTL-AQA release again")
 
 
 def _read_all_marks(
@@ -369,7 +260,7 @@ def _read_all_marks(
             without.append(f"{video:02d}")
             continue
         try:
-            by_frames = _read_marks(path)
+            by_frames = read_marks(path)
         except MissingDependency as error:
             return {}, [f"Judge marks are left empty: {error}."]
         # The frames identify a dive in both files; a row number could have shifted unnoticed.
@@ -384,38 +275,8 @@ def _read_all_marks(
             f" {', '.join(without)}."
         )
     if unmarked := sorted(dive for dive in dives if dive not in marks and f"{dive[0]:02d}" not in without):
-        notes.append(f"{_dives(unmarked)} no judge marks in the raw annotations.")
+        notes.append(f"{they_have(unmarked)} no judge marks in the raw annotations.")
     return marks, notes
-
-
-def _read_marks(path: Path) -> dict[tuple[int, int], tuple[float, ...]]:
-    """Seven marks by the frames of the dive: the rows of the normal side view ('s'), which the release
-    annotates.
-    """
-    marks = {}
-    for row in _read_xlsx(path, "the judges' marks"):
-        if len(row) >= _JUDGES.stop and str(row[1]).strip().lower() == "s":
-            cells = row[_JUDGES]
-            if any(isinstance(mark, (int, float)) for mark in cells):
-                marks[row[2], row[3]] = tuple(
-                    float(m) if isinstance(m, (int, float)) else math.nan for m in cells
-                )
-    return marks
-
-
-def _read_xlsx(path: Path, needed_for: str) -> list[tuple]:
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise missing("openpyxl", needed_for, error) from None
-    try:
-        book = openpyxl.load_workbook(path, data_only=True)
-    except Exception as error:  # openpyxl lets through whatever zipfile and its XML parser raise
-        raise AnnotationError(
-            f"{path}: cannot be read as xlsx ({type(error).__name__}: {error}); get it again, or remove it to"
-            " go without"
-        ) from None
-    return list(book.worksheets[0].iter_rows(values_only=True))
 
 
 def _mark_notes(samples: list[Sample]) -> list[str]:
@@ -429,8 +290,3 @@ def _mark_notes(samples: list[Sample]) -> list[str]:
     but = f", but not for {', '.join(others)}; all are kept as published" if others else ""
     holds = f"{len(judged) - len(others):,} of {len(judged):,} dives"
     return [f"final_score = difficulty x the sum of the middle three of seven judge marks for {holds}{but}."]
-
-
-def _dives(dives: list[Dive]) -> str:
-    """'01_0001, 01_0002 and 5 more have' / '01_0001 has'."""
-    return f"{some([sample_id(dive) for dive in dives])} {'has' if len(dives) == 1 else 'have'}"

@@ -175,17 +175,7 @@ class VideoReader:
         except VideoError as error:
             damage = error.reason
         for key in by_end:
-            start, end = spans[key]
-            if end <= available:
-                yield Outcome(key, tuple(handed[key]))
-                continue
-            first = end - self._rule.window if self._rule.window is not None else start
-            why = (
-                f"the video {damage}"
-                if damage
-                else f"the video has {available}; correct end_frame in the annotations or drop the row"
-            )
-            yield Outcome(key, reason=f"needs frames [{first}, {end}) but {why}")
+            yield self._close_bounded(key, spans[key], available, handed[key], damage)
         for key in (key for key, span in spans.items() if span[1] is None and key not in shifted):
             yield self._close_open_ended(key, spans[key][0], available, handed[key], damage)
 
@@ -211,6 +201,20 @@ class VideoReader:
     def _first_frame(self, span: tuple[int, int | None]) -> int:
         start, end = span
         return start if end is None else self._rule.first_frames(start, end)[0]
+
+    def _close_bounded(
+        self, key: int, span: tuple[int, int], available: int, handed: list[int], damage: str
+    ) -> Outcome:
+        start, end = span
+        if end <= available:
+            return Outcome(key, tuple(handed))
+        first = end - self._rule.window if self._rule.window is not None else start
+        why = (
+            f"the video {damage}"
+            if damage
+            else f"the video has {available}; correct end_frame in the annotations or drop the row"
+        )
+        return Outcome(key, reason=f"needs frames [{first}, {end}) but {why}")
 
     def _close_open_ended(
         self, key: int, start: int, available: int, handed: list[int], damage: str

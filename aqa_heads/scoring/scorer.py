@@ -22,11 +22,11 @@ from aqa_cache.errors import AqaError
 
 from ..evaluation.predictions import Predictions, predict
 from ..runs.training_samples import VideoStamp
-from .background import RANDOM_FEATURES, background_of
+from .background import background_of
 from .comparison import Comparison, compare
 from .contributions import MOST_CLIPS, averaged_contributions
 from .extracted import extracted
-from .flags import uncounted_note, with_flags
+from .flags import with_flags
 from .frames import frames_of, length_note, rate_note
 from .intervals import GROUP, LEVEL, calibration_for, check_level, interval_of
 from .learned_from import Learned, Video, learned_notes, learned_of, overlapping
@@ -34,10 +34,11 @@ from .made_with import MadeWith, check_fingerprint, made_with, recorded_spec, we
 from .moments import frame_of
 from .needs import able_samples
 from .neighbours import neighbours_of
+from .notes import notes_on_all
 from .packed import is_packed, unpacked
 from .panel import with_panels
 from .results import Contributions, Score, ScoreTable
-from .trained import read_trained
+from .trained import Trained, read_trained
 
 if TYPE_CHECKING:
     from aqa_cache.extraction.configuration import ExtractionConfig
@@ -247,7 +248,7 @@ class Scorer:
         return ScoreTable(
             scores,
             tuple(failures),
-            tuple(self._notes(scores)),
+            tuple(notes_on_all(self.runs, scores)),
             self.scale,
             background=background_of(self.runs, self.names),
         )
@@ -279,7 +280,7 @@ class Scorer:
             given.by_run,
             given.interval,
             given.interval_note,
-            self._classes(said),
+            _class_probabilities(self.runs, said),
             said[0].captions[0] if said[0].captions else None,
             given.contributions,
             neighbours_of(
@@ -342,41 +343,6 @@ class Scorer:
             encode=True,
         )
 
-    def _classes(self, said: Sequence[Predictions]) -> dict[str, dict[str, float]]:
-        """Probabilities averaged over the runs; a class that a run does not know has none there."""
-        summed: dict[str, dict[str, float]] = {}
-        for trained, one in zip(self.runs, said, strict=True):
-            for column, names in trained.model.class_names.items():
-                found = summed.setdefault(column, {})
-                for name, probability in zip(names, one.probabilities[column][0].tolist(), strict=True):
-                    found[name] = found.get(name, 0.0) + probability / len(said)
-        return {
-            column: dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
-            for column, found in summed.items()
-        }
-
-    def _notes(self, scores: Sequence[Score]) -> list[str]:
-        """On all samples."""
-        runs, notes = self.runs, []
-        if runs[0].config.get("features", {}).get("weights_random") and not runs[0].tuned_itself:
-            notes.append(RANDOM_FEATURES)
-        if any(run.config.get("without_neighbours") for run in runs):
-            notes.append(
-                "the model was packed without its training samples: it says neither which of them are alike,"
-                " nor whether a sample is out of their range or unlike them, nor whether it learned from it"
-            )
-        elif any(run.samples is None for run in runs):
-            notes.append(
-                "no neighbours, and not known what was learned from: the run is of an earlier version, or a"
-                " model file alone; train it again for both"
-            )
-        notes += uncounted_note(runs)
-        if len(runs) > 1:
-            notes.append(f"scores are averages of {len(runs)} runs, and the spread is that among them")
-            if any(one.caption is not None for one in scores):
-                notes.append(f"captions are those of {runs[0].name}")
-        return notes
-
 
 @dataclass(frozen=True)
 class _Points:
@@ -412,3 +378,17 @@ def _spread(said: Sequence[Predictions]) -> float | None:
     if len(said) > 1:
         return float(np.std([float(one.score[0]) for one in said], ddof=1))
     return None if said[0].spread is None else float(said[0].spread[0])
+
+
+def _class_probabilities(runs: Sequence[Trained], said: Sequence[Predictions]) -> dict[str, dict[str, float]]:
+    """Probabilities averaged over the runs; a class that a run does not know has none there."""
+    summed: dict[str, dict[str, float]] = {}
+    for trained, one in zip(runs, said, strict=True):
+        for column, names in trained.model.class_names.items():
+            found = summed.setdefault(column, {})
+            for name, probability in zip(names, one.probabilities[column][0].tolist(), strict=True):
+                found[name] = found.get(name, 0.0) + probability / len(said)
+    return {
+        column: dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        for column, found in summed.items()
+    }

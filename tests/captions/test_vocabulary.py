@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from aqa_cache.datasets.mtl_aqa import convert, find_release
+from aqa_cache.datasets.mtl_aqa import convert
+from aqa_cache.datasets.mtl_aqa_release import find_release
 from aqa_heads.captions.vocabulary import CAPTION_SLOTS, EOS, SOS, Vocabulary, unigram_loss
 from aqa_heads.errors import TrainingError
 

@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from aqa_cache.annotations import Sample
-from aqa_cache.datasets.mtl_aqa import convert, find_release
+from aqa_cache.datasets.mtl_aqa import convert
+from aqa_cache.datasets.mtl_aqa_release import find_release
 from aqa_heads.data.leaks import TEST_COPY, find_leaks, frames_of
 from aqa_heads.data.splits import choose_split, fold_names
 from aqa_heads.data.validation import FEWEST_GROUPS

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from aqa_cache.annotations import read_annotations, write_annotations
-from aqa_cache.datasets import mtl_aqa
-from aqa_cache.datasets.mtl_aqa import convert, find_release
+from aqa_cache.datasets.mtl_aqa import convert
+from aqa_cache.datasets.mtl_aqa_release import find_release, video_links
 from aqa_cache.errors import AnnotationError, AqaError
 from aqa_cache.video import probing
 from aqa_cli.data import data
@@ -346,7 +346,7 @@ def test_without_openpyxl_marks_stay_empty_and_one_line_says_so(release, monkeyp
     assert "openpyxl is needed for the judges' marks" in note
     assert "pip install openpyxl" in note
     (release / "Video_List.xlsx").touch()
-    assert mtl_aqa.video_links(find_release(release)) == {}
+    assert video_links(find_release(release)) == {}
 
 
 def test_a_damaged_xlsx_is_named(release):
@@ -533,4 +533,4 @@ def test_real_videos_have_addresses(real):
     pytest.importorskip("openpyxl")
     if not real.video_list.is_file():
         pytest.skip(f"no {real.video_list}")
-    assert set(mtl_aqa.video_links(real)) == {sample.group for sample in convert(real).samples}
+    assert set(video_links(real)) == {sample.group for sample in convert(real).samples}

@@ -8,7 +8,8 @@ from make_feature_cache_v1 import SPEC, VIEWS, records
 from aqa_cache.annotations import Sample
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.cache_file.writer import write_cache
-from aqa_cache.datasets.mtl_aqa import convert, find_release
+from aqa_cache.datasets.mtl_aqa import convert
+from aqa_cache.datasets.mtl_aqa_release import find_release
 from aqa_heads.data.leaks import frames_of_features
 from aqa_heads.evaluation.audit import audit
 from aqa_heads.evaluation.floors import judge_ceiling, score_floors

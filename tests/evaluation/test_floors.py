@@ -3,7 +3,8 @@ import math
 import pytest
 
 from aqa_cache.annotations import Sample
-from aqa_cache.datasets.mtl_aqa import convert, find_release
+from aqa_cache.datasets.mtl_aqa import convert
+from aqa_cache.datasets.mtl_aqa_release import find_release
 from aqa_heads.evaluation.floors import judge_ceiling, score_floors
 
 
