@@ -19,17 +19,6 @@ def extraction_progress(
     Args:
         downloading: gives a context in which weights are downloaded.
     """
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
     from aqa_cache.weights.download import watched_downloads
 
     from .console import console
@@ -47,26 +36,7 @@ def extraction_progress(
         with watched_downloads(inside(download_lines)):
             yield _Lines()
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("clips"),
-        TextColumn("{task.fields[rate]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    download_columns = (
-        TextColumn("downloading {task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=on, transient=True) as bar:
-        task = bar.add_task("extracting", total=None, rate="")
+    with _bar(on, "extracting", _clip_columns(), rate="") as (bar, task):
 
         def update(state) -> None:
             elapsed = bar.tasks[0].elapsed or 0
@@ -77,14 +47,56 @@ def extraction_progress(
         def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
             bar.stop()  # a terminal has room for one at a time
             try:
-                with Progress(*download_columns, console=on, transient=True) as own:
-                    downloaded = own.add_task(name, total=None)
+                with _bar(on, name, _download_columns()) as (own, downloaded):
                     yield lambda received, total: own.update(downloaded, completed=received, total=total)
             finally:
                 bar.start()
 
         with watched_downloads(inside(download_bar)):
             yield update
+
+
+@contextlib.contextmanager
+def _bar(on, name: str, columns: tuple, **fields) -> Iterator[tuple]:
+    """A bar with one task, and the task."""
+    from rich.progress import Progress
+
+    with Progress(*columns, console=on, transient=True) as bar:
+        yield bar, bar.add_task(name, total=None, **fields)
+
+
+def _clip_columns() -> tuple:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips"),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+
+
+def _download_columns() -> tuple:
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    return (
+        TextColumn("downloading {task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
 
 
 def megabytes(received: int, total: int | None) -> str:
