@@ -69,7 +69,7 @@ def choose_split(
     spread evenly over the scores, if there are fewer than `FEWEST_GROUPS` groups, or if whole ones come to
     less than half or more than twice the share, or to fewer than `FEWEST_VALIDATED`. A sample without group
     is a group of its own beside others that have one. With `validate_on` the validation samples stand to the
-    training samples as the test samples do (`validation.mirror_of`).
+    training samples as the test samples do (`mirror.mirror_of`).
 
     What is drawn here never leaks: samples that share frames of a video, be it through others, and copies
     (`TEST_COPY`) stay together, and so do the groups they are of. Sides that the annotations name are left as
@@ -88,7 +88,7 @@ def choose_split(
         fold: the one to be tested, one of `fold_names(samples, folds)`.
         folds: how many to make, `official` for those of the column fold, or None for the annotations' split.
         scored: whether a sample has a final score that can be trained on.
-        validate_on: see `validation.mirror_of`; None: whole groups, where there are enough.
+        validate_on: see `mirror.mirror_of`; None: whole groups, where there are enough.
         frames: `[start, end)` in the video that the features were made of, by sample_id, where that is known
             (`leaks.frames_of_features`); else what is annotated. A sample without frames is its whole video.
 
