@@ -8,7 +8,7 @@ from .errors import AnnotationError, AqaError, some
 from .tables.columns import Columns, columns_known, named
 from .tables.forms import SUFFIXES, read_form
 
-# What people keep tables in, and is not read.
+# Files that people keep tables in and that are not read here.
 _OTHER_SUFFIXES = (".xls", ".ods", ".numbers")
 
 

@@ -34,7 +34,7 @@ def read_texts(path: Path, file: Any, name: str) -> list[str]:
         CacheError: as `read_array`.
     """
     values = read_array(path, file, name).tolist()
-    # Text behind it would vanish in the next file, and two names be one.
+    # HDF5 ends text at a NUL: written again, the rest would be lost, and two names could become one.
     if b"\0" in b"\n".join(values):
         raise ValueError(f"dataset {name!r} holds text with a NUL in it")
     return [value.decode("utf-8") for value in values]

@@ -10,7 +10,7 @@ from typing import Any, cast
 from ..errors import CacheError
 from ..short_repr import short_repr
 
-# The hash of the weights decides them.
+# The hash of the weights stands for both.
 _NOT_IN_FINGERPRINT = ("weights", "tuned")
 _RANDOM = "random"
 _STEP = re.compile(r"; one row per ([1-9]\d{0,6}) frames$")

@@ -42,7 +42,7 @@ def index_problems(cache: "FeatureCache") -> Iterator[str]:
     rows = cache.file[FEATURES].shape[0]
     there = cache.lengths > 0
     counts, offsets = cache.lengths[there], cache.offset[there]
-    # The rows of one behind those of the other: then all is right, and this is quick.
+    # Where the rows of each follow those of the one before, all is right; this look is quick.
     behind = np.cumsum(counts)
     if (
         not np.array_equal(behind - counts, offsets)

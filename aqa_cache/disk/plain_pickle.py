@@ -12,7 +12,8 @@ from typing import IO, Any
 
 _MOST_LEVELS = 32
 _MOST_INTEGER_BYTES = 64
-# What lies in containers, counted as often as it lies there: of a plain pickle about one for each byte.
+# Values in containers for each byte of the file, a shared one counted each time; a plain pickle has about
+# one.
 _MOST_GAIN = 16
 _MOST_KEY = 16  # values in a tuple that is a key
 _SCALARS = (str, bytes, int, float, type(None))

@@ -159,7 +159,7 @@ class ExistingRecords:
 
     def publishes(self, samples: Sequence[Sample]) -> bool:
         """Whether the output has these very samples with these very annotations, in this order."""
-        # By their text, where it matters: a mark that is not given is NaN, which equals nothing.
+        # Else by their text: a mark that is not given is NaN, which does not equal itself.
         return self.published == list(samples) or list(map(repr, self.published)) == list(map(repr, samples))
 
     def failures(self, samples: Sequence[Sample]) -> list[tuple[str, str]]:

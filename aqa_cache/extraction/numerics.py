@@ -14,7 +14,7 @@ from ..machine.devices import device_name
 from ..video.mended import DECODING
 from .configuration import ENGINES
 
-# Of the record, what says which frames the features are of, and is looked after sample by sample.
+# Keys that are about decoding, not about computing; these are compared sample by sample.
 _OF_DECODING = frozenset(["decoding", "not_looked_at"])
 
 

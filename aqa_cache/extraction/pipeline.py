@@ -32,7 +32,8 @@ from ..video.reader import Outcome, VideoReader
 from ..video.threads import Decoders, default_workers
 from .sample_buffer import SampleBuffer
 
-# What is decoded at each turn on a CPU: more turns mean more waiting at their ends.
+# Decoded at each turn on a CPU, where decoding and backbone take turns; shorter turns mean more waiting at
+# their ends.
 _BATCHES_AHEAD, _CLIPS_AHEAD = 4, 2
 
 

@@ -54,7 +54,7 @@ class SampleBuffer:
         count = clips * (len(self._first_frames) // self._clips)
         first_frames = np.array(self._first_frames[:count], np.int64)
         times = np.array(self._times[:count], np.float64)
-        # Time steps of clips that overlap lie between each other.
+        # Time steps of overlapping clips interleave.
         order = np.argsort(first_frames, kind="stable")
         first_frames, times = first_frames[order], times[order]
         if self._file is None:

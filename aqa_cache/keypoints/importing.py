@@ -86,7 +86,7 @@ def import_keypoints(
         for sample in samples
     ]
     spec = maker.spec(next(iter(made.values())).features.shape[1])
-    # Rounded to float16, coefficients in pixels would lose more than what they are told apart by.
+    # float16 would round coefficients in pixels by more than they differ.
     write_cache(output, records, spec, numerics={"filled": round(maker.filled, 6)}, dtype="float32")
     return KeypointImport(
         path=output,

@@ -72,7 +72,7 @@ def _search(step: Step, state: State, batch: int, steps: int, beam: int) -> Gene
     device = state[0].device
     first = torch.arange(batch, device=device).unsqueeze(1) * beam
     last = torch.full((batch, beam), SOS, device=device)
-    # All beginnings are the same at first: only one of them counts.
+    # All beams start alike: only the first counts.
     total = torch.full((batch, beam), -math.inf, device=device)
     total[:, 0] = 0.0
     ended = torch.zeros_like(last, dtype=torch.bool)
@@ -81,7 +81,7 @@ def _search(step: Step, state: State, batch: int, steps: int, beam: int) -> Gene
         log_probability, state, attention = step(last, state, time)
         vocabulary = log_probability.shape[2]
         log_probability[..., SOS] = -math.inf
-        # What has ended goes on with nothing, which is certain.
+        # A caption that has ended is extended by nothing, with probability 1.
         log_probability.masked_fill_(ended.unsqueeze(2), -math.inf)
         log_probability[..., EOS].masked_fill_(ended, 0.0)
         total, chosen = (total.unsqueeze(2) + log_probability).flatten(1).topk(beam, 1)
@@ -91,7 +91,7 @@ def _search(step: Step, state: State, batch: int, steps: int, beam: int) -> Gene
         words.append(last)
         parents.append(parent)
         attentions.append(attention)
-        # The first is the most probable, and the others can only become less so.
+        # The first beam is the most probable; the others can only become less probable.
         if ended[:, 0].all():
             break
     return _trace(words, parents, attentions, total[:, 0], steps)

@@ -127,7 +127,7 @@ def _choose(
 
     if not config.refit or config.validation_folds == 0 and not config.row.closed_form:
         return choose(candidates, config.protocol), None
-    # Nobody validates beside them: samples that the annotations name for it train too.
+    # All training samples are held out in turn, so those that the annotations name for validation train too.
     named = config.folds is None and any(sample.split == "val" for sample in candidates)
     everyone = [replace(sample, split="train") if sample.split == "val" else sample for sample in candidates]
     choice = choose(everyone, "paper")

@@ -62,7 +62,7 @@ def samples_by_content(cache: FeatureCache) -> list[Sample]:
         first.setdefault(sha256, sample.video) if sha256 else sample.video
         for sample, sha256 in zip(cache.samples, cache.video_sha256, strict=True)
     ]
-    # A record is copied where it differs alone: this is asked for again and again, of all samples.
+    # Copied only where it differs: this is called often, for all samples.
     return [
         sample if sample.video == name else replace(sample, video=name)
         for sample, name in zip(cache.samples, names, strict=True)

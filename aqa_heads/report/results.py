@@ -36,7 +36,7 @@ from .records import (
 
 _LARGEST_TABLE, _PLACE = 2**30, Whole(0, 9999)  # bytes; clips of a sample, words of a caption
 DEEPEST = 4  # levels below a folder that was named
-# What may differ among the runs of one family, and what only the last bits of a result depend on.
+# Settings in which runs of one family may differ; some change only the last bits of a result.
 _OF_ONE_RUN = ("seed", "fold", "device", "threads", "torch", "processes", "clip_chunk")
 
 

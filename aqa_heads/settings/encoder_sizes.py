@@ -15,7 +15,7 @@ from .experiments import DEFAULT
 if TYPE_CHECKING:
     from .resolved import ResolvedConfig
 
-# As wide as an encoder ever becomes: the original's width, or what rows have.
+# The largest width of each encoder: the original's, or that of the rows.
 _WIDEST = {
     "lstm": 1024,
     "gru": 1024,

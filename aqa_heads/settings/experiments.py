@@ -35,10 +35,10 @@ ENCODER_SIZES = {
     "tpt": (None, 2),
 }
 ENCODERS = tuple(ENCODER_SIZES)
-# What rows of Table 1 can be given and be trained as they always were.
+# With these a row of Table 1 is validated as it always was (`resolved.chooses_anew`).
 TABLE_1_ENCODERS = ("average", "lstm", "gru", "attention", "transformer")
-# The class of each, in networks/score_heads/NAME.py.
 REGRESSION = "regression"
+# The class of each score head, in networks/score_heads/NAME.py.
 SCORE_HEADS = {
     REGRESSION: "RegressionHead",
     "distribution": "DistributionHead",

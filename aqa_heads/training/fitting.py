@@ -62,14 +62,14 @@ class Fitting:
             self._last_epoch = math.ceil(max(until.values()) / an_epoch)
             for part in self.parts:
                 part.stopped = until[part.name] == 0
-        # Of the epoch that is under way: steps that are done, their losses, seconds.
+        # Of the current epoch: steps that are done, their losses, seconds.
         self._done, self._sums, self._seconds = 0, LossSums(), 0.0
         self._resumed, self._saved = False, None
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
         """Go on where `checkpoint` was written."""
         self._steps.restore(checkpoint)
-        # A run end to end kept its only part under a name of its own before.
+        # Earlier versions kept the only part of an end-to-end run under the key `part`.
         stored = checkpoint["parts"] if "parts" in checkpoint else {self.parts[0].name: checkpoint["part"]}
         for part in self.parts:
             if part.taken is None:
@@ -244,7 +244,7 @@ def start_may_be_best(model: AqaModel, data: TrainingData) -> bool:
 
 def check_finite(module: nn.Module, epoch: int, config: ResolvedConfig) -> None:
     """Raise DivergedError where a weight is not finite: those of the last step are in no training loss."""
-    # Their ends tell without a copy of them.
+    # Minimum and maximum tell, without a mask as large as the weights.
     ends = [end for parameter in module.parameters() for end in parameter.detach().aminmax()]
     if not torch.stack(ends).isfinite().all():
         raise diverged(epoch, "a weight is not finite", config)

@@ -150,7 +150,7 @@ class Planner:
         features = self.cache.spec.backbone, self.cache.spec.tuned_in, self.fold_names(config.folds)
         long = run_name(config, *features)
         whole = config.row == DEFAULT and set(config.asked.tasks) == set(TASKS)
-        # What was begun under the long name, as all such runs once were, goes on under it.
+        # A run that was begun under the long name, as earlier versions named them, goes on under it.
         if not whole or config.tasks != self._labelled or _begun(Path(config.out) / long):
             return long
         return run_name(replace(config, tasks=config.row.tasks), *features)

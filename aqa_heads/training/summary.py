@@ -57,7 +57,7 @@ def summarise(
     tested = predictions["test"]
     predicted, true = scored(tested, data.test)
     columns = {name: _class_columns(name, tested, data) for name in tested.classes}
-    # Floors know the labels of all that is not tested: the same floors, then, for every row and seed.
+    # Floors are fitted on all samples that are not tested: they are the same for every row and seed.
     known = [sample for split in (data.train, data.val) for sample in split.samples]
     scored_test = [
         s for s, factor in zip(data.test.samples, data.test.factor, strict=True) if not np.isnan(factor)

@@ -80,7 +80,7 @@ def part_identities(steps: Steps, plan: Plan, record: Mapping[str, Any]) -> dict
     return {
         part.name: _identity(part, steps.model.standardiser, plan, record)
         for part in steps.parts
-        # One that trains itself is too large to be read through, and never the same in two rows.
+        # An encoder that updates its own weights is too large to be hashed, and never the same in two rows.
         if not any(isinstance(module, FrugalLstmEncoder) for module in part.modules.modules())
     }
 

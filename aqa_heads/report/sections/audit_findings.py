@@ -96,7 +96,7 @@ def _read(result: Result) -> tuple[Audit, list[tuple[str, str]]] | None:
             }
         )
         return audit, audit.findings()
-    # What may be null, but not together with what stands beside it.
+    # Each value is of its kind (`runs.schema`); a null may still not go with the values beside it.
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise RunError(
             f"{result.path}: the audit in summary.json cannot be read ({type(error).__name__}: {error});"

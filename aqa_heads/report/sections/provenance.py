@@ -71,7 +71,7 @@ def _notes(results: Sequence[Result]) -> list[Markup]:
     notes: dict[str, list[Result]] = {}
     for result in results:
         for note in result.notes:
-            # What only the name of the fold tells apart is said once; whose it is stands behind it.
+            # Notes that differ only in the name of the fold are given once, with the runs that have them.
             said = note if result.fold is None else note.replace(f"fold {result.fold},", "the fold,")
             notes.setdefault(said, []).append(result)
     if not notes:
