@@ -14,7 +14,7 @@ class AqaError(Exception):
 
 
 class SaidElsewhere(AqaError):
-    """Of several processes with one error, one says it: this one is to end as it does, without a word."""
+    """An error that another process reports for all: this one ends as it does, without a message."""
 
 
 class AnnotationError(AqaError):
@@ -35,7 +35,7 @@ class VideoError(AqaError):
 
 
 class NothingExtracted(AqaError):
-    """Of an extraction every sample has failed; the reasons are in the cache."""
+    """Every sample of an extraction has failed; the reasons are in the cache."""
 
 
 class WeightsError(AqaError):

@@ -66,7 +66,7 @@ def _factor(trained: Trained, cache: FeatureCache, places: list[int]) -> np.ndar
 
 
 def _row(cache: FeatureCache, place: int, made: Predictions, number: int) -> dict[str, Any]:
-    """As in `predictions.csv`; the split is that of the annotations."""
+    """A row as `predictions.csv` has it; the split is that of the annotations."""
     sample = cache.samples[place]
     row = {"sample_id": sample.sample_id, "split": sample.split or "", "group": sample.group or ""}
     row |= {"difficulty": sample.difficulty, "final_score": sample.final_score, "predicted_score": None}

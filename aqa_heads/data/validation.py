@@ -173,7 +173,7 @@ def _keeping_a_training_sample(
 
 
 def _draw(units: list[list[int]], labelled: set[int], wanted: float) -> set[int]:
-    """Of the units in their order those whose labelled samples come close to the number wanted."""
+    """The samples of units, taken in their order, whose labelled ones come close to the number wanted."""
     held, count, left = set(), 0, []
     for unit in units:
         size = len(labelled.intersection(unit))

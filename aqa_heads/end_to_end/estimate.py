@@ -72,7 +72,7 @@ def _try_heads(tuner: FineTuner, data: TrainingData, indices: list[int]) -> None
 
 
 def _seconds(act: Callable[[], None]) -> float:
-    """Of the second time; the first is slower, as memory is fetched and kernels are chosen."""
+    """How long `act` takes the second time; the first is slower: memory is allocated, kernels are chosen."""
     act()
     started = time.perf_counter()
     act()

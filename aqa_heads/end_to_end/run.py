@@ -334,7 +334,7 @@ class EndToEndJob(Job):
 
 
 def _sha256_of_run(folder: str | Path | None) -> str | None:
-    """Of a run's weights; None if there is no such run (any more)."""
+    """SHA-256 (hex) of a run's weights; None if there is no such run (any more)."""
     path = None if folder is None else Path(folder) / "model.safetensors"
     if path is None or not path.is_file():
         return None

@@ -245,7 +245,7 @@ def calibration_of(run: "Run | Sequence[Run]") -> Calibration:
 
 
 def _of_seeds(runs: "Sequence[Run]") -> Calibration:
-    """Of runs that differ in nothing but the seed."""
+    """The calibration of runs that differ in nothing but the seed."""
     first = runs[0]
     refit = bool(first.config.get("refit"))
     rows = [{row.sample_id: row for row in run.out_of_fold} for run in runs]
@@ -293,7 +293,9 @@ def _lacking(runs: "Sequence[Run]", refit: bool, names: Sequence[str]) -> str:
 
 
 def _of_folds(runs: "Sequence[Run]", folds: Sequence[str]) -> Calibration:
-    """Of runs of several test folds: what each predicted of its test samples, which it has not seen."""
+    """The calibration of runs of several test folds: by what each predicted of its test samples, which it has
+    not seen.
+    """
     found: dict[str, dict[str, list[float]]] = {fold: {} for fold in folds}
     true: dict[str, float] = {}
     rows: dict[str, dict[str, str]] = {}
@@ -338,7 +340,7 @@ def _usable(spreads: list[list[float | None]], predicted: np.ndarray) -> tuple[n
 
 
 def _labels(rows: Mapping[str, Mapping[str, str]], names: Sequence[str]) -> dict[str, list[str | None]]:
-    """Of the samples, the columns of `predictions.csv` that name groups and classes.
+    """The cells of the samples in the columns of `predictions.csv` that name groups and classes.
 
     Args:
         rows: of that table, by sample_id.

@@ -166,7 +166,7 @@ def _over_seeds(true: np.ndarray, predicted: np.ndarray) -> tuple[float, float |
 
 
 def _interval(means: Sequence[np.ndarray] | None) -> tuple[float | None, float | None]:
-    """Of the first minus the second, if there is a second."""
+    """The percentile interval of the first, or, where there is a second, of the first minus the second."""
     if means is None:
         return None, None
     first, *second = means

@@ -141,7 +141,7 @@ def _class_floor(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, A
 
 
 def _means(values: Mapping[Hashable, Sequence[float]]) -> dict[Hashable, float]:
-    """Of each entry, once: a test set may ask for the same thousands of times."""
+    """The mean of each entry, computed once: a test set may ask for the same one thousands of times."""
     return {key: np.mean(entry) for key, entry in values.items()}
 
 

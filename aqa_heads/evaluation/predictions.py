@@ -190,7 +190,7 @@ def _joined(scores: Sequence[ScorePrediction], factor: np.ndarray | None) -> dic
 
 
 def _values(numbers: Any) -> list[Any]:
-    """Of a tensor, as numbers, or lists of them: torch does not say to a type checker which."""
+    """The values of a tensor as numbers, or lists of them; torch's types do not say which."""
     return numbers.tolist()
 
 

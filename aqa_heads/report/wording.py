@@ -28,7 +28,7 @@ def whose(owners: Sequence, everyone: Sequence) -> list[str]:
 
 
 def whose_runs(owners: Sequence[Result], everyone: Sequence[Result]) -> list[str]:
-    """As `whose`, rows of which all runs are among them by the row's name alone.
+    """As `whose`; a row all of whose runs are among them is named alone.
 
     Where the same runs of several rows are meant, they are named once: seed 0 of Baseline and Exp 1.
     """
@@ -80,8 +80,8 @@ def started_from(family: Family) -> str:
 
 
 def leaked_from_backbone(family: Family) -> set[bool]:
-    """Of its leaks into the test samples: True for samples that the backbone learned from before, False for
-    training samples.
+    """Which kinds of leaks into the test samples it has: True for samples that the backbone learned from
+    before, False for training samples.
     """
     return {why in OF_BACKBONE for result in family.results for why in result.leaks_into_test}
 

@@ -67,7 +67,7 @@ class Background:
 
 
 def background_of(runs: Sequence[Trained], names: Sequence[str]) -> Background:
-    """Of runs whose scores are averaged."""
+    """What is to be said of runs whose scores are averaged."""
     learned = learned_by(runs)
     known = sorted(s.final_score for s in learned.values() if s.final_score is not None)
     tested = _tested(runs)

@@ -66,7 +66,7 @@ def _wide(score: Score) -> list[Flag]:
 
 
 def _rare(runs: Sequence[Trained], sample: Sample, score: Score) -> list[Flag]:
-    """Of several runs the one counts that knows the fewest."""
+    """The classes of the sample that are rare in training: in the run that has the fewest of them."""
     counts = [run.class_counts for run in runs]
     flags = []
     for column in dict.fromkeys(name for of_run in counts for name in of_run or ()):

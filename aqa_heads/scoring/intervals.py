@@ -44,7 +44,7 @@ def calibration_for(runs: Sequence[Trained], by: str = GROUP) -> Calibration:
 
 
 def column_of(by: str) -> str:
-    """Of `predictions.csv`."""
+    """The column of `predictions.csv` that `--calibrate-by` names."""
     return by if by.startswith((GROUP, CLASS_PREFIX)) else f"{CLASS_PREFIX}{by}"
 
 

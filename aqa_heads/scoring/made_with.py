@@ -41,7 +41,7 @@ class MadeWith:
 
 
 def made_with(trained: Trained, cache: FeatureCache | None = None) -> MadeWith:
-    """As a run says, or a cache of the same spec.
+    """How the features of a run were made: as it says itself, or a cache of the same spec.
 
     Raises:
         RunError: the run does not say it and there is no cache, or it was imported; or the cache means

@@ -87,7 +87,7 @@ def pack(
 
 
 def _names(runs: list[Trained]) -> list[str]:
-    """Of the runs' folders in the archive: what is no plain letter is left out, and each is there once."""
+    """Names of the runs' folders in the archive: of plain characters, and all different."""
     plain = [re.sub(r"[^A-Za-z0-9_.+-]", "_", trained.name).strip(".+-")[:100] or "run" for trained in runs]
     return plain if len(set(map(str.lower, plain))) == len(plain) else [f"run{n}" for n in range(len(plain))]
 

@@ -359,12 +359,12 @@ class _Points:
 
 
 def _features(record: Record) -> torch.Tensor:
-    """Of the plain view, `(clips, dim)` float32."""
+    """The features of the plain view, `(clips, dim)` float32."""
     return torch.from_numpy(np.ascontiguousarray(record.views[0].features[:], np.float32))
 
 
 def _stamp(record: Record) -> VideoStamp | None:
-    """Of its video; None for imported features."""
+    """Size, time and hash of its video; None for imported features."""
     size = int(record.video_size)
     return VideoStamp(size, int(record.video_mtime_ns), record.video_sha256) if size else None
 
@@ -374,7 +374,7 @@ def _factor(trained, sample: Sample) -> float:
 
 
 def _spread(said: Sequence[Predictions]) -> float | None:
-    """Of several runs the standard deviation of their scores, else the head's."""
+    """The standard deviation of the scores of several runs, else that of the score head."""
     if len(said) > 1:
         return float(np.std([float(one.score[0]) for one in said], ddof=1))
     return None if said[0].spread is None else float(said[0].spread[0])

@@ -81,7 +81,7 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def _is_zero(number: float) -> bool:
-    """As the processor has it now."""
+    """Whether a number is 0 to the processor as it is set now."""
     return number == 0
 
 

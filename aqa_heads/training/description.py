@@ -109,7 +109,7 @@ def _validation(config: ResolvedConfig, data: TrainingData) -> dict[str, Any]:
 
 
 def _checked_score_range(config: ResolvedConfig, data: TrainingData) -> tuple[float, float]:
-    """As `score_range`.
+    """Scale and centre of the scores (`score_range`), which a score task needs.
 
     Raises:
         TrainingError: there is none.

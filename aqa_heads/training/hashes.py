@@ -15,7 +15,7 @@ _COLUMNS = [field.name for field in fields(Sample)]
 
 
 def annotations_sha256(cache: FeatureCache) -> str:
-    """Of all annotations in the cache, in its order."""
+    """SHA-256 (hex) of all annotations in the cache, in its order."""
     digest = hashlib.sha256()
     for number, sample in enumerate(cache.samples):
         line = canonical_json(_plain({name: getattr(sample, name) for name in _COLUMNS}))
@@ -24,8 +24,8 @@ def annotations_sha256(cache: FeatureCache) -> str:
 
 
 def features_sha256(cache: FeatureCache) -> str:
-    """Of which samples have features, how many clips in which views, and of the values of some of them,
-    spread evenly.
+    """SHA-256 (hex) of which samples have features, how many clips in which views, and the values of some
+    of them, spread evenly.
     """
     digest = hashlib.sha256(cache.lengths.tobytes())
     having = [index for index in range(len(cache)) if cache.has_features(index)]

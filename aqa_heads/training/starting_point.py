@@ -249,8 +249,8 @@ def _fit(
 
 
 def _seen_by_linear_path(model: AqaModel, data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
-    """Of the training samples with a score the mean of the clips, as the model sees them, or what its encoder
-    puts in its place; and their scores.
+    """What the linear path sees of the training samples with a score, the mean of the clips or what the
+    encoder puts in its place, `(samples, dim)`; and their scores.
     """
 
     def seen(clips: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

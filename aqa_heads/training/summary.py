@@ -163,7 +163,7 @@ def _caption_results(
 
 
 def _unigram_loss(data: TrainingData) -> float | None:
-    """Of the test captions under the training captions' word frequencies, nats per token."""
+    """Loss of the test captions under the training captions' word frequencies, in nats per token."""
     if data.vocabulary is None:
         return None
     trained, tested = ([s.caption for s in split.samples if s.words] for split in (data.train, data.test))

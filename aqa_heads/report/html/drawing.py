@@ -32,8 +32,8 @@ _PNG_LEVEL = 4  # of zlib: as small as 6 for flat colours, in half the time
 
 @dataclass(frozen=True)
 class Size:
-    """Of a figure, in CSS pixels (one is 1/72 inch in the PNG); `labels` is the room for names right of the
-    axes.
+    """The size of a figure in CSS pixels (one is 1/72 inch in the PNG); `labels` is the room for names
+    right of the axes.
     """
 
     width: int
@@ -102,7 +102,7 @@ def drawing() -> Iterator[None]:
 
 
 def _settings() -> dict:
-    """Of matplotlib, for all figures."""
+    """Matplotlib's settings for all figures."""
     return {
         "backend": "agg",
         # Text stays text: it takes the reader's own sans-serif font and can be searched and read aloud.

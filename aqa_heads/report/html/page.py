@@ -85,7 +85,7 @@ def files_of_page(path: Path, generator: str = GENERATOR) -> list[str] | None:
 
 
 def _policy(script: str, allow: Mapping[str, str]) -> str:
-    """Of the page, as one line."""
+    """The content security policy of the page, as one line."""
     rules = {
         "default-src": "'none'",
         "style-src": "'unsafe-inline'",

@@ -87,7 +87,9 @@ def _spread(family: Family, name: str) -> list[Markup]:
 def _confusions(
     classified: Sequence[Family], columns: Sequence[str], attachments: Attachments
 ) -> list[Markup]:
-    """Of the baseline, else of the first row: choosing the best one would be choosing on the test set."""
+    """Confusion matrices of the baseline, else of the first row: taking the best row would be choosing on the
+    test set.
+    """
     chosen = next((family for family in classified if family.experiment == "baseline"), classified[0])
     many = []
     for name in columns:

@@ -42,7 +42,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Media:
-    """Of one sample.
+    """What the page of one sample shows of its video.
 
     Args:
         stretches: in the order of time; empty where neither frames nor clips are known.

@@ -54,7 +54,7 @@ def _header(known: list[float]) -> str:
 
 
 def _cells(score: Score, known: list[float], by_fit: bool) -> tuple[Markup | str, ...]:
-    """Of the columns behind the first; empty where there is nothing."""
+    """The cells of the columns behind the first; empty where there is nothing to show."""
     return (
         f"{score.share_as_far or 0:.0%}" if by_fit else "",
         element("b", "–" if score.points is None else f"{score.points:.1f}"),

@@ -93,7 +93,7 @@ def refit_record(choice: Choice, data: TrainingData, config: ResolvedConfig, epo
 
 
 def steps_an_epoch(data: TrainingData, config: ResolvedConfig) -> int:
-    """Of training on cached features."""
+    """Optimiser steps in an epoch on cached features."""
     return math.ceil(len(data.train.labelled) / config.batch_size)
 
 

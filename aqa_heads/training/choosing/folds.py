@@ -332,7 +332,7 @@ def _right(predictions: Predictions, data: TrainingData) -> dict[str, list[int]]
 
 
 def _accuracy(of_folds: Sequence[Mapping[str, Sequence[int]] | None]) -> float | None:
-    """Of each column over all folds, the mean over the columns."""
+    """The accuracy of each class column over all folds, averaged over the columns."""
     found = [counts for counts in of_folds if counts is not None]
     totals = [[sum(counts[name][place] for counts in found) for place in (0, 1)] for name in found[0]]
     shares = [right / labelled for right, labelled in totals if labelled]
