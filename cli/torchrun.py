@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import click
 
 from aqa_cache.errors import AqaError, SaidElsewhere
+from aqa_cache.extraction.schedulers import is_number
 
 _PATIENCE = 10  # seconds
 
@@ -29,7 +30,7 @@ def check() -> None:
         AqaError: `RANK` and `WORLD_SIZE` are no numbers of a process and of how many there are.
     """
     said = {name: value for name in ("RANK", "WORLD_SIZE") if (value := os.environ.get(name)) is not None}
-    if said and not (len(said) == 2 and all(map(_is_number, said.values())) and rank() < process_count()):
+    if said and not (len(said) == 2 and all(map(is_number, said.values())) and rank() < process_count()):
         raise AqaError(
             f"the environment says {', '.join(f'{name}={value}' for name, value in said.items())}, expected"
             " what torchrun sets: a RANK from 0 to WORLD_SIZE - 1; start the processes with torchrun, or, for"
@@ -57,8 +58,4 @@ def let_the_first_speak() -> None:
 
 def _number(name: str, otherwise: int) -> int:
     value = os.environ.get(name, "")  # what is wrong with it, `check` says
-    return int(value) if _is_number(value) else otherwise
-
-
-def _is_number(value: str) -> bool:
-    return value.isascii() and value.isdigit() and len(value) < 10
+    return int(value) if is_number(value) else otherwise

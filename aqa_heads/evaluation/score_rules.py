@@ -1,6 +1,5 @@
 """Whether final scores follow from the judges' marks and the difficulty."""
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import some
 
-from ..settings.panel_rule import COUNTED_MARKS, RULE_HOLDS, TOLERANCE, PanelRule
+from ..settings.panel_rule import COUNTED_MARKS, RULE_HOLDS, TOLERANCE, PanelRule, given
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def score_rules(samples: Sequence[Sample]) -> list[ScoreRule]:
     """One for every size of panel that has a rule, from small to large."""
     panels: defaultdict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
-        if (judges := len(_given(sample))) in COUNTED_MARKS and None not in (
+        if (judges := len(given(sample.judges))) in COUNTED_MARKS and None not in (
             sample.difficulty,
             sample.final_score,
         ):
@@ -57,7 +56,7 @@ def score_rules(samples: Sequence[Sample]) -> list[ScoreRule]:
 def _score_rule(judges: int, samples: Sequence[Sample]) -> ScoreRule:
     others: list[str] = []
     for sample in samples:
-        summed = PanelRule().score(_given(sample))
+        summed = PanelRule().score(given(sample.judges))
         assert summed is not None and sample.difficulty is not None and sample.final_score is not None
         if abs(sample.difficulty * summed - sample.final_score) > TOLERANCE + 1e-9:
             others.append(sample.sample_id)
@@ -68,8 +67,3 @@ def _score_rule(judges: int, samples: Sequence[Sample]) -> ScoreRule:
     )
     rule = f"final_score = difficulty x the sum of {counted}"
     return ScoreRule(judges, rule, len(samples), holds, applies, others if applies else [])
-
-
-def _given(sample: Sample) -> list[float]:
-    """The marks, from low to high."""
-    return sorted(mark for mark in sample.judges if math.isfinite(mark))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..settings.panel_rule import MEAN, RULE_HOLDS, TOLERANCE, PanelRule
+from ..settings.panel_rule import MEAN, RULE_HOLDS, TOLERANCE, PanelRule, given
 from .results import Judge, Panel, Score
 from .trained import Trained, learned_by
 
@@ -104,11 +104,6 @@ def _tried(rule: ScoringRule, judged: Sequence[Judged]) -> list[bool]:
         for points, score in made
         if points is not None and score is not None
     ]
-
-
-def given(judges: Sequence[float]) -> list[float]:
-    """The marks that were given."""
-    return [mark for mark in judges if math.isfinite(mark)]
 
 
 def apart(marks: Sequence[float]) -> np.ndarray:

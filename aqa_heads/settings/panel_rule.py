@@ -1,5 +1,6 @@
 """How the marks of a panel of judges become one score."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ TOLERANCE = 0.05
 # A rule that fewer of the scores follow is not the rule of this sport.
 RULE_HOLDS = 0.9
 _MIDDLE = re.compile(r"middle-([1-9]\d?)")
+
+
+def given(judges: Sequence[float]) -> list[float]:
+    """The marks that were given; a judge's that was not is NaN."""
+    return [mark for mark in judges if math.isfinite(mark)]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from .. import figures
 from ..attachments import Attachments
 from ..families import Family
 from ..figures import Curve, draw_matrix
-from ..html import Markup, Section, element, join, number, table, term
+from ..html import Markup, Section, element, join, table, term
 from ..report import Report
 from ..results import Result
-from ..wording import colour_key, counted, listed, names_of, row_name, signed, small, spread_asides
+from ..wording import colour_key, counted, decimals, listed, names_of, row_name, small, spread_asides
 
 _SAMPLES, _ROWS, _WORDS, _HEAT_WORDS = 4, 3, 40, 24
 _METRICS = {
@@ -66,8 +66,8 @@ def _metrics(captioned: Sequence[Family]) -> list[Markup]:
         cells = [_metric(family, name) for name in known]
         loss, unigram = family.number("caption_loss_per_token"), family.number("unigram_loss")
         std = family.std(family.numbers("caption_loss_per_token"))
-        shown = element("span", _decimals(loss), class_="below") if _failed(family) else _decimals(loss)
-        rows.append([row_name(family), *cells, join([shown, *spread_asides(std)]), _decimals(unigram)])
+        shown = element("span", decimals(loss), class_="below") if _failed(family) else decimals(loss)
+        rows.append([row_name(family), *cells, join([shown, *spread_asides(std)]), decimals(unigram)])
     loss_of = [join([term("Loss per word"), " (nats)"]), term("Word frequencies alone")]
     header = ["Row", *(term(_TERMS[name], _METRICS[name]) for name in known), *loss_of]
     notes = dict.fromkeys(note for family in captioned for note in family.first.caption_notes)
@@ -87,7 +87,7 @@ def _metric(family: Family, name: str) -> Markup | str:
     value = family.mean(values)
     if value is None:
         return "–"
-    return join([_decimals(value), *spread_asides(family.std(values))])
+    return join([decimals(value), *spread_asides(family.std(values))])
 
 
 def _values(family: Family, name: str) -> list[float | None]:
@@ -217,10 +217,6 @@ def _score_aside(name: str, score: float) -> list[Markup]:
 def _shortened(text: str) -> str:
     words = text.split()
     return text if len(words) <= _WORDS else " ".join(words[:_WORDS]) + f" … ({len(words)} words)"
-
-
-def _decimals(value: float | None) -> Markup | str:
-    return number(value, signed(value or 0))
 
 
 # Weights over clips.

@@ -17,7 +17,7 @@ from ...evaluation.predictions import Predictions, caption_loss_per_token, predi
 from ...runs.folder import FOLD, Work
 from ...runs.tables import Epoch
 from ...settings.resolved import ResolvedConfig
-from ..epoch_results import scored, value_of
+from ..epoch_results import scored, true_scores, value_of
 from ..fitting import check_finite, diverged, start_may_be_best
 from ..listener import Listener
 from ..loss_sums import LossSums
@@ -233,7 +233,7 @@ class Folds:
         row = dict.fromkeys(columns_of("model", trained=False))
         scores = [record.scores[epoch] for record in self._records]
         if set(parts) - {"captioner"} and None not in scores:
-            true = np.concatenate([_true_scores(data) for data in self._data])
+            true = np.concatenate([true_scores(data.val)[1] for data in self._data])
             predicted = np.concatenate(scores)
             if len(predicted):
                 row["val_spearman"], row["val_relative_l2"] = (
@@ -314,11 +314,6 @@ def held_out_metric(part: str, tasks: Collection[str]) -> str:
         if "score" in tasks
         else "class accuracy of all held-out samples"
     )
-
-
-def _true_scores(data: TrainingData) -> np.ndarray:
-    nothing = Predictions(np.zeros(len(data.val)), {})
-    return scored(nothing, data.val)[1]
 
 
 def _right(predictions: Predictions, data: TrainingData) -> dict[str, list[int]]:
