@@ -23,7 +23,7 @@ from .notices import warn_if_random
 from .numerics import engine_of, mixed, numerics_of, of_computing
 from .parts import Parts
 from .publishing import Published, as_it_is
-from .sources import Source
+from .source import Source
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from ..errors import CacheError
 from ..video.mended import DECODING, why_mended
 from ..video.outside import videos_outside
 from .numerics import decoding_of, of_computing
-from .sources import Source
+from .source import Source
 
 _NOT_EXTRACTED = "not extracted yet; run the same aqa-extract command again"
 _OPEN_FILES, _AWAY = 64, (0, 0)

@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Iterable
 
-from .sources import Source
+from .source import Source
 
 
 def hashes_of(source: Source, videos: Iterable[str], stop: threading.Event) -> dict[str, str]:

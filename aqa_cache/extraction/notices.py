@@ -6,7 +6,7 @@ from pathlib import Path
 from ..annotations import extra_columns
 from ..cache_file.feature_spec import FeatureSpec, random_in_words
 from ..errors import escaped, some
-from .sources import Source
+from .source import Source
 
 _log = logging.getLogger(__name__)
 

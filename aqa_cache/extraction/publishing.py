@@ -17,7 +17,7 @@ from ..video.mended import DECODING
 from .existing import Current, ExistingRecords, Records
 from .numerics import mixed
 from .parts import Parts
-from .sources import Source
+from .source import Source
 
 _log = logging.getLogger(__name__)
 

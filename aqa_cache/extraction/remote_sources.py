@@ -17,7 +17,8 @@ from ..tables.forms import SUFFIXES
 from ..video.decoder import Stopped
 from ..video.held import Videos
 from ..video.recognition import VIDEO_SUFFIXES
-from .sources import Source, find_samples
+from .source import Source
+from .sources import find_samples
 
 _MOST_TABLE_BYTES = 1 << 30
 

@@ -27,7 +27,8 @@ from .part_writer import PartWriter
 from .parts import Parts
 from .pipeline import Pipeline, Progress
 from .publishing import publish
-from .sources import Source, find_samples
+from .source import Source
+from .sources import find_samples
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..annotations import Sample
 from ..errors import AqaError
 from .schedulers import is_number, shard_said
-from .sources import Source
+from .source import Source
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from ..extraction.notices import log_found, log_missing, warn_if_random
 from ..extraction.numerics import engine_of
 from ..extraction.pipeline import Progress
 from ..extraction.shards import Shard, deal
-from ..extraction.sources import Source, find_samples
+from ..extraction.source import Source
+from ..extraction.sources import find_samples
 from ..machine.threads import cpu_threads
 from .part_place import PartPlace, Wanted
 from .parts import numerics_digest

@@ -14,7 +14,8 @@ from ..cache_file.feature_spec import FeatureSpec
 from ..errors import AqaError
 from ..extraction.configuration import ExtractionConfig
 from ..extraction.pipeline import Progress
-from ..extraction.sources import Source, videos_at
+from ..extraction.source import Source
+from ..extraction.sources import videos_at
 from ..logs import handled
 from ..machine.heap import keep_freed_memory
 from ..machine.threads import cpu_threads

@@ -21,7 +21,7 @@ from ..extraction.configuration import ExtractionConfig
 from ..extraction.numerics import mixed, of_computing
 from ..extraction.pipeline import Progress
 from ..extraction.shards import Shard
-from ..extraction.sources import Source
+from ..extraction.source import Source
 from ..machine.ray_cluster import connected
 from .handout import ATTEMPTS, Handout
 from .part_place import PartPlace

@@ -17,7 +17,7 @@ from ..extraction.configuration import ExtractionConfig
 from ..extraction.loading import load_model
 from ..extraction.numerics import numerics_of
 from ..extraction.pipeline import Pipeline, Progress
-from ..extraction.sources import Source
+from ..extraction.source import Source
 from ..remote.trouble import StoreError
 from ..video.held import Videos
 from ..weights.download import weights_folder

@@ -17,7 +17,7 @@ from .stretches import WORTH, Step, best_fitting, length_of, step_of, stretches_
 
 if TYPE_CHECKING:
     from aqa_cache.extraction.pipeline import Progress
-    from aqa_cache.extraction.sources import Source
+    from aqa_cache.extraction.source import Source
 
 _log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@ import pytest
 from aqa_cache.annotations import Sample
 from aqa_cache.errors import AqaError
 from aqa_cache.extraction.shards import Shard
-from aqa_cache.extraction.sources import Source
+from aqa_cache.extraction.source import Source
 
 
 @pytest.fixture
