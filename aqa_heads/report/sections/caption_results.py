@@ -1,6 +1,4 @@
-"""What the captioners said: metrics, losses, captions beside their references, and which clips they looked
-at.
-"""
+"""What the captioners said: metrics and losses, beside `caption_samples` and `caption_attention`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,13 +7,14 @@ import numpy as np
 from .. import figures
 from ..attachments import Attachments
 from ..families import Family
-from ..figures import Curve, draw_matrix
+from ..figures import Curve
 from ..html import Markup, Section, element, join, table, term
 from ..report import Report
 from ..results import Result
-from ..wording import colour_key, counted, decimals, listed, names_of, row_name, small, spread_asides
+from ..wording import counted, decimals, listed, names_of, row_name, spread_asides
+from .caption_attention import attention
+from .caption_samples import beside_references
 
-_SAMPLES, _ROWS, _WORDS, _HEAT_WORDS = 4, 3, 40, 24
 _METRICS = {
     "bleu_1": "BLEU‑1",
     "bleu_2": "BLEU‑2",
@@ -43,8 +42,8 @@ def captions_section(report: Report, attachments: Attachments) -> Section | None
         *_metrics(captioned),
         *_losses(captioned, attachments),
         element("p", aside, class_="note"),
-        *_beside_references(captioned),
-        *_attention(captioned, attachments),
+        *beside_references(captioned),
+        *attention(captioned, attachments),
     )
     learned = sum(not _failed(family) for family in captioned)
     said = f"{learned} of {counted(len(captioned), 'captioner')} learned more than word frequencies"
@@ -54,9 +53,6 @@ def captions_section(report: Report, attachments: Attachments) -> Section | None
 def _has_captions(result: Result) -> bool:
     said = result.test.predicted_captions
     return said is not None and ("caption" in result.asked.tasks or any(said))
-
-
-# Metrics and losses.
 
 
 def _metrics(captioned: Sequence[Family]) -> list[Markup]:
@@ -148,137 +144,12 @@ def _curve(family: Family, column: str) -> Curve | None:
     return Curve(family.short, family.colour, np.arange(1, length + 1, dtype=float), mean)
 
 
-# Captions.
-
-
 def _variety(family: Family) -> str:
     captions = family.first.test.predicted_captions
     empty = captions.count("")
     return f"{family.short}: {len(set(captions))} of {len(captions)}" + (
         f" ({empty} of them empty)" if empty else ""
     )
-
-
-def _beside_references(captioned: Sequence[Family]) -> list[Markup]:
-    by_loss = sorted(captioned[1:], key=lambda family: (_last_loss(family.first), family.order))
-    chosen = sorted([captioned[0], *by_loss[: _ROWS - 1]], key=lambda family: family.order)
-    reference = chosen[0].first.test
-    common = [
-        place
-        for place, name in enumerate(reference.sample_ids)
-        if (reference.captions or ())[place : place + 1] not in ((), ("",))
-        and all(name in family.first.test.place for family in chosen)
-    ]
-    scored = [place for place in common if np.isfinite(reference.true[place])]
-    common = sorted(
-        scored or common,
-        key=lambda place: (np.nan_to_num(reference.true[place]), reference.sample_ids[place]),
-    )
-    spread = sorted(set(np.linspace(0, len(common) - 1, _SAMPLES).round().astype(int))) if common else []
-    rows = [_caption_row(chosen, common[number]) for number in spread]
-    if not rows:
-        return [element("p", "No test sample has a reference caption and a predicted one.", class_="note")]
-    choice = (
-        "Shown are samples spread evenly"
-        f" {'from the lowest to the highest true score' if scored else 'by their names'}, in the first row"
-        f" and in those with the lowest last caption loss per token. Captions are cut after {_WORDS} words."
-    )
-    if any(len(family.results) > 1 for family in chosen):
-        choice += " Of rows with several runs, the first is shown."
-    header = ["Sample", "Reference", *(family.short for family in chosen)]
-    return [element("p", choice, class_="note"), table(header, rows, "captions")]
-
-
-def _caption_row(chosen: Sequence[Family], place: int) -> list:
-    """A test sample of the first row, with what each row says of it."""
-    reference = chosen[0].first.test
-    name = reference.sample_ids[place]
-    row = [
-        join([name, *_score_aside("score", reference.true[place])]),
-        _shortened(reference.captions[place]),
-    ]
-    for tested in (family.first.test for family in chosen):
-        mine = tested.place[name]
-        said = _shortened(tested.predicted_captions[mine]) or "(empty)"
-        row.append(join([said, *_score_aside("predicted score", tested.predicted[mine])]))
-    return row
-
-
-def _last_loss(result: Result) -> float:
-    values = result.by_epoch("train_caption_loss_per_token")
-    values = values[np.isfinite(values)]
-    return float(values[-1]) if len(values) else np.inf
-
-
-def _score_aside(name: str, score: float) -> list[Markup]:
-    return [small(f"{name} {score:.1f}")] if np.isfinite(score) else []
-
-
-def _shortened(text: str) -> str:
-    words = text.split()
-    return text if len(words) <= _WORDS else " ".join(words[:_WORDS]) + f" … ({len(words)} words)"
-
-
-# Weights over clips.
-
-
-def _attention(captioned: Sequence[Family], attachments: Attachments) -> list[Markup]:
-    """Words by clips, for the lowest and the highest score, of the first row that has such weights."""
-    for family in captioned:
-        weights = family.first.clip_weights("caption_attention.csv", "word_number", "word")
-        if weights:
-            return _attention_figures(family, weights, attachments)
-    return []
-
-
-def _attention_figures(family: Family, weights: Sequence[dict], attachments: Attachments) -> list[Markup]:
-    header = ["sample_id", "word_number", "word", "clip", "weight"]
-    attachments.table(
-        "caption_attention",
-        header,
-        ([row[name] for name in header] for row in weights),
-        f"weights of clips at every word of the test captions, {family.short}",
-    )
-    tested = family.first.test
-    spoken = {row["sample_id"] for row in weights}
-    places = [place for place, name in enumerate(tested.sample_ids) if name in spoken]
-    places.sort(key=lambda place: (np.isnan(tested.true[place]), np.nan_to_num(tested.true[place])))
-    many = []
-    for place in places[:1] + places[1:][-1:]:
-        name = tested.sample_ids[place]
-        mine = [weight for weight in weights if weight["sample_id"] == name]
-        words = list(dict.fromkeys((weight["word_number"], weight["word"]) for weight in mine))[:_HEAT_WORDS]
-        clips = sorted({weight["clip"] for weight in mine})
-        at = {(weight["word_number"], weight["clip"]): weight["weight"] for weight in mine}
-        matrix = np.array([[at.get((word, clip), np.nan) for clip in clips] for word, _ in words])
-        title = f"{name}, {family.short}"
-        strongest = [int(np.nanargmax(line)) for line in matrix]
-        described = f"Weights of clips at every word, {title}: " + ", ".join(
-            f"{word} clip {clips[clip]}" for (_, word), clip in zip(words, strongest, strict=True)
-        )
-        drawing = draw_matrix(
-            matrix / (np.nanmax(matrix) or 1),
-            [word for _, word in words],
-            [str(clip) for clip in clips],
-            ("word", "clip"),
-            title,
-            described,
-        )
-        caption = join([element("b", name), *_score_aside("score", tested.true[place])])
-        many.append(attachments.figure(f"attention_{name}", drawing, caption, caption_first=True))
-    aside = (
-        "Weight of every clip at every word, of the samples with the lowest and the highest score; the"
-        f" darkest cell is the largest weight of the sample. Captions are cut after {_HEAT_WORDS} words."
-        " Weights say what was mixed in, not what was understood."
-    )
-    return [
-        element("h3", "Where ", colour_key(family), family.short, " looked at each word"),
-        element("p", aside, class_="note"),
-        element("div", *many, class_="matrices"),
-    ]
-
-
-# Files.
 
 
 def _keep(captioned: Sequence[Family], attachments: Attachments) -> None:
