@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ except ImportError:  # Windows
 _log = logging.getLogger(__name__)
 
 _HELD = (errno.EAGAIN, errno.EACCES)
+_LOOK = 0.001  # seconds that `owner` takes, about
 # What every lock file of ours begins with, but for one whose owner was killed as it took it, which is empty.
 _OURS = b'{"host": '
 
@@ -83,6 +86,23 @@ class FileLock:
             _log.info(f"Waiting for {self.holder()}, which {doing}.")
             self.acquire(wait=True)
 
+    @contextlib.contextmanager
+    def held(self, doing: str, cannot: Callable[[OSError], AqaError]) -> Iterator[None]:
+        """A block in which this process has the lock, however long another has it before.
+
+        Args:
+            doing: what the other does, for a person.
+            cannot: gives what is raised where the lock file cannot be made.
+        """
+        try:
+            self.wait(doing)
+        except OSError as error:
+            raise cannot(error) from None
+        try:
+            yield
+        finally:
+            self.release()
+
     def release(self) -> None:
         """Give the lock back and remove its file."""
         if self._handle is not None:
@@ -105,15 +125,13 @@ class FileLock:
         except OSError:
             return None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return None
-        except OSError as error:
-            if error.errno not in _HELD:
+            if _got(handle, fcntl.LOCK_SH):  # with any number of others who look
                 return None
-            try:
-                return json.loads(os.pread(handle, 4096, 0))
-            except ValueError:  # it is just writing who it is
-                return {"host": "?", "pid": "?"}
+            return json.loads(os.pread(handle, 4096, 0))
+        except OSError:
+            return None
+        except ValueError:  # it is just writing who it is
+            return {"host": "?", "pid": "?"}
         finally:
             os.close(handle)
 
@@ -143,10 +161,15 @@ class FileLock:
         if fcntl is None:
             return True
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if wait:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            while not wait and not _got(handle, fcntl.LOCK_EX):
+                if not _got(handle, fcntl.LOCK_SH):
+                    return False
+                # Nobody has it: others look, and are gone at once.
+                fcntl.flock(handle, fcntl.LOCK_UN)
+                time.sleep(_LOOK)
         except OSError as error:
-            if error.errno in _HELD:
-                return False
             self.effective = False
             if not self._quiet:
                 _log.info(
@@ -154,3 +177,18 @@ class FileLock:
                     " no other extraction writes there."
                 )
         return True
+
+
+def _got(handle: int, kind: int) -> bool:
+    """Whether a lock of this kind, `LOCK_EX` or `LOCK_SH`, could be had at once.
+
+    Raises:
+        OSError: the file system knows no locks.
+    """
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise
+    return True

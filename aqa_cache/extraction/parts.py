@@ -11,7 +11,9 @@ feats.h5.parts/
 import contextlib
 import hashlib
 import logging
+import os
 import re
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,7 +54,11 @@ class Parts:
 
     def _check(self) -> None:
         refuse_link(self.folder, "the folder of its parts")
-        if self.folder.is_dir() and self.folder.stat().st_dev != self.folder.parent.stat().st_dev:
+        try:
+            disk = self.folder.stat().st_dev
+        except (FileNotFoundError, NotADirectoryError):  # perhaps since this moment
+            return
+        if disk != self.folder.parent.stat().st_dev:
             raise AqaError(
                 f"{self.folder}: lies on another disk than {self.output.name}, which could not be published"
                 " from there; remove the folder, or give another output name"
@@ -60,7 +66,14 @@ class Parts:
 
     def paths(self) -> list[Path]:
         """The parts there are, oldest first."""
-        return sorted(path for path in self.folder.glob("*.h5") if _PART.fullmatch(path.name))
+        return [self.folder / name for name in self._names() if _PART.fullmatch(name)]
+
+    def _names(self) -> list[str]:
+        """Of what lies in the folder; none where another process has taken it away."""
+        try:
+            return sorted(os.listdir(self.folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
@@ -73,10 +86,7 @@ class Parts:
         lock = FileLock(self.folder / _STARTING, quiet=self._locks_known)
         while True:
             try:
-                self.folder.mkdir(exist_ok=True)
-            except OSError as error:
-                raise self._unwritable(error) from None
-            try:
+                self._make()
                 lock.wait("starts or publishes")
                 break
             except OSError as error:
@@ -88,6 +98,21 @@ class Parts:
             yield
         finally:
             lock.release()
+
+    def _make(self) -> None:
+        """Make the folder, unless it is there.
+
+        Raises:
+            AqaError: it cannot be made.
+            FileNotFoundError: another process has taken it away meanwhile.
+        """
+        try:
+            os.mkdir(self.folder)
+        except FileExistsError as error:
+            if not stat.S_ISDIR(os.lstat(self.folder).st_mode):
+                raise self._unwritable(error) from None
+        except OSError as error:
+            raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> AqaError:
         return AqaError(
@@ -151,7 +176,8 @@ class Parts:
     def others_at_work(self) -> list[dict[str, Any]]:
         """Owners of the shards that other processes work on now."""
         mine = self._lock and self._lock.path
-        owners = (FileLock(path).owner() for path in self.folder.glob("shard-*.lock") if path != mine)
+        locks = (self.folder / name for name in self._names() if _LOCK.fullmatch(name))
+        owners = (FileLock(path).owner() for path in locks if path != mine)
         return [owner for owner in owners if owner is not None]
 
     def release(self) -> None:
@@ -212,11 +238,15 @@ class Parts:
         Raises:
             AqaError: nothing was noted.
         """
+        self.check_begun()
+        return read_written(self.folder / FILE_NAME)
+
+    def check_begun(self) -> None:
+        """Raise CacheError where no `claim` has noted anything."""
         if not (self.folder / FILE_NAME).is_file():
             raise CacheError(
                 f"{self.output}: has no parts ({self.folder} holds no extraction); nothing to merge"
             )
-        return read_written(self.folder / FILE_NAME)
 
 
 def folder_of(output: Path) -> Path:

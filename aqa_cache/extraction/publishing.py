@@ -157,14 +157,16 @@ def merge(output: str | Path, *, dtype: str = "auto", allow_mixed: bool = False)
         AqaError: there are no parts, processes are still at work, or the parts cannot be in one file.
     """
     parts = Parts(Path(output))
-    if others := parts.others_at_work():
-        raise AqaError(
-            f"{output}: {len(others)} process(es) still work on it, shard {others[0].get('shard', '?')} in"
-            f" process {others[0]['pid']} on {others[0]['host']}; wait for them or stop them"
-        )
-    samples = parts.samples()
+    parts.check_begun()
     try:
         with parts.exclusively():
+            if others := parts.others_at_work():
+                raise AqaError(
+                    f"{output}: {len(others)} process(es) still work on it, shard"
+                    f" {others[0].get('shard', '?')} in process {others[0]['pid']} on {others[0]['host']};"
+                    " wait for them or stop them"
+                )
+            samples = parts.samples()
             return publish(parts, samples, dtype=dtype, allow_mixed=allow_mixed, incomplete=True)
     finally:
         parts.close()

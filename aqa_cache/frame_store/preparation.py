@@ -185,19 +185,16 @@ def _with_samples(videos: Sequence[str], ids: dict[str, list[str]]) -> str:
 def _alone(path: Path) -> Iterator[None]:
     """Only one process at a time is in here, of all that want this store."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.wait(f"decodes frames into {path}")
-    except OSError as error:
-        raise AqaError(
+    with lock.held(
+        f"decodes frames into {path}",
+        lambda error: AqaError(
             f"{path}: cannot be written ({error.strerror}); choose another place with --frames"
-        ) from None
-    try:
+        ),
+    ):
         if lock.effective:  # what is left of processes that were killed, and large
             for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
                 temporary.unlink(missing_ok=True)
         yield
-    finally:
-        lock.release()
 
 
 def _differences(path: Path, contents: dict, folder: Path) -> list[str]:

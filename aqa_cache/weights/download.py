@@ -169,21 +169,15 @@ def _why(error: Exception) -> str:
     return first_line(reason) if isinstance(reason, Exception) else str(reason)
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path) -> AbstractContextManager[None]:
     """No two processes download one file."""
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.wait(f"downloads {path.name}")
-    except OSError as error:
-        raise WeightsError(
+    return FileLock(path.with_name(f".{path.name}.lock")).held(
+        f"downloads {path.name}",
+        lambda error: WeightsError(
             f"{path.parent}: cannot be written to ({error.strerror}); set AQA_WEIGHTS to a folder you can"
             " write"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+        ),
+    )
 
 
 def _pin_of(path: Path) -> Path:

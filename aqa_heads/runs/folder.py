@@ -181,6 +181,7 @@ def new_run_folder(
         )
     finished = False
     try:
+        check_run_folder(folder, overwrite, resume)  # another process may have ended just before
         if not resume or not was_interrupted(folder):
             shutil.rmtree(hidden, ignore_errors=True)
         hidden.mkdir(exist_ok=True)

@@ -50,6 +50,43 @@ def test_a_dead_owner_holds_nothing(tmp_path, holder):
     assert json.loads((tmp_path / "a.lock").read_text())["pid"] == os.getpid()
 
 
+def test_those_who_look_at_a_lock_do_not_have_it(tmp_path):
+    """Neither for another who looks, nor for one who takes it: what a killed owner left is free to all."""
+    import fcntl
+
+    path = tmp_path / "a.lock"
+    path.write_text(json.dumps({"host": "h", "pid": 1}))
+    with open(path) as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)  # as `owner` does, for a moment
+        assert FileLock(path).owner() is None
+        threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        lock = FileLock(path)
+        assert lock.acquire()
+    assert FileLock(path).owner()["pid"] == os.getpid() and not FileLock(path).acquire()
+    lock.release()
+
+
+def test_many_look_while_one_takes_it_again_and_again(tmp_path):
+    path, over = tmp_path / "a.lock", threading.Event()
+
+    def look():
+        while not over.is_set():
+            FileLock(path).owner()
+
+    looking = [threading.Thread(target=look) for _ in range(2)]
+    for thread in looking:
+        thread.start()
+    try:
+        for _ in range(100):
+            lock = FileLock(path)
+            assert lock.acquire()
+            lock.release()
+    finally:
+        over.set()
+        for thread in looking:
+            thread.join()
+
+
 def test_waiting_gets_it_when_it_is_free(tmp_path, holder):
     threading.Timer(0.2, holder.kill).start()
     lock = FileLock(tmp_path / "a.lock")

@@ -32,7 +32,7 @@ from aqa_cli.data import data
 from aqa_cli.extract import main as aqa_extract
 
 SPEC = FeatureSpec("c3d", "pool5", 8192, "w", "", {}, {})
-SETTINGS = "--weights random --size 32 --batch-size 4 --workers 1 --last-clip drop".split()
+SETTINGS = "--engine torch --weights random --size 32 --batch-size 4 --workers 1 --last-clip drop".split()
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_two_processes_give_what_one_gives(videos, output, beside):
         )
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=120) for process in running]
+    said = [process.communicate(timeout=600) for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     assert sum("not published" in stdout for stdout, _ in said) == 1
     assert all("(from RANK and WORLD_SIZE; --shard 1/1 does everything)" in stderr for _, stderr in said)
@@ -231,7 +231,7 @@ def test_a_signal_ends_the_command_in_order(tmp_path, output, name):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(getattr(signal, name))
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=600)
     assert process.returncode == 128 + getattr(signal, name), stderr
     assert "Stopping: the batch in flight is finished, and what is done is published." in stderr
     assert "Traceback" not in stderr
@@ -299,7 +299,7 @@ def test_a_file_size_limit_is_one_message(videos, output, tmp_path):
         [sys.executable, "-c", code, *SETTINGS, str(videos), str(output)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 2, done.stderr
     assert (
@@ -340,7 +340,7 @@ def test_a_folder_that_cannot_be_written(videos, output, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(
         AqaError, match=r"feats.h5.parts: cannot be made or written to \(Permission denied\); make room"
     ):
@@ -354,6 +354,42 @@ def test_a_folder_in_which_none_can_be_made_is_not_tried_for_ever():
         Parts(Path("/proc/feats.h5")).exclusively(),
     ):
         pytest.fail("the block was entered")
+
+
+def test_a_folder_that_another_process_takes_away_meanwhile_is_made_again(tmp_path, monkeypatch):
+    """It is there when it is to be made, and is not when it is looked at."""
+    parts, tries, mkdir = Parts(tmp_path / "feats.h5"), [], os.mkdir
+
+    def taken_away(path, *mode):
+        tries.append(path)
+        if len(tries) == 1:
+            raise FileExistsError(17, "File exists", str(path))
+        mkdir(path, *mode)
+
+    monkeypatch.setattr(os, "mkdir", taken_away)
+    with parts.exclusively():
+        assert tries == [parts.folder] * 2
+    parts.close()
+    parts.folder.write_text("a file of the user's")
+    with pytest.raises(AqaError, match=r"feats\.h5\.parts: cannot be made or written to \(File exists\)"):
+        with parts.exclusively():
+            raise AssertionError
+    assert parts.paths() == parts.others_at_work() == []
+
+
+def test_a_folder_that_vanishes_as_it_is_looked_at_holds_nothing(tmp_path, monkeypatch):
+    parts, vanishing = Parts(tmp_path / "feats.h5"), folder_of(tmp_path / "feats.h5")
+    vanishing.mkdir()
+    is_dir = Path.is_dir
+
+    def and_is_gone(path):
+        found = is_dir(path)
+        if path == vanishing and found:
+            vanishing.rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "is_dir", and_is_gone)
+    assert Parts(tmp_path / "feats.h5").paths() == parts.others_at_work() == []
 
 
 def test_what_a_killed_process_left_is_taken_away(videos, output):

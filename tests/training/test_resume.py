@@ -441,6 +441,21 @@ def test_two_processes_do_not_train_the_same_run(config):
     assert hidden(config) == ["baseline-tasks-score-classes"]
 
 
+def test_a_run_that_another_process_has_just_finished_is_not_trained_again(config, monkeypatch):
+    """It was not there when it was looked for, and is there when its lock is free."""
+    folder, acquire = config.out / "run", FileLock.acquire
+
+    def late(lock, **owner):
+        folder.mkdir()
+        (folder / "summary.json").write_text("{}")
+        return acquire(lock, **owner)
+
+    monkeypatch.setattr(FileLock, "acquire", late)
+    with pytest.raises(RunError, match="this run exists"), run_folder.new_run_folder(folder, False):
+        pytest.fail("it is trained")
+    assert hidden(config) == ["run"]
+
+
 @pytest.mark.parametrize("seconds, left", [(0, [".baseline-tasks-score-classes.unfinished"]), (60, [])])
 def test_ctrl_c_leaves_the_checkpoint_if_there_is_one(config, seconds, left):
     interrupted(replace(config, checkpoint_seconds=seconds), 4)
