@@ -97,7 +97,7 @@ def main(run, videos, backbone, output: Path | None, pages: bool, **options) -> 
     from aqa_cli.terminal import check_printed, print_line
     from aqa_heads.scoring.page.writing import check_pages, write_pages
     from aqa_heads.scoring.table import score_table
-    from aqa_heads.scoring.writing import write_scores
+    from aqa_heads.scoring.writing import write_scores, writing_alone
 
     if output is not None and pages:
         check_pages(output)
@@ -110,10 +110,11 @@ def main(run, videos, backbone, output: Path | None, pages: bool, **options) -> 
     if output is None:
         check_printed()
     else:
-        for path in write_scores(table, output, [str(run)]):
-            print_line(f"Written: {path}")
-        if pages:
-            print_line(f"Open:    {write_pages(table, output)}")
+        with writing_alone(output):
+            for path in write_scores(table, output, [str(run)]):
+                print_line(f"Written: {path}")
+            if pages:
+                print_line(f"Open:    {write_pages(table, output)}")
     sys.exit(1 if table.failures else 0)
 
 

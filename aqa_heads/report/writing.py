@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.links import refuse_link
+from aqa_cache.disk.locks import FileLock
 from aqa_cache.errors import some
 
 from ..errors import RunError
@@ -82,12 +83,11 @@ def write_report(
         script=_own("report.js"),
         refresh=refresh,
     )
+
     try:
-        _write(output, page, attachments.files, force)
+        _write_alone(output, page, attachments.files, force)
     except OSError as error:
-        raise RunError(
-            f"{output}: the report cannot be written ({error}); choose another place for it"
-        ) from error
+        raise _cannot(output, error) from error
     return output
 
 
@@ -137,7 +137,11 @@ def _check_output(output: Path, force: bool) -> None:
                 " replace it"
             )
     elif folder.is_dir() and (
-        other := sorted(item.name for item in folder.iterdir() if item.suffix not in _ENDINGS)
+        other := sorted(
+            item.name
+            for item in folder.iterdir()
+            if item.suffix not in _ENDINGS and not item.name.startswith(".")
+        )
     ):
         raise RunError(
             f"{folder}: is to hold the report's files, but holds other files ({', '.join(other[:3])}); "
@@ -156,6 +160,19 @@ def _files_of(page: Path) -> list[str] | None:
     if named is None:
         return None
     return [name for name in named if re.fullmatch(r"[a-z0-9_]+\.(png|pdf|csv|tex|md)", name)]
+
+
+def _cannot(output: Path, error: OSError) -> RunError:
+    return RunError(f"{output}: the report cannot be written ({error}); choose another place for it")
+
+
+def _write_alone(output: Path, page: str, contents: dict[str, bytes], force: bool) -> None:
+    """Write when no other process writes a report there."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output.with_name(f".{output.name}.lock"), quiet=True)
+    with lock.held("writes this report", lambda error: _cannot(output, error)):
+        _check_output(output, force)  # as the other may have left it
+        _write(output, page, contents, force)
 
 
 def _write(output: Path, page: str, contents: dict[str, bytes], force: bool) -> None:

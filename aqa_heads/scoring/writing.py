@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from aqa_cache.annotations import CLASS_PREFIX
 from aqa_cache.disk.atomic import replacing
 from aqa_cache.disk.csv_file import write_rows
+from aqa_cache.disk.locks import FileLock
 from aqa_cache.disk.plain_json import with_none
 from aqa_cache.errors import AqaError
 
@@ -50,6 +52,19 @@ def write_scores(table: ScoreTable, folder: str | Path, runs: Sequence[str] = ()
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # halves of surrogate pairs
     return folder / CSV_FILE, folder / JSON_FILE
+
+
+def writing_alone(folder: Path) -> AbstractContextManager[None]:
+    """A block in which no other command writes scores or pages into the folder, which is made.
+
+    Raises:
+        AqaError: it cannot be made or written.
+    """
+    make_folder(folder)
+    return FileLock(folder / ".scores.lock", quiet=True).held(
+        "writes its scores there",
+        lambda error: AqaError(f"{folder}: cannot be written ({error.strerror}); choose another -o"),
+    )
 
 
 def make_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+from at_once import at_once
 
 from aqa_cache.annotations import read_annotations
 from aqa_cache.datasets.synthetic_dives import broadcast, diver, render_broadcasts
@@ -478,6 +479,19 @@ def test_an_interrupted_render_leaves_no_half_video_and_is_taken_up(tmp_path, re
     for path in rendered.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
     assert len(os.listdir(tmp_path)) == len(os.listdir(rendered))
+
+
+def test_of_several_that_render_into_one_folder_one_renders_and_the_others_wait(tmp_path, monkeypatch):
+    encoded = []
+
+    def encode(folder, event, *_):
+        encoded.append(event.video)
+        (folder / event.video).touch()
+
+    monkeypatch.setattr(broadcast, "_encode", encode)
+    at_once(*[lambda: render_broadcasts(tmp_path, workers=1, **TINY)] * 4)
+    assert sorted(encoded) == sorted(path.name for path in tmp_path.glob("*.mp4"))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, rendered):

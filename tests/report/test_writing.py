@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from at_once import at_once
 from click.testing import CliRunner
 from made_runs import (
     AUDIT,
@@ -29,7 +30,7 @@ from aqa_cli.report import main
 from aqa_heads.errors import RunError
 from aqa_heads.evaluation.bootstrap import MIN_SAMPLES, spearman_interval
 from aqa_heads.report import writing
-from aqa_heads.report.html import COLOURS
+from aqa_heads.report.html import COLOURS, document, files_of_page
 from aqa_heads.report.writing import write_report
 
 
@@ -428,6 +429,20 @@ def test_a_report_replaces_an_earlier_one_and_its_files(tmp_path, undrawn):
     assert not left & {"scatter_exp_1.png", "captions.csv", "caption_loss.png"}
     assert all(name in page.source for name in left - {"mine.png", "mine.csv"})
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_reports_that_are_written_at_once_to_one_place_leave_one_of_them_whole(tmp_path):
+    """None takes files that another is just writing for a stranger's, and each names all that is there."""
+    page = tmp_path / "report.html"
+
+    def write(first):
+        files = [f"{letter}.csv" for letter in "abcdef"[first : first + 3]]
+        for _ in range(10):
+            writing._write_alone(page, document("Report", files=files), dict.fromkeys(files, b"1"), False)
+
+    at_once(*(lambda first=first: write(first) for first in range(4)))
+    assert sorted(files_of_page(page)) == sorted(os.listdir(tmp_path / "report_files"))
+    assert sorted(os.listdir(tmp_path)) == ["report.html", "report_files"]
 
 
 def test_a_file_that_no_report_names_is_replaced_only_when_asked(tmp_path, undrawn):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from ...annotations import FILE_NAME, Sample, write_annotations
 from ...clips.rule import CLIP_LEN, MTL_AQA_WINDOW
+from ...disk.locks import FileLock
 from ...errors import AqaError, missing, some
 from ...machine.cores import available_cores
 from .dive import Dive, draw_faults, draw_labels, draw_looks
@@ -139,16 +141,19 @@ def render_broadcasts(
     broadcasts = plan_broadcasts(
         train_dives=train_dives, test_dives=test_dives, events=events, seed=seed, frame_rate=frame_rate
     )
-    if not _claim_folder(folder, parameters, [broadcast.video for broadcast in broadcasts]):
-        left = [broadcast for broadcast in broadcasts if not (folder / broadcast.video).exists()]
-        _encode_all(folder, left, tuple(size), frame_rate, seed, workers, progress, train_dives + test_dives)
-        table = folder / f".{FILE_NAME}.partial"
-        write_annotations(table, [planned.sample for broadcast in broadcasts for planned in broadcast.dives])
-        os.replace(table, folder / FILE_NAME)
-        os.replace(folder / _UNFINISHED_FILE, folder / _PARAMETERS_FILE)
-    if not (folder / FAULTS_FILE).exists():
-        dives = [planned for broadcast in broadcasts for planned in broadcast.dives]
-        write_faults(folder, [fault for planned in dives for fault in shown_faults(planned, frame_rate)])
+    with _alone_in(folder):
+        if not _claim_folder(folder, parameters, [broadcast.video for broadcast in broadcasts]):
+            left = [broadcast for broadcast in broadcasts if not (folder / broadcast.video).exists()]
+            total = train_dives + test_dives
+            _encode_all(folder, left, tuple(size), frame_rate, seed, workers, progress, total)
+            table = folder / f".{FILE_NAME}.partial"
+            dives = [planned.sample for broadcast in broadcasts for planned in broadcast.dives]
+            write_annotations(table, dives)
+            os.replace(table, folder / FILE_NAME)
+            os.replace(folder / _UNFINISHED_FILE, folder / _PARAMETERS_FILE)
+        if not (folder / FAULTS_FILE).exists():
+            dives = [planned for broadcast in broadcasts for planned in broadcast.dives]
+            write_faults(folder, [fault for planned in dives for fault in shown_faults(planned, frame_rate)])
     return folder / FILE_NAME
 
 
@@ -269,10 +274,22 @@ def check_arguments(train_dives, test_dives, events, seed, size, frame_rate, wor
         )
 
 
+def _alone_in(folder: Path) -> AbstractContextManager[None]:
+    """Make the folder; in the block no other process renders into it."""
+
+    def cannot(error: OSError) -> AqaError:
+        return AqaError(f"{folder}: cannot be made or read as a folder: {error.strerror or error}")
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot(error) from None
+    return FileLock(folder / ".rendering.lock").held("renders videos there", cannot)
+
+
 def _claim_folder(folder: Path, parameters: dict, videos: list[str]) -> bool:
     """Make the folder ours, or refuse it. True if a whole render with these parameters lies there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         # Hidden files are our own unfinished ones, or a file manager's.
         found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:

@@ -1,5 +1,8 @@
 """Pages of scores: all that is known stands there, nothing of a stranger acts, nothing of others is lost."""
 
+import csv
+import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -7,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from at_once import at_once
 from numbered_video import write_numbered_video
 from scored_table import HOSTILE, scored, table_of
 
@@ -17,6 +21,7 @@ from aqa_heads.scoring.flags import UNLIKE
 from aqa_heads.scoring.page.media import MOST_STILLS, media_of
 from aqa_heads.scoring.page.writing import check_pages, write_pages
 from aqa_heads.scoring.results import Flag, Judge, Panel
+from aqa_heads.scoring.writing import write_scores, writing_alone
 
 
 class Read(HTMLParser):
@@ -104,6 +109,26 @@ def test_several_samples_are_ranked_and_have_a_page_each(numbered_video, tmp_pat
     (tmp_path / "pages" / "mine.html").write_text("mine")
     written(table_of(numbered_video.parent, *scores[1:3]), tmp_path)
     assert {path.name for path in (tmp_path / "pages").iterdir()} == {"dive_1.html", "up.html", "mine.html"}
+
+
+def test_commands_that_write_at_once_to_one_place_leave_the_scores_of_one(tmp_path):
+    """Table, record and pages are of the same samples, and no page is left that no table names."""
+
+    def write(letter):
+        table = table_of(None, *(scored(f"{letter}{number}", "a.mp4") for number in range(2)))
+        for _ in range(3):
+            with writing_alone(tmp_path):
+                write_scores(table, tmp_path)
+                write_pages(table, tmp_path)
+
+    at_once(*(lambda letter=letter: write(letter) for letter in "abc"))
+    with open(tmp_path / "scores.csv", newline="") as file:
+        in_table = {row["sample_id"] for row in csv.DictReader(file)}
+    assert len(in_table) == 2 and {path.stem for path in (tmp_path / "pages").iterdir()} == in_table
+    assert {
+        score["sample_id"] for score in json.loads((tmp_path / "scores.json").read_text())["scores"]
+    } == in_table
+    assert sorted(os.listdir(tmp_path)) == ["index.html", "pages", "scores.csv", "scores.json"]
 
 
 def test_files_of_others_are_not_replaced(numbered_video, tmp_path):
