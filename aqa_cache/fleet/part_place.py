@@ -221,9 +221,12 @@ class PartPlace:
             return
         kept = sorted(path for path in self._kept.iterdir() if PartName.parse(path.name))
         for path in kept:
-            with contextlib.suppress(FileNotFoundError, DamagedPart):  # another process was faster
+            try:
                 check_part(path, path.name)
                 self.place.put(path, path.name)
+            except (FileNotFoundError, DamagedPart, StoreError) as error:
+                if isinstance(error, StoreError) and path.exists():  # else another process was faster
+                    raise
             path.unlink(missing_ok=True)
         if kept:
             _log.info(f"Put {len(kept)} part(s) that an earlier run could not.")

@@ -1,5 +1,6 @@
 """A folder at a URL, through fsspec: listed anew each time, and files put whole."""
 
+import contextlib
 import datetime
 import errno
 import logging
@@ -99,15 +100,13 @@ class Place:
             found = {}
         if not found:
             self._check_bucket("list it")
-        prefix = self._root.rstrip("/") + "/"
-        return sorted(
-            (
-                Item(path.removeprefix(prefix), int(info.get("size") or 0), self._modified(path, info))
-                for path, info in found.items()
-                if path.startswith(prefix) and info.get("type", "file") == "file" and _TEMPORARY not in path
-            ),
-            key=lambda item: item.name,
-        )
+        prefix, items = self._root.rstrip("/") + "/", []
+        for path, info in found.items():
+            if path.startswith(prefix) and info.get("type", "file") == "file" and _TEMPORARY not in path:
+                with contextlib.suppress(FileNotFoundError):  # it has gone since it was listed
+                    modified = self._modified(path, info)
+                    items.append(Item(path.removeprefix(prefix), int(info.get("size") or 0), modified))
+        return sorted(items, key=lambda item: item.name)
 
     def _check_bucket(self, doing: str) -> None:
         """Whether the bucket is there, as far as these credentials may see it.

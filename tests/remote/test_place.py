@@ -51,6 +51,22 @@ def test_what_is_put_is_listed_and_comes_back(store, file, tmp_path, kind):
     assert [item.name for item in place.items()] == ["a/b.h5"]
 
 
+def test_a_file_that_goes_while_it_is_listed_is_not_there(file, tmp_path, monkeypatch):
+    """As what another process is just writing under a name for the time being."""
+    place, folder = Place(f"file://{tmp_path}/place"), tmp_path / "place"
+    for name in ("a.h5", "b.h5"):
+        place.put(file, name)
+    find = place._files.find
+
+    def and_it_goes(*arguments, **options):
+        found = find(*arguments, **options)
+        (folder / "a.h5").unlink()
+        return found
+
+    monkeypatch.setattr(place._files, "find", and_it_goes)
+    assert [item.name for item in place.items()] == ["b.h5"]
+
+
 def test_a_store_without_whole_uploads_gets_a_temporary_name_first(store, file, monkeypatch):
     monkeypatch.setattr("aqa_cache.remote.place._WHOLE", set())
     place = Place("memory://place")
