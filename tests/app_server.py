@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+HANGS = 300  # seconds: longer than anything takes on a busy machine, `wait=120` of a request included
+
 
 class App:
     """A running server.
@@ -37,7 +39,7 @@ class App:
         """Status, headers and content of an answer; what is no bytes is sent as JSON."""
         if body is not None and not isinstance(body, bytes):
             body, headers = json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS)
         try:
             # A name with a `_` for every hyphen, as in Sec_Fetch_Site.
             named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -51,7 +53,7 @@ class App:
         status, _, content = self.ask(method, path, body, **headers)
         return status, json.loads(content) if content else None
 
-    def idle(self, seconds: float = 60) -> None:
+    def idle(self, seconds: float = HANGS) -> None:
         """Wait until nothing is under way."""
         until = time.monotonic() + seconds
         while b"data-busy" in self.ask("GET", "/parts/queue")[2]:
@@ -72,7 +74,7 @@ class App:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
-            rest, _ = self.process.communicate(timeout=20)
+            rest, _ = self.process.communicate(timeout=HANGS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

@@ -4,6 +4,7 @@ Conversion goes through OpenVINO's PyTorch frontend itself and not `openvino.con
 use over the network.
 """
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -18,7 +19,7 @@ import torch
 
 from ..disk.atomic import replacing
 from ..disk.tensor_file import read_tensors, sha256_of, write_tensors
-from ..errors import AqaError, first_line, missing
+from ..errors import AqaError, WeightsError, first_line, missing
 
 _log = logging.getLogger(__name__)
 
@@ -198,11 +199,12 @@ def _kept(path: Path) -> dict[str, torch.Tensor] | None:
     """What an earlier run has kept, if it is as it was written."""
     if not path.exists():
         return None
-    pin = _pin_of(path)
-    if not pin.exists() or pin.read_text().strip() != sha256_of(path):
-        _log.info(f"{path}: is not what was kept there; it is made anew.")
-        return None
-    return read_tensors(path)
+    # Another process may remove it at any moment, see `forget`.
+    with contextlib.suppress(OSError, ValueError, WeightsError):
+        if _pin_of(path).read_text().strip() == sha256_of(path):
+            return read_tensors(path)
+    _log.info(f"{path}: is not what was kept there; it is made anew.")
+    return None
 
 
 def _pin_of(path: Path) -> Path:

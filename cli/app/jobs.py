@@ -76,7 +76,7 @@ class Queue:
     def __init__(self, store: Store, folder: Folder, patience: dict[str, float] = PATIENCE):
         self._store, self._folder, self._patience = store, folder, patience
         self._news, self._ended = threading.Condition(), threading.Event()
-        self._process: subprocess.Popen | None = None
+        self._under_way: tuple[str, subprocess.Popen] | None = None  # its id, and its process
         self._thread: threading.Thread | None = None
         self.progress = Progress()
 
@@ -92,8 +92,8 @@ class Queue:
         self._ended.set()
         with self._news:
             self._news.notify_all()
-        if process := self._process:
-            process.kill()
+        if under_way := self._under_way:
+            under_way[1].kill()
         if self._thread is not None:
             self._thread.join()
 
@@ -165,8 +165,8 @@ class Queue:
             ).fetchone()
             if ended is not None and ended["kind"] == "prepare":
                 _note_prepared(db, json.loads(ended["asked"])["video"], TAKEN_OUT)
-        if self.progress.job == id and (process := self._process):
-            process.kill()
+        if (under_way := self._under_way) and under_way[0] == id:
+            under_way[1].kill()
 
     def _made(self, row) -> Job:
         place = None
@@ -190,7 +190,8 @@ class Queue:
                 continue
             job = self._made(found)
             try:
-                reason = self._begin(job, found["attempts"] + 1)
+                if (reason := self._begin(job, found["attempts"] + 1)) is None:
+                    continue
             except (AqaError, OSError) as error:
                 reason = str(error)
             while not self._ended.is_set():  # else it begins again at the next start
@@ -200,10 +201,15 @@ class Queue:
                 except AqaError:  # a full disk: noted when there is room
                     self._ended.wait(_AGAIN)
 
-    def _begin(self, job: Job, attempt: int) -> str:
-        """Have a job done; why it failed, or nothing."""
+    def _begin(self, job: Job, attempt: int) -> str | None:
+        """Have a job done; why it failed, or nothing. None where it was taken out of the queue meanwhile."""
         with self._store.changing() as db:
-            db.execute("UPDATE jobs SET state = ?, attempts = ? WHERE id = ?", (RUNNING, attempt, job.id))
+            begun = db.execute(
+                "UPDATE jobs SET state = ?, attempts = ? WHERE id = ? AND state = ?",
+                (RUNNING, attempt, job.id, WAITING),
+            )
+            if not begun.rowcount:
+                return None
         if attempt > MOST_ATTEMPTS:
             return f"the server ended {attempt - 1} times while it was done; it is not tried again"
         self.progress = Progress(job.id)
@@ -211,10 +217,12 @@ class Queue:
         process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        self._process = process
+        self._under_way = job.id, process
         watch = _Watch(process, self._patience.get(job.kind, 600.0))
         try:
             assert process.stdin and process.stdout
+            if self._ended.is_set() or not self._is_running(job.id):  # before there was what to kill
+                process.kill()
             # Kept open: when the server is killed it closes, and the worker ends.
             try:
                 process.stdin.write(
@@ -237,7 +245,7 @@ class Queue:
                         pipe.close()
                 except OSError:
                     pass
-            self._process = None
+            self._under_way = None
         if code == 0:
             return ""
         if watch.lost_patience:
@@ -245,6 +253,10 @@ class Queue:
         if code == SAID:
             return self.progress.said
         return f"its process ended with {code}: {' '.join(self.progress.lines)}"
+
+    def _is_running(self, id: str) -> bool:
+        found = self._store.one("SELECT 1 FROM jobs WHERE id = ? AND state = ?", id, RUNNING)
+        return found is not None
 
     def _hear(self, line: str) -> None:
         try:
@@ -269,11 +281,11 @@ class Queue:
             except (OSError, ValueError, LookupError):
                 reason = "what was prepared is not there any more"
         with self._store.changing() as db:
-            db.execute(
+            ended = db.execute(
                 "UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ? AND state = ?",
                 (FAILED if reason else DONE, reason[:_LONGEST_REASON], time.time(), job.id, RUNNING),
             )
-            if job.kind == "prepare":
+            if job.kind == "prepare" and ended.rowcount:  # else it was taken out, and that is noted
                 _note_prepared(db, job.asked["video"], reason, frames)
         self.progress = Progress()
         with self._news:

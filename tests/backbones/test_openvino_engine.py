@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from aqa_cache.backbones import inference
+from aqa_cache.backbones import inference, openvino_engine
 from aqa_cache.backbones.inference import Model, ready_model
 from aqa_cache.backbones.openvino_engine import Converted, NotConverted, OpenVinoNetwork
 from aqa_cache.backbones.precision import MAX_ENGINE_ERROR, Parity
@@ -128,6 +128,23 @@ def test_the_code_of_a_backbone_of_this_program_is_known_by_its_files(monkeypatc
     before = code_of("s3d")
     monkeypatch.setattr("aqa_cache.backbones.registry.metadata.version", lambda name: "0.0")
     assert code_of("s3d") != before
+
+
+@pytest.mark.extra
+def test_what_another_process_removes_as_it_is_read_is_converted_anew(tmp_path, monkeypatch, said):
+    pytest.importorskip("openvino")
+    features = by_openvino(folder=tmp_path).forward(clips(2))
+
+    def gone(path):
+        path.unlink()
+        return sha256_of(path)
+
+    sha256_of = openvino_engine.sha256_of
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino_engine, "sha256_of", gone)
+        patch.setattr(openvino_engine.Converted, "_keep", lambda *_: None)
+        np.testing.assert_array_equal(by_openvino(folder=tmp_path).forward(clips(2)), features)
+    assert "is not what was kept there" in said[1]
 
 
 @pytest.mark.extra

@@ -6,6 +6,7 @@ import textwrap
 import time
 
 import pytest
+from app_server import HANGS
 
 from aqa_cache.errors import AqaError
 from aqa_cli.app import jobs
@@ -57,7 +58,7 @@ def made(tmp_path, monkeypatch):
 
 
 def ended(queue, *ids):
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANGS
     while not all(queue.job(id).over for id in ids) and time.monotonic() < until:
         time.sleep(0.01)
     return [queue.job(id) for id in ids]
@@ -73,7 +74,7 @@ def test_jobs_are_done_one_by_one_in_their_order_with_place_shown(made):
     ids = [queue.add("score", {"name": f"{n}", "do": "wait"}).id for n in range(10)]
     assert [queue.job(id).place for id in ids] == list(range(1, 11))
     queue.start()
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANGS
     while queue.progress.said != "waiting" and time.monotonic() < until:
         time.sleep(0.01)
     assert [job.place for job in queue.unfinished()] == list(range(10)) and queue.progress.share == 0.5
@@ -143,6 +144,33 @@ def test_a_job_can_be_taken_out_and_ended(made):
     assert states == ["failed", "failed", "done"] and "waiting begins" not in lines(folder)
 
 
+def test_a_job_that_is_taken_out_as_it_begins_is_not_done(made):
+    """Between the moment that the queue has seen it and the one that it is under way."""
+    folder, make = made
+    queue = make()
+    job = queue.add("score", {"name": "a", "do": "fine"})
+    queue.cancel(job.id)
+    assert queue._begin(job, 1) is None
+    assert queue.job(job.id).reason == jobs.TAKEN_OUT and not (folder.root / "done.txt").exists()
+
+
+@pytest.mark.parametrize("how", ["taken out", "server ends"])
+def test_a_job_whose_process_is_just_being_started_is_ended(made, monkeypatch, how):
+    folder, make = made
+    queue = make()
+    job = queue.add("prepare", {"name": "a", "do": "wait", "video": "v"})
+
+    def popen(*words, **options):
+        queue.cancel(job.id) if how == "taken out" else queue._ended.set()
+        return Popen(*words, **options)
+
+    Popen = jobs.subprocess.Popen
+    monkeypatch.setattr(jobs.subprocess, "Popen", popen)
+    assert "its process ended with -9" in queue._begin(job, 1)
+    queue._end(job, "its process ended with -9")
+    assert queue.job(job.id).reason == (jobs.TAKEN_OUT if how == "taken out" else "its process ended with -9")
+
+
 def test_the_queue_is_bounded(made, monkeypatch):
     _, make = made
     queue = make()
@@ -175,7 +203,7 @@ def test_a_worker_ends_when_its_server_is_gone(tmp_path):
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1.5)
     process.stdin.close()
-    assert process.wait(10) == 1
+    assert process.wait(HANGS) == 1
     held.release()
 
 
