@@ -22,7 +22,7 @@ def chromium() -> Iterator:
         pytest.skip("no Chromium on this machine; AQA_CHROMIUM says where one is")
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with driver.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=path, args=as_root)
+        browser = running.chromium.launch(executable_path=path, args=as_root, timeout=300_000)
         try:
             yield browser
         finally:

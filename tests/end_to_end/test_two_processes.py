@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 def run_in_two(folder, name):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
     command = [sys.executable, *TWO, str(HERE / "two_processes.py"), str(folder), str(folder / name)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

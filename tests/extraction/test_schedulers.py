@@ -67,7 +67,7 @@ def run(arguments, environment):
         text=True,
         check=False,
         env={**kept, **environment},
-        timeout=300,
+        timeout=600,
     )
 
 

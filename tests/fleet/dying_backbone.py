@@ -26,7 +26,7 @@ _BRIGHT = 1.9  # a white frame, normalised, is (1 - .45) / .25; black ones fill 
 
 
 def _hang() -> None:
-    mark, until = Path(os.environ.get(HANG_ON, "/nowhere")), time.monotonic() + 60
+    mark, until = Path(os.environ.get(HANG_ON, "/nowhere")), time.monotonic() + 300
     while mark.exists() and time.monotonic() < until:
         import ray
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from hanging_video import hanging
 from numbered_video import image_number, number_image
 from pixel_cache import (
     AUGMENTED,
@@ -285,7 +286,7 @@ def test_of_two_that_want_the_same_one_decodes_and_the_other_waits(folder, tmp_p
     def decode(video, *arguments, **options):
         decoded.append(video.name)
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(300)
         return really(video, *arguments, **options)
 
     def hear(record):
@@ -298,9 +299,9 @@ def test_of_two_that_want_the_same_one_decodes_and_the_other_waits(folder, tmp_p
     both = [threading.Thread(target=lambda: prepare(path, cache, folder).close()) for _ in range(2)]
     with handled(hear):
         both[0].start()
-        assert begun.wait(30)
+        assert begun.wait(300)
         both[1].start()
-        assert waits.wait(30) and not path.exists()
+        assert waits.wait(300) and not path.exists()
         go_on.set()
     for thread in both:
         thread.join()
@@ -367,19 +368,8 @@ def test_samples_that_cannot_be_decoded_now(folder, tmp_path, cache, said):
 
 
 def test_a_video_that_hangs(folder, tmp_path, cache, monkeypatch):
-    release, really = threading.Event(), video_reader.decode
-
-    def decode(path, *arguments, **options):
-        for frame in really(path, *arguments, **options):
-            if path.name == SHORT and frame.index == 5:
-                release.wait(30)
-            yield frame
-
-    monkeypatch.setattr(video_reader, "decode", decode)
-    try:
+    with hanging(monkeypatch, SHORT, 5):
         message = refused(VideoError, tmp_path / "feats.frames", cache, folder, decode_timeout=0.5)
-    finally:
-        release.set()
     assert (
         "1 of 7 sample(s)" in message
         and "whole (short.mp4): decoding has not moved for 0.5 seconds" in message

@@ -72,9 +72,7 @@ def test_contents_lead_to_sections_that_open(opened):
     for link in page.locator("nav.contents a").all()[1:]:
         name = link.get_attribute("href").removeprefix("#")
         link.click()
-        page.wait_for_function(
-            "name => document.getElementById(name).closest('details').open", arg=name, timeout=2000
-        )
+        page.wait_for_function("name => document.getElementById(name).closest('details').open", arg=name)
     assert page.locator("nav.contents").bounding_box()["y"] >= 0  # it has stayed
 
 

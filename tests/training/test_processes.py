@@ -34,7 +34,7 @@ def environment(**variables):
 
 def test_what_two_processes_of_torchrun_exchange():
     done = subprocess.run(
-        [*TORCHRUN, "2", __file__, "exchange"], env=environment(), capture_output=True, text=True, timeout=120
+        [*TORCHRUN, "2", __file__, "exchange"], env=environment(), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(done.stdout.split()) == ["0", "1"]
@@ -59,7 +59,7 @@ def test_a_process_that_fails_leaves_none_waiting(what):
         for rank in "01"
     ]
     try:
-        said = [process.communicate(timeout=120) for process in started]
+        said = [process.communicate(timeout=600) for process in started]
     finally:
         for process in started:
             process.kill()

@@ -2,6 +2,7 @@ import threading
 
 import numpy as np
 import pytest
+from hanging_video import hanging
 from numbered_video import image_number, write_numbered_video
 
 from aqa_cache.annotations import Sample
@@ -109,7 +110,7 @@ def test_in_a_pause_each_thread_ends_the_frame_it_is_at_and_no_more(folder, monk
     monkeypatch.setattr(video_reader, "decode", decode)
     monkeypatch.setattr(turn, "wait", wait)
     with threads:
-        assert all(standing.acquire(timeout=30) for _ in range(3))
+        assert all(standing.acquire(timeout=300) for _ in range(3))
         in_pause = len(decoded) - at_pause[0]
         threads.resume()
         assert len(list(threads.items())) == VIDEOS * (5 + 2)
@@ -125,20 +126,9 @@ def test_when_stopped_nothing_more_comes(folder):
 
 
 def test_a_video_that_hangs_fails_its_samples_and_no_others(folder, monkeypatch):
-    release, really = threading.Event(), video_reader.decode
-
-    def decode(path, *arguments, **options):
-        for frame in really(path, *arguments, **options):
-            if path.name == "1.mp4" and frame.index == 55:  # one of its samples is through
-                release.wait(30)
-            yield frame
-
-    monkeypatch.setattr(video_reader, "decode", decode)
-    try:
+    with hanging(monkeypatch, "1.mp4", 55):  # one of its samples is through
         with decoders(folder, workers=1, timeout=0.5) as threads:
             _, outcomes = contents(threads.items())
-    finally:
-        release.set()
     assert outcomes.keys() == {*range(4), *range(10, 14)}
     assert [sample for sample, outcome in outcomes.items() if outcome.reason] == [1]
     assert outcomes[1].reason.startswith("decoding has not moved for 0.5 seconds")

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from app_server import HANGS
 from browsers import chromium
 from numbered_video import image_number
 
@@ -34,7 +35,7 @@ def opened(browser):
     def go(url, expected=(), **options):
         contexts.append(context := browser.new_context(**options))
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * HANGS)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
             "console",
@@ -79,7 +80,7 @@ def drop(page, paths):
     )
 
 
-def until(page, true, seconds=60):
+def until(page, true, seconds=HANGS):
     """Wait until an expression is true; the page's policy lets no text be run in it, so that it is asked."""
     last = time.monotonic() + seconds
     while not page.evaluate(true):
@@ -102,7 +103,7 @@ def test_drop_score_annotate_and_train(start, opened, trained, three):
     without_violations(page)
     drop(page, three)
     scored = "document.querySelectorAll('[data-part=scores] tbody tr').length === 3"
-    until(page, scored, 240)
+    until(page, scored)
     without_violations(page)
     page.get_by_role("link", name="one").click()
     assert "/../videos/one.mp4" in page.locator("video").get_attribute("src")
@@ -151,7 +152,7 @@ def test_drop_score_annotate_and_train(start, opened, trained, three):
     page.get_by_role("link", name="Train").click()
     without_violations(page)
     page.click("#learn")
-    page.get_by_text("own-1 is trained").wait_for(timeout=240_000)
+    page.get_by_text("own-1 is trained").wait_for()
     page.get_by_role("link", name="Models").click()
     page.get_by_role("link", name="own-1").wait_for()
     without_violations(page)
