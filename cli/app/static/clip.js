@@ -92,10 +92,12 @@ document.addEventListener("keydown", (event) => {
 
 const NUMBERS = ["start_frame", "end_frame", "final_score", "difficulty"], TEXTS = ["group", "caption", "comment"];
 const me = () => byId("who").value.trim();
-let sending = Promise.resolve();
+let sending = Promise.resolve(), unsent = 0;
+const resting = new Map(); // the fields whose change is not saved yet, each with its timer
 
 function keep(changes) {
   byId("state").textContent = "saving …";
+  unsent += 1;
   sending = sending.then(() => send(changes));
   return sending;
 }
@@ -103,12 +105,20 @@ function keep(changes) {
 async function send(changes) {
   try {
     take(await ask("PATCH", `/api/rows/${row.id}`, { version: row.version, changes, who: me() }));
-    byId("state").textContent = "saved";
+    return true;
   } catch (error) {
     byId("state").textContent = "not saved";
     if (error.status === 409) conflict(changes, error.found);
     else say(error.message || "The server does not answer; this change is not saved.");
+    return false;
+  } finally {
+    unsent -= 1;
+    tellSaved();
   }
+}
+
+function tellSaved() {
+  if (!unsent && !resting.size && byId("state").textContent === "saving …") byId("state").textContent = "saved";
 }
 
 function undo() {
@@ -139,7 +149,7 @@ function take(found) {
 }
 
 function put(input, value) {
-  if (input && input !== document.activeElement) input.value = value ?? "";
+  if (input && input !== document.activeElement && !resting.has(input)) input.value = value ?? "";
 }
 
 function fill() {
@@ -172,19 +182,32 @@ function changesOf(input) {
   if (TEXTS.includes(input.id)) return input.value.trim() === (row[input.id] ?? "") ? null : { [input.id]: input.value };
   if (input.dataset.class) return { classes: { [input.dataset.class]: input.value } };
   if (input.id === "mark") {
-    if (!me()) { say("Type your name first: your mark stands under it."); byId("who").focus(); return null; }
+    if (!me()) {
+      say("Type your name first: your mark stands under it.");
+      byId("state").textContent = "not saved";
+      byId("who").focus();
+      return null;
+    }
     return number === (row.marks[me()] ?? null) ? null : { marks: { [me()]: number } };
   }
   return null;
 }
 
-const resting = new Map();
+const isOfTheRow = (input) =>
+  [...NUMBERS, ...TEXTS, "mark"].includes(input.id) || input.dataset.class !== undefined;
+
 function rested(input, wait) {
+  if (!isOfTheRow(input)) return;
   clearTimeout(resting.get(input));
-  resting.set(input, setTimeout(() => {
-    const changes = changesOf(input);
-    if (changes) keep(changes);
-  }, wait));
+  byId("state").textContent = "saving …";
+  const timer = setTimeout(async () => {
+    const changes = changesOf(input), kept = changes && (await keep(changes));
+    if (resting.get(input) !== timer) return; // it has changed again
+    resting.delete(input);
+    if (kept) fill();
+    tellSaved();
+  }, wait);
+  resting.set(input, timer);
 }
 
 form.addEventListener("input", (event) => rested(event.target, 800));
