@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import http.server
 import os
+import random
 import re
 import socket
 import subprocess
@@ -40,7 +41,7 @@ S3_ANSWERS = {
 @contextlib.contextmanager
 def serving(bucket: str = "aqa") -> Iterator[str]:
     """A server with an empty bucket in the block; gives its address. Large files lie on disk."""
-    port = free_port()
+    (port,) = free_ports(1)
     environment = {**os.environ, "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": "65536"}
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-p", str(port)],
@@ -210,10 +211,18 @@ def _upload_in_part(target: str, request, body: bytes) -> None:
         connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body[:-1])
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has, for servers that begin later: none of those that the system gives out, as it
+    would give them to the next who connects to anything.
+    """
+    found = []
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100 + count):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise SystemExit("no port is free on this machine")
 
 
 def await_server(port: int, server: subprocess.Popen, seconds: float = 120) -> None:

@@ -84,7 +84,7 @@ _AZURE = [str(AZURITE), "--inMemoryPersistence", "--skipApiVersionCheck", "--dis
 
 @contextlib.contextmanager
 def _serving(command: list[str]) -> Iterator[str]:
-    port = local_s3.free_port()
+    (port,) = local_s3.free_ports(1)
     server = subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         local_s3.await_server(port, server)

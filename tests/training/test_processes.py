@@ -1,10 +1,8 @@
 """Laws of several processes, each held in two real ones on the CPU, which this file is the program of."""
 
 import os
-import socket
 import subprocess
 import sys
-from contextlib import ExitStack
 
 import pytest
 import torch
@@ -42,11 +40,9 @@ def test_what_two_processes_of_torchrun_exchange():
 
 @pytest.mark.parametrize("what", ["lose_one", "wrong_devices"])
 def test_a_process_that_fails_leaves_none_waiting(what):
-    with ExitStack() as stack:
-        free = [stack.enter_context(socket.socket()) for _ in range(3)]
-        for each in free:
-            each.bind(("localhost", 0))
-        ports = [str(each.getsockname()[1]) for each in free]
+    from local_stores import local_s3  # not found by the program
+
+    ports = [str(port) for port in local_s3.free_ports(3)]
     variables = ENVIRONMENT | {"MASTER_PORT": ports[0]}
     started = [
         subprocess.Popen(
