@@ -58,7 +58,7 @@ class Folder:
         return self.root / "arriving"
 
     def make(self) -> None:
-        """Make it, and remove what uploads that broke off have left.
+        """Make what is in it, and remove what uploads that broke off have left; of whoever holds `lock`.
 
         Raises:
             AqaError: it cannot be made.
@@ -69,26 +69,29 @@ class Folder:
             for part in self.arriving.iterdir():
                 part.unlink()
         except OSError as error:
-            raise AqaError(
-                f"{error.filename or self.root}: cannot be used ({error.strerror}); choose another --folder"
-            ) from None
+            raise _unusable(self.root, error) from None
 
     def lock(self) -> FileLock:
-        """Held by the server that uses the folder.
+        """Held by the server that uses the folder, which is made.
 
         Raises:
             AqaError: another one does, or nothing can be written.
         """
         lock = FileLock(self.root / ".app.lock")
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
             mine = lock.acquire()
         except OSError as error:
-            raise AqaError(f"{self.root}: cannot be written ({error.strerror})") from None
+            raise _unusable(self.root, error) from None
         if not mine:
             raise AqaError(
                 f"{self.root}: another aqa-app uses it ({lock.holder()}); end it, or give another --folder"
             )
         return lock
+
+
+def _unusable(root: Path, error: OSError) -> AqaError:
+    return AqaError(f"{error.filename or root}: cannot be used ({error.strerror}); choose another --folder")
 
 
 def new_id() -> str:

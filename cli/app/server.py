@@ -44,9 +44,9 @@ def application(
         AqaError: the folder cannot be used, or another server uses it.
     """
     places = Folder(folder)
-    places.make()
     lock = places.lock()
     try:
+        places.make()
         store = Store(places.database)
         annotations = Annotations(store, places)
         arrivals = Arrivals(places, limits)

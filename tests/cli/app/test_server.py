@@ -26,9 +26,11 @@ from aqa_cache.disk.locks import FileLock  # noqa: E402
 from aqa_cache.errors import AqaError  # noqa: E402
 from aqa_cli.app import api  # noqa: E402
 from aqa_cli.app.arrivals import Arrivals  # noqa: E402
+from aqa_cli.app.checks import Address  # noqa: E402
 from aqa_cli.app.connections import HEADERS_SECONDS  # noqa: E402
 from aqa_cli.app.folder import Folder  # noqa: E402
 from aqa_cli.app.jobs import MOST_WAITING  # noqa: E402
+from aqa_cli.app.server import application  # noqa: E402
 from aqa_cli.app.start import main  # noqa: E402
 from aqa_cli.app.store import Store  # noqa: E402
 from aqa_cli.app.videos import Videos  # noqa: E402
@@ -280,6 +282,15 @@ def test_a_browser_that_is_closed_in_mid_upload_leaves_nothing(start):
         time.sleep(0.02)
     assert not os.listdir(app.folder / "arriving") and not app.json("GET", "/api/rows")[1]["rows"]
     assert sorted(os.listdir(app.folder / "videos")) == ["annotations.csv", "judges.csv"]
+
+
+def test_a_second_server_is_refused_and_leaves_the_uploads_of_the_first(app, trained):
+    part = app.folder / "arriving" / "part"
+    part.write_text("half a video")
+    with pytest.raises(AqaError, match="another aqa-app uses it"):
+        application(trained / "runs", app.folder, Address("127.0.0.1", 1, "", ()))
+    assert part.exists()
+    part.unlink()
 
 
 def test_ten_uploads_at_once_wait_in_the_queue_and_a_kill_loses_none(start, three):
