@@ -5,6 +5,7 @@ be missing.
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from .tables.columns import (
     DURATION,
     END,
     JUDGE,
+    SCALE,
     START,
     Columns,
     columns_known,
@@ -35,7 +37,7 @@ from .tables.columns import (
     nearest,
 )
 from .tables.forms import Form, read_form
-from .tables.values import as_written_here, seconds_of
+from .tables.values import as_written_here, number_of, number_trouble, seconds_of
 
 _log = logging.getLogger(__name__)
 
@@ -141,7 +143,10 @@ def table_of(
         rows = [(line, [*cells, cells[place]] if len(cells) == count else cells) for line, cells in rows]
         read.append("each sample as a video of its own, since there is no column video")
     _check_header(path, header, own, ("video",) if video_needed or "video" in header else ("sample_id",))
-    rows, said = as_written_here(header, rows)
+    try:
+        rows, said = as_written_here(header, rows)
+    except ValueError as error:
+        raise AnnotationError(f"{path}: {error}") from None
     other = [f"{name!r} as {known}" for name, known in zip(own, header, strict=True) if name != known]
     read += [*([f"column {some(other, 20)}"] if other else []), *said]
     framed = {"start_frame", "end_frame"} & set(header)
@@ -204,6 +209,9 @@ def _parse_rows(
             if timed:
                 row = dict(zip(header, cells, strict=True))
                 times.append(_times(row, sample, unit, DURATION if DURATION in columns_of_times else END))
+            for name in SCALE:
+                if (end := sample.extra.get(name)) and math.isnan(number_of(end)):
+                    raise ValueError(f"{name} is {end!r:.60}, expected a finite number{number_trouble(end)}")
             if sample.sample_id in seen:
                 raise ValueError(
                     f"sample_id {sample.sample_id!r} is already on {word} {seen[sample.sample_id]}; make it"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .short_repr import short_repr
 from .tables.columns import CLASS_PREFIX, JUDGE, PLAIN
-from .tables.values import number_trouble
+from .tables.values import number_of, number_trouble
 
 SPLITS = ("train", "val", "test")
 
@@ -185,11 +185,8 @@ def _number(row: dict[str, str], name: str) -> float | None:
     cell = row.get(name)
     if not cell:
         return None
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = number_of(cell)
+    if math.isnan(value):
         raise ValueError(
             f"{name} is {cell!r:.60}, expected a finite number, or nothing if it is not"
             f" known{number_trouble(cell)}"

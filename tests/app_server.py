@@ -29,9 +29,11 @@ class App:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.said = self.process.stdout.readline()
-        found = re.search(r"http://(\S+?):(\d+)/(?:login\?token=(\S+))?", self.said)
-        assert found, self.said + self.process.stdout.read()
+        self.said, found = "", None
+        while found is None and (line := self.process.stdout.readline()):
+            self.said += line
+            found = re.search(r"http://(\S+?):(\d+)/(?:login\?token=(\S+))?", line)
+        assert found, self.said
         self.host, self.port, self.token = found[1], int(found[2]), found[3]
         self.url = f"http://{self.host}:{self.port}"
 
@@ -70,7 +72,7 @@ class App:
         self.end()
 
     def end(self) -> str:
-        """End it; what it printed after its first line."""
+        """End it; what it printed after its address."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:

@@ -26,6 +26,7 @@ PLAIN = (
     "difficulty",
     "caption",
 )
+SCALE = ("score_min", "score_max")  # kept as they are written, and numbers
 _OF_FRAMES = {START: "start_frame", END: "end_frame"}
 
 # Other names that leave no doubt; whatever else is near to a known one is only suggested.
@@ -75,7 +76,8 @@ class Columns:
                 near = f", did you mean {nearest(known)}" if nearest(known) else ""
                 raise AnnotationError(
                     f"--columns: {known!r} is no column that is known here{near};"
-                    f" known are {', '.join(PLAIN)}, judge_1 …, class_NAME, start, end and duration"
+                    f" known are {', '.join((*PLAIN, *SCALE))}, judge_1 …, class_NAME, start, end and"
+                    " duration"
                 )
             elif known in names:
                 raise AnnotationError(f"--columns names {known} twice; give it once")
@@ -95,7 +97,8 @@ class Columns:
 
 def is_known(name: str) -> bool:
     """Whether a column of this very name has a meaning."""
-    return name in PLAIN or bool(JUDGE.match(name)) or name.startswith((CLASS_PREFIX, FURTHER_GROUP))
+    of_classes = name.startswith((CLASS_PREFIX, FURTHER_GROUP))
+    return of_classes or name in (*PLAIN, *SCALE) or bool(JUDGE.match(name))
 
 
 def named(header: Sequence[str], columns: Columns | None = None) -> list[str]:
@@ -150,13 +153,13 @@ def columns_known(header: Sequence[str], columns: Columns | None = None) -> int:
 
 def nearest(name: str) -> str:
     """The known column whose name is nearest to one that is not; '' where none is near."""
-    near = difflib.get_close_matches(_plain(name), [*PLAIN, *_ALSO], 1, _NEAR)
+    near = difflib.get_close_matches(_plain(name), [*PLAIN, *SCALE, *_ALSO], 1, _NEAR)
     return _ALSO.get(near[0], near[0]) if near else ""
 
 
 def _meaning(name: str) -> str | None:
     plain = _plain(name)
-    if plain in (*PLAIN, START, END):
+    if plain in (*PLAIN, *SCALE, START, END):
         return plain
     if judge := _JUDGE_ALSO.match(plain):
         return f"judge_{judge[1]}"

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 
 from ..errors import some
-from .columns import CLASS_PREFIX, END, JUDGE, SECONDS, START
+from .columns import CLASS_PREFIX, END, JUDGE, SCALE, SECONDS, START
 
 _FRAMES = ("start_frame", "end_frame")
-_NUMBERS = ("final_score", "difficulty")
+_NUMBERS = ("final_score", "difficulty", *SCALE)
 _TEXTS = ("group", "fold", "caption")
 _SPLITS = {
     "train": "train",
@@ -26,7 +26,10 @@ _NOTHING = {"nan", "n/a", "#n/a", "na", "null", "none", "-", "–", "—", "?"}
 _NOTHING_IN_TEXT = {"NaN", "nan", "n/a", "N/A", "#N/A"}
 _WHOLE = re.compile(r"([0-9]+)[.,]0+$")
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+$")
+_DIGITS = re.compile(r"[+-]?[0-9.,]+$")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+$")
+_POINTED = re.compile(r"[1-9][0-9]{0,2}(\.[0-9]{3})+$")
+_FAR = 10  # times as large
 _TIME = re.compile(r"(?:(?:([0-9]{1,3}):)?([0-9]{1,4}):)([0-9]{1,2}(?:[.,][0-9]+)?)$")
 _SECONDS = re.compile(r"[0-9]{1,9}(?:[.,][0-9]+)?$")
 
@@ -37,9 +40,14 @@ def as_written_here(
     """The rows with every cell as this project writes it, and what made the difference.
 
     A cell that may be read in two ways stays as it is, and is refused by who reads it.
+
+    Raises:
+        ValueError: the points in a column may stand between thousands.
     """
     said: list[str] = []
+    with_commas: list[str] = []
     rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
+    _check_points(header, rows)
     for place, name in enumerate(header):
         kind = _kind(name)
         if kind is None:
@@ -67,10 +75,10 @@ def as_written_here(
             empty = some([repr(word) for word, meant in words.items() if not meant], 3)
             said.append(f"{empty} in {name} as not known ({counts['nothing']} cells)")
         if commas:
-            said.append(f"decimal commas in {name}")
+            with_commas.append(name)
         if taken := [f"{word!r} as {meant}" for word, meant in words.items() if meant]:
             said.append(f"{name} {some(taken)}")
-    return rows, said
+    return rows, [*([f"decimal commas in {some(with_commas)}"] if with_commas else []), *said]
 
 
 def seconds_of(cell: str, unit: str | None) -> float | None:
@@ -100,8 +108,10 @@ def seconds_of(cell: str, unit: str | None) -> float | None:
 
 
 def number_trouble(cell: str) -> str:
-    """Why a cell with a comma is not read as a number, as the end of a sentence; '' where it has none."""
-    if "," not in cell or not math.isnan(_number(cell)):
+    """Why a cell is not read as a number, as the end of a sentence; '' where nothing more can be said."""
+    if not _DIGITS.match(cell):
+        return "; write the number alone, without a unit" if re.search(r"[0-9]", cell) else ""
+    if "," not in cell:
         return ""
     return (
         "; a comma is a decimal one only where no number of its column has a point, and not all have three"
@@ -121,6 +131,31 @@ def _kind(name: str) -> str | None:
     return "text" if name in _TEXTS or name.startswith(CLASS_PREFIX) else None
 
 
+def _check_points(header: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> None:
+    """Refuse `1.021` as a number where another column has decimal commas, or where 987 stands in its own
+    column: then the point stands between thousands.
+    """
+    columns = {
+        name: [cells[place] for _, cells in rows if len(cells) == len(header)]
+        for place, name in enumerate(header)
+        if _kind(name) == "number"
+    }
+    commas = [name for name, cells in columns.items() if _decimal_commas(cells)]
+    for name, cells in columns.items():
+        pointed = [cell for cell in cells if "." in cell]
+        if not pointed or not all(_POINTED.match(cell) for cell in pointed):
+            continue
+        whole = [number_of(cell) for cell in cells if cell.isdecimal()]
+        far = bool(whole) and min(whole) >= _FAR * max(map(number_of, pointed))
+        if commas or far:
+            beside = f"{commas[0]} has decimal commas" if commas else f"others are {min(whole):g} and more"
+            raise ValueError(
+                f"{name} has {pointed[0]!r}, and {beside}, so that its point may stand between thousands;"
+                " write these numbers without points between thousands, or with a point before decimals in"
+                " all columns"
+            )
+
+
 def _decimal_commas(cells: Sequence[str]) -> bool:
     """Whether the commas in a column are decimal ones: none has a point too, and not all look like
     separators of thousands.
@@ -130,8 +165,10 @@ def _decimal_commas(cells: Sequence[str]) -> bool:
     return bool(having) and not points and not all(_THOUSANDS.match(cell) for cell in having)
 
 
-def _number(cell: str) -> float:
+def number_of(cell: str) -> float:
+    """The number that a cell is; NaN where it is none, or none that is finite. Python's `1_000` is none."""
     try:
-        return float(cell)
+        value = math.nan if "_" in cell else float(cell)
     except ValueError:
         return math.nan
+    return value if math.isfinite(value) else math.nan

@@ -39,8 +39,9 @@ def read_xlsx(path: Path, columns_known: Callable[[Sequence[str]], int]) -> tupl
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what it leaves out: validation, pictures
-            values = openpyxl.load_workbook(path, data_only=True)
-            formulas = openpyxl.load_workbook(path)
+            with open(path, "rb") as file:  # by its name openpyxl refuses some
+                values = openpyxl.load_workbook(file, data_only=True)
+                formulas = openpyxl.load_workbook(file)
         sheets = [sheet for sheet in values.worksheets if _has_content(path, sheet)]
     except AnnotationError:
         raise
@@ -69,6 +70,8 @@ def read_xlsx(path: Path, columns_known: Callable[[Sequence[str]], int]) -> tupl
             " and fill in every row"
         )
     _check_formulas(path, sheet, formulas[sheet.title])
+    if percent := _percentages(sheet):
+        said = (*said, f"cells shown in % as shares of 1, 50 % as 0.5 (column {some(percent)})")
     return _rows(sheet), said
 
 
@@ -130,6 +133,18 @@ def _text(value: object) -> str:
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
     return str(value)
+
+
+def _percentages(sheet) -> list[str]:
+    """The columns with numbers that a spreadsheet shows in percent, and holds as shares."""
+    return list(
+        dict.fromkeys(
+            cell.column_letter
+            for row in sheet.iter_rows()
+            for cell in row
+            if isinstance(cell.value, int | float) and "%" in cell.number_format
+        )
+    )
 
 
 def _check_formulas(path: Path, sheet, formulas) -> None:

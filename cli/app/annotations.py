@@ -11,20 +11,16 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from aqa_cache.annotations import FILE_NAME, SPLITS, Sample, read_table, write_annotations
-from aqa_cache.disk.atomic import replacing
-from aqa_cache.disk.csv_file import write_rows
+from aqa_cache.annotations import Sample, read_table
 from aqa_cache.errors import AqaError
+from aqa_cli.terminal import say
 
 from .folder import Folder, new_id
+from .row_values import COMMENT, FRAMES, NUMBERS, changed, text_of
 from .store import Store
+from .table_file import TableFile
 
-COMMENT = "comment"
-BEGAN_WITH, JUDGES = "annotations.began-with.csv", "judges.csv"
-_LONGEST = {"comment": 5000, "caption": 5000, "group": 200, "person": 100, "class": 100}
-MOST_PEOPLE, MOST_CLASSES, MOST_ROWS, MOST_HISTORY = 50, 50, 20_000, 200
-_NUMBERS = ("final_score", "difficulty")
-_FRAMES = ("start_frame", "end_frame")
+MOST_PEOPLE, MOST_ROWS, MOST_HISTORY = 50, 20_000, 200
 
 
 class Conflict(AqaError):
@@ -36,6 +32,22 @@ class Conflict(AqaError):
 
     def __init__(self, row: "Row"):
         super().__init__(f"{row.sample_id}: {row.who or 'somebody'} has changed it meanwhile")
+        self.row = row
+
+
+class NotInTable(AqaError):
+    """A change that is kept, but not in the table yet.
+
+    Args:
+        row: as it is now.
+    """
+
+    def __init__(self, row: "Row", error: AqaError):
+        why = str(error).removesuffix("; nothing was changed")
+        super().__init__(
+            f"{row.sample_id}: the change is kept here, but not in the table yet ({why}); make room, it"
+            " comes there with the next change"
+        )
         self.row = row
 
 
@@ -86,7 +98,7 @@ class Annotations:
     """
 
     def __init__(self, store: Store, folder: Folder):
-        self._store, self._folder = store, folder
+        self._store, self.table = store, TableFile(store, folder)
         self._writing = threading.Lock()
 
     def rows(self) -> list[Row]:
@@ -137,12 +149,13 @@ class Annotations:
 
         Raises:
             Conflict: it is of another version by now.
+            NotInTable: the table cannot be written; the change is kept.
             AqaError: no such row, or a value that cannot be.
         """
-        who = _text(who, "person", "your name")
+        who = text_of(who, "person", "your name")
         with self._store.changing() as db:
             found = self._of(db, id, version)
-            content = _changed(json.loads(found["content"]), changes)
+            content = changed(json.loads(found["content"]), changes)
             _sample(found, content)  # whether the table takes it
             self._keep(db, found, content, who)
             for person in content["marks"]:
@@ -162,7 +175,7 @@ class Annotations:
         """Take the last change of a row back.
 
         Raises:
-            Conflict: it is of another version by now.
+            Conflict, NotInTable: as `change`.
             AqaError: no such row, or nothing to be undone.
         """
         with self._store.changing() as db:
@@ -172,7 +185,7 @@ class Annotations:
             ).fetchone()
             if last is None:
                 raise AqaError(f"{found['sample_id']}: there is nothing to be undone")
-            self._keep(db, found, json.loads(last["content"]), _text(who, "person", "your name"))
+            self._keep(db, found, json.loads(last["content"]), text_of(who, "person", "your name"))
             db.execute("DELETE FROM history WHERE number = ?", (last["number"],))
         return self._written(id)
 
@@ -183,11 +196,7 @@ class Annotations:
             AqaError: they cannot be written; the old ones are intact, and so are the rows.
         """
         with self._writing:  # who comes last writes what is last
-            with replacing(self._folder.videos / FILE_NAME) as temporary:
-                write_annotations(temporary, self.samples())
-            with replacing(self._folder.videos / JUDGES) as temporary:
-                names = ((f"judge_{number}", name) for number, name in enumerate(self.people(), 1))
-                write_rows(temporary, [("column", "name"), *names])
+            self.table.write(self.samples(), self.people())
 
     def samples(self) -> list[Sample]:
         """The rows as the table has them."""
@@ -199,28 +208,32 @@ class Annotations:
         return _in_table(row, self.people())
 
     def begin_with_table(self) -> list[str]:
-        """Take over an `annotations.csv` that lies beside the videos when the app first starts there; it is
-        kept as `annotations.began-with.csv`.
+        """Take over the table that lies beside the videos when the app first starts there, found as
+        `aqa-extract` does; an `annotations.csv` is kept as `annotations.began-with.csv`, others as they are.
 
         Returns:
             The videos that it names.
 
         Raises:
-            AqaError: it cannot be read, or gives times in place of frames.
+            AqaError: it cannot be read, more than one may be it, or it gives times in place of frames.
         """
-        path, kept = self._folder.videos / FILE_NAME, self._folder.videos / BEGAN_WITH
-        if self._store.one("SELECT 1 FROM rows") or not (path.is_file() or kept.is_file()):
+        if self._store.one("SELECT 1 FROM rows"):
             return []
-        # Where the process was killed in between, what is kept is what there was.
-        table = read_table(kept if kept.is_file() else path)
+        path = self.table.beginning()
+        if path is None:
+            return []
+        table = read_table(path)
         if table.times:
             raise AqaError(
                 f"{path}: gives times in place of frames, which aqa-app does not change; use frames"
             )
-        if not kept.is_file():
-            with replacing(kept) as temporary:
-                temporary.write_bytes(path.read_bytes())
+        self.table.keep_beginning()
+        for line in (f"Annotations: {path}, {len(table.samples)} row(s).", *table.notes):
+            say(line)
         with self._store.changing() as db:
+            # In the order of the columns, whoever marked the first row.
+            for number in range(1, max((len(sample.judges) for sample in table.samples), default=0) + 1):
+                db.execute("INSERT OR IGNORE INTO people(name) VALUES (?)", (f"judge {number}",))
             for sample in table.samples:
                 given = enumerate(sample.judges, 1)
                 marks = {f"judge {number}": mark for number, mark in given if math.isfinite(mark)}
@@ -258,9 +271,12 @@ class Annotations:
         )
 
     def _written(self, id: str) -> Row:
-        self.write()
         row = self.row(id)
         assert row is not None
+        try:
+            self.write()
+        except AqaError as error:
+            raise NotInTable(row, error) from None
         return row
 
 
@@ -276,9 +292,7 @@ def _in_table(row: Row, people: list[str]) -> Sample:
 def _content(sample: Sample, marks: Mapping[str, float]) -> dict:
     """What of a row can be changed, as JSON, and what is kept as it is."""
     return {
-        **{
-            name: getattr(sample, name) for name in (*_FRAMES, *_NUMBERS, "split", "group", "fold", "caption")
-        },
+        **{name: getattr(sample, name) for name in (*FRAMES, *NUMBERS, "split", "group", "fold", "caption")},
         "classes": dict(sample.classes),
         "marks": dict(marks),
         "extra": dict(sample.extra),
@@ -295,95 +309,3 @@ def _row(found, undoable: bool) -> Row:
 def _sample(found, content: Mapping) -> Sample:
     named = {name: value for name, value in content.items() if name != "marks"}
     return Sample(found["sample_id"], found["video"], **named)
-
-
-def _changed(content: dict, changes: Mapping) -> dict:
-    """A row's content with changes, each of which is looked at."""
-    made = {**content, **{name: dict(content[name]) for name in ("classes", "marks", "extra")}}
-    for name, value in changes.items():
-        if name in _FRAMES:
-            made[name] = _frame(name, value)
-        elif name in _NUMBERS:
-            made[name] = _number(name, value, above_zero=name == "difficulty")
-        elif name in ("group", "caption"):
-            made[name] = _text(value, name, name) or None
-        elif name == "split":
-            if value not in (None, "", *SPLITS):
-                raise AqaError(f"split is {value!r:.60}, expected one of {', '.join(SPLITS)} or nothing")
-            made[name] = value or None
-        elif name == COMMENT:
-            _put(made["extra"], COMMENT, _text(value, name, name))
-        elif name in ("marks", "classes") and isinstance(value, Mapping):
-            for key, item in value.items():
-                if name == "marks":
-                    _put(made[name], _named(key, "person"), _number(f"the mark of {key!r:.60}", item))
-                else:
-                    _put(made[name], _class_name(key), _text(item, "class", f"class_{key!r:.60}"))
-        else:
-            raise AqaError(f"{name!r:.60} is nothing of a row that can be changed so")
-    if made["start_frame"] is not None and made["end_frame"] is not None:
-        if made["end_frame"] <= made["start_frame"]:
-            raise AqaError(
-                f"the end, frame {made['end_frame']}, must be after the start, frame {made['start_frame']}"
-            )
-    if len(made["classes"]) > MOST_CLASSES:
-        raise AqaError(f"{len(made['classes'])} classes, and a row may have {MOST_CLASSES}")
-    return made
-
-
-def _put(values: dict, name: str, value) -> None:
-    if value in (None, ""):
-        values.pop(name, None)
-    else:
-        values[name] = value
-
-
-def _frame(name: str, value) -> int | None:
-    if value in (None, ""):
-        return None
-    if type(value) is not int or not 0 <= value < 10**9:
-        raise AqaError(f"{name} is {value!r:.60}, expected the number of a frame, from 0 up")
-    return value
-
-
-def _number(name: str, value, above_zero: bool = False) -> float | None:
-    if value in (None, ""):
-        return None
-    if type(value) not in (int, float) or not abs(value) <= 1e9:  # nor NaN
-        raise AqaError(f"{name} is {value!r:.60}, expected a number")
-    if above_zero and value <= 0:
-        raise AqaError(f"{name} is {value:g}, it must be greater than 0; leave it empty if there is none")
-    return float(value)
-
-
-def _text(value, kind: str, name: str) -> str:
-    """Text that a table can hold, without white space at its ends."""
-    if value is None:
-        return ""
-    if not isinstance(value, str) or len(value) > _LONGEST[kind]:
-        raise AqaError(f"{name}: expected text of at most {_LONGEST[kind]:,} characters")
-    if "\0" in value or not _is_unicode(value):
-        raise AqaError(f"{name}: holds a sign that no table can hold")
-    return value.strip()
-
-
-def _named(value, kind: str) -> str:
-    name = _text(value, kind, "the name")
-    if not name:
-        raise AqaError("a name is empty; type one")
-    return name
-
-
-def _class_name(value) -> str:
-    name = _named(value, "class")
-    if not all(character.isalnum() or character in "_ -" for character in name):
-        raise AqaError(f"{name!r:.60} is no name of a class; use letters, digits, spaces, - and _")
-    return name.replace(" ", "_")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -16,7 +16,7 @@ from aqa_cache.annotations import FILE_NAME
 from aqa_cache.errors import AqaError
 from aqa_heads.scoring.writing import JSON_FILE
 
-from .annotations import Conflict, Row
+from .annotations import Conflict, NotInTable, Row
 from .context import Context
 from .folder import is_id
 from .jobs import DONE, FAILED, Job
@@ -39,6 +39,8 @@ def answering(endpoint: Callable[[Request, Context], Awaitable[Response]]) -> Ca
             return await endpoint(request, request.app.state.context)
         except Conflict as error:
             return JSONResponse({"error": str(error), "row": error.row.record()}, 409)
+        except NotInTable as error:
+            return JSONResponse({"error": str(error), "row": error.row.record()}, 507)
         except Refused as error:
             return JSONResponse({"error": str(error)}, error.status, headers={"connection": "close"})
         except AqaError as error:
@@ -233,6 +235,8 @@ def job_record(context: Context, job: Job) -> dict:
         record |= {"said": progress.said, "share": progress.share}
     if job.state == FAILED:
         record["error"] = job.reason
+    elif job.reason:
+        record["note"] = job.reason
     if job.kind == "score" and job.state == DONE:
         record |= {"page": f"/scores/{job.id}/", "score": read_score(context.folder.scores / job.id)}
     return record

@@ -13,7 +13,7 @@ from aqa_cache.errors import AqaError
 
 from .folder import Folder, new_id
 from .store import Store
-from .work import SAID
+from .work import LONGEST_TEXT, SAID
 
 # How long a job of a kind may say nothing: what hangs a decoder ends there.
 PATIENCE = {"prepare": 120.0, "score": 600.0, "learn": 3600.0}
@@ -21,7 +21,7 @@ MOST_WAITING, MOST_ATTEMPTS = 200, 3
 _AGAIN = 2.0  # seconds to the next try to note what cannot be written
 WORKER = (sys.executable, "-m", "aqa_cli.app.work")
 TAKEN_OUT = "taken out of the queue"
-_KEPT_LINES, _LONGEST_LINE, _LONGEST_REASON = 20, 2000, 2000
+_KEPT_LINES, _LONGEST_LINE, _LONGEST_REASON = 20, 32_000, LONGEST_TEXT
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 
 
@@ -32,12 +32,14 @@ class Progress:
     Args:
         share: that is done, 0 to 1; None: not known.
         lines: the last that it said.
+        note: what a person should know of it when it is done.
     """
 
     job: str = ""
     said: str = ""
     share: float | None = None
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Job:
     Args:
         kind: `prepare` a video for the browser, `score` it, `learn` from the annotations.
         asked: what for, JSON.
+        reason: why it failed; of one that is done, what a person should know, if anything.
         place: in the queue: 0 under way, 1 the next; None: it has ended.
     """
 
@@ -266,11 +269,13 @@ class Queue:
         except ValueError:  # what a library printed
             self.progress.lines.append(line)
             return
-        share, text = said.get("share"), said.get("said")
+        share, text, note = said.get("share"), said.get("said"), said.get("note")
         self.progress.share = share if isinstance(share, int | float) else None
         if isinstance(text, str):
             self.progress.said = text[:_LONGEST_REASON]
             self.progress.lines.append(self.progress.said)
+        if isinstance(note, str):
+            self.progress.note = note
 
     def _end(self, job: Job, reason: str) -> None:
         frames = None
@@ -283,7 +288,13 @@ class Queue:
         with self._store.changing() as db:
             ended = db.execute(
                 "UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ? AND state = ?",
-                (FAILED if reason else DONE, reason[:_LONGEST_REASON], time.time(), job.id, RUNNING),
+                (
+                    FAILED if reason else DONE,
+                    (reason or self.progress.note)[:_LONGEST_REASON],
+                    time.time(),
+                    job.id,
+                    RUNNING,
+                ),
             )
             if job.kind == "prepare" and ended.rowcount:  # else it was taken out, and that is noted
                 _note_prepared(db, job.asked["video"], reason, frames)

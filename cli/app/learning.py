@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from aqa_cache.extraction.configuration import ExtractionConfig
 
 _FOLDS = 5
+_REASONS = 5  # told
 _FEWEST = 4  # labelled samples that training must have left to choose an epoch by
 
 
-def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Callable) -> None:
+def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Callable) -> str:
     """Make features of a kind, and train on them what goes to `runs/NAME`.
 
     Interrupted, it goes on where it was.
@@ -28,8 +29,11 @@ def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Cal
         asked: `name` of the new model, `model` (paths) whose kind of features is made; none: those of
             aqa-extract without an option.
 
+    Returns:
+        Which clips with a score could not be used, and why; '' where all were.
+
     Raises:
-        AqaError: there is too little to train on, a video fails, or nothing can be written.
+        AqaError: there is too little to train on, or nothing can be written.
     """
     from aqa_cache.annotations import read_written
     from aqa_cache.extraction.run import extract
@@ -41,24 +45,39 @@ def learn(folder: Folder, asked: dict, say: Callable[[str], None], progress: Cal
             f"{len(scored)} of {len(samples)} clips have a score; type the scores of at least two, better of"
             " fifty"
         )
-    features, config = _features(folder, asked["model"])
-    extract(folder.videos, features, replace(config, prune=True), progress=progress)
+    with _features(folder, asked["model"]) as (features, config):
+        made = extract(folder.videos, features, replace(config, prune=True), progress=progress)
+    reasons = dict(made.failures)
+    lost = [sample.sample_id for sample in scored if sample.sample_id in reasons]
+    usable = [sample for sample in scored if sample.sample_id not in reasons]
+    left_out = ""
+    if lost:
+        why = "; ".join(reasons[sample_id] for sample_id in lost[:_REASONS])
+        more = f"; and {len(lost) - _REASONS} more" if len(lost) > _REASONS else ""
+        left_out = f"{len(lost)} of {len(scored)} clips with a score could not be used: {why}{more}"
+    if len(usable) < 2:
+        raise AqaError(f"{left_out}; too few are left to train on")
     say("training")
-    _train(folder, asked["name"], features, scored, say)
+    _train(folder, asked["name"], features, usable, say)
+    return left_out
 
 
-def _features(folder: Folder, model: list[str]) -> tuple[Path, "ExtractionConfig"]:
-    """Where features of a kind lie, and how they are made."""
+@contextmanager
+def _features(folder: Folder, model: list[str]) -> Iterator[tuple[Path, "ExtractionConfig"]]:
+    """Where features of a kind lie, and how they are made, as long as the weights of a packed model are
+    unpacked.
+    """
     from aqa_cache.clips.rule import FROM_END, ClipRule
     from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_heads.scoring.scorer import Scorer
 
     if not model:
         config = ExtractionConfig(clip_rule=ClipRule(last_clip=FROM_END))
-        return folder.root / f"features-{config.backbone}.h5", config
+        yield folder.root / f"features-{config.backbone}.h5", config
+        return
     with Scorer(model[0] if len(model) == 1 else model) as scorer:
         place = folder.root / f"features-{scorer.made_with.spec.fingerprint[:12]}.h5"
-        return place, scorer.extraction_config()
+        yield place, scorer.extraction_config()
 
 
 def _train(

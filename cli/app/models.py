@@ -210,10 +210,9 @@ def _interval_of_rho(summary: dict) -> tuple[float | None, float | None]:
 
 
 def _within(runs: Sequence[Run]) -> tuple[float | None, str]:
-    """Half the width of an interval in the middle of the scale."""
-    calibration = calibration_of(runs)
-    middle = 0.0 if calibration.scale is None else sum(calibration.scale) / 2
-    found, note = calibration.interval([middle] * len(runs), level=LEVEL)
+    """Half the width of an interval that no end of the scale cuts off."""
+    calibration = replace(calibration_of(runs), scale=None)  # whose ends would make it look narrower
+    found, note = calibration.interval([0.0] * len(runs), level=LEVEL)
     return (None if found is None else (found[1] - found[0]) / 2), note
 
 

@@ -45,6 +45,11 @@ def _paths() -> dict:
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
     job, row = _answer("The job.", "Job"), _answer("The row.", "Row")
+    changed = {
+        "200": row,
+        "409": _answer("Somebody has changed it meanwhile.", "Conflict"),
+        "507": _answer("The change is kept, and the table could not be written.", "Conflict"),
+    }
     return {
         "/api/score": {
             "post": _operation(
@@ -66,7 +71,7 @@ def _paths() -> dict:
             "patch": _operation(
                 "Change values of a row.",
                 [id],
-                {"200": row, "409": _answer("Somebody has changed it meanwhile.", "Conflict")},
+                changed,
                 _json_body("Change"),
             ),
         },
@@ -74,7 +79,7 @@ def _paths() -> dict:
             "post": _operation(
                 "Take the last change of a row back.",
                 [id],
-                {"200": row, "409": _answer("Somebody has changed it meanwhile.", "Conflict")},
+                changed,
                 _json_body("Undo"),
             )
         },
@@ -150,6 +155,7 @@ def _schemas() -> dict:
         "said": _TEXT,
         "share": _SOME_NUMBER,
         "error": _TEXT,
+        "note": {**_TEXT, "description": "Of what is done: what a person should know."},
         "page": _TEXT,
         "score": {"anyOf": [_ref("Score"), {"type": "null"}]},
     }

@@ -58,6 +58,8 @@ class Store:
             there = {row["name"] for row in self._db.execute("SELECT name FROM sqlite_master")}
             if version <= VERSION and (damage != "ok" or not _NAMES <= there):
                 raise sqlite3.DatabaseError("damaged" if damage != "ok" else "a database of another program")
+            if version <= VERSION:
+                self._db.execute("CREATE TABLE IF NOT EXISTS written (sha256 TEXT PRIMARY KEY)")
         except sqlite3.Error as error:
             raise AqaError(
                 f"{path}: cannot be used ({error}); move it away, or choose another --folder"

@@ -21,6 +21,7 @@ from aqa_cli.errors import of_the_machine
 from .folder import Folder
 
 SAID = 3  # exit code: the last line says why
+LONGEST_TEXT = 2000  # characters
 _EVERY = 0.25  # seconds between two lines
 
 
@@ -35,7 +36,9 @@ def main() -> int:
     try:
         os.chdir(folder.root)
         with handled(lambda record: say(record.getMessage())):
-            _JOBS[asked["kind"]](folder, asked)
+            note = _JOBS[asked["kind"]](folder, asked)
+        if note:
+            _tell(note=note[:LONGEST_TEXT])
         return 0
     except AqaError as error:
         say(str(error))
@@ -51,7 +54,11 @@ def main() -> int:
 
 def say(line: str, share: float | None = None) -> None:
     """Tell the server, and whoever looks at the page."""
-    sys.stdout.write(json.dumps({"said": line, "share": share}) + "\n")
+    _tell(said=line[:LONGEST_TEXT], share=share)
+
+
+def _tell(**what: object) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
@@ -92,10 +99,10 @@ def _score(folder: Folder, asked: dict) -> None:
     write_score(folder, asked, say, _extraction(_Told(), "looking at the video"))
 
 
-def _learn(folder: Folder, asked: dict) -> None:
+def _learn(folder: Folder, asked: dict) -> str:
     from .learning import learn
 
-    learn(folder, asked, say, _extraction(_Told(), "making features"))
+    return learn(folder, asked, say, _extraction(_Told(), "making features"))
 
 
 def _extraction(told: _Told, doing: str) -> Callable:

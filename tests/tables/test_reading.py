@@ -118,13 +118,47 @@ def test_frames_of_a_spreadsheet_and_words_for_nothing(tmp_path):
         ),
         (["7,5", "7.25"], "line 2: final_score is '7,5', expected a finite number"),
         (["1.234,5"], "line 2: final_score is '1.234,5'"),
-        (["80%"], "line 2: final_score is '80%'"),
+        (["80%"], "line 2: final_score is '80%', .*write the number alone, without a unit"),
+        (["80,5 Pkt."], "line 2: final_score is '80,5 Pkt.', .*known; write the number alone"),
+        (["4_5"], "line 2: final_score is '4_5', expected a finite number"),
+        (["1.021", "987"], "final_score has '1.021', and others are 987 and more, .* between thousands"),
     ],
 )
 def test_numbers_that_may_be_two_are_refused(tmp_path, cells, message):
     text = "video;final_score\n" + "".join(f"v{number};{cell}\n" for number, cell in enumerate(cells))
     with pytest.raises(AnnotationError, match=message):
         read_annotations(table(tmp_path, text))
+
+
+def test_a_point_between_thousands_is_not_taken_for_a_decimal_one(tmp_path):
+    text = "video;final_score;difficulty\na;1.021;2,5\nb;1.100;3\n"
+    with pytest.raises(AnnotationError, match="final_score has '1.021', and difficulty has decimal commas"):
+        read_annotations(table(tmp_path, text))
+    for numbers in (["14.266", "8.500", "100"], ["0.925", "8"], ["1.02", "987"]):
+        text = "video,final_score\n" + "".join(f"{cell},{cell}\n" for cell in numbers)
+        assert [s.final_score for s in read_annotations(table(tmp_path, text))] == list(map(float, numbers))
+
+
+def test_the_scale_is_read_as_numbers_are(tmp_path):
+    text = "video;Score;Score_Min;score max\na;71,5;0,0;100\nb;60,5;0,0;n/a\n"
+    read = read_table(table(tmp_path, text))
+    scale = {"score_min": "0.0", "score_max": "100"}
+    assert [sample.extra for sample in read.samples] == [scale, {"score_min": "0.0"}]
+    assert "decimal commas in final_score, score_min" in read.notes[0] and len(read.notes) == 1
+    with pytest.raises(AnnotationError, match="line 2: score_max is 'ten', expected a finite number"):
+        read_annotations(table(tmp_path, "video,final_score,score_max\na,1,ten\n"))
+
+
+def test_a_book_is_known_by_its_content_and_percent_is_said(tmp_path):
+    book = openpyxl.Workbook()
+    for cells in (["video", "final_score", "note"], ["a", 0.505, "50 %"]):
+        book.active.append(cells)
+    book.active["B2"].number_format = "0.0%"
+    book.save(tmp_path / "book.xlsx")
+    path = (tmp_path / "book.xlsx").rename(tmp_path / "annotations.csv")
+    read = read_table(path)
+    assert read.samples[0].final_score == 0.505
+    assert "cells shown in % as shares of 1, 50 % as 0.5 (column B)" in read.notes[0]
 
 
 def test_columns_are_known_by_any_case_and_asked_about_where_they_are_near(tmp_path):

@@ -6,20 +6,21 @@ from itertools import combinations
 from aqa_heads.evaluation.floors import judge_ceiling
 from aqa_heads.report.html import Markup, element, table
 
-from ..annotations import BEGAN_WITH, Row
+from ..annotations import Row
 from ..context import Context
+from ..table_file import BEGAN_WITH
 from .frame import page
 
 
 def clips(context: Context) -> str:
     rows, people = context.annotations.rows(), context.annotations.people()
-    began = (context.folder.videos / BEGAN_WITH).is_file()
+    file = context.annotations.table
     table_of = element(
         "p",
         "The table is ",
         element("a", "annotations.csv", href="/annotations.csv", download=True),
         f" in {context.folder.videos}, rewritten after every change"
-        + (f"; what it began from is kept as {BEGAN_WITH}." if began else "."),
+        + (f"; what it began from is kept as {BEGAN_WITH}." if file.began_with.is_file() else "."),
         class_="note",
     )
     return page(
@@ -32,6 +33,14 @@ def clips(context: Context) -> str:
         element("h2", "The table"),
         element("p", f"Who marked, in the order of judge_1 …: {', '.join(people)}.") if people else "",
         table_of,
+        element("p", _edited(edited), class_="note") if (edited := file.edited()) else "",
+    )
+
+
+def _edited(names: list[str]) -> str:
+    return (
+        f"Another program changed the table; as it left it, it is kept beside it: {', '.join(names)}. What is"
+        " typed here counts: type the changes here too, or begin another folder with that table."
     )
 
 

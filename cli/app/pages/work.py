@@ -101,6 +101,7 @@ def learned_part(context: Context) -> Markup:
                     "li",
                     f"{job.asked['name']} is trained: ",
                     element("a", "what it is worth", href="/models"),
+                    *([". ", element("span", job.reason, class_="leak")] if job.reason else []),
                 )
             )
     return element("ul", *lines, class_="queue", data_busy=any(not job.over for job in jobs))

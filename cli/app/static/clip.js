@@ -109,7 +109,7 @@ async function send(changes) {
   } catch (error) {
     byId("state").textContent = "not saved";
     if (error.status === 409) conflict(changes, error.found);
-    else say(error.message || "The server does not answer; this change is not saved.");
+    else if (!keptAnyway(error)) say(error.message || "The server does not answer; this change is not saved.");
     return false;
   } finally {
     unsent -= 1;
@@ -121,10 +121,23 @@ function tellSaved() {
   if (!unsent && !resting.size && byId("state").textContent === "saving …") byId("state").textContent = "saved";
 }
 
+// The row has the change, and the table on the disk could not be written.
+function keptAnyway(error) {
+  if (error.status !== 507 || !error.found.row) return false;
+  take(error.found.row);
+  byId("state").textContent = "kept, but not in the table yet";
+  say(error.message);
+  return true;
+}
+
 function undo() {
   sending = sending.then(() => trying(async () => {
-    take(await ask("POST", `/api/rows/${row.id}/undo`, { version: row.version, who: me() }));
-    byId("state").textContent = "undone";
+    try {
+      take(await ask("POST", `/api/rows/${row.id}/undo`, { version: row.version, who: me() }));
+      byId("state").textContent = "undone";
+    } catch (error) {
+      if (!keptAnyway(error)) throw error;
+    }
   }));
 }
 

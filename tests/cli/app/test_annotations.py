@@ -8,11 +8,12 @@ import sys
 import threading
 import time
 
+import openpyxl
 import pytest
 
 from aqa_cache.annotations import Sample, read_annotations, write_annotations
 from aqa_cache.errors import AqaError
-from aqa_cli.app.annotations import MOST_HISTORY, Annotations, Conflict
+from aqa_cli.app.annotations import MOST_HISTORY, Annotations, Conflict, NotInTable
 from aqa_cli.app.folder import Folder
 from aqa_cli.app.store import Store
 
@@ -239,12 +240,93 @@ def test_a_full_disk_is_said_and_the_old_table_stays(annotations, folder, monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("aqa_cli.app.annotations.write_annotations", full)
-        with pytest.raises(AqaError, match="No space left"):
+        patch.setattr("aqa_cli.app.table_file.write_annotations", full)
+        with pytest.raises(NotInTable, match="kept here, but not in the table yet .*No space left") as raised:
             annotations.change(row.id, row.version, {"final_score": 1.0})
+        row = raised.value.row  # with it one goes on
+        with pytest.raises(NotInTable) as raised:
+            annotations.change(row.id, row.version, {"difficulty": 2.0})
     assert (folder.videos / "annotations.csv").read_bytes() == before
-    annotations.write()
+    row = annotations.change(row.id, raised.value.row.version, {"group": "g"})
+    made = table(folder)["a"]
+    assert (made.final_score, made.difficulty, made.group) == (1.0, 2.0, "g")
+    assert annotations.table.edited() == []
+
+
+def test_what_another_program_made_of_the_table_is_kept_and_said(annotations, folder, capsys):
+    path = folder.videos / "annotations.csv"
+    row = annotations.add("a.mp4")
+    row = annotations.change(row.id, row.version, {"final_score": 1.0})
+    edited = path.read_text().replace("1.0", "99.0")
+    path.write_text(edited)
+    store = Store(folder.database)  # as at the next start
+    annotations = Annotations(store, folder)
+    assert annotations.begin_with_table() == []
+    annotations.add_all(())
     assert table(folder)["a"].final_score == 1.0
+    assert (folder.videos / "annotations.edited-1.csv").read_text() == edited
+    assert "another program has changed it. It is kept as annotations.edited-1.csv" in capsys.readouterr().err
+    path.write_text("video\nb.mp4\n")  # while it runs
+    annotations.change(row.id, row.version, {"final_score": 2.0})
+    assert annotations.table.edited() == ["annotations.edited-1.csv", "annotations.edited-2.csv"]
+    assert (folder.videos / "annotations.edited-2.csv").read_text() == "video\nb.mp4\n"
+    annotations.write()
+    assert len(annotations.table.edited()) == 2 and not capsys.readouterr().out
+    store.close()
+
+
+def test_killed_between_the_rows_and_the_table_nothing_counts_as_edited(annotations, folder, monkeypatch):
+    row = annotations.add("a.mp4")
+    for module in ("aqa_cache.disk.atomic.os.replace", "aqa_cache.disk.atomic._sync_folder"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, _killed)
+            with pytest.raises(KeyboardInterrupt):
+                annotations.change(row.id, row.version, {"final_score": float(row.version)})
+        row = annotations.row(row.id)
+    annotations.write()
+    assert table(folder)["a"].final_score == 2.0 and annotations.table.edited() == []
+
+
+def _killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_judges_keep_their_columns_whoever_marked_the_first_row(annotations, folder):
+    given = {"x": (float("nan"), 8.0, 7.0), "y": (6.0,), "z": (6.5, 7.5, 8.5)}
+    write_annotations(
+        folder.videos / "annotations.csv", [Sample(id, f"{id}.mp4", judges=m) for id, m in given.items()]
+    )
+    annotations.begin_with_table()
+    annotations.write()
+    marks = {id: sample.judges for id, sample in table(folder).items()}
+    assert str(marks["x"]) == "(nan, 8.0, 7.0)" and marks["y"][0] == 6.0 and marks["z"] == (6.5, 7.5, 8.5)
+
+
+@pytest.mark.parametrize("name", ["annotations.xlsx", "Annotations.csv", "scores 2026.csv"])
+def test_it_begins_with_the_table_that_extraction_would_find(annotations, folder, name, capsys):
+    path = folder.videos / name
+    if path.suffix == ".xlsx":
+        book = openpyxl.Workbook()
+        for cells in (["Video", "Score"], ["a.mp4", 71.5]):
+            book.active.append(cells)
+        book.save(path)
+    else:
+        path.write_text("Video;Score\na.mp4;71,5\n")
+    before = path.read_bytes()
+    assert annotations.begin_with_table() == ["a.mp4"]
+    assert table(folder)["a"].final_score == 71.5 and path.read_bytes() == before
+    assert name in capsys.readouterr().err and annotations.table.edited() == []
+
+
+def test_a_table_that_is_refused_can_be_mended(annotations, folder):
+    path = folder.videos / "annotations.csv"
+    path.write_text("video,final_score\na.mp4,seventy\n")
+    with pytest.raises(AqaError, match="final_score is 'seventy'"):
+        annotations.begin_with_table()
+    path.write_text("video,final_score\na.mp4,70\n")
+    annotations.begin_with_table()
+    assert table(folder)["a"].final_score == 70.0
+    (folder.videos / "annotations.began-with.csv").unlink()
 
 
 def test_what_is_no_store_of_ours_is_said(tmp_path):

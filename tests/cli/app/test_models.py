@@ -9,6 +9,7 @@ from made_runs import make_run
 from numbered_video import write_numbered_video
 from synthetic_cache import write_synthetic_cache
 
+from aqa_cache.errors import AqaError
 from aqa_heads import TrainingConfig, train
 from aqa_heads.scoring.packing import pack
 
@@ -134,3 +135,22 @@ def test_without_any_model_one_is_trained_on_features_of_the_default_backbone(fo
     (model,) = Models([folder.runs]).usable()
     assert "own-1" in model.label and not any("random" in note for note in model.notes)
     assert any("downloading" in line.lower() for line in said), said
+
+
+def test_a_model_that_brought_its_backbone_is_trained_on_without_it_elsewhere(
+    folder, trained, three, tmp_path
+):
+    pack(trained / "runs/ridge", folder.runs / "model.zip", with_backbone=True)
+    names = ["one", "two", "three", "gone"]
+    for video in three:
+        (folder.videos / video.name).write_bytes(video.read_bytes())
+    rows = [f"{name},{name}.mp4,{50 + place}" for place, name in enumerate(names)]
+    (folder.videos / "annotations.csv").write_text("\n".join(["sample_id,video,final_score", *rows]) + "\n")
+    asked = {"name": "own-1", "model": [str(folder.runs / "model.zip")]}
+    note = learn(folder, asked, lambda line, share=None: None, lambda _: None)
+    assert note.startswith("1 of 4 clips with a score could not be used: gone (gone.mp4): no such video")
+    assert any("own-1" in model.label for model in Models([folder.runs]).usable())
+    for name in names[:2]:
+        (folder.videos / f"{name}.mp4").write_bytes(b"")
+    with pytest.raises(AqaError, match="3 of 4 clips .*; too few are left to train on"):
+        learn(folder, {**asked, "name": "own-2"}, lambda line, share=None: None, lambda _: None)
