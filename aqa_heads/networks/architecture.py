@@ -58,6 +58,13 @@ class Architecture:
 
     __repr__ = short_repr
 
+    def __post_init__(self):
+        if "score" in self.tasks and (self.score_centre is None or not (self.score_scale or 0) > 0):
+            raise ValueError(
+                f"score_scale is {self.score_scale} and score_centre {self.score_centre}, expected a number"
+                " above 0 and a number"
+            )
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any], words: int) -> "Architecture":
         """Of the run that `record`, the content of a `config.json`, describes.

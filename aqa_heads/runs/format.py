@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_DIFFICULTIES = "ignore", "multiply"  # as `--difficulty` takes them
 # Ends the label of a run whose test samples are, in part, training samples too.
 LEAKED = ", LEAKED TEST"
 # Without these a run is not finished; the others depend on its tasks, or are read when they are needed.
@@ -234,6 +235,8 @@ def _read_config(path: Path) -> dict[str, Any]:
             check_format(path.parent, read_json(path, {"run_format": CONFIG["run_format"]}))
         raise
     check_format(path.parent, config)
+    if (difficulty := config.get("difficulty")) not in (None, *_DIFFICULTIES):
+        raise ValueError(f"difficulty is {difficulty!r:.60}, expected one of {', '.join(_DIFFICULTIES)}")
     return config
 
 

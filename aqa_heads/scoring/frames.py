@@ -61,6 +61,15 @@ def rate_note(clips: ClipFeatures, then: float | None) -> list[str]:
     if abs(now / then - 1) <= _OTHER_RATE:
         return []
     return [
-        f"has {now:.3g} frames a second, the training videos {then:.3g}: a clip shows {then / now:.3g} times"
+        f"has {_short(now)} frames a second, the training videos {_short(then)}: a clip shows"
+        f" {_short(then / now)} times"
         " as much time, which the model has not learned from"
     ]
+
+
+def _short(value: float) -> str:
+    """
+    >>> _short(1000.0), _short(29.97), _short(0.025)
+    ('1000', '30', '0.025')
+    """
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -129,7 +129,7 @@ def _row(score: Score, columns: Sequence[str]) -> dict[str, Any]:
         row |= {f"{CLASS_PREFIX}{column}": name, f"probability_{column}": probability}
     row |= {
         "caption": score.caption,
-        "neighbours": " ".join(near.sample.sample_id for near in score.neighbours),
+        "neighbours": "; ".join(near.sample.sample_id for near in score.neighbours),
         "share_as_far": score.share_as_far,
     }
     reasons = [flag.reason for flag in score.flags]

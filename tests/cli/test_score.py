@@ -51,7 +51,7 @@ def test_cached_samples_are_ranked_and_written(folder, tmp_path):
     one = record["scores"][0]
     made = one["contributions"]
     assert sum(clip["points"] for clip in made["clips"]) + made["remainder"] == pytest.approx(one["points"])
-    assert rows[0]["neighbours"].split() == [near["sample"]["sample_id"] for near in one["neighbours"]]
+    assert rows[0]["neighbours"].split("; ") == [near["sample"]["sample_id"] for near in one["neighbours"]]
     assert rows[0]["class_position"] == next(iter(one["classes"]["position"]))
     assert "no interval" in result.stdout and rows[0]["sample_id"] in result.stdout
     again = run(folder / "run", "--features", folder / "feats.h5", "-o", tmp_path / "out")

@@ -193,6 +193,15 @@ def test_damaged_runs_are_one_message(trained, tmp_path):
         read_run(tmp_path).load_model()
 
 
+@pytest.mark.parametrize("damage", [{"score_scale": None}, {"score_centre": None}, {"score_scale": -3.0}])
+def test_a_score_without_its_scale_is_one_message(trained, tmp_path, damage):
+    folder = shutil.copytree(trained[0].folder, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | damage))
+    with pytest.raises(RunError, match="score_scale is .*expected a number above 0"):
+        read_run(folder).load_model()
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [
@@ -200,6 +209,7 @@ def test_damaged_runs_are_one_message(trained, tmp_path):
         ("config.json", {"table1": "x"}, "table1 is 'x', expected an object"),
         ("config.json", {"seed": []}, "seed is .., expected a whole number"),
         ("config.json", {"features": {"path": ["x"]}}, "path is .'x'., expected text"),
+        ("config.json", {"difficulty": "divide"}, "difficulty is 'divide', expected one of ignore, multiply"),
         ("config.json", [1], "its content is .1., expected an object"),
         ("config.json", None, "null"),
         ("summary.json", {"floors": 3}, "floors is 3, expected an object"),

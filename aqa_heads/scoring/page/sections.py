@@ -244,8 +244,8 @@ def _tested(tested: Tested, runs: int) -> list[Markup]:
     meant = (
         f"On {tested.n:,} test samples{of}. Ranks: ",
         term("Spearman’s ρ"),
-        ", with its 95 % interval. Off by: mean distance from the true score, in points. Below the line: what"
-        " needs no video.",
+        ", with its 95 % interval" if tested.interval is not None else "",
+        ". Off by: mean distance from the true score, in points. Below the line: what needs no video.",
     )
     return [
         element("h3", "How it did where the truth was known"),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import zipfile
 
+import numpy as np
 import pytest
 from made_runs import make_run
 from numbered_video import write_numbered_video
@@ -11,11 +12,13 @@ from synthetic_cache import write_synthetic_cache
 
 from aqa_cache.errors import AqaError
 from aqa_heads import TrainingConfig, train
+from aqa_heads.evaluation.calibration import Calibration
 from aqa_heads.scoring.packing import pack
 
 pytest.importorskip("starlette")
 pytestmark = pytest.mark.extra
 
+from aqa_cli.app import models  # noqa: E402
 from aqa_cli.app.arrivals import Arrivals, Limits  # noqa: E402
 from aqa_cli.app.folder import Folder  # noqa: E402
 from aqa_cli.app.learning import learn  # noqa: E402
@@ -154,3 +157,9 @@ def test_a_model_that_brought_its_backbone_is_trained_on_without_it_elsewhere(
         (folder.videos / f"{name}.mp4").write_bytes(b"")
     with pytest.raises(AqaError, match="3 of 4 clips .*; too few are left to train on"):
         learn(folder, {**asked, "name": "own-2"}, lambda line, share=None: None, lambda _: None)
+
+
+def test_how_far_a_score_may_be_off_is_not_cut_by_the_scale(monkeypatch):
+    wide = Calibration(errors=np.full(40, 60.0), scale=(0.0, 100.0))
+    monkeypatch.setattr(models, "calibration_of", lambda runs: wide)
+    assert models._within([object()])[0] == 60.0

@@ -63,7 +63,7 @@ def test_the_page_of_one_sample_has_all_that_is_known(numbered_video, tmp_path):
         ),
         *("what the difficulty alone gives: 50.0", "+1.00", "-2.00", "+48.00", "Mind the light."),
         *("It has limits.", "0.600 (0.300 to 0.800)", "8.2", "the difficulty alone", "0.400"),
-        "one judge, with the others",
+        *("one judge, with the others", "with its 95 % interval"),
     ):
         assert said in page.text, said
     clips = [a for a in page.named("a") if (a.get("href") or "").startswith("#video-clip-")]
