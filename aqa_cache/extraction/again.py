@@ -85,6 +85,7 @@ def config_again(
     config = ExtractionConfig(
         backbone=spec.backbone,
         weights=str(weights.path),
+        weights_name=spec.weights,  # of the same SHA-256: random ones stay random, published ones published
         preprocess=_preprocess(spec, weights),
         size=size,
         clip_rule=ClipRule.from_record(spec.clip_rule),

@@ -29,6 +29,7 @@ class ExtractionConfig:
             library as `hf:…` or `timm:…` (docs/backbones.md), or an own one as MODULE:ATTRIBUTE
             (docs/extending.md).
         weights: published name, path, or `random`; None: the backbone's own.
+        weights_name: what weights at a path are called in the record; None: as the file, or the run, is.
         preprocess: `weights` (what the weights were trained on) or `mtl-aqa`.
         size: frames' side in pixels; None: what the weights were trained on.
         tokens: `clip`, one row a clip, or `time`, one row a time step inside it.
@@ -62,6 +63,7 @@ class ExtractionConfig:
 
     backbone: str = "s3d"
     weights: str | None = None
+    weights_name: str | None = None
     preprocess: str = "weights"
     size: int | None = None
     clip_rule: ClipRule = field(default_factory=ClipRule)

@@ -1,6 +1,7 @@
 """From the names in a configuration to a backbone ready to run, and the record of what its features mean."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def load_backbone(
     backbone = get_backbone(config.backbone)
     backbone.check_input(config.clip_rule.clip_len, config.size)  # before anything is downloaded
     weights = resolve_weights(config.backbone, config.weights, random_path=random_path)
+    weights = replace(weights, name=config.weights_name or weights.name)
     preprocessing = PREPROCESSINGS.get(config.preprocess, weights.preprocessing).at_size(config.size)
     backbone.check_input(config.clip_rule.clip_len, preprocessing.crop)
     if weights.tuned:

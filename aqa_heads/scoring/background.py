@@ -120,10 +120,10 @@ def _tested(runs: Sequence[Trained]) -> Tested | None:
         for trained in runs
         if trained.run is not None
         for row in trained.run.predictions
-        if row["split"] == "test"
+        if row["split"] == "test" and None not in (row["final_score"], row["predicted_score"])
     }
     return Tested(
-        max(len(tested), summaries[0]["n_test"]),
+        len(tested) or summaries[0]["n_test"],
         **metrics,
         interval=(float(interval[0]), float(interval[1])) if known else None,
         floors=floors,

@@ -120,7 +120,7 @@ def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str
     held, groups = config["validation"], summary["audit"]["groups"]
     lines = [
         f"{summary['n_train']:,} samples trained, {summary['n_val']:,} chose the epoch or the penalty, and"
-        f" {summary['n_test']:,} tested" + (f" (fold {config['fold']})" if config.get("fold") else ""),
+        f" {_tested(summary)} tested" + (f" (fold {config['fold']})" if config.get("fold") else ""),
         f"groups: {groups['train']:,} of training, {groups['val']:,} of validation alone, {groups['test']:,}"
         " of test",
         f"protocol {config['protocol']}, seed {config['seed']}; {held['samples']:,} samples validated"
@@ -165,9 +165,15 @@ def _results(summary: Mapping[str, Any]) -> list[str]:
     table = ["| result | value | 95 % interval | beside it |", "|---|---|---|---|"]
     return [
         "\n".join([*table, *(f"| {' | '.join(row)} |" for row in rows)]),
-        f"Of {summary['n_test']:,} test samples, drawn again as if they were independent; accuracies:"
-        " binomial.",
+        f"Of {_tested(summary)} test samples, drawn again as if they were independent; accuracies: binomial.",
     ]
+
+
+def _tested(summary: Mapping[str, Any]) -> str:
+    """How many, and how many of them have a score, where that differs: only these count for its metrics."""
+    count = summary["n_test"]
+    scored = ((summary.get("floors") or {}).get("training_mean") or {}).get("n")
+    return f"{count:,}" if scored in (None, count) else f"{count:,} (of which {scored:,} have a score)"
 
 
 def _ends(interval: Sequence[float | None] | None) -> str:
@@ -193,7 +199,7 @@ def _limits(config: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     lines = [
         "it knows actions, cameras and judges like those of its training samples; elsewhere its numbers mean"
         " little",
-        f"its results are those on {summary['n_test']:,} test samples of this data set",
+        f"its results are those on {_tested(summary)} test samples of this data set",
         "it gives no reason that a judge would give: what clips add, and which samples are alike, is of the"
         " model",
     ]

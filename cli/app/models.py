@@ -30,7 +30,8 @@ class Model:
     Args:
         id: in addresses; paths: of its runs, or of its archive.
         card: Markdown; empty where it has none.
-        rho: Spearman's rho on its test samples, with interval; None where it is not known. tested: how many.
+        rho: Spearman's rho on its test samples, with interval; None where it is not known. tested: how many
+            with a score.
         floors: what needs no video, by name, with its rho.
         within: half the width of the 90 % interval, in points; None: `interval_note` says why.
         default: whether it is of the default row.
@@ -186,14 +187,13 @@ def _model(family: Family) -> Model:
     if "score" not in (config.get("tasks") or ("score",)):
         notes.append("it gives no score")
     ceiling = (first.summary.get("ceiling") or {}).get("spearman")
-    tested = family.results if family.folded else family.results[:1]
     return Model(
         _id(paths),
         f"{family.label} ({first.path.absolute().parent.name if len(paths) > 1 else first.path.name})",
         paths,
         _card(paths[0]),
         None if rho is None else (rho, low, high),
-        sum(result.summary.get("n_test") or 0 for result in tested),
+        len(family.truth) or first.summary.get("n_test") or 0,
         tuple(floors.items()),
         ceiling,
         within,

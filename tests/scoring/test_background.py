@@ -7,11 +7,12 @@ from aqa_heads.scoring.page import sections
 
 
 def run_on(*names):
-    rows = [{"sample_id": name, "split": "test"} for name in names]
-    summary = {"n_test": len(names), "spearman": -1e-9, "mae": 1.0}
-    return SimpleNamespace(
-        run=SimpleNamespace(summary=summary, predictions=[*rows, {"sample_id": "t", "split": "train"}])
-    )
+    scored = {"final_score": 1.0, "predicted_score": 2.0}
+    rows = [{"sample_id": name, "split": "test", **scored} for name in names]
+    rows += [{"sample_id": "t", "split": "train", **scored}]
+    rows += [{"sample_id": "u", "split": "test", **scored, "final_score": None}]  # counts for no metric
+    summary = {"n_test": len(names) + 1, "spearman": -1e-9, "mae": 1.0}
+    return SimpleNamespace(run=SimpleNamespace(summary=summary, predictions=rows))
 
 
 def test_test_samples_are_those_of_all_folds_and_of_seeds_once():

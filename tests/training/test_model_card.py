@@ -86,3 +86,9 @@ def test_what_is_not_defined_is_left_out(run):
     assert "Nothing was tested" in model_card(run.config, run.summary | untested)
     leaked = model_card(run.config | {"leaked": 3}, run.summary)
     assert "LEAKED: 3 test samples" in leaked and "LEAKED" not in model_card(run.config, run.summary)
+
+
+def test_test_samples_without_a_score_are_told_apart(run):
+    floors = {**run.summary["floors"], "training_mean": {"n": 20, "spearman": None, "mae": 1.0}}
+    text = model_card(run.config, run.summary | {"floors": floors})
+    assert text.count("24 (of which 20 have a score) test") == 3

@@ -152,7 +152,8 @@ def test_a_model_that_brought_its_backbone_is_trained_on_without_it_elsewhere(
     asked = {"name": "own-1", "model": [str(folder.runs / "model.zip")]}
     note = learn(folder, asked, lambda line, share=None: None, lambda _: None)
     assert note.startswith("1 of 4 clips with a score could not be used: gone (gone.mp4): no such video")
-    assert any("own-1" in model.label for model in Models([folder.runs]).usable())
+    (own,) = (model for model in Models([folder.runs]).usable() if "own-1" in model.label)
+    assert own.tested == 3 and any("random weights" in line for line in own.notes)
     for name in names[:2]:
         (folder.videos / f"{name}.mp4").write_bytes(b"")
     with pytest.raises(AqaError, match="3 of 4 clips .*; too few are left to train on"):
