@@ -55,7 +55,7 @@ WINGS = {
     },
 }
 # Of aqa_cache, what the heads may know, and which of their wings may open videos and run backbones.
-HEADS_MAY_IMPORT = {"cache_file", "clips", "disk", "machine", "remote"}
+HEADS_MAY_IMPORT = {"cache_file", "clips", "disk", "machine", "remote", "tables"}
 ABOVE_BOTH = {"end_to_end", "scoring"}
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -1,14 +1,15 @@
-"""Predictions of another program as a row of a report: a CSV file with a sample_id and a score."""
+"""Predictions of another program as a row of a report: a table with a sample_id and a score."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from aqa_cache.errors import some
+from aqa_cache.errors import AnnotationError, some
+from aqa_cache.tables.forms import read_form
+from aqa_cache.tables.values import as_written_here, number_of, number_trouble
 
 from ..errors import RunError
 from ..runs.format import Run
-from ..runs.record import number_in, read_table
+from ..runs.record import FINITE
 from .prediction_table import PredictionTable
 from .results import Result
 
@@ -38,26 +39,51 @@ def foreign_results(path: Path, beside: Sequence[Result]) -> list[Result]:
 
 
 def _read(path: Path) -> dict[str, float]:
-    """The scores by sample_id."""
+    """The scores by sample_id, of a table as people have them."""
     try:
+        if (size := path.stat().st_size) > _LARGEST:
+            raise ValueError(f"it has {size:,} bytes, expected up to {_LARGEST:,}")
+        rows = read_form(path, lambda names: sum(_plain(name) in (*_IDS, *_SCORES) for name in names)).rows
         said: dict[str, float] = {}
-        for number, row in read_table(path, (), _LARGEST):
-            row = {column.strip().lstrip("\ufeff").lower(): cell for column, cell in row.items()}
-            names = [next((name for name in of if name in row), None) for of in (_IDS, _SCORES)]
-            if None in names:
-                raise ValueError(f"its columns are {', '.join(row)[:200]}, expected {_NEEDED}")
-            sample, score = row[names[0]].strip(), number_in(row, names[1], number)
+        for line, sample, cell in _columns(rows):
             if not sample or sample in said:
                 what = f"{sample[:50]} is there twice" if sample else "the sample_id is empty"
-                raise ValueError(f"row {number}: {what}, expected each once")
-            if score is None:
-                raise ValueError(f"row {number}: {sample[:50]} has no score")
+                raise ValueError(f"line {line}: {what}, expected each once")
+            if not cell:
+                raise ValueError(f"line {line}: {sample[:50]} has no score")
+            if not FINITE.has(score := number_of(cell)):
+                raise ValueError(
+                    f"line {line}: score is {cell!r:.60}, expected {FINITE}{number_trouble(cell)}"
+                )
             said[sample] = score
-    except (OSError, ValueError, csv.Error) as error:
+    except AnnotationError as error:
+        raise RunError(str(error)) from None
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read as predictions ({error})") from None
     if not said:
         raise RunError(f"{path}: holds no predictions, expected {_NEEDED}")
     return said
+
+
+def _columns(rows: Sequence[tuple[int, list[str]]]) -> list[tuple[int, str, str]]:
+    """Line, sample_id and score of every row."""
+    if not rows:
+        return []
+    header = [_plain(name) for name in rows[0][1]]
+    names = [next((name for name in of if name in header), None) for of in (_IDS, _SCORES)]
+    if None in names:
+        raise ValueError(f"its columns are {', '.join(header)[:200]}, expected {_NEEDED}")
+    places = [header.index(name) for name in names]
+    filled = [(line, cells) for line, cells in rows[1:] if any(cell.strip() for cell in cells)]
+    if short := next((line for line, cells in filled if len(cells) != len(header)), None):
+        raise ValueError(f"line {short} has not {len(header)} cells, one per column")
+    picked = [(line, [cells[place] for place in places]) for line, cells in filled]
+    written, _ = as_written_here(("sample_id", "final_score"), picked)
+    return [(line, sample, score) for line, (sample, score) in written]
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
 
 
 def _result(path: Path, name: str, beside: Result, said: dict[str, float], others: int) -> Result:

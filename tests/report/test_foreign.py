@@ -8,6 +8,7 @@ from made_runs import leave_out_drawing, make_run, read_table, report, rows_of_t
 from aqa_cli.report import main
 from aqa_heads.evaluation.bootstrap import spearman_interval
 from aqa_heads.evaluation.metrics import spearman
+from aqa_heads.report.foreign import _read
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,19 @@ def test_the_runs_own_predictions_are_the_same_row(run, tmp_path):
         assert float(first[name]) == pytest.approx(float(second[name]), abs=1e-12)
 
 
+def test_a_table_of_a_spreadsheet_is_read_as_annotations_are(run, tmp_path):
+    rows = [(row["sample_id"], f"{float(row['predicted_score']):.4f}") for row in rows_of_test(run)]
+    plain = written(tmp_path / "plain.csv", rows)
+    own = tmp_path / "own.csv"
+    lines = [
+        "\ufeffID;Score;Bemerkung",
+        *(f"{name};{score.replace('.', ',')};" for name, score in rows),
+        ";;",
+    ]
+    own.write_text("\r\n".join(lines) + "\r\n", encoding="utf-8")
+    assert _read(own) == _read(plain) and len(_read(own)) == len(rows)
+
+
 def test_folds_are_tested_as_the_runs_folds_are(tmp_path):
     runs = [make_run(tmp_path / f"f{k}", fold=f"{k}/2", first=20 * k, n=20) for k in (1, 2)]
     rows = [(row["sample_id"], row["predicted_score"]) for run in runs for row in rows_of_test(run)]
@@ -64,9 +78,14 @@ def test_folds_are_tested_as_the_runs_folds_are(tmp_path):
     [
         ("id,score\n01_0000,5\n", "has no score for 19 of 20 test samples (01_0001"),
         ("id,points\n01_0000,5\n", "its columns are id, points, expected a column sample_id or id"),
-        ("id,score\na,5\na,6\n", "row 2: a is there twice"),
-        ("id,score\na,much\n", "row 1: score is 'much', expected a number"),
-        ("id,score\na,\n", "row 1: a has no score"),
+        ("id,score\na,5\na,6\n", "line 3: a is there twice"),
+        ("id,score\na,much\n", "line 2: score is 'much', expected a number"),
+        ("id,score\na,\n", "line 2: a has no score"),
+        ("id,score\na,n/a\n", "line 2: a has no score"),
+        ("id,score\na,5_0\n", "line 2: score is '5_0', expected a number"),
+        ("id,score\na,1e300\n", "line 2: score is '1e300', expected a number"),
+        ("id,score\na,1,5\n", "line 2 has not 2 cells, one per column"),
+        ("id;score\na;1,234\n", "line 2: score is '1,234', expected a number"),
         ("id,score\n", "holds no predictions"),
         ("", "holds no predictions"),
     ],
