@@ -82,17 +82,19 @@ def learned_of(runs: Sequence[Trained], video: Video) -> Learned:
     return [(run.name, sample) for run in runs for sample in run.learned if video.is_of(sample)]
 
 
-def overlapping(learned: Learned, frames: Frames | None) -> dict[str, list[str]]:
+def overlapping(learned: Learned, frames: Frames | None, sample_id: str = "") -> dict[str, list[str]]:
     """The sample_ids of training samples that share frames with a new one, with the names of the runs that
-    learned from them.
+    learned from them. Where frames are not known, as of imported features, one of the same name is the same.
 
     Args:
         learned: what `learned_of` gives of the new sample's video.
         frames: of it; None: they are not known.
+        sample_id: of it.
     """
     found: dict[str, list[str]] = {}
     for run, sample in learned:
-        if _gap(sample.frames, frames) < 0:
+        unknown = sample.frames is None or frames is None
+        if sample.sample_id == sample_id if unknown else _gap(sample.frames, frames) < 0:
             found.setdefault(sample.sample_id, []).append(run)
     return found
 

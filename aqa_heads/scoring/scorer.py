@@ -262,7 +262,7 @@ class Scorer:
         said: Sequence[Predictions],
     ) -> Score:
         frames = frames_of(sample, clips, self._spec)
-        shared = overlapping(learned, frames)
+        shared = overlapping(learned, frames, sample.sample_id)
         notes = learned_notes(len(self.runs), sample.sample_id, learned, frames, shared)
         notes += length_note(self.runs, frames, sample.start_frame is None and sample.end_frame is None)
         notes += rate_note(clips, self._training_rate)

@@ -2,7 +2,7 @@
 
 from aqa_cache.disk.tensor_file import sha256_of
 from aqa_heads.runs.training_samples import TrainingSample, VideoStamp
-from aqa_heads.scoring.learned_from import Video, same_path
+from aqa_heads.scoring.learned_from import Video, learned_notes, overlapping, same_path
 
 
 def test_what_is_the_same_video():
@@ -32,3 +32,14 @@ def test_content_decides_where_it_is_known(tmp_path):
     assert found == {"one.mp4": True, "copy.mp4": True, "other.mp4": False}
     assert not Video("one.mp4", VideoStamp(100, 1), tmp_path / "other.mp4").is_of(learned)
     assert Video("x/one.mp4", VideoStamp(100, 1), tmp_path).is_of(learned), "a folder is not hashed"
+
+
+def test_without_frames_a_sample_of_the_same_name_and_video_is_the_same():
+    learned = [("run", TrainingSample(name, "v.mp4")) for name in ("a", "b")]
+    assert overlapping(learned, None, "a") == {"a": ["run"]} and overlapping(learned, None, "c") == {}
+    (note,) = learned_notes(1, "a", learned, None, overlapping(learned, None, "a"))
+    assert note.startswith("the run learned from it, or from the same frames of this video: the score is")
+    (note,) = learned_notes(1, "c", learned, None, {})
+    assert note.startswith("the run learned from 2 other sample(s) of this video (nearest: a)")
+    framed = [("run", TrainingSample("a", "v.mp4", frames=(0, 10)))]
+    assert overlapping(framed, (10, 20), "a") == {}, "another part under a name that was used before"
