@@ -23,6 +23,7 @@ from .jobs import DONE, FAILED, Job
 from .models import S3D, Model
 from .openapi import document
 from .refused import Refused
+from .row_values import check_changes
 
 _LARGEST_JSON = 2**20
 LONGEST_WAIT = 300
@@ -85,6 +86,7 @@ async def score(request: Request, context: Context) -> Response:
     changes = {name: _whole(asked[name], name) for name in ("start_frame", "end_frame") if name in asked}
     if "difficulty" in asked:
         changes["difficulty"] = _decimal(asked["difficulty"], "difficulty")
+    check_changes(changes)  # before the video is taken
     row = await _upload(request, context)
     if changes:
         row = await run_in_threadpool(context.annotations.change, row.id, row.version, changes)

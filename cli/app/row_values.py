@@ -12,6 +12,15 @@ MOST_CLASSES = 50
 _LONGEST = {"comment": 5000, "caption": 5000, "group": 200, "person": 100, "class": 100}
 
 
+def check_changes(changes: Mapping) -> None:
+    """Whether a new row takes these values.
+
+    Raises:
+        AqaError: as `changed`.
+    """
+    changed({**dict.fromkeys(FRAMES), "classes": {}, "marks": {}, "extra": {}}, changes)
+
+
 def changed(content: dict, changes: Mapping) -> dict:
     """A row's content with changes, each of which is looked at."""
     made = {**content, **{name: dict(content[name]) for name in ("classes", "marks", "extra")}}

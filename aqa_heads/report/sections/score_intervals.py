@@ -50,7 +50,8 @@ def score_intervals_section(report: Report, attachments: Attachments) -> Section
         *([element("div", *drawn, class_="pair")] if drawn else []),
     )
     shares = sorted(float(each.inside.mean()) for each in tested)
-    said = _percent(shares[0]) if len(shares) == 1 else f"{100 * shares[0]:.0f} to {_percent(shares[-1])}"
+    lowest, highest = _percent(shares[0]), _percent(shares[-1])
+    said = highest if lowest == highest else f"{100 * shares[0]:.0f} to {highest}"
     return Section("How sure a score is", content, f"{said} inside, {percent} meant")
 
 

@@ -245,6 +245,9 @@ def test_a_video_is_scored_by_the_document(start, said_by, trained, three, tmp_p
     status, _, content = app.ask("GET", job["page"])
     assert status == 200 and b"one" in content and b"All scores" in content
     assert app.ask("GET", job["page"] + "scores.csv")[0] == 200
+    for wrong in ("start_frame=9&end_frame=4", "difficulty=nan", "difficulty=0"):
+        status, refused = app.json("POST", f"/api/score?name=one.mp4&{wrong}", three[0].read_bytes())
+        assert status == 422 and "error" in refused, "and the video is not kept"
     status, rows = app.json("GET", "/api/rows")
     check("GET", "/api/rows", status, rows)
     (row,) = rows["rows"]
