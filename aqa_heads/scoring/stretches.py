@@ -69,7 +69,8 @@ def length_of(runs: Sequence[Trained]) -> int:
 def stretches_of(
     path: Path, whole: Sample, step: Step, length: int, stream: int | None = None
 ) -> list[Sample]:
-    """The stretches of a sample, one every step, all of the same length.
+    """The stretches of a sample, one every step, all of the same length; where the end cuts one short, it
+    ends with the last frame.
 
     Raises:
         AqaError: the video cannot be read, or is shorter than a stretch; or there are more than `MOST`.
@@ -97,6 +98,7 @@ def stretches_of(
         else:
             begin = bisect.bisect_left(times, times[first] + number * step.size - 1e-6)
         if begin + length > end:
+            begins += [end - length] if begin < end and begins[-1] + length < end else []
             break
         if len(begins) == MOST:
             raise AqaError(

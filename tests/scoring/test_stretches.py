@@ -15,12 +15,20 @@ def begins(found):
 def test_a_stretch_begins_every_step(numbered_video):
     whole = Sample("v", numbered_video.name)  # 300 frames at 25 a second
     found = stretches_of(numbered_video, whole, step_of("2s"), 103)
-    assert begins(found) == [0, 50, 100, 150] and {one.end_frame - one.start_frame for one in found} == {103}
-    assert [one.sample_id for one in found] == ["v@0.0s", "v@2.0s", "v@4.0s", "v@6.0s"]
-    assert begins(stretches_of(numbered_video, whole, step_of("50"), 103)) == [0, 50, 100, 150]
-    assert begins(stretches_of(numbered_video, Sample("v", "", 40, 200), step_of("1s"), 103)) == [40, 65, 90]
+    assert begins(found) == [0, 50, 100, 150, 197] and {one.end_frame - one.start_frame for one in found} == {
+        103
+    }
+    assert [one.sample_id for one in found] == ["v@0.0s", "v@2.0s", "v@4.0s", "v@6.0s", "v@7.9s"]
+    assert begins(stretches_of(numbered_video, whole, step_of("50"), 103)) == [0, 50, 100, 150, 197]
+    assert begins(stretches_of(numbered_video, Sample("v", "", 40, 200), step_of("1s"), 103)) == [
+        40,
+        65,
+        90,
+        97,
+    ]
     assert begins(stretches_of(numbered_video, whole, step_of("0.01s"), 290)) == list(range(11))
     assert begins(stretches_of(numbered_video, whole, step_of("7"), 300)) == [0]
+    assert begins(stretches_of(numbered_video, whole, step_of("250"), 40)) == [0, 250], "as was asked for"
 
 
 def test_what_is_no_step_and_what_does_not_fit_is_said(numbered_video, monkeypatch):
