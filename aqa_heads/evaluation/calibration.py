@@ -308,7 +308,10 @@ def _of_folds(runs: "Sequence[Run]", folds: Sequence[str]) -> Calibration:
     placed = [(name, fold) for fold in folds for name in found[fold]]
     if len({name for name, _ in placed}) < len(placed):
         twice = some([name for name in true if sum(name in found[fold] for fold in folds) > 1])
-        return Calibration(lacking=f"no interval: {twice} tested in more than one fold")
+        return Calibration(
+            lacking=f"no interval: {twice} tested in more than one fold, as each seed divides the samples"
+            " otherwise; name the runs of one seed"
+        )
     means = np.array([np.mean(found[fold][name]) for name, fold in placed])
     of_fold = {fold: {rows[name]["group"] for name in found[fold]} - {""} for fold in folds}
     error = np.array([true[name] for name, _ in placed]) - means

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa_cache.disk.zip_file import read_member, unpack
+from aqa_cache.errors import AqaError
 
 from ..errors import RunError
 from ..runs.record import Needed, Text, Whole, parse_json
@@ -67,7 +68,13 @@ def unpacked(path: Path) -> Iterator[Packed]:
                 raise RunError(f"{path}: {RECORD} names a run {name!r:.200}, not there; pack it again")
         if bool(record.get("backbone")) != (BACKBONE in names):
             raise RunError(f"{path}: {RECORD} and the archive differ on the backbone; pack it again")
-        yield Packed(place / RUNS, place / BACKBONE if BACKBONE in names else None)
+        try:
+            yield Packed(place / RUNS, place / BACKBONE if BACKBONE in names else None)
+        except AqaError as error:
+            if folder not in (said := str(error)):
+                raise
+            said = said.replace(f"{folder}/", f"{path}: ")  # a folder that nobody can look into
+            raise RunError(said.replace("train the run again", "copy it again, or pack it again")) from None
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -80,8 +80,8 @@ class Scorer:
     def __enter__(self) -> "Scorer":
         return self
 
-    def __exit__(self, *_) -> None:
-        self._stack.close()
+    def __exit__(self, *raised) -> None:
+        self._stack.__exit__(*raised)
 
     @cached_property
     def names(self) -> list[str]:

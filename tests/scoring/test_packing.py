@@ -1,5 +1,6 @@
 """A packed model scores as its run does, and says what it contains of people."""
 
+import hashlib
 import json
 import zipfile
 
@@ -134,6 +135,23 @@ def test_a_changed_archive_is_refused(folder, tmp_path, change, message):
     rewritten(tmp_path / "model.zip", tmp_path / "bad.zip", change)
     with pytest.raises(AqaError, match=message):
         scores(tmp_path / "bad.zip", folder)
+
+
+def test_what_is_damaged_is_named_as_it_stands_in_the_archive(folder, tmp_path):
+    pack(folder / "run", tmp_path / "model.zip")
+
+    def damage(files):
+        config = json.loads(files["runs/run/config.json"])
+        files["runs/run/model.safetensors"] = b"short"
+        config["files"]["model.safetensors"] = hashlib.sha256(b"short").hexdigest()
+        files["runs/run/config.json"] = json.dumps(config).encode()
+
+    bad = rewritten(tmp_path / "model.zip", tmp_path / "bad.zip", damage)
+    with pytest.raises(AqaError) as raised:
+        scores(bad, folder)
+    said = str(raised.value)
+    assert said.startswith(f"{bad}: runs/run/model.safetensors: is not the model of its config.json")
+    assert said.endswith("copy it again, or pack it again") and "aqa-model-" not in said
 
 
 def test_a_head_that_the_file_names_is_not_imported(folder, tmp_path, own_code):
