@@ -8,7 +8,7 @@ from ..annotations import Row
 from ..context import Context
 from ..models import Model
 from ..videos import Video
-from .frame import labelled, page
+from .frame import DECIMAL, WHOLE, labelled, page
 from .model import choice
 from .work import part
 
@@ -132,8 +132,8 @@ def _player(video: Video | None) -> Markup:
 def _part() -> Markup:
     return _fieldset(
         "The action",
-        labelled("Starts at frame", "start_frame", type="number", min="0", step="1", inputmode="numeric"),
-        labelled("Ends before frame", "end_frame", type="number", min="1", step="1", inputmode="numeric"),
+        labelled("Starts at frame", "start_frame", **WHOLE),
+        labelled("Ends before frame", "end_frame", **WHOLE),
         element("button", "Another action in this video", type="button", id="another"),
     )
 
@@ -148,17 +148,17 @@ def _labels(rows: list[Row]) -> Markup:
     return _fieldset(
         "What it is worth",
         labelled("Your name", "who", type="text", maxlength="100", hint="Your mark stands under it."),
-        labelled("Your mark", "mark", type="number", step="any"),
+        labelled("Your mark", "mark", **DECIMAL),
         element(
             "details",
             element("summary", "Marks of others"),
             element("p", "Give yours first.", class_="note"),
             element("ul", id="marks"),
             labelled("Name of a further judge", "other", type="text", maxlength="100"),
-            labelled("That judge's mark", "other-mark", type="number", step="any"),
+            labelled("That judge's mark", "other-mark", **DECIMAL),
             element("button", "Add", type="button", id="add-mark"),
         ),
-        labelled("True score", "final_score", type="number", step="any"),
+        labelled("True score", "final_score", **DECIMAL),
         element(
             "button",
             "Mean of the marks",
@@ -166,7 +166,7 @@ def _labels(rows: list[Row]) -> Markup:
             id="mean",
             title="Take the mean of the marks as the score",
         ),
-        labelled("Difficulty", "difficulty", type="number", step="any", min="0"),
+        labelled("Difficulty", "difficulty", **DECIMAL),
         labelled("Group", "group", type="text", maxlength="200", hint="Athlete, competition or session."),
         element(
             "div",

@@ -37,6 +37,11 @@ def page(title: str, here: str, *content, scripts: Sequence[str] = ()) -> str:
     return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
 
 
+# Inputs of numbers. Those of type `number` drop a comma in silence in some browsers, and 7,5 becomes 75.
+DECIMAL = {"type": "text", "inputmode": "decimal", "data_kind": "decimal", "maxlength": "20"}
+WHOLE = {"type": "text", "inputmode": "numeric", "data_kind": "whole", "maxlength": "10"}
+
+
 def labelled(label: str, name: str, **attributes) -> Markup:
     """An input with its label."""
     hint = attributes.pop("hint", "")

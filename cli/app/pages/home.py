@@ -4,7 +4,7 @@ from aqa_heads.report.html import element
 
 from ..context import Context
 from ..models import Model
-from .frame import labelled, page
+from .frame import DECIMAL, labelled, page
 from .model import choice, facts
 from .work import part
 
@@ -76,8 +76,6 @@ def _models(models: list[Model]):
                 element("div", *facts(model), data_model=model.id, hidden=number > 0)
                 for number, model in enumerate(models)
             ),
-            labelled("Difficulty, where the model needs it", "difficulty", type="number", step="any", min="0")
-            if needing
-            else "",
+            labelled("Difficulty, where the model needs it", "difficulty", **DECIMAL) if needing else "",
         ),
     )

@@ -1,6 +1,6 @@
 // One clip: the player by frames, and a form that keeps itself.
 
-import { ask, byId, made, say, trying } from "/static/requests.js";
+import { ask, byId, made, numberIn, say, trying } from "/static/requests.js";
 import "/static/parts.js";
 
 const form = byId("row"), video = byId("video");
@@ -57,7 +57,7 @@ async function beginPlayer() {
   if (!video) return;
   times = (await ask("GET", `/previews/${form.dataset.video}.json`)).times;
   byId("place").max = times.length - 1;
-  byId("end_frame").max = times.length;
+  byId("end_frame").dataset.most = times.length;
   show(row.start_frame ?? 0);
   drawPart();
   video.addEventListener("pause", () => { byId("play").textContent = "Play"; });
@@ -186,9 +186,11 @@ function addClass(name) {
 }
 
 function changesOf(input) {
-  const number = input.value.trim() === "" ? null : input.valueAsNumber;
-  if (input.type === "number" && (!input.checkValidity() || Number.isNaN(number))) {
-    byId("state").textContent = `not saved: ${input.validationMessage || "no number"}`;
+  let number = null;
+  try {
+    if (input.dataset.kind) number = numberIn(input);
+  } catch (error) {
+    byId("state").textContent = `not saved: ${error.message}`;
     return null;
   }
   if (NUMBERS.includes(input.id)) return number === (row[input.id] ?? null) ? null : { [input.id]: number };
@@ -234,12 +236,12 @@ byId("add-class").addEventListener("click", () => {
   if (name) (classInput(name) ?? addClass(name)).focus();
   byId("class-name").value = "";
 });
-byId("add-mark").addEventListener("click", () => {
-  const name = byId("other").value.trim(), mark = byId("other-mark").valueAsNumber;
-  if (!name || !Number.isFinite(mark)) { say("Type the judge's name and mark."); return; }
+byId("add-mark").addEventListener("click", () => trying(async () => {
+  const name = byId("other").value.trim(), mark = numberIn(byId("other-mark"));
+  if (!name || mark === null) { say("Type the judge's name and mark."); return; }
   keep({ marks: { [name]: mark } });
   byId("other").value = byId("other-mark").value = "";
-});
+}));
 byId("mean").addEventListener("click", () => {
   const marks = Object.values(row.marks);
   if (!marks.length) { say("Nobody has marked it yet."); return; }
@@ -256,7 +258,7 @@ byId("score")?.addEventListener("click", () => trying(async () => {
   location.assign(`/scores/${found.id}/`);
 }));
 window.addEventListener("beforeunload", (event) => {
-  if (["saving …", "not saved"].includes(byId("state").textContent)) event.preventDefault();
+  if (/^(saving|not saved)/.test(byId("state").textContent)) event.preventDefault();
 });
 if (byId("preparing")) document.addEventListener("idle", () => location.reload());
 

@@ -1,6 +1,6 @@
 // Dropping videos: each is uploaded, with its progress, and scored if that is wished.
 
-import { ask, byId, made, say, trying } from "/static/requests.js";
+import { ask, byId, made, numberIn, say, trying } from "/static/requests.js";
 import { lookAgain } from "/static/parts.js";
 import { upload } from "/static/uploads.js";
 
@@ -9,12 +9,13 @@ const waiting = [];
 let underWay = 0;
 
 function add(files) {
+  const difficulty = byId("difficulty") ? numberIn(byId("difficulty")) : null;
   for (const file of files) {
     const line = made("li", `${file.name} `);
     const bar = made("progress", "", { max: 1, value: 0, "aria-label": `Uploading ${file.name}` });
     line.append(bar);
     byId("uploads").append(line);
-    waiting.push({ file, line, bar });
+    waiting.push({ file, line, bar, difficulty });
   }
   next();
 }
@@ -30,14 +31,13 @@ function next() {
   }
 }
 
-async function done({ line, file }, row) {
+async function done({ line, file, difficulty }, row) {
   line.remove();
   if (!byId("at-once").checked) {
     say(`${file.name} is there.`);
     return;
   }
-  const difficulty = byId("difficulty")?.valueAsNumber;
-  if (Number.isFinite(difficulty)) {
+  if (difficulty !== null) {
     await ask("PATCH", `/api/rows/${row.id}`, { version: row.version, changes: { difficulty } });
   }
   await ask("POST", `/api/rows/${row.id}/score`, { model: byId("model").value });
@@ -51,7 +51,11 @@ for (const kind of ["dragleave", "drop"]) {
   drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.remove("over"); });
 }
 drop.addEventListener("drop", (event) => trying(async () => add(event.dataTransfer.files)));
-byId("files").addEventListener("change", (event) => { add([...event.target.files]); event.target.value = ""; });
+byId("files").addEventListener("change", (event) => trying(async () => {
+  const files = [...event.target.files];
+  event.target.value = "";
+  add(files);
+}));
 byId("upload").addEventListener("submit", (event) => event.preventDefault());
 byId("model")?.addEventListener("change", (event) => {
   for (const facts of document.querySelectorAll("[data-model]")) {

@@ -12,6 +12,21 @@ export async function ask(method, path, body) {
   return found;
 }
 
+// The number that an input holds, as people type it; null for nothing.
+export function numberIn(input) {
+  const text = input.value.trim().replace("−", "-");
+  if (text === "") return null;
+  if (input.dataset.kind === "whole") {
+    if (!/^\d+$/.test(text)) throw new Error(`${text} is no number of a frame, such as 120`);
+    const most = input.dataset.most;
+    if (most && Number(text) > Number(most)) throw new Error(`${text} is more than the ${most} frames of the video`);
+  } else {
+    if (!/^[+-]?(\d+([.,]\d+)?|[.,]\d+)$/.test(text)) throw new Error(`${text} is no number, such as 7.5`);
+    if (/^[+-]?[1-9]\d{0,2},\d{3}$/.test(text)) throw new Error(`${text} may be thousands; write it with a point, or without a comma`);
+  }
+  return Number(text.replace(",", "."));
+}
+
 export const byId = (id) => document.getElementById(id);
 
 let fading;

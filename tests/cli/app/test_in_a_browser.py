@@ -224,6 +224,38 @@ def test_what_is_typed_while_another_change_is_on_its_way_is_kept(start, opened,
     assert (table(app)["a"].final_score, table(app)["a"].extra) == (80, {"comment": "late entry"})
 
 
+def test_numbers_are_kept_as_they_are_typed_or_not_at_all(start, opened, three):
+    app = start()
+    _, row = app.json("POST", "/api/videos?name=a.mp4", three[0].read_bytes())
+    app.idle()
+    page = opened(f"{app.url}/clips/{row['id']}")
+    until(page, "document.getElementById('frame')?.textContent.startsWith('frame 0 of 40')")
+
+    def typed(field, text):
+        page.fill(f"#{field}", "")
+        page.locator(f"#{field}").press_sequentially(text)
+        page.locator(f"#{field}").blur()
+        until(page, "/^(saved|not saved:)/.test(document.getElementById('state').textContent)")
+        page.wait_for_timeout(300)
+        return page.locator("#state").text_content()
+
+    for field, text in (("final_score", "71,5"), ("difficulty", "3.2"), ("end_frame", "40")):
+        assert typed(field, text) == "saved"
+    for field, text, why in (
+        ("final_score", "1,234", "may be thousands"),
+        ("final_score", "n/a", "is no number"),
+        ("difficulty", "1.234,5", "is no number"),
+        ("end_frame", "3,9", "is no number of a frame"),
+        ("end_frame", "41", "is more than the 40 frames"),
+    ):
+        said = typed(field, text)
+        assert said.startswith("not saved: ") and why in said, said
+    page.wait_for_timeout(1000)
+    one = table(app)["a"]
+    assert (one.final_score, one.difficulty, one.end_frame) == (71.5, 3.2, 40)
+    without_violations(page)
+
+
 def test_a_frame_is_shown_by_its_number(start, opened, numbered_video):
     """The picture on the page is that of the frame whose number stands there."""
     app = start()
