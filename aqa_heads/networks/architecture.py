@@ -59,7 +59,8 @@ class Architecture:
     __repr__ = short_repr
 
     def __post_init__(self):
-        if "score" in self.tasks and (self.score_centre is None or not (self.score_scale or 0) > 0):
+        ends: list[float | None] = [self.score_scale, self.score_centre]  # of a file, whatever it says
+        if "score" in self.tasks and (None in ends or self.score_scale <= 0):
             raise ValueError(
                 f"score_scale is {self.score_scale} and score_centre {self.score_centre}, expected a number"
                 " above 0 and a number"
