@@ -105,4 +105,4 @@ def _stills(videos: Path):
 
     if not videos.is_dir():
         raise AqaError(f"{videos}: is no folder, expected the videos that the features were made of")
-    return lambda names, caches: sample_stills(names, caches, videos, print_line)
+    return lambda names, caches: sample_stills(names, caches, videos)
