@@ -14,7 +14,7 @@ MIN_SAMPLES = 10
 MIN_GROUPS = 5
 # A share of the resamples: leaving out many would make the interval one of the lucky draws.
 MAX_UNDEFINED = 0.05
-_CHUNK_VALUES = 1_000_000
+_CHUNK_VALUES = 250_000  # 2 MB an array, of which there are some ten
 
 
 def spearman_interval(

@@ -128,9 +128,9 @@ def coverage_range(n: int, level: float, middle: float = 0.9) -> tuple[float, fl
     place = rank(n, level)
     if place > n:
         return None
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    low, high = beta.ppf([(1 - middle) / 2, (1 + middle) / 2], place, n + 1 - place)
+    low, high = betaincinv(place, n + 1 - place, [(1 - middle) / 2, (1 + middle) / 2])
     return float(low), float(high)
 
 
@@ -140,11 +140,11 @@ def share_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float
     >>> [round(end, 4) for end in share_interval(9, 10)]
     [0.555, 0.9975]
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     tail = (1 - level) / 2
-    low = beta.ppf(tail, hits, n - hits + 1) if hits else 0.0
-    high = beta.ppf(1 - tail, hits + 1, n - hits) if hits < n else 1.0
+    low = betaincinv(hits, n - hits + 1, tail) if hits else 0.0
+    high = betaincinv(hits + 1, n - hits, 1 - tail) if hits < n else 1.0
     return float(low), float(high)
 
 
