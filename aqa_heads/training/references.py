@@ -84,10 +84,9 @@ def fit_reference(
     assert len(features) == len(scores) == len(groups)
     if len(features) < 2:
         raise TrainingError(f"{name} needs at least 2 training samples with a score, got {len(features)}")
-    features, scores = features.astype(np.float64), scores.astype(np.float64)
-    centre, mean, spread = features.mean(0), scores.mean(), scores.std()
-    centred = features - centre
-    length = np.sqrt(np.square(centred).sum(1).mean())
+    # The only copy, which is centred and scaled where it lies: of many samples it is large.
+    inputs, scores = features.astype(np.float64), scores.astype(np.float64)
+    centre, mean, spread = inputs.mean(0), scores.mean(), scores.std()
     if np.ptp(features, axis=0).max() == 0 or np.ptp(scores) == 0:
         same = "scores" if np.ptp(scores) == 0 else "features"
         return LinearReference(
@@ -100,7 +99,10 @@ def fit_reference(
         )
     # Both penalties see lengths and angles alone, so the samples' own subspace (samples numbers each) gives
     # the same answer as all dimensions, many times faster.
-    inputs, basis = centred / length, None
+    inputs -= centre
+    length = np.sqrt(np.square(inputs).sum(1).mean())
+    inputs /= length
+    basis = None
     if len(inputs) < inputs.shape[1]:
         basis, triangle = np.linalg.qr(inputs.T)
         inputs = triangle.T
@@ -143,16 +145,14 @@ def fit_at(
         name, features, scores: as `fit_reference`.
         chosen: as `LinearReference.chosen` has it.
     """
-    from sklearn.linear_model import Ridge
-    from sklearn.svm import SVR, NuSVR
-
     features, scores = features.astype(np.float64), scores.astype(np.float64)
     if not chosen or np.ptp(features, axis=0).max() == 0 or np.ptp(scores) == 0:
         return LinearReference(np.zeros(features.shape[1]), float(scores.mean()), {}, "constant")
     if name == "ridge":
-        model = Ridge(alpha=chosen["alpha"]).fit(features, scores)
-        weights, bias = model.coef_, model.intercept_
+        weights, bias = _fitted_ridge(features, scores, chosen["alpha"])
     else:
+        from sklearn.svm import SVR, NuSVR
+
         if name == "c3d-svr":
             model = SVR(kernel="linear", C=chosen["C"], epsilon=_EPSILON * scores.std())
         else:
@@ -165,19 +165,34 @@ def fit_at(
 def _ridge(
     inputs: np.ndarray, targets: np.ndarray, groups: Sequence[str | None], seed: int, held: _Held
 ) -> _Fit:
-    from sklearn.linear_model import Ridge, RidgeCV
-
     if len(inputs) < FEWEST_TO_CHOOSE:
-        model, alpha = Ridge(alpha=1.0).fit(inputs, targets), 1.0
-        return model.coef_, model.intercept_, alpha, _too_few("alpha", inputs)
+        return *_fitted_ridge(inputs, targets, 1.0), 1.0, _too_few("alpha", inputs)
     folds, note = _folds(inputs, groups, None, held)
     if folds is None:
-        model = RidgeCV(ALPHAS).fit(inputs, targets)
-        return model.coef_, model.intercept_, model.alpha_, f"alpha by {note}"
-    errors = np.mean([held_out_errors(inputs, targets, *fold) for fold in folds], 0)
+        errors = left_out_errors(inputs, targets)
+    else:
+        errors = np.mean([held_out_errors(inputs, targets, *fold) for fold in folds], 0)
     alpha = ALPHAS[errors.argmin()]
-    model = Ridge(alpha=alpha).fit(inputs, targets)
-    return model.coef_, model.intercept_, alpha, f"alpha by {note}"
+    return *_fitted_ridge(inputs, targets, alpha), alpha, f"alpha by {note}"
+
+
+def _fitted_ridge(inputs: np.ndarray, targets: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:
+    """Weights and intercept of scikit-learn's `Ridge`, by the same operations; without it, as it takes nearly
+    a second to import.
+    """
+    from scipy.linalg import solve
+
+    def solved(inner: np.ndarray, right: np.ndarray) -> np.ndarray:
+        inner.flat[:: len(inner) + 1] += alpha
+        return solve(inner, right, assume_a="pos")
+
+    centre, mean = inputs.mean(0), targets.mean()
+    known, left = inputs - centre, targets - mean
+    if len(known) < known.shape[1]:
+        weights = known.T @ solved(known @ known.T, left)
+    else:
+        weights = solved(known.T @ known, known.T @ left)
+    return weights, mean - centre @ weights
 
 
 def held_out_errors(
@@ -198,6 +213,25 @@ def held_out_errors(
     else:
         predicted = predicted_by_penalty(known.T @ known, new, known.T @ left)
     return np.square(mean + predicted - targets[test][:, None]).mean(0)
+
+
+def left_out_errors(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Squared errors of ridge regressions that are each fitted to all samples but the one predicted, the mean
+    for each of `ALPHAS`: e_i / (1 - h_i), of one fit to all, h_i a sample's own influence on its prediction.
+
+    Args:
+        inputs: `(samples, dim)` float64, not fewer samples than columns; targets: `(samples,)`.
+    """
+    known, left = inputs - inputs.mean(0), targets - targets.mean()
+    values, vectors = np.linalg.eigh(known.T @ known)
+    turned = known @ vectors
+    right, squares = turned.T @ left, np.square(turned)
+    errors = []
+    for alpha in ALPHAS:
+        shrunk = 1 / (np.maximum(values, 0) + alpha)
+        influence = squares @ shrunk + 1 / len(inputs)
+        errors.append(np.square((left - turned @ (shrunk * right)) / (1 - influence)).mean())
+    return np.array(errors)
 
 
 def predicted_by_penalty(inner: np.ndarray, across: np.ndarray, left: np.ndarray) -> np.ndarray:
@@ -252,8 +286,6 @@ def _by_cost(
 
 def _folds(inputs: np.ndarray, groups: Sequence[str | None], seed: int | None, held: _Held):
     """Folds for cross-validation and what they are; None: leave one out. Random folds only with a `seed`."""
-    from sklearn.model_selection import GroupKFold, KFold
-
     if held is not None:
         everyone = np.arange(len(inputs))
         folds = [(np.setdiff1d(everyone, fold), np.asarray(fold)) for fold in held]
@@ -261,11 +293,15 @@ def _folds(inputs: np.ndarray, groups: Sequence[str | None], seed: int | None, h
     known = None not in groups
     number = min(_FOLDS, len(set(groups)))
     if known and number > 1:
+        from sklearn.model_selection import GroupKFold
+
         names = {group: place for place, group in enumerate(dict.fromkeys(groups))}
         folds = GroupKFold(number).split(inputs, groups=[names[group] for group in groups])
         return list(folds), f"squared error on whole groups held out of training, {number} folds"
     if seed is None:
         return None, "squared error on training samples held out one at a time"
+    from sklearn.model_selection import KFold
+
     folds = KFold(_FOLDS, shuffle=True, random_state=seed % 2**32).split(inputs)
     return list(folds), f"squared error on training samples held out, {_FOLDS} random folds"
 

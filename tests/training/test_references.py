@@ -13,6 +13,7 @@ from aqa_heads.training.references import (
     fit_at,
     fit_reference,
     held_out_errors,
+    left_out_errors,
     left_out_spread,
 )
 
@@ -150,11 +151,36 @@ def test_one_sample_is_one_message():
         fit_reference("ridge", np.ones((1, 3), np.float32), np.ones(1), [None], 0)
 
 
-def test_scikit_learn_is_loaded_only_when_it_is_used():
-    code = "import sys, aqa_heads.training.references; print('sklearn' in sys.modules)"
+def test_a_ridge_regression_loads_no_scikit_learn():
+    code = """import sys, numpy as np
+from aqa_heads.training.references import fit_reference
+scores = np.arange(20.0)
+fit_reference("ridge", scores[:, None] ** [1, 2], scores, [None] * 20, 0)
+print("sklearn" in sys.modules)"""
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
     )
+
+
+@pytest.mark.parametrize("samples, dim, repeated", [(40, 12, 1), (30, 30, 1), (24, 10, 4)])
+def test_errors_of_samples_left_out_one_by_one_are_scikit_learns(samples, dim, repeated):
+    random = np.random.default_rng(samples)
+    inputs = np.repeat(random.standard_normal((samples, dim)) / np.sqrt(dim), repeated, 0)
+    targets = inputs @ random.standard_normal(dim) + 0.3 * random.standard_normal(len(inputs))
+    plain = RidgeCV(ALPHAS, store_cv_results=True).fit(inputs, targets)
+    errors = left_out_errors(inputs, targets)
+    np.testing.assert_allclose(errors, plain.cv_results_.mean(0), rtol=1e-7)
+    assert ALPHAS[errors.argmin()] == plain.alpha_
+
+
+@pytest.mark.parametrize("samples, dim", [(60, 4), (30, 50)])
+@pytest.mark.parametrize("alpha", [1e-6, 1.0, 100.0])
+def test_a_fit_at_a_penalty_is_scikit_learns(samples, dim, alpha):
+    features, scores = data(samples, dim)
+    plain = Ridge(alpha=alpha).fit(features.astype(np.float64), scores)
+    found = fit_at("ridge", features, scores, {"alpha": alpha})
+    np.testing.assert_allclose(found.weights, plain.coef_, rtol=1e-10)
+    np.testing.assert_allclose(found.bias, plain.intercept_, rtol=1e-10)
 
 
 @pytest.mark.parametrize("samples", [9, 40])
