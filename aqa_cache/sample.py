@@ -16,7 +16,7 @@ _MOST_DIGITS = 15  # of a frame's number: less than 2^53
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One action to be scored.
 

@@ -34,7 +34,9 @@ def read_texts(path: Path, file: Any, name: str) -> list[str]:
         CacheError: as `read_array`.
     """
     values = read_array(path, file, name).tolist()
+    # Equal texts are one in memory: groups, classes and videos come again and again.
+    known = {value: value.decode("utf-8") for value in set(values)}
     # HDF5 ends text at a NUL: written again, the rest would be lost, and two names could become one.
-    if b"\0" in b"\n".join(values):
+    if any("\0" in text for text in known.values()):
         raise ValueError(f"dataset {name!r} holds text with a NUL in it")
-    return [value.decode("utf-8") for value in values]
+    return [known[value] for value in values]

@@ -93,7 +93,8 @@ def _read_samples(path: Path, file: Any, orders: dict[str, list[str]]) -> list[S
         raise ValueError("samples/start_frame or end_frame holds numbers below -1")
     judges = read_array(path, file, "samples/judges")
     judged: list[bool] = np.any(~np.isnan(judges), axis=1).tolist()
-    judges = judges.tolist()
+    marks, place = np.unique(judges.view(np.int64), return_inverse=True)  # equal ones are one in memory
+    judges = np.array(marks.view(np.float64).tolist(), object)[place.reshape(judges.shape)].tolist()
     classes, extra = (_columns(path, file, kind, orders[kind]) for kind in GROUPS)
     return [
         Sample(

@@ -154,7 +154,7 @@ class FeatureCache:
         clips, offset = self.lengths[:, 0], self.offset[:, 0]
         several = clips >= 2
         first, last = offset[several], offset[several] + clips[several] - 1
-        frames = self._first_frame[last] - self._first_frame[first]
+        frames = self.first_frame[last] - self.first_frame[first]
         seconds = self._pts_seconds[last] - self._pts_seconds[first]
         known = seconds > 0
         return frames[known] / seconds[known]
@@ -212,7 +212,7 @@ class FeatureCache:
         """Features, first frames and times of one sample's clips."""
         features = self.features(index, view)
         rows = slice(self.offset[index, view], self.offset[index, view] + self.lengths[index, view])
-        return ClipFeatures(features, self._first_frame[rows], self._pts_seconds[rows])
+        return ClipFeatures(features, self.first_frame[rows], self._pts_seconds[rows])
 
     def record(self, index: int) -> Record:
         """Everything of one sample, as `write_cache` takes it; the features stay in the file, which must stay
@@ -267,11 +267,12 @@ class FeatureCache:
             return self._read(FEATURES, slice(first + start, first + stop)).astype(np.float32)
 
         return ClipFeatures(
-            StoredRows(read, (count, self.dim)), self._first_frame[rows], self._pts_seconds[rows]
+            StoredRows(read, (count, self.dim)), self.first_frame[rows], self._pts_seconds[rows]
         )
 
     @cached_property
-    def _first_frame(self) -> np.ndarray:
+    def first_frame(self) -> NDArray[np.int64]:
+        """Of every row of the features, the first frame of its clip."""
         frames = self._read(FIRST_FRAME)
         if len(frames) and (frames.min() < -1 or frames.max() > MOST_FRAME):
             raise broken(self.path, f"{FIRST_FRAME!r} holds {frames.min()} to {frames.max()}")

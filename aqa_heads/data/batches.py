@@ -94,7 +94,7 @@ class Split:
         chosen = list(indices)
         return Split(
             [self.samples[index] for index in chosen],
-            SomeViews([(self.views, index) for index in chosen]),
+            SomeViews((self.views, index) for index in chosen),
             self.score[chosen],
             self.factor[chosen],
             {name: column[chosen] for name, column in self.classes.items()},
@@ -105,7 +105,7 @@ class Split:
         """These samples and behind them those of `other`; features are shared."""
         return Split(
             [*self.samples, *other.samples],
-            SomeViews([(split.views, index) for split in (self, other) for index in range(len(split))]),
+            SomeViews((split.views, index) for split in (self, other) for index in range(len(split))),
             torch.cat([self.score, other.score]),
             np.concatenate([self.factor, other.factor]),
             {name: torch.cat([column, other.classes[name]]) for name, column in self.classes.items()},

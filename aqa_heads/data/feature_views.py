@@ -1,6 +1,7 @@
 """The clip features of a split's samples in all their views: in memory, or read when they are needed."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 import torch
@@ -15,8 +16,12 @@ class SomeViews(Sequence):
         places: per sample whose features, and at which index there.
     """
 
-    def __init__(self, places: "Sequence[tuple[Views | SomeViews, int]]"):
-        self._places = list(places)
+    def __init__(self, places: "Iterable[tuple[Views | SomeViews, int]]"):
+        # Some of some are places in the first ones: no read goes from one to the next.
+        self._places = [
+            views._places[index] if isinstance(views, SomeViews) else (views, index)
+            for views, index in places
+        ]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -73,8 +78,8 @@ class Views(Sequence):
             self._held = torch.from_numpy(cache.features_of(places))
             clips = [int(cache.lengths[place]) for place in places]
             # Of each view its first row, and of each sample its first view.
-            self._row = [0, *accumulate(clips)]
-            self._view = [0, *accumulate(self.counts)]
+            self._row = array("q", accumulate(clips, initial=0))
+            self._view = array("q", accumulate(self.counts, initial=0))
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from aqa_cache.annotations import SPLITS, Sample
 from aqa_cache.cache_file.reader import FeatureCache
 
@@ -235,13 +237,18 @@ def frames_of_features(cache: FeatureCache, plain: bool = False) -> dict[str, tu
     length = cache.spec.row_span
     if length is None:
         return {}
-    found = {}
-    for index, sample in enumerate(cache.samples):
-        views = cache.record(index).views[: 1 if plain else None]
-        first = [view.first_frame for view in views if view is not None]
-        if first and min(frames.min() for frames in first) >= 0:
-            found[sample.sample_id] = (
-                int(min(frames.min() for frames in first)),
-                int(max(frames.max() for frames in first)) + length,
-            )
-    return found
+    views = slice(1 if plain else None)
+    count, offset = cache.lengths[:, views], cache.offset[:, views]
+    having = count > 0
+    # By turns the rows of one sample and view, and those until the next one's; a row behind the last is none.
+    ends = np.stack([offset[having], offset[having] + count[having]], 1).ravel()
+    rows = np.append(cache.first_frame, 0)
+    first, last = np.full(count.shape, np.iinfo(np.int64).max), np.zeros(count.shape, np.int64)
+    if len(ends):
+        first[having] = np.minimum.reduceat(rows, ends)[::2]
+        last[having] = np.maximum.reduceat(rows, ends)[::2]
+    start, stop = first.min(1), last.max(1) + length
+    return {
+        cache.samples[index].sample_id: (int(start[index]), int(stop[index]))
+        for index in np.flatnonzero(having.any(1) & (start >= 0)).tolist()
+    }

@@ -31,13 +31,13 @@ class StoredFeatures:
     def views(self, name: str) -> Views:
         return Views(self._cache, self._chosen[name], self._numbers(name), self._in_memory)
 
-    def _numbers(self, name: str) -> list[list[int]]:
+    def _numbers(self, name: str) -> list[tuple[int, ...]]:
         all_views = name == "train" and self._config.views == ALL_VIEWS and self._config.fine_tuning is None
-        count = len(self._cache.views) if all_views else 1
-        return [
-            [view for view in range(count) if self._cache.has_features(index, view)]
-            for index in self._chosen[name]
-        ]
+        chosen = self._chosen[name]
+        if not all_views:  # who is chosen has the plain one
+            return [(0,)] * len(chosen)
+        every = range(len(self._cache.views))
+        return [tuple(view for view in every if self._cache.has_features(index, view)) for index in chosen]
 
     def _rows(self, name: str) -> int:
         return sum(

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-# Values that are added up at once: 8 MiB in float64.
-_BLOCK_VALUES = 2**20
+# That are added up at once: values, 8 MiB in float64, and samples, as each is an object until then.
+_BLOCK_VALUES, _BLOCK_SAMPLES = 2**20, 2**12
 
 
 class Standardiser(nn.Module):
@@ -56,15 +56,19 @@ class Standardiser(nn.Module):
 
 def _blocks(clips: Sequence[torch.Tensor]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Samples one below the other, some at a time: `(clips, dim)`, and the first clip of each sample."""
-    held: list[np.ndarray] = []
+    held: list[torch.Tensor] = []
     values = 0
     for features in clips:
-        if values >= _BLOCK_VALUES:
-            yield np.concatenate(held), np.cumsum([0, *map(len, held[:-1])])
+        if values >= _BLOCK_VALUES or len(held) >= _BLOCK_SAMPLES:
+            yield _joined(held)
             held, values = [], 0
-        held.append(torch.as_tensor(features).cpu().numpy())
-        values += held[-1].size
-    yield np.concatenate(held), np.cumsum([0, *map(len, held[:-1])])
+        held.append(torch.as_tensor(features))
+        values += held[-1].numel()
+    yield _joined(held)
+
+
+def _joined(held: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    return torch.cat(held).cpu().numpy(), np.cumsum([0, *(features.shape[0] for features in held[:-1])])
 
 
 def _added(total: np.ndarray, block: np.ndarray, first: np.ndarray) -> np.ndarray:
