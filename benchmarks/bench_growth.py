@@ -7,7 +7,8 @@
 - hours: peak memory of one long video, as one sample and as 100 samples; one sample holds no more than 100.
 - start: seconds from the start of the process to the first features, beside those of `import torch` alone.
 - resume: seconds until `extract` returns where all samples are finished.
-- audit: seconds of `aqa-data audit` over the number of samples, of a table and of a cache.
+- audit: seconds of `aqa-data audit` over the number of samples, of a table and of a cache, and of `aqa-train
+  --exp ridge` on that cache, with its peak memory.
 
 Frames are small and weights random: neither changes what grows.
 """
@@ -186,40 +187,49 @@ def median(pairs: list[tuple[float, float]], place: int) -> float:
     return statistics.median(pair[place] for pair in pairs)
 
 
-def import_torch() -> tuple[float, float]:
-    """Seconds and CPU seconds of a process that imports torch and nothing else."""
+def import_torch() -> tuple[float, float, int]:
+    """Seconds, CPU seconds and peak bytes of a process that imports torch and nothing else."""
     return timed([sys.executable, "-c", "import torch"])
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Seconds and CPU seconds of a process."""
-    before, began = os.times(), time.perf_counter()
-    status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
-    seconds, after = time.perf_counter() - began, os.times()
-    if status not in (0, 1):  # 1: an audit that found a leak
-        raise SystemExit(f"exit status {status}: {' '.join(command)}")
-    return seconds, sum(after[2:4]) - sum(before[2:4])
+def timed(command: list[str]) -> tuple[float, float, int]:
+    """Seconds, CPU seconds and peak bytes of a process, its end included."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, 1):  # 1: an audit that found a leak
+        raise SystemExit(f"exit status {process.returncode}: {' '.join(command)}")
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
 
 
 def bench_audit(folder: Path, options: argparse.Namespace) -> tuple[str, str, list[str]]:
     lines = [
         (
             "Samples with seven marks, a caption of 25 words, three classes, groups of 100 and 400 in a"
-            " video, drawn at random; from the start of the process. The cache has two clips a sample. CPU:"
-            " of the process, which other work on the machine lengthens less."
+            " video, drawn at random; from the start of the process. The cache has two clips a sample, of 8"
+            " values. CPU: of the process, which other work on the machine lengthens less. Memory: its peak;"
+            f" that of a process that imports torch alone is {import_torch()[2] / 1e6:,.0f} MB, as it ends."
         ),
         "",
-        "| samples | table, s | CPU s | cache, s | CPU s |",
-        "|---|---|---|---|---|",
+        "| samples | audit: table, s | CPU s | cache, s | CPU s | ridge, s | CPU s | memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for count in map(int, options.audited.split(",")):
+        table, cache = write_audited(folder, count)
+        ridge = ["--features", str(cache), "--exp", "ridge", "--out", str(folder / f"ridge-{count}")]
         cells = []
-        for source in write_audited(folder, count):
-            seconds, cpu = timed([str(Path(sys.executable).with_name("aqa-data")), "audit", str(source)])
+        for name, *arguments in (
+            ("aqa-data", "audit", str(table)),
+            ("aqa-data", "audit", str(cache)),
+            ("aqa-train", *ridge, "--threads", "1"),
+        ):
+            seconds, cpu, peak = timed([str(Path(sys.executable).with_name(name)), *arguments])
             cells += [f"{seconds:.1f}", f"{cpu:.1f}"]
-        lines.append(f"| {count:,} | {' | '.join(cells)} |")
+        lines.append(f"| {count:,} | {' | '.join(cells)} | {peak / 1e6:,.0f} |")
         print(lines[-1], flush=True)
-    return "Audit over its samples", f"--audited {options.audited}", lines
+    return "Audit and ridge over their samples", f"--audited {options.audited}", lines
 
 
 def write_audited(folder: Path, count: int) -> tuple[Path, Path]:

@@ -18,11 +18,12 @@ def results_table(runs: "Sequence[Run]") -> "Table":
     """
     from rich.table import Table
 
-    from aqa_heads.report.families import read_families
+    from aqa_heads.report.families import families_of
     from aqa_heads.report.floors import floor_name
+    from aqa_heads.report.results import Result
     from aqa_heads.report.wording import mean_known
 
-    families = read_families([run.folder for run in runs])
+    families = families_of([Result.of(run) for run in runs])
     classified = any(family.table("class_accuracy") for family in families)
     captioned = any(run.summary["captions"] for run in runs)
     table = Table(title=_title(families, classified), caption=_caption(families))

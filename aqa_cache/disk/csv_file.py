@@ -21,8 +21,10 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
 def write_rows(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows of cells as a CSV file, see `csv_bytes`."""
-    Path(path).write_bytes(csv_bytes(rows))
+    """Write rows of cells, one after the other, as a CSV file, see `csv_bytes`."""
+    encoding, errors = _ENCODING
+    with open(path, "w", encoding=encoding, errors=errors, newline="") as file:
+        file.writelines(map(_line, rows))
 
 
 def csv_bytes(rows: Iterable[Sequence[Any]]) -> bytes:

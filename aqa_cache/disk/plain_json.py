@@ -32,6 +32,8 @@ def parse_json(text: str) -> Any:
 
 def with_none(value: Any) -> Any:
     """`value`, of mappings, lists and tuples, with None for every number that is not finite."""
+    if isinstance(value, str):  # most values of a large table are
+        return value
     if isinstance(value, Mapping):
         return {key: with_none(item) for key, item in cast(Mapping[str, Any], value).items()}
     if isinstance(value, list | tuple):

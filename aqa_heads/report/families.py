@@ -270,6 +270,11 @@ def read_families(runs: Sequence[Path], others: Sequence[Path] = ()) -> list[Fam
     found = [read_result(run) for run in runs]
     if others:
         found += _of_other_programs(others, found)
+    return families_of(found)
+
+
+def families_of(found: Sequence[Result]) -> list[Family]:
+    """The rows of results, in the order of `read_families`."""
     results = sorted(found, key=lambda r: (r.seed is None, r.seed, natural(r.fold or ""), natural(r.name)))
     families = sorted(_families(results), key=_place)
     named = zip(families, row_names(families), colours(families), strict=True)

@@ -59,6 +59,11 @@ class Result:
     order: int = 0
     colour: int = 0
 
+    @classmethod
+    def of(cls, run: Run) -> "Result":
+        """Of a run that was read."""
+        return cls(run, PredictionTable.of(run.predictions))
+
     @property
     def short(self) -> str:
         """Its name in a report, unlike that of every other run there."""
@@ -316,8 +321,7 @@ def read_result(folder: Path) -> Result:
     Raises:
         RunError: a file in it is damaged.
     """
-    run = read_run(folder)
-    return Result(run, PredictionTable.of(run.predictions))
+    return Result.of(read_run(folder))
 
 
 def _runs_in(name: str | Path) -> tuple[dict[Path, Path], list[str]]:

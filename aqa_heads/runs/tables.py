@@ -4,8 +4,10 @@ What is wrong with a table is a ValueError or a csv.Error here; its caller knows
 """
 
 import reprlib
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ class Epoch:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldOut:
     """One row of `out_of_fold.csv`.
 
@@ -78,7 +80,7 @@ class HeldOut:
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with replacing(path) as temporary:
-        write_rows(temporary, [header, *([with_none(value) for value in row] for row in rows)])
+        write_rows(temporary, chain([header], ([with_none(value) for value in row] for row in rows)))
 
 
 def read_epochs(path: Path) -> list[Epoch]:
@@ -109,7 +111,8 @@ def read_predictions(path: Path) -> PredictionRows:
             for name in NUMBERS
             if name in row
         }
-        rows.append({**row, **numbers})
+        row |= {name: sys.intern(row[name]) for name in ("split", "group")}  # one of each in memory
+        rows.append(row | numbers)
     return rows
 
 
@@ -125,7 +128,7 @@ def read_held_out(path: Path) -> list[HeldOut]:
         true, predicted = (number_in(row, name, number) for name in ("true", "predicted"))
         if true is None or predicted is None:
             raise ValueError(f"row {number}: true or predicted is empty, expected a number")
-        group, spread = row.get("group") or None, None
+        group, spread = sys.intern(row.get("group") or "") or None, None
         if "spread" in row:
             spread = number_in(row, "spread", number, FROM_ZERO)
         rows.append(HeldOut(row["sample_id"], fold, true, predicted, bool(chose), group, spread))

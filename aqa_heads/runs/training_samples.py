@@ -104,11 +104,11 @@ def write_training_samples(
         tensors[_LENGTH] = torch.from_numpy(
             np.linalg.norm(rows.astype(np.float64), axis=1).astype(np.float32)
         )
-    records = [
-        _record(sample, frames.get(sample.sample_id), stamps.get(sample.sample_id)) for sample in samples
-    ]
-    said = {"samples": records, "every": every}
-    write_weights(folder / FILE, tensors, said)
+
+    def record(sample: Sample) -> dict[str, Any]:
+        return _record(sample, frames.get(sample.sample_id), stamps.get(sample.sample_id))
+
+    write_weights(folder / FILE, tensors, {"samples": list(samples), "every": every}, record)
 
 
 def read_training_samples(folder: Path) -> TrainingSamples | None:

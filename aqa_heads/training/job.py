@@ -98,8 +98,13 @@ class Job(ABC):
                 checkpoint.release()
                 work.forget()
                 self._train(work, identity, checkpoint, stack)
+            run = None
+            with processes.agree():
+                if processes.main:  # what training took of memory has been given back
+                    run = read_run(work.path)
+                    write_model_card(work.path, run.config, run.summary, calibration_of(run))
         processes.gather(None)  # none reads the folder before the first has published it
-        return read_run(plan.folder)
+        return read_run(plan.folder) if run is None else replace(run, folder=plan.folder)
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a run to be the same one."""
@@ -398,7 +403,6 @@ class Job(ABC):
         if held_out:
             tables["out_of_fold.csv"] = held_out_table(held_out)
         write_run(folder, record, choice.epochs, tables, summary, data.vocabulary, model)
-        write_model_card(folder, record, summary, calibration_of(read_run(folder)))
 
     def _warnings(self, data: TrainingData) -> list[str]:
         lines, audited = [], self.plan.audit

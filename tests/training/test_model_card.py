@@ -8,6 +8,7 @@ from synthetic_cache import small_models, write_synthetic_cache
 
 from aqa_cache.weights.published import WEIGHTS
 from aqa_heads.evaluation.calibration import Calibration, calibration_of
+from aqa_heads.runs.format import read_run
 from aqa_heads.settings.training import TrainingConfig
 from aqa_heads.training.model_card import LICENCES, model_card
 from aqa_heads.training.run import train
@@ -25,6 +26,12 @@ def run(tmp_path_factory):
 
 def test_every_published_weight_has_a_licence():
     assert LICENCES.keys() == WEIGHTS.keys()
+
+
+def test_a_run_is_given_back_as_it_is_read(run):
+    read = read_run(run.folder)
+    assert replace(run, vocabulary=None) == replace(read, vocabulary=None)
+    assert run.vocabulary.words == read.vocabulary.words
 
 
 def test_the_card_has_the_results_with_their_interval(run):

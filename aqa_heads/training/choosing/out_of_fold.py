@@ -1,7 +1,7 @@
 """Scores that models predicted which did not learn from the sample: the table `out_of_fold.csv`."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,5 +62,5 @@ def held_out_of(choice: "Choice", predictions: Predictions, data: TrainingData) 
 
 def held_out_table(rows: Sequence[HeldOut]) -> dict[str, list]:
     """The columns of `out_of_fold.csv`, by fold and then in the cache's order."""
-    said = [astuple(replace(row, chose_epoch=int(row.chose_epoch))) for row in rows]
-    return {field.name: [row[place] for row in said] for place, field in enumerate(fields(HeldOut))}
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(HeldOut)}
+    return columns | {"chose_epoch": [int(chose) for chose in columns["chose_epoch"]]}
