@@ -48,6 +48,15 @@ def test_what_is_written_is_read(path, name):
         assert cache.lengths.tolist() == [[3, 2], [1, -1], [-1, -1]]
 
 
+def test_marks_keep_their_bits_and_equal_texts_are_one(tmp_path):
+    marks = (0.0, -0.0, float("nan"), 7.5)
+    samples = [Sample(name, "v.mp4", group="berlin", judges=marks) for name in ("a", "b")]
+    write_cache(tmp_path / "feats.h5", [Record(sample, [], "no video") for sample in samples], SPEC)
+    with FeatureCache(tmp_path / "feats.h5") as cache:
+        one, other = cache.samples
+        assert repr(one.judges) == repr(other.judges) == repr(marks) and one.group is other.group
+
+
 def test_a_stranger_can_read_it_with_h5py_alone(path):
     # The example of docs/schema.md.
     with h5py.File(path) as file:
