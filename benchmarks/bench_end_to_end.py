@@ -34,7 +34,7 @@ from aqa_cache.backbones.precision import set_precision
 from aqa_cache.backbones.registry import BACKBONES
 from aqa_cache.clips.preprocess import Preprocessing, normalise
 from aqa_cache.disk.tensor_file import read_tensors
-from aqa_cache.extraction.rates import gemm_rate
+from aqa_cache.extraction.measuring.rates import gemm_rate
 from aqa_cache.machine.devices import pick_device
 from aqa_cache.weights.random_weights import make_random_weights
 from aqa_heads.data.batches import Split

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from results import write_section
 
-from aqa_cache.extraction.peers import CONTENDERS, OPENVINO, OURS, PeerRow, versions
+from aqa_cache.extraction.measuring.peers import CONTENDERS, OPENVINO, OURS, PeerRow, versions
 
 # Those of convolutions, which OpenVINO runs; C3D takes frames of 112 px alone.
 BACKBONES = ("s3d", "c3d", "r2plus1d_18", "r3d_18", "mc3_18", "i3d")
@@ -90,7 +90,7 @@ def work(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from aqa_cache.extraction.configuration import ExtractionConfig
-    from aqa_cache.extraction.peers import measure_peers
+    from aqa_cache.extraction.measuring.peers import measure_peers
     from aqa_cache.logs import handled
     from aqa_cache.machine.heap import keep_freed_memory
 

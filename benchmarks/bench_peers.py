@@ -28,8 +28,8 @@ from results import write_section
 from aqa_cache.cache_file.reader import FeatureCache
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.extraction.loading import load_backbone
-from aqa_cache.extraction.measured_video import write_video
-from aqa_cache.extraction.rates import extraction_rate
+from aqa_cache.extraction.measuring.rates import extraction_rate
+from aqa_cache.extraction.measuring.video import write_video
 from aqa_cache.extraction.run import ExtractionConfig
 from aqa_cache.machine.devices import pick_device
 from aqa_cache.weights.random_weights import random_weights_path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from results import write_section
 
-from aqa_cache.extraction.measured_video import VIDEO_FRAMES, VIDEO_RATE, write_video
+from aqa_cache.extraction.measuring.video import VIDEO_FRAMES, VIDEO_RATE, write_video
 from aqa_cache.logs import handled
 from aqa_cache.video.decoding import decode
 from aqa_cache.video.probing import probe

@@ -21,7 +21,7 @@ import torch
 from results import write_section
 
 from aqa_cache.backbones.openvino_engine import openvino_version
-from aqa_cache.extraction.peers import versions
+from aqa_cache.extraction.measuring.peers import versions
 from aqa_cache.machine.cores import available_cores
 from aqa_cache.machine.heap import keep_freed_memory
 from aqa_heads.settings.experiments import ENCODER_SIZES, ENCODERS

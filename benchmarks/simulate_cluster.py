@@ -68,7 +68,7 @@ def measure(videos: int = 12, batches: int = 12, size: int = 112) -> Rates:
     from aqa_cache.clips.rule import ClipRule
     from aqa_cache.extraction.configuration import ExtractionConfig
     from aqa_cache.extraction.loading import load_model
-    from aqa_cache.extraction.measured_video import write_video
+    from aqa_cache.extraction.measuring.video import write_video
     from aqa_cache.video.reader import Outcome, VideoReader
 
     torch.set_num_threads(1)

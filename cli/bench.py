@@ -75,7 +75,7 @@ def main(json_path, seconds, peers, **options):
     """
     from aqa_cache.disk.atomic import check_target, replacing
     from aqa_cache.extraction.configuration import ExtractionConfig
-    from aqa_cache.extraction.throughput import measure
+    from aqa_cache.extraction.measuring.throughput import measure
     from aqa_cache.machine.heap import keep_freed_memory
 
     if json_path:
@@ -101,7 +101,7 @@ def _peers(config, seconds: float, json_path) -> None:
     from rich.table import Table
 
     from aqa_cache.disk.atomic import replacing
-    from aqa_cache.extraction import peers
+    from aqa_cache.extraction.measuring import peers
 
     from .console import console
 

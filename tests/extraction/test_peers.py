@@ -4,8 +4,8 @@ import pytest
 from tiny_backbone import register_tiny, write_weights
 
 from aqa_cache.errors import AqaError
-from aqa_cache.extraction import peers
 from aqa_cache.extraction.configuration import ExtractionConfig
+from aqa_cache.extraction.measuring import peers
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from aqa_cache.extraction import rates, throughput
 from aqa_cache.extraction.configuration import ExtractionConfig
-from aqa_cache.extraction.measured_video import write_video
-from aqa_cache.extraction.rates import bound, extraction_rate, gemm_rate
-from aqa_cache.extraction.throughput import cudnn_warning
+from aqa_cache.extraction.measuring import rates, throughput
+from aqa_cache.extraction.measuring.rates import bound, extraction_rate, gemm_rate
+from aqa_cache.extraction.measuring.throughput import cudnn_warning
+from aqa_cache.extraction.measuring.video import write_video
 from aqa_cli.bench import main
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import missing
+from ...errors import missing
 
 # A whole number of clips of 16 frames, about as long as a dive: few videos make whole batches, also of a slow
 # backbone.

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..backbones.inference import Model
-from ..backbones.openvino_engine import openvino_version
-from ..clips.preprocess import normalise
-from ..machine.cores import available_cores
-from ..machine.devices import device_name, process_peak_memory
-from ..video.threads import default_workers
-from .configuration import ExtractionConfig
-from .loading import load_backbone, load_model
-from .measured_video import VIDEO_FRAMES, write_video
+from ...backbones.inference import Model
+from ...backbones.openvino_engine import openvino_version
+from ...clips.preprocess import normalise
+from ...machine.cores import available_cores
+from ...machine.devices import device_name, process_peak_memory
+from ...video.threads import default_workers
+from ..configuration import ExtractionConfig
+from ..loading import load_backbone, load_model
 from .rates import bound, decoding_seconds, extraction_rate, gemm_rate, gflop_of_a_clip, seconds_each
+from .video import VIDEO_FRAMES, write_video
 
 # End to end takes so many times the seconds of the others, so that its first batches, which are slow, count
 # for little.

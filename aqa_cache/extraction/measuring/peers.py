@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..backbones.inference import Model
-from ..backbones.openvino_engine import Converted, OpenVinoNetwork
-from ..backbones.registry import for_inference
-from ..clips.preprocess import normalise
-from ..errors import AqaError, first_line
-from .configuration import ExtractionConfig
-from .loading import load_backbone
+from ...backbones.inference import Model
+from ...backbones.openvino_engine import Converted, OpenVinoNetwork
+from ...backbones.registry import for_inference
+from ...clips.preprocess import normalise
+from ...errors import AqaError, first_line
+from ..configuration import ExtractionConfig
+from ..loading import load_backbone
 
 _log = logging.getLogger(__name__)
 

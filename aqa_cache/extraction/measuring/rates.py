@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from ..clips.preprocess import FramePreparer, Preprocessing
-from ..machine.cores import available_cores
-from ..video.decoding import decode
-from .configuration import ExtractionConfig
-from .run import Extraction, extract
+from ...clips.preprocess import FramePreparer, Preprocessing
+from ...machine.cores import available_cores
+from ...video.decoding import decode
+from ..configuration import ExtractionConfig
+from ..run import Extraction, extract
 
 _GEMM_SIZES = (1024, 2048, 4096, 8192)
 _REPETITIONS = 3

@@ -1,0 +1,1 @@
+"""How fast extraction is on this machine, in its parts and beside other engines."""
