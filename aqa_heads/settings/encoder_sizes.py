@@ -27,7 +27,8 @@ _WIDEST = {
 }
 _NARROWEST = 16  # and all widths are powers of 2, so any number of attention heads divides them
 _YOUNGER = ("conv", "gdlt", "tpt")
-# Without their order or their number, a mean over few clips is as good as one over many.
+# Encoders that learn from the order of clips see a window of a long sample at a time; the others take a mean
+# of clips, which takes little time however many there are.
 _OVER_TIME = ("lstm", "gru", "transformer", *_YOUNGER)
 
 _FEWEST_CLIPS, _SHARE = 64, 0.95

@@ -70,7 +70,7 @@ def fit_reference(
         groups: of each sample, None where it has none.
         seed: of the random folds; without effect on `ridge`.
         folds: the places of the samples that are held out together, to choose the penalty by these and not by
-            `groups`: `data.validation.penalty_folds`.
+            `groups`: `data.folds.penalty_folds`.
 
     Raises:
         TrainingError: fewer than two samples.
