@@ -30,6 +30,7 @@ def folder(tmp_path_factory):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")
+        patch.setenv("GIT_DIR", "/nowhere")  # the checkout may change between two runs that are compared
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
         patch.setenv(DIE_ONCE, str(folder / "die"))
         settings = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
