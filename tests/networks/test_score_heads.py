@@ -101,9 +101,10 @@ def config(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=[JUDGES, EXEMPLARS])
-def trained(request, config):
+def trained(request, config, tmp_path_factory):
     # An encoder that learns: what a head keeps of training samples has to follow it.
-    run = train(replace(config, encoder="attention", score_head=request.param))
+    out = tmp_path_factory.mktemp("trained")  # made again for every order of the tests
+    run = train(replace(config, encoder="attention", score_head=request.param, out=out))
     with FeatureCache(config.features) as cache:
         clips = [torch.from_numpy(cache.features(index)) for index in range(len(cache))]
         samples = {sample.sample_id: (sample, clips[i]) for i, sample in enumerate(cache.samples)}
