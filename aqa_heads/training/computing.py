@@ -1,5 +1,6 @@
 """What a run computes with and how much of it: deterministic algorithms, memory, time."""
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -13,9 +14,9 @@ from ..errors import TrainingError
 
 _DENORMAL = 5e-324
 _GRAIN = 2**15  # elements that torch gives a thread at least
-# Multiplications of a step's forward pass that keep a thread busy: with fewer, two threads that share a step
-# take as long as one, or longer (benchmarks/RESULTS.md, Threads).
-_OF_A_THREAD = 500_000_000
+# Multiplications of a step's forward pass that one thread does, with the way back, while it would wait for
+# another one. Measured with two (LOG.md).
+_WAIT = 4_000_000
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
 
 
@@ -52,13 +53,15 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 
 def threads_worth(multiplications: float) -> int:
-    """How many threads of the CPU, of those that torch may use, share a training step without waiting for
-    each other longer than they compute.
+    """How many threads of the CPU, of those that torch may use, make a training step the shortest.
+
+    n threads take work / n, and wait n times as long for each other: that is least at the root of work by
+    waiting.
 
     Args:
         multiplications: of its forward pass.
     """
-    return min(torch.get_num_threads(), max(1, int(multiplications / _OF_A_THREAD)))
+    return min(torch.get_num_threads(), max(1, math.isqrt(int(multiplications / _WAIT))))
 
 
 @contextmanager

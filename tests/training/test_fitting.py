@@ -132,7 +132,7 @@ def test_threads_of_a_step_follow_from_its_work(config, tmp_path, monkeypatch):
     with cpu_threads(4):
         assert trained() == {"assessment": 1, "captioner": 1}  # tiny networks
         captioner = weights * (min(resolved.batch_size, samples) * words + 1)
-        monkeypatch.setattr(computing, "_OF_A_THREAD", captioner / 3.5)
+        monkeypatch.setattr(computing, "_WAIT", captioner / 3.5**2)
         seen.clear()
         assert trained() == {"assessment": 1, "captioner": 3}
         assert seen == {("assessment", 1), ("captioner", 3)} and torch.get_num_threads() == 4
