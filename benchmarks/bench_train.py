@@ -18,7 +18,7 @@ from aqa_cache.cache_file.feature_spec import FeatureSpec
 from aqa_cache.cache_file.record import ClipFeatures, Record
 from aqa_cache.cache_file.writer import write_cache
 from aqa_cache.machine.devices import pick_device
-from aqa_heads.data import training_data as targets
+from aqa_heads.data import stored_features
 from aqa_heads.runs.format import Run
 from aqa_heads.settings.experiments import EXPERIMENTS
 from aqa_heads.settings.training import TrainingConfig
@@ -180,9 +180,9 @@ def notes_on_assessment_alone(features: Path, epochs: int, epochs_in_full: int, 
         )
     )
     processor = time.process_time() - began
-    share, targets.MEMORY_SHARE = targets.MEMORY_SHARE, 0.0
+    share, stored_features.MEMORY_SHARE = stored_features.MEMORY_SHARE, 0.0
     streamed, _ = seconds_per_epoch(features, "baseline", epochs, **options)
-    targets.MEMORY_SHARE = share
+    stored_features.MEMORY_SHARE = share
     held, _ = seconds_per_epoch(features, "baseline", epochs, **options)
     return [
         (

@@ -30,7 +30,7 @@ WINGS = {
         "machine": "",
         "clips": "",
         "video": "clips machine",
-        "backbones": "clips disk",
+        "backbones": "clips disk machine",
         "cache_file": "clips disk remote",
         "weights": "backbones cache_file clips disk",
         "annotation_tools": "disk tables video",

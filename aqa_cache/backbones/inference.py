@@ -3,6 +3,7 @@ arithmetic.
 """
 
 import copy
+import functools
 import itertools
 import json
 import logging
@@ -10,9 +11,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch.backends.cpu import get_cpu_capability
 
 from ..clips.preprocess import Preprocessing, normalise
 from ..errors import AqaError, first_line
+from ..machine.devices import device_name
 from .openvino_engine import HINTS, Converted, NotConverted, OpenVinoNetwork, openvino_version
 from .precision import (
     MAX_ENGINE_ERROR,
@@ -271,18 +274,21 @@ def _by_openvino(
     device, size = torch.device("cpu"), batch_size or AUTO_BATCH_SIZES["cpu"][0]
     clips = _smooth_clips(clip_len, preprocessing.crop)[: min(_CLIPS_COMPARED, size)]
 
+    @functools.cache
     def by_torch() -> np.ndarray:
         plain = for_inference(copy.deepcopy(module), device, torch.float32)
         return Model(plain, device, "fp32", preprocessing, len(clips)).forward(clips)
 
-    made_of = json.dumps([_NOISE, len(clips), preprocessing.record()])
-    expected = converted.expected(made_of, by_torch)
+    threads, processor = torch.get_num_threads(), [device_name(device), get_cpu_capability()]
+    compared = [_NOISE, len(clips), preprocessing.record(), size, threads, processor]
     used, notes = precision, []
     while True:
-        network = converted.network(size, used, torch.get_num_threads())
-        model = Model(network, device, used, preprocessing, size)
-        parity = Parity.between(model.forward(clips), expected)
-        if parity.good if used != "fp32" else parity.relative_error <= MAX_ENGINE_ERROR:
+        model = Model(converted.network(size, used, threads), device, used, preprocessing, size)
+        how = json.dumps([*compared, used])
+        parity = None if converted.agrees(how) else Parity.between(model.forward(clips), by_torch())
+        if parity is None or _agrees(parity, used):
+            if parity is not None:
+                converted.remember_agreement(how)
             for note in notes:
                 _log.warning(note)
             return model
@@ -295,6 +301,11 @@ def _by_openvino(
                 "on a test batch, features by OpenVINO differ from torch's too much (relative error"
                 f" {parity.relative_error:.2g}; allowed {MAX_ENGINE_ERROR})"
             )
+
+
+def _agrees(parity: Parity, precision: str) -> bool:
+    """Whether features by another engine are those of torch in fp32."""
+    return parity.relative_error <= MAX_ENGINE_ERROR if precision == "fp32" else parity.good
 
 
 def _too_far(precision: str, parity: Parity, compiled: bool = False) -> str:

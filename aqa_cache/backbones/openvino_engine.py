@@ -10,7 +10,6 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -77,8 +76,8 @@ class Converted:
         shape: of one clip in a batch, `(1, 3, clip_len, size, size)`.
         folder: where converted networks are kept; None: nowhere.
         name: of the backbone; weights_sha256: of the file that its weights are from, hex.
-        code: a digest of the network's code, with which torch's features of a test batch are kept too; None:
-            it may change unseen, and they are computed at every start.
+        code: a digest of the network's code, for which it is kept too that its features agreed with torch's;
+            None: it may change unseen, and they are compared at every start.
 
     Raises:
         NotConverted: OpenVINO is not installed, or broken.
@@ -129,21 +128,38 @@ class Converted:
                 f"OpenVINO cannot run the backbone ({type(error).__name__}: {first_line(error)})"
             ) from None
 
-    def expected(self, batch: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Torch's features of a test batch, in fp32: as an earlier start has kept them, else computed.
+    def agrees(self, how: str) -> bool:
+        """Whether an earlier start has compared its features with torch's, and they agreed.
 
         Args:
-            batch: all that it is made of.
+            how: all that decides them beside network and code: batch, precision, threads, processor.
         """
+        found = self._agreement(how)
+        try:
+            return found is not None and found[0].read_text() == found[1]
+        except (OSError, ValueError):
+            return False
+
+    def remember_agreement(self, how: str) -> None:
+        """Let later starts do without the comparison; where the code is not known, they compare again."""
+        if (found := self._agreement(how)) is not None:
+            path, text = found
+            try:
+                with replacing(path) as temporary:
+                    temporary.write_text(text)
+            except (AqaError, OSError) as error:
+                _log.info(f"{path} cannot be kept ({first_line(error)}); set AQA_WEIGHTS.")
+
+    def _agreement(self, how: str) -> tuple[Path, str] | None:
+        """The file that says so, and what stands in it; None where nothing may."""
         if self._path is None or self._code is None:
-            return compute()
-        key = hashlib.sha256(repr((self._code, batch)).encode()).hexdigest()[:16]
-        path = self._path.with_suffix(f".expected-{key}.safetensors")
-        if (kept := _kept(path)) is not None:
-            return kept["features"].numpy()
-        features = compute()
-        _keep(path, {"features": torch.from_numpy(features)})
-        return features
+            return None
+        try:
+            network = _pin_of(self._path).read_text()
+        except OSError:
+            return None
+        digest = hashlib.sha256(repr((self._code, network, how)).encode()).hexdigest()
+        return self._path.with_suffix(f".{digest[:16]}.agrees"), digest
 
     def forget(self) -> bool:
         """Let the network be converted anew, where it was kept by an earlier run; whether it was."""

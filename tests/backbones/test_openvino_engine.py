@@ -89,7 +89,7 @@ def test_what_was_converted_is_kept_and_trusted_only_as_it_was_written(tmp_path,
 
 
 @pytest.mark.extra
-def test_of_known_code_torch_computes_the_test_batch_once(tmp_path, monkeypatch):
+def test_of_known_code_features_are_compared_once(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     by_torch = []
 
@@ -97,29 +97,38 @@ def test_of_known_code_torch_computes_the_test_batch_once(tmp_path, monkeypatch)
         by_torch.append(1)
         return for_inference(*arguments)
 
+    def start(code="1", **options):
+        by_torch.clear()
+        model = by_openvino(folder=tmp_path, code=code, **options)
+        assert model.engine == "openvino"
+        return len(by_torch), model.forward(clips(1))
+
     monkeypatch.setattr(inference, "for_inference", counted)
-    features = by_openvino(folder=tmp_path, code="1").forward(clips(2))
-    for precision in ("fp32", "bf16"):
-        by_openvino(folder=tmp_path, code="1", precision=precision)
-    np.testing.assert_array_equal(by_openvino(folder=tmp_path, code="1").forward(clips(2)), features)
-    assert len(by_torch) == 1
-    by_openvino(folder=tmp_path, code="2")
-    by_openvino(folder=tmp_path, code="1", batch_size=1)
-    assert len(by_torch) == 3
-    for kept in tmp_path.glob("*.expected-*.safetensors"):
-        kept.write_bytes(kept.read_bytes()[:-1] + b"x")
-    by_openvino(folder=tmp_path, code="1")
-    assert len(by_torch) == 4
+    compared, features = start()
+    again, same = start()
+    assert (compared, again) == (1, 0)
+    np.testing.assert_array_equal(same, features)
+    for options in ({"precision": "bf16"}, {"batch_size": 1}, {"code": "2"}):
+        assert (start(**options)[0], start(**options)[0]) == (1, 0)
+    assert start(code=None)[0] == start(code=None)[0] == 1
+    (kept,) = tmp_path.glob("*.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    assert (start()[0], start()[0]) == (1, 0)  # of the network that is converted anew
+    for agreement in tmp_path.glob("*.agrees"):
+        agreement.write_text("else")
+    assert start()[0] == 1
+    monkeypatch.setattr(inference, "device_name", lambda device: "another processor")
+    assert start()[0] == 1
 
 
 @pytest.mark.extra
-def test_what_is_kept_is_compared_at_every_start(tmp_path, monkeypatch):
+def test_what_does_not_agree_is_compared_at_every_start(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
-    by_openvino(folder=tmp_path, code="1")
     infer = OpenVinoNetwork.__call__
     monkeypatch.setattr(OpenVinoNetwork, "__call__", lambda self, clips: infer(self, clips) * 1.01)
-    with pytest.raises(NotConverted, match="features by OpenVINO differ from torch's too much"):
-        by_openvino(folder=tmp_path, code="1")
+    for _ in range(2):
+        with pytest.raises(NotConverted, match="features by OpenVINO differ from torch's too much"):
+            by_openvino(folder=tmp_path, code="1")
 
 
 def test_the_code_of_a_backbone_of_this_program_is_known_by_its_files(monkeypatch):
