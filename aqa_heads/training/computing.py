@@ -15,8 +15,8 @@ from ..errors import TrainingError
 _DENORMAL = 5e-324
 _GRAIN = 2**15  # elements that torch gives a thread at least
 # Multiplications of a step's forward pass that one thread does, with the way back, while it would wait for
-# another one. Measured with two (LOG.md).
-_WAIT = 4_000_000
+# another one that spins as briefly as the commands have it. Measured with two (LOG.md).
+_WAIT = 75_000_000
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
 
 

@@ -45,6 +45,6 @@ def test_a_step_has_no_denormals_in_its_gradients_and_the_same_others():
 
 def test_a_step_gets_as_many_threads_as_its_work_is_worth():
     with cpu_threads(4):
-        assert [threads_worth(work) for work in (0, 1.5e7, 1.6e7, 3.7e7, 1e12)] == [1, 1, 2, 3, 4]
+        assert [threads_worth(work) for work in (0, 2.9e8, 3e8, 7e8, 1e12)] == [1, 1, 2, 3, 4]
     with cpu_threads(1):
         assert threads_worth(1e12) == 1
