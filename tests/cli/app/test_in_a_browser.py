@@ -96,6 +96,13 @@ def table(app):
     return {sample.sample_id: sample for sample in read_annotations(app.folder / "videos/annotations.csv")}
 
 
+def page_of_new_clip(app, video) -> str:
+    """The address of the page of a video that is there now, as `a.mp4`."""
+    _, row = app.json("POST", "/api/videos?name=a.mp4", video.read_bytes())
+    app.idle()
+    return f"{app.url}/clips/{row['id']}"
+
+
 def test_drop_score_annotate_and_train(start, opened, trained, three):
     """What a coach does, from the first page to a model of one's own; no step needs a terminal."""
     app = start(runs=trained / "runs")
@@ -204,9 +211,7 @@ def test_two_browsers_change_one_row_and_the_second_is_told(start, opened, three
 def test_what_is_typed_while_another_change_is_on_its_way_is_kept(start, opened, three):
     """The answer to the first shows the row as it was then; and nothing is called saved before all is."""
     app = start()
-    _, row = app.json("POST", "/api/videos?name=a.mp4", three[0].read_bytes())
-    app.idle()
-    page = opened(f"{app.url}/clips/{row['id']}")
+    page = opened(page_of_new_clip(app, three[0]))
 
     def on_its_way(route):
         answer = route.fetch()
@@ -226,9 +231,7 @@ def test_what_is_typed_while_another_change_is_on_its_way_is_kept(start, opened,
 
 def test_numbers_are_kept_as_they_are_typed_or_not_at_all(start, opened, three):
     app = start()
-    _, row = app.json("POST", "/api/videos?name=a.mp4", three[0].read_bytes())
-    app.idle()
-    page = opened(f"{app.url}/clips/{row['id']}")
+    page = opened(page_of_new_clip(app, three[0]))
     until(page, "document.getElementById('frame')?.textContent.startsWith('frame 0 of 40')")
 
     def typed(field, text):
@@ -256,9 +259,7 @@ def test_numbers_are_kept_as_they_are_typed_or_not_at_all(start, opened, three):
 def test_a_frame_is_shown_by_its_number(start, opened, numbered_video):
     """The picture on the page is that of the frame whose number stands there."""
     app = start()
-    _, row = app.json("POST", "/api/videos?name=a.mp4", numbered_video.read_bytes())
-    app.idle()
-    page = opened(f"{app.url}/clips/{row['id']}")
+    page = opened(page_of_new_clip(app, numbered_video))
     until(page, "document.getElementById('video').readyState >= 2")
     for frame in (0, 1, 137, 138, 299):
         page.evaluate(
@@ -308,9 +309,7 @@ def test_pages_fit_a_phone_and_are_readable_in_the_dark(start, opened, trained, 
 
 def test_everything_is_reached_by_the_keyboard(start, opened, three):
     app = start()
-    _, row = app.json("POST", "/api/videos?name=a.mp4", three[0].read_bytes())
-    app.idle()
-    page = opened(f"{app.url}/clips/{row['id']}")
+    page = opened(page_of_new_clip(app, three[0]))
     until(page, "document.getElementById('frame')?.textContent.startsWith('frame 0')")
     seen = set()
     for _ in range(60):
