@@ -7,7 +7,6 @@ into RESULTS.md.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from results import write_section
 
+import aqa_cli  # noqa: F401  # huge pages and how threads wait, as the commands have them
 from aqa_cache.extraction.measuring.peers import CONTENDERS, OPENVINO, OURS, PeerRow, versions
 
 # Those of convolutions, which OpenVINO runs; C3D takes frames of 112 px alone.
@@ -80,8 +80,7 @@ def measured(case: tuple[str, int], options: argparse.Namespace) -> tuple[list[P
         path = Path(folder) / "rows.json"
         words = [f"--{name}={getattr(options, name)}" for name in ("rounds", "seconds", "limit", "longest")]
         words.append(f"--work={case[0]},{case[1]},{path}")
-        environment = {"THP_MEM_ALLOC_ENABLE": "1", "GOMP_SPINCOUNT": "1000"} | os.environ  # as the commands
-        subprocess.run([sys.executable, __file__, *words], check=True, env=environment)
+        subprocess.run([sys.executable, __file__, *words], check=True)
         record = json.loads(path.read_text())
     return [PeerRow(**row) for row in record["rows"]], record["said"]
 

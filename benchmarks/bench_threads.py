@@ -10,7 +10,6 @@ turns. Only one of them computes at a time.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from statistics import median
 import torch
 from results import write_section
 
+import aqa_cli  # noqa: F401  # huge pages and how threads wait, as the commands have them
 from aqa_cache.backbones.openvino_engine import openvino_version
 from aqa_cache.extraction.measuring.peers import versions
 from aqa_cache.machine.cores import available_cores
@@ -75,9 +75,8 @@ def main() -> None:
 def measured(kind: str, options: argparse.Namespace) -> dict[tuple[int, int, int], float]:
     """Median rates by (busy loops, threads, batch), from a process of its own."""
     words = [f"--{name}={getattr(options, name)}" for name in ("rounds", "seconds", "batches")]
-    environment = {"THP_MEM_ALLOC_ENABLE": "1", "GOMP_SPINCOUNT": "1000"} | os.environ  # as the commands
     command = [sys.executable, __file__, f"--work={kind}", *words]
-    result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return {tuple(key): rate for key, rate in json.loads(result.stdout.splitlines()[-1])}
 
 
@@ -135,20 +134,27 @@ _made: dict = {}
 
 
 def step(encoder: str, batch: int) -> Callable[[], object]:
-    """One training step of an encoder at its default sizes, with a score on top."""
+    """One training step of an encoder at its default sizes, with a score on top, by as many threads as
+    `aqa-train` gives it of those that are set now.
+    """
     from aqa_heads.networks.encoders.by_name import make_encoder
+    from aqa_heads.training.computing import denormals_flushed, threads_worth
 
     torch.manual_seed(0)
     module = make_encoder(encoder, DIM, *ENCODER_SIZES[encoder])
     head = torch.nn.Linear(module.out_dim, 1)
     features, lengths = torch.randn(batch, CLIPS, DIM), torch.full((batch,), CLIPS)
-    optimizer = torch.optim.Adam([*module.parameters(), *head.parameters()])
+    weights = [*module.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(weights, fused=True)
+    threads = threads_worth(sum(weight.numel() for weight in weights) * (batch * CLIPS + 1))
 
     def run() -> None:
-        optimizer.zero_grad()
-        encoded = module(features, lengths)
-        head(getattr(encoded, "pooled", encoded)).square().mean().backward()
-        optimizer.step()
+        torch.set_num_threads(threads)
+        with denormals_flushed():
+            optimizer.zero_grad()
+            encoded = module(features, lengths)
+            head(getattr(encoded, "pooled", encoded)).square().mean().backward()
+            optimizer.step()
 
     return run
 
@@ -184,8 +190,9 @@ def _head(options: argparse.Namespace) -> str:
     beside = f" Taken beside {options.beside}." if options.beside else ""
     return (
         f"Clips of {FRAMES} frames at {SIZE} px a second, fp32, random weights; steps of {SAMPLES} samples of"
-        f" {CLIPS} clips of {DIM} values, in samples a second. {available_cores()} cores, medians of"
-        f" {options.rounds} rounds in which all settings take turns; what falls below its bound is bold."
+        f" {CLIPS} clips of {DIM} values, in samples a second, by as many of the threads as aqa-train gives"
+        f" them. {available_cores()} cores, medians of {options.rounds} rounds in which all settings take"
+        " turns; what falls below its bound is bold."
         f" {', '.join(f'{k} {v}' for k, v in versions().items())}.{beside}"
     )
 

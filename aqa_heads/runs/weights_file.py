@@ -5,7 +5,7 @@ What is wrong with a file is a ValueError here; its caller knows what to do abou
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,11 @@ def write_weights(
     path: Path,
     weights: Mapping[str, "torch.Tensor"],
     said: Mapping[str, Any] | None = None,
-    plain: Callable[[Any], Any] | None = None,
 ) -> None:
     """Write a file of weights at once.
 
     Args:
-        said: what else its metadata says, plain JSON. plain: gives it of what in it is something else.
+        said: what else its metadata says, plain JSON.
 
     Raises:
         AqaError: it cannot be written; an older one is intact.
@@ -41,7 +40,7 @@ def write_weights(
     for name in sorted(weights):
         _add(digest, name, weights[name])
     record = {**(said or {}), _SUM: digest.hexdigest()}
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False, default=plain)
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     write_tensors(path, weights, {_SAID: text})
 
 

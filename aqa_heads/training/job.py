@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from aqa_cache.cache_file.reader import FeatureCache
+from aqa_cache.machine.heap import give_back_freed_memory
 
 from ..captions.caption_metrics import cost_of_meteor, why_no_caption_metrics
 from ..data.training_data import TrainingData, read_training_data
@@ -100,7 +101,8 @@ class Job(ABC):
                 self._train(work, identity, checkpoint, stack)
             run = None
             with processes.agree():
-                if processes.main:  # what training took of memory has been given back
+                if processes.main:
+                    give_back_freed_memory()  # what training took
                     run = read_run(work.path)
                     write_model_card(work.path, run.config, run.summary, calibration_of(run))
         processes.gather(None)  # none reads the folder before the first has published it

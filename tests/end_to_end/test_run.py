@@ -158,7 +158,7 @@ def test_the_captions_reach_the_backbone(config, folder):
     [
         ("float32", 1e-3, "torch"),
         ("float16", 0.1, "torch"),
-        pytest.param("float32", 1e-3, "openvino", marks=pytest.mark.extra),
+        ("float32", 1e-3, "openvino"),
     ],
 )
 def test_features_of_the_tuned_backbone_give_the_same_predictions(

@@ -1,12 +1,15 @@
 """How sure a score is, and when it is not to be trusted."""
 
 import csv
+import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from safetensors.torch import load_file
 from scipy.stats import betabinom
 from synthetic_cache import small_models, write_synthetic_cache
 
@@ -20,7 +23,9 @@ from aqa_heads.errors import RunError
 from aqa_heads.evaluation.calibration import interval_of
 from aqa_heads.evaluation.conformal import rank
 from aqa_heads.runs.format import read_run
+from aqa_heads.runs.schema import TRAINING_SAMPLES
 from aqa_heads.runs.training_samples import read_training_samples, write_training_samples
+from aqa_heads.runs.weights_file import said_with, write_weights
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +138,19 @@ def test_a_damaged_table_of_training_samples_is_one_message(folder, tmp_path):
             read_training_samples(tmp_path)
     path.unlink()
     assert read_training_samples(tmp_path) is None
+
+
+def test_training_samples_that_stand_in_the_metadata_are_read_too(folder, tmp_path):
+    path = tmp_path / "training_samples.safetensors"
+    shutil.copy(folder / "runs/made" / path.name, path)
+    before = read_training_samples(tmp_path)
+    tensors, said = load_file(path), said_with(path, TRAINING_SAMPLES)
+    samples = json.loads(tensors.pop("samples").numpy().tobytes())
+    assert [one["sample_id"] for one in samples] == [one.sample_id for one in before.samples]
+    write_weights(path, tensors, {"samples": samples, "every": said["every"]})
+    after = read_training_samples(tmp_path)
+    assert after.samples == before.samples and after.every == before.every
+    np.testing.assert_array_equal(after.encoded, before.encoded)
 
 
 def test_too_many_training_samples_are_thinned_out_evenly(folder, tmp_path, monkeypatch):

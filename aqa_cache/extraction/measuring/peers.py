@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ...backbones.inference import Model
-from ...backbones.openvino_engine import Converted, OpenVinoNetwork
+from ...backbones.openvino_engine import Converted
 from ...backbones.registry import for_inference
 from ...clips.preprocess import normalise
 from ...errors import AqaError, first_line
@@ -77,7 +77,6 @@ def measure_peers(
         limit: seconds that a batch may take in torch as published; else it is made smaller, and the row says
             its size.
         longest: seconds of a row after which no further round is begun.
-        progress: told what is being measured.
         progress: told what is being measured.
 
     Raises:
@@ -207,23 +206,28 @@ class _Bench:
         return lambda: session.run(None, {name: arrays})[0]
 
     def _openvino(self, arrays: np.ndarray, threads: int) -> Callable[[], object]:
-        network, clips = self._network(len(arrays), threads), torch.from_numpy(arrays)
-        return lambda: network(clips).numpy()
+        import openvino
+
+        model = self._form().model()
+        model.reshape({0: list(arrays.shape)})
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+        return lambda: compiled({0: arrays})[0]
 
     def _ours(self, clips: list[np.ndarray], engine: str, threads: int) -> Callable[[], object]:
         if engine == "openvino":
-            network = self._network(len(clips), threads)
+            network = self._form().network(len(clips), "fp32", threads)
         else:
             self._laid_out = self._laid_out or for_inference(copy.deepcopy(self._module), _CPU, torch.float32)
             network = self._laid_out
         model = Model(network, _CPU, "fp32", self._preprocessing, len(clips))
         return lambda: model.forward(clips)
 
-    def _network(self, batch: int, threads: int) -> OpenVinoNetwork:
+    def _form(self) -> Converted:
         if self._converted is None:
             shape = (1, 3, self._length, self.size, self.size)
             self._converted = Converted(self._module, shape, self._folder, self._config.backbone)
-        return self._converted.network(batch, "fp32", threads)
+        return self._converted
 
 
 def check(config: ExtractionConfig) -> None:
