@@ -57,7 +57,7 @@ class Turns:
 
 
 def extract(turns: Turns) -> None:
-    from aqa_cache.backbones.inference import ready_model
+    from aqa_cache.backbones.ready import ready_model
     from aqa_cache.backbones.registry import get_backbone
     from aqa_cache.clips.preprocess import MTL_AQA
 

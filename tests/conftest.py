@@ -143,14 +143,14 @@ def own_code(tmp_path, monkeypatch):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Where OpenVINO happens to be installed, only tests of the mark `extra` take it for `--engine auto`. It
-    is said before the first fixture of a test, which may be one of its module.
+    """`--engine auto` is torch, which starts at once, but for tests of the mark `extra` and in processes of
+    their own. It is said before the first fixture of a test, which may be one of its module.
     """
     if find_spec("openvino"):
-        from aqa_cache.backbones import inference, openvino_engine
+        from aqa_cache.backbones import openvino_engine, ready
 
         by_itself = item.get_closest_marker("extra") is None
-        inference.openvino_version = (lambda: None) if by_itself else openvino_engine.openvino_version
+        ready.openvino_version = (lambda: None) if by_itself else openvino_engine.openvino_version
 
 
 @pytest.fixture

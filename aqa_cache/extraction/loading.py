@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from ..backbones.inference import Model, ready_model
+from ..backbones.inference import Model
 from ..backbones.openvino_engine import Converted
+from ..backbones.ready import ready_model
 from ..backbones.registry import BACKBONES, code_of, get_backbone
 from ..backbones.time_steps import OverTime, TimeSteps
 from ..cache_file.feature_spec import FeatureSpec, over_time

@@ -3,9 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from aqa_cache.backbones import inference
-from aqa_cache.backbones.inference import Model, ready_model
+from aqa_cache.backbones import ready
+from aqa_cache.backbones.inference import Model
 from aqa_cache.backbones.precision import Parity
+from aqa_cache.backbones.ready import ready_model
 from aqa_cache.backbones.registry import get_backbone
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.errors import AqaError
@@ -29,7 +30,7 @@ class Pooled(nn.Module):
 @pytest.fixture
 def native(monkeypatch):
     """As if the processor had every arithmetic of its own."""
-    monkeypatch.setattr(inference, "is_native", lambda precision: True)
+    monkeypatch.setattr(ready, "is_native", lambda precision: True)
 
 
 def clips(count):
@@ -83,7 +84,7 @@ def test_a_precision_that_loses_the_features_is_not_used(native, scale, cosine, 
 
 
 def test_arithmetic_that_the_processor_lacks_is_not_used(monkeypatch, said):
-    monkeypatch.setattr(inference, "is_native", lambda precision: precision == "fp32")
+    monkeypatch.setattr(ready, "is_native", lambda precision: precision == "fp32")
     assert ready_model(Pooled(), CPU, "bf16", SMALL, 2, 16).precision == "fp32"
     assert said == [
         "Using fp32: this processor has no bf16 arithmetic of its own, which makes it many times slower."
@@ -96,7 +97,7 @@ def test_tf32_is_refused_on_a_cpu():
 
 
 def test_batch_size_backs_off_when_memory_is_short(monkeypatch, native):
-    monkeypatch.setitem(inference.AUTO_BATCH_SIZES, "cpu", (8, 4, 2))
+    monkeypatch.setitem(ready.AUTO_BATCH_SIZES, "cpu", (8, 4, 2))
     tried = []
 
     class Hungry(Pooled):

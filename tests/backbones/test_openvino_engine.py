@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from aqa_cache.backbones import inference, openvino_engine
-from aqa_cache.backbones.inference import Model, ready_model
+from aqa_cache.backbones import openvino_engine, ready
+from aqa_cache.backbones.inference import Model
 from aqa_cache.backbones.openvino_engine import Converted, NotConverted, OpenVinoNetwork
 from aqa_cache.backbones.precision import MAX_ENGINE_ERROR, Parity
+from aqa_cache.backbones.ready import ready_model
 from aqa_cache.backbones.registry import code_of, for_inference
 from aqa_cache.clips.preprocess import Preprocessing
 from aqa_cache.errors import AqaError
@@ -99,7 +100,7 @@ def test_of_known_code_features_are_compared_once(tmp_path, monkeypatch):
         assert model.engine == "openvino"
         return len(by_torch), model.forward(clips(1))
 
-    monkeypatch.setattr(inference, "for_inference", counted)
+    monkeypatch.setattr(ready, "for_inference", counted)
     compared, features = start()
     again, same = start()
     assert (compared, again) == (1, 0)
@@ -113,7 +114,7 @@ def test_of_known_code_features_are_compared_once(tmp_path, monkeypatch):
     for agreement in tmp_path.glob("*.agrees"):
         agreement.write_text("else")
     assert start()[0] == 1
-    monkeypatch.setattr(inference, "device_name", lambda device: "another processor")
+    monkeypatch.setattr(ready, "device_name", lambda device: "another processor")
     assert start()[0] == 1
 
 
@@ -162,10 +163,10 @@ def test_code_that_has_changed_under_its_name_is_converted_anew(tmp_path):
 
 def test_bf16_is_checked_against_torch_in_fp32(monkeypatch, said):
     pytest.importorskip("openvino")
-    monkeypatch.setattr(inference, "is_native", lambda precision: True)
+    monkeypatch.setattr(ready, "is_native", lambda precision: True)
     model = by_openvino(precision="bf16")
     assert (model.engine, model.precision) == ("openvino", "bf16")
-    monkeypatch.setattr(inference.Parity, "good", False)
+    monkeypatch.setattr(ready.Parity, "good", False)
     said.clear()
     model = by_openvino(precision="bf16")
     assert (model.engine, model.precision) == ("openvino", "fp32")
@@ -181,7 +182,7 @@ class Unknown(nn.Module):
 
 def test_a_network_that_does_not_convert_runs_on_torch_with_a_line(monkeypatch, said):
     pytest.importorskip("openvino")
-    monkeypatch.setattr(inference, "openvino_version", openvino_engine.openvino_version)
+    monkeypatch.setattr(ready, "openvino_version", openvino_engine.openvino_version)
     model = by_openvino(Unknown(), engine="auto")
     assert model.engine == "torch" and said[-1].startswith("Using torch: ")
     with pytest.raises(NotConverted, match="OpenVINO"):
@@ -190,7 +191,7 @@ def test_a_network_that_does_not_convert_runs_on_torch_with_a_line(monkeypatch, 
 
 def test_without_openvino_auto_is_torch_and_openvino_is_one_message(monkeypatch, said):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(inference, "openvino_version", lambda: None)
+    monkeypatch.setattr(ready, "openvino_version", lambda: None)
     assert by_openvino(engine="auto").engine == "torch" and said == []
     with pytest.raises(AqaError, match="openvino is needed for --engine openvino.*pip install openvino"):
         by_openvino()
@@ -201,7 +202,7 @@ def test_without_openvino_auto_is_torch_and_openvino_is_one_message(monkeypatch,
     [({"precision": "fp16"}, "has no precision fp16"), ({"compiled": True}, "and --compile.* exclude")],
 )
 def test_what_openvino_is_not_for_is_refused_where_it_was_asked_for(monkeypatch, options, message):
-    monkeypatch.setattr(inference, "is_native", lambda precision: True)
+    monkeypatch.setattr(ready, "is_native", lambda precision: True)
     options = {"precision": "fp32", "compiled": False} | options
     precision = options.pop("precision")
     with pytest.raises(AqaError, match=message):

@@ -101,7 +101,7 @@ def test_s3d_is_torchvisions_network_to_the_bit(training):
 def test_what_takes_long_to_import_is_not_needed(name):
     code = f"""
 import sys, torch
-from aqa_cache.backbones.inference import ready_model
+from aqa_cache.backbones.ready import ready_model
 from aqa_cache.backbones.registry import get_backbone
 from aqa_cache.clips.preprocess import MTL_AQA
 ready_model(get_backbone({name!r}).build(), torch.device("cpu"), "fp32", MTL_AQA, 1, 16)

@@ -10,7 +10,7 @@ import pytest
 from places import ROOT
 from small_extraction import CONFIG, assert_same_features, contents
 
-from aqa_cache.backbones import inference
+from aqa_cache.backbones import ready
 from aqa_cache.backbones.key_layouts import layouts_of
 from aqa_cache.backbones.openvino_engine import openvino_version
 from aqa_cache.cache_file.reader import FeatureCache, read_numerics
@@ -67,7 +67,7 @@ def test_the_engine_is_the_one_asked_for_or_begun_with(monkeypatch, backbone, as
 def test_auto_goes_on_with_the_engine_that_began(videos, output, tmp_path, monkeypatch, engine):
     pytest.importorskip("openvino")
     monkeypatch.setenv("AQA_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr(inference, "openvino_version", openvino_version)
+    monkeypatch.setattr(ready, "openvino_version", openvino_version)
     other = {"torch": "openvino", "openvino": "torch"}[engine]
     one = tmp_path / "one.csv"
     table = (videos / "annotations.csv").read_text().splitlines(keepends=True)

@@ -9,9 +9,9 @@ from model_folders import PROCESSOR, TRANSFORMERS, saved_by_transformers
 from near_fp32 import near_fp32
 from safetensors.torch import load_file, save_file
 
-from aqa_cache.backbones.inference import ready_model
 from aqa_cache.backbones.names import KNOWN_BACKBONES
 from aqa_cache.backbones.openvino_engine import Converted
+from aqa_cache.backbones.ready import ready_model
 from aqa_cache.backbones.registry import get_backbone
 from aqa_cache.backbones.time_steps import OverTime
 from aqa_cache.clips.preprocess import normalise
