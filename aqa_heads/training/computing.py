@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from aqa_cache.machine.cores import available_cores
 from aqa_cache.machine.devices import process_peak_memory
 
 from ..errors import TrainingError
@@ -56,12 +57,13 @@ def threads_worth(multiplications: float) -> int:
     """How many threads of the CPU, of those that torch may use, make a training step the shortest.
 
     n threads take work / n, and wait n times as long for each other: that is least at the root of work by
-    waiting.
+    waiting. More than there are cores only wait longer.
 
     Args:
         multiplications: of its forward pass.
     """
-    return min(torch.get_num_threads(), max(1, math.isqrt(int(multiplications / _WAIT))))
+    most = min(torch.get_num_threads(), available_cores())
+    return min(most, max(1, math.isqrt(int(multiplications / _WAIT))))
 
 
 @contextmanager

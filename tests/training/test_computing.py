@@ -43,8 +43,12 @@ def test_a_step_has_no_denormals_in_its_gradients_and_the_same_others():
     assert not flushed()
 
 
-def test_a_step_gets_as_many_threads_as_its_work_is_worth():
-    with cpu_threads(4):
-        assert [threads_worth(work) for work in (0, 2.9e8, 3e8, 7e8, 1e12)] == [1, 1, 2, 3, 4]
-    with cpu_threads(1):
-        assert threads_worth(1e12) == 1
+def test_a_step_gets_as_many_threads_as_its_work_is_worth(monkeypatch):
+    def given(threads, cores):
+        monkeypatch.setattr("aqa_heads.training.computing.available_cores", lambda: cores)
+        with cpu_threads(threads):
+            return [threads_worth(work) for work in (0, 2.9e8, 3e8, 7e8, 1e12)]
+
+    assert given(4, cores=8) == [1, 1, 2, 3, 4]
+    assert given(4, cores=2) == [1, 1, 2, 2, 2]
+    assert given(1, cores=8) == [1] * 5
