@@ -1,6 +1,7 @@
 """Annotations of the videos: rows that several people change, their history, and the table made of them.
 
 `videos/annotations.csv` is the project's own table (docs/annotations.md), rewritten whole after every change.
+A row that is removed is in the table no more, and is kept.
 People's marks of a clip are its `judge_1`, `judge_2`, …, one column a person; `judges.csv` says who is which.
 """
 
@@ -104,10 +105,24 @@ class Annotations:
     def rows(self) -> list[Row]:
         """In the order in which they came."""
         undoable = {row["row"] for row in self._store.all("SELECT DISTINCT row FROM history")}
-        found = self._store.all("SELECT * FROM rows ORDER BY place")
+        found = self._store.all("SELECT * FROM rows WHERE id NOT IN (SELECT row FROM removed) ORDER BY place")
         return [_row(row, row["id"] in undoable) for row in found]
 
+    def removed(self) -> list[Row]:
+        """What was removed, the last first."""
+        found = self._store.all("SELECT rows.* FROM rows JOIN removed ON row = id ORDER BY at DESC")
+        return [_row(row, False) for row in found]
+
+    def videos(self) -> set[str]:
+        """Of all rows, and of those that were removed."""
+        return {row["video"] for row in self._store.all("SELECT DISTINCT video FROM rows")}
+
     def row(self, id: str) -> Row | None:
+        removed = self._store.one("SELECT 1 FROM removed WHERE row = ?", id)
+        return None if removed else self._kept(id)
+
+    def _kept(self, id: str) -> Row | None:
+        """A row, also one that was removed."""
         found = self._store.one("SELECT * FROM rows WHERE id = ?", id)
         if found is None:
             return None
@@ -189,6 +204,30 @@ class Annotations:
             db.execute("DELETE FROM history WHERE number = ?", (last["number"],))
         return self._written(id)
 
+    def remove(self, id: str, version: int) -> Row:
+        """Take a row out of the table, until it is put back; its video stays where it is.
+
+        Raises:
+            Conflict, NotInTable: as `change`.
+            AqaError: no such row.
+        """
+        with self._store.changing() as db:
+            self._of(db, id, version)
+            db.execute("INSERT INTO removed VALUES (?, ?)", (id, time.time()))
+        return self._written(id)
+
+    def put_back(self, id: str) -> Row:
+        """Put a row that was removed where it was.
+
+        Raises:
+            NotInTable: as `change`.
+            AqaError: it was not removed, or is there again.
+        """
+        with self._store.changing() as db:
+            if not db.execute("DELETE FROM removed WHERE row = ?", (id,)).rowcount:
+                raise AqaError("it is not among those that were removed; load the page again")
+        return self._written(id)
+
     def write(self) -> None:
         """Write `annotations.csv`, and who is which judge, as the rows are.
 
@@ -258,8 +297,8 @@ class Annotations:
 
     def _of(self, db, id: str, version: int):
         found = db.execute("SELECT * FROM rows WHERE id = ?", (id,)).fetchone()
-        if found is None:
-            raise AqaError("there is no such row; load the page again")
+        if found is None or db.execute("SELECT 1 FROM removed WHERE row = ?", (id,)).fetchone():
+            raise AqaError("there is no such row, or it was removed; load the page again")
         if found["version"] != version:
             raise Conflict(_row(found, True))
         return found
@@ -271,7 +310,7 @@ class Annotations:
         )
 
     def _written(self, id: str) -> Row:
-        row = self.row(id)
+        row = self._kept(id)
         assert row is not None
         try:
             self.write()

@@ -61,6 +61,8 @@ def routes() -> list[Route]:
         "/api/rows": {"GET": rows},
         "/api/rows/{id}": {"GET": row, "PATCH": change_row},
         "/api/rows/{id}/undo": {"POST": undo_row},
+        "/api/rows/{id}/remove": {"POST": remove_row},
+        "/api/rows/{id}/put-back": {"POST": put_row_back},
         "/api/rows/{id}/score": {"POST": score_row},
         "/api/jobs/{id}": {"GET": job, "DELETE": cancel},
         "/api/models": {"GET": models, "POST": add_model},
@@ -132,6 +134,17 @@ async def undo_row(request: Request, context: Context) -> Response:
     found = await run_in_threadpool(
         context.annotations.undo, _id(request), asked["version"], asked.get("who", "")
     )
+    return JSONResponse(found.record())
+
+
+async def remove_row(request: Request, context: Context) -> Response:
+    asked = await _json(request, {"version": int})
+    found = await run_in_threadpool(context.annotations.remove, _id(request), asked["version"])
+    return JSONResponse(found.record())
+
+
+async def put_row_back(request: Request, context: Context) -> Response:
+    found = await run_in_threadpool(context.annotations.put_back, _id(request))
     return JSONResponse(found.record())
 
 

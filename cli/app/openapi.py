@@ -83,6 +83,17 @@ def _paths() -> dict:
                 _json_body("Undo"),
             )
         },
+        "/api/rows/{id}/remove": {
+            "post": _operation(
+                "Take a row out of the table, until it is put back; its video stays.",
+                [id],
+                changed,
+                _json_body("Removal"),
+            )
+        },
+        "/api/rows/{id}/put-back": {
+            "post": _operation("Put a row that was removed where it was.", [id], changed)
+        },
         "/api/rows/{id}/score": {
             "post": _operation("Score a row's action.", [id], {"202": job}, _json_body("ByModel")),
         },
@@ -183,6 +194,7 @@ def _schemas() -> dict:
             {"version": _WHOLE, "changes": _object(changes, ()), "who": _TEXT}, ("version", "changes")
         ),
         "Undo": _object({"version": _WHOLE, "who": _TEXT}, ("version",)),
+        "Removal": _object({"version": _WHOLE}),
         "ByModel": _object({"model": _TEXT}),
         "Conflict": _object({"error": _TEXT, "row": _ref("Row")}),
         "Error": _object({"error": _TEXT}),

@@ -82,7 +82,7 @@ def application(
 def _take_what_lies_there(context: Context) -> None:
     """Take over a table and the videos that lie in the folder before the app first starts there."""
     named = context.annotations.begin_with_table()
-    known = {row.sample.video for row in context.annotations.rows()}
+    known = context.annotations.videos()
     lying = [
         path.name for path in sorted(context.folder.videos.iterdir()) if path.is_file() and is_video(path)
     ]

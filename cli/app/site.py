@@ -28,9 +28,8 @@ from .pages.work import PARTS
 from .refused import Refused
 from .scoring import score_files
 
-_STATIC = {
-    f"{name}.js" for name in ("home", "clip", "train", "models", "wait", "requests", "parts", "uploads")
-}
+_SCRIPTS = "home", "clip", "clips", "train", "models", "wait", "requests", "parts", "uploads"
+_STATIC = {f"{name}.js" for name in _SCRIPTS}
 _PREVIEW = re.compile(r"([0-9a-f]{16})\.(mp4|json)")
 # A page of a score, and files of it, run no script but their own, and reach nothing.
 _OF_SCORE = (

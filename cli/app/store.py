@@ -60,6 +60,10 @@ class Store:
                 raise sqlite3.DatabaseError("damaged" if damage != "ok" else "a database of another program")
             if version <= VERSION:
                 self._db.execute("CREATE TABLE IF NOT EXISTS written (sha256 TEXT PRIMARY KEY)")
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS removed (row TEXT PRIMARY KEY REFERENCES rows(id),"
+                    " at REAL NOT NULL)"
+                )
         except sqlite3.Error as error:
             raise AqaError(
                 f"{path}: cannot be used ({error}); move it away, or choose another --folder"

@@ -57,6 +57,13 @@ def _form(rows: list[Row], row: Row, video: Video | None) -> Markup:
         element(
             "p",
             element("button", "Undo (u)", id="undo", type="button", disabled=not row.undoable),
+            element(
+                "button",
+                "Remove this clip",
+                id="remove",
+                type="button",
+                title="Out of the table; it can be put back (Clips)",
+            ),
             element("span", "", id="state", class_="aside", role="status"),
             class_="buttons",
         ),
@@ -75,6 +82,8 @@ def _score(models: list[Model]) -> Markup:
 
 def _neighbours(rows: list[Row], row: Row) -> Markup:
     ids = [one.id for one in rows]
+    if row.id not in ids:  # removed in this instant
+        return element("p", "")
     place = ids.index(row.id)
     before = element("a", "Previous clip", href=f"/clips/{ids[place - 1]}", rel="prev") if place else ""
     after = (

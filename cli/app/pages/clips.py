@@ -29,11 +29,13 @@ def clips(context: Context) -> str:
         _table(rows)
         if rows
         else element("p", "There is none yet: drop a video on the first page.", class_="note"),
+        _removed(context.annotations.removed(), context),
         *agreement(context),
         element("h2", "The table"),
         element("p", f"Who marked, in the order of judge_1 …: {', '.join(people)}.") if people else "",
         table_of,
         element("p", _edited(edited), class_="note") if (edited := file.edited()) else "",
+        scripts=("clips.js",),
     )
 
 
@@ -42,6 +44,24 @@ def _edited(names: list[str]) -> str:
         f"Another program changed the table; as it left it, it is kept beside it: {', '.join(names)}. What is"
         " typed here counts: type the changes here too, or begin another folder with that table."
     )
+
+
+def _removed(rows: list[Row], context: Context) -> Markup | str:
+    if not rows:
+        return ""
+    lines = (element("li", row.sample_id, " ", _back(row)) for row in rows)
+    stay = f"Not in the table, and kept; their videos stay in {context.folder.videos}."
+    return element(
+        "details",
+        element("summary", f"Removed: {len(rows)}"),
+        element("p", stay, class_="note"),
+        element("ul", *lines, class_="queue"),
+    )
+
+
+def _back(row: Row) -> Markup:
+    label = f"Put back {row.sample_id}"
+    return element("button", "Put back", type="button", data_put_back=row.id, aria_label=label)
 
 
 def _table(rows: list[Row]) -> Markup:

@@ -11,18 +11,20 @@ from ..jobs import DONE, FAILED, Job
 from .frame import points
 
 _SHOWN = 100
+_OF_LATE = 24 * 3600  # seconds
 
 
 def queue_part(context: Context) -> Markup:
     """The queue, the job under way first, and what failed of late."""
     waiting = context.queue.unfinished(_SHOWN)
     more = context.queue.count_unfinished() - len(waiting)
-    failed = [job for job in context.queue.jobs(most=20) if job.state == FAILED][:5]
+    since = time.time() - _OF_LATE
+    failed = [job for job in context.queue.jobs(most=20) if job.state == FAILED and (job.ended or 0) > since]
     if not waiting and not failed:
         return element("p", "Nothing is under way.", class_="note")
     lines = [_waiting(context, job) for job in waiting]
     lines += [element("li", f"… and {more} more.")] if more > 0 else []
-    lines += [_failed(job) for job in failed]
+    lines += [_failed(job) for job in failed[:5]]
     return element("ul", *lines, class_="queue", data_busy=bool(waiting))
 
 

@@ -251,6 +251,11 @@ byId("another").addEventListener("click", () => trying(async () => {
   const found = await ask("POST", `/api/videos/${form.dataset.video}/rows`);
   location.assign(`/clips/${found.id}`);
 }));
+byId("remove").addEventListener("click", () => trying(async () => {
+  await sending;
+  await ask("POST", `/api/rows/${row.id}/remove`, { version: row.version });
+  location.assign("/clips");
+}));
 byId("score")?.addEventListener("click", () => trying(async () => {
   await sending;
   const found = await ask("POST", `/api/rows/${row.id}/score`, { model: byId("model").value });

@@ -116,6 +116,32 @@ def test_undo_takes_changes_back_one_by_one(annotations, folder):
         annotations.undo(row.id, row.version)
 
 
+def test_what_was_removed_is_out_of_the_table_until_it_is_put_back(annotations, folder):
+    first, second = annotations.add("a.mp4"), annotations.add("b.mp4")
+    first = annotations.change(first.id, first.version, {"final_score": 7.0, "marks": {"Ann": 6.5}}, "Ann")
+    before = table(folder)
+    with pytest.raises(Conflict):
+        annotations.remove(first.id, first.version - 1)
+    annotations.remove(first.id, first.version)
+    assert set(table(folder)) == {"b"} and annotations.row(first.id) is None
+    assert [row.id for row in annotations.rows()] == [second.id]
+    assert [row.sample_id for row in annotations.removed()] == ["a"]
+    assert annotations.videos() == {"a.mp4", "b.mp4"}  # the next start makes no new row of it
+    for change in (
+        lambda: annotations.remove(first.id, first.version),
+        lambda: annotations.change(first.id, first.version, {"final_score": 8.0}),
+        lambda: annotations.undo(first.id, first.version),
+    ):
+        with pytest.raises(AqaError, match="was removed; load the page again"):
+            change()
+    assert annotations.add("a.mp4").sample_id == "a_2"
+    annotations.put_back(first.id)
+    assert table(folder)["a"] == before["a"] and list(table(folder)) == ["a", "b", "a_2"]
+    assert annotations.row(first.id) == first and annotations.removed() == []
+    with pytest.raises(AqaError, match="not among those that were removed"):
+        annotations.put_back(first.id)
+
+
 def test_history_is_bounded(annotations):
     row = annotations.add("a.mp4")
     with pytest.MonkeyPatch.context() as patch:

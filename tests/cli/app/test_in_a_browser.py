@@ -229,6 +229,22 @@ def test_what_is_typed_while_another_change_is_on_its_way_is_kept(start, opened,
     assert (table(app)["a"].final_score, table(app)["a"].extra) == (80, {"comment": "late entry"})
 
 
+def test_a_clip_is_removed_and_put_back(start, opened, three):
+    app = start()
+    page = opened(page_of_new_clip(app, three[0]))
+    page.fill("#final_score", "80")
+    page.locator("#final_score").blur()
+    saved(page)
+    page.get_by_role("button", name="Remove this clip").click()
+    page.wait_for_url(f"{app.url}/clips")
+    assert table(app) == {}
+    page.get_by_text("Removed: 1").click()
+    without_violations(page)
+    page.get_by_role("button", name="Put back a").click()
+    page.get_by_role("link", name="a", exact=True).wait_for()
+    assert table(app)["a"].final_score == 80 and page.get_by_text("Removed").count() == 0
+
+
 def test_numbers_are_kept_as_they_are_typed_or_not_at_all(start, opened, three):
     app = start()
     page = opened(page_of_new_clip(app, three[0]))

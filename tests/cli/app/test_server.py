@@ -158,6 +158,9 @@ def _chunked(app, pieces):
         ("PATCH", f"/api/rows/{'0' * 16}", {"version": "1", "changes": {}}, 422),
         ("PATCH", f"/api/rows/{'0' * 16}", b"{", 400),
         ("PATCH", f"/api/rows/{'0' * 16}", b"[" * 100_000, 400),
+        ("POST", f"/api/rows/{'0' * 16}/remove", {"version": 1}, 422),
+        ("POST", f"/api/rows/{'0' * 16}/remove", {"who": "Ann"}, 422),
+        ("POST", f"/api/rows/{'0' * 16}/put-back", None, 422),
         ("POST", "/api/learn", {"model": "none"}, 422),
         ("DELETE", "/api/rows", None, 405),
     ],
@@ -260,6 +263,13 @@ def test_a_video_is_scored_by_the_document(start, said_by, trained, three, tmp_p
     status, undone = app.json("POST", f"/api/rows/{row['id']}/undo", {"version": changed["version"]})
     check("POST", "/api/rows/{id}/undo", status, undone)
     assert undone["final_score"] is None and undone["start_frame"] == 4
+    status, removed = app.json("POST", f"/api/rows/{row['id']}/remove", {"version": undone["version"]})
+    check("POST", "/api/rows/{id}/remove", status, removed)
+    assert app.json("GET", "/api/rows")[1]["rows"] == []
+    assert app.ask("GET", f"/clips/{row['id']}")[0] == 404 and app.ask("GET", job["page"])[0] == 200
+    status, there = app.json("POST", f"/api/rows/{row['id']}/put-back")
+    check("POST", "/api/rows/{id}/put-back", status, there)
+    assert app.json("GET", "/api/rows")[1]["rows"] == [undone]
     status, failing = app.json("POST", "/api/learn", {"model": model["id"]})
     check("POST", "/api/learn", status, failing)
     status, ended = app.json("GET", f"/api/jobs/{failing['id']}?wait=60")
