@@ -138,23 +138,28 @@ def step(encoder: str, batch: int) -> Callable[[], object]:
     `aqa-train` gives it of those that are set now.
     """
     from aqa_heads.networks.encoders.by_name import make_encoder
-    from aqa_heads.training.computing import denormals_flushed, threads_worth
+    from aqa_heads.training.computing import threads_of_update, threads_worth
+    from aqa_heads.training.part import Part
 
     torch.manual_seed(0)
     module = make_encoder(encoder, DIM, *ENCODER_SIZES[encoder])
     head = torch.nn.Linear(module.out_dim, 1)
     features, lengths = torch.randn(batch, CLIPS, DIM), torch.full((batch,), CLIPS)
-    weights = [*module.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(weights, fused=True)
-    threads = threads_worth(sum(weight.numel() for weight in weights) * (batch * CLIPS + 1))
+    modules = torch.nn.ModuleDict({"encoder": module, "heads": head})
+    weights = sum(weight.numel() for weight in modules.parameters())
+    part = Part(
+        "assessment",
+        modules,
+        [torch.optim.AdamW(modules.parameters(), fused=True)],
+        None,
+        update_threads=threads_of_update(weights),
+    )
+    threads = threads_worth(weights * (batch * CLIPS + 1))
 
     def run() -> None:
         torch.set_num_threads(threads)
-        with denormals_flushed():
-            optimizer.zero_grad()
-            encoded = module(features, lengths)
-            head(getattr(encoded, "pooled", encoded)).square().mean().backward()
-            optimizer.step()
+        encoded = module(features, lengths)
+        part.step(head(getattr(encoded, "pooled", encoded)).square().mean())
 
     return run
 

@@ -18,6 +18,7 @@ _GRAIN = 2**15  # elements that torch gives a thread at least
 # Multiplications of a step's forward pass that one thread does, with the way back, while it would wait for
 # another one that spins as briefly as the commands have it. Measured with two (LOG.md).
 _WAIT = 75_000_000
+_UPDATED = 1_000_000  # weights that one thread updates while it would wait for another
 _NO_MEMORY = ("can't allocate memory", "size calculation overflowed")
 
 
@@ -64,6 +65,11 @@ def threads_worth(multiplications: float) -> int:
     """
     most = min(torch.get_num_threads(), available_cores())
     return min(most, max(1, math.isqrt(int(multiplications / _WAIT))))
+
+
+def threads_of_update(weights: int) -> int:
+    """How many threads update so many weights: it is one operation, bound by memory."""
+    return min(torch.get_num_threads(), available_cores(), max(1, weights // _UPDATED))
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from aqa_cache.machine.threads import cpu_threads
+
 from .best_weights import BestWeights
 from .computing import denormals_flushed
 from .taken_part import TakenPart
@@ -25,6 +27,7 @@ class Part:
         stopped: it has not improved for so long that it is no longer trained.
         losses: of its last epoch, columns of an `Epoch`.
         taken: the same part as another run has trained it, whose results are taken over; None: it is trained.
+        update_threads: that the optimisers take on the CPU; None: as many as the rest of a step.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Part:
     stopped: bool = False
     losses: dict[str, float] = field(default_factory=dict)
     taken: TakenPart | None = None
+    update_threads: int | None = None
 
     @property
     def verdict(self) -> tuple[float | None, int | None, bool]:
@@ -72,8 +76,10 @@ class Part:
     def step(self, loss: torch.Tensor) -> None:
         for parameter in self.modules.parameters():
             parameter.grad = None
-        with denormals_flushed():
-            loss.backward()
+        own = torch.get_num_threads()
+        with cpu_threads(self.update_threads), denormals_flushed():
+            with cpu_threads(own):
+                loss.backward()
             for optimiser in self.optimisers:
                 optimiser.step()
 

@@ -16,7 +16,7 @@ from ..networks.model import AqaModel
 from ..runs.folder import BEST, Work
 from ..settings.resolved import ResolvedConfig
 from .best_weights import BestWeights
-from .computing import threads_worth
+from .computing import threads_of_update, threads_worth
 from .losses import Loss, assessment_loss, captioner_loss, multitask_loss
 from .part import Part
 from .processes import Processes
@@ -191,4 +191,6 @@ def _part(name: str, modules: nn.Module, config: ResolvedConfig, work: Work) -> 
         ordinary_parameters(modules), lr=lr, weight_decay=config.weight_decay, fused=True
     )
     frugal = frugal_optimisers(modules, lr, weight_decay=config.weight_decay, seed=config.seed)
-    return Part(name, modules, [ordinary, *frugal], BestWeights(work.path / BEST.format(name)))
+    best = BestWeights(work.path / BEST.format(name))
+    weights = sum(weight.numel() for weight in modules.parameters())
+    return Part(name, modules, [ordinary, *frugal], best, update_threads=threads_of_update(weights))

@@ -129,6 +129,7 @@ def test_threads_of_a_step_follow_from_its_work(config, tmp_path, monkeypatch):
         Fitting(made, data, resolved, work, {}).fit(Listener())
         return {part.name: made.threads(part) for part in made.parts}
 
+    monkeypatch.setattr(computing, "available_cores", lambda: 4)
     with cpu_threads(4):
         assert trained() == {"assessment": 1, "captioner": 1}  # tiny networks
         captioner = weights * (min(resolved.batch_size, samples) * words + 1)
