@@ -2,6 +2,10 @@
 classes alone.
 """
 
+import aqa_cli  # noqa: F401  # huge pages and how threads wait, as the commands have them, before torch looks
+
+# isort: split
+
 import shlex
 import sys
 import tempfile
