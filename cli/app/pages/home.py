@@ -1,6 +1,6 @@
 """The first page: drop videos, and see what they score."""
 
-from aqa_heads.report.html import element
+from aqa_heads.report.html import Markup, element
 
 from ..context import Context
 from ..models import Model
@@ -24,7 +24,7 @@ def home(context: Context) -> str:
                 element(
                     "p",
                     element("label", "Drop videos here, or choose them", for_="files"),
-                    element("input", id="files", type="file", multiple=True, accept="video/*,.avi,.mkv,.mts"),
+                    _files(),
                     element("span", f"At most {most / 2**20:,.0f} MiB each.", class_="aside"),
                     class_="drop",
                     id="drop",
@@ -52,6 +52,12 @@ def home(context: Context) -> str:
         element("section", element("h2", "Scores"), part(context, "scores")),
         scripts=("home.js",),
     )
+
+
+def _files() -> Markup:
+    """Enabled by the script, that nothing is chosen before it can be taken."""
+    accept = "video/*,.avi,.mkv,.mts"
+    return element("input", id="files", type="file", multiple=True, accept=accept, disabled=True)
 
 
 def _models(models: list[Model]):

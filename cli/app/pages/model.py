@@ -40,7 +40,8 @@ def _adding(most: int) -> Markup:
             element(
                 "p",
                 element("label", "A model.zip that somebody packed (aqa-data pack)", for_="model-file"),
-                element("input", id="model-file", type="file", accept=".zip"),
+                # Enabled by the script, that nothing is chosen before it can be taken.
+                element("input", id="model-file", type="file", accept=".zip", disabled=True),
                 element(
                     "span",
                     f"At most {most / 2**20:,.0f} MiB. It is looked at before it is kept, and nothing in it"

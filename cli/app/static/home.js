@@ -56,6 +56,7 @@ byId("files").addEventListener("change", (event) => trying(async () => {
   event.target.value = "";
   add(files);
 }));
+byId("files").disabled = false;
 byId("upload").addEventListener("submit", (event) => event.preventDefault());
 byId("model")?.addEventListener("change", (event) => {
   for (const facts of document.querySelectorAll("[data-model]")) {

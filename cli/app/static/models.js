@@ -21,3 +21,4 @@ input.addEventListener("change", () => {
     });
 });
 form.addEventListener("submit", (event) => event.preventDefault());
+input.disabled = false;
