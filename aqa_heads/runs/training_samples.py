@@ -25,7 +25,7 @@ from .weights_file import read_weights, said_with, sizes_in, write_weights
 
 FILE = "training_samples.safetensors"
 _SAMPLES, _ENCODED, _LENGTH = "samples", "encoded", "length"
-_LARGEST = 2**26  # bytes of rows
+_LARGEST, _LARGEST_TEXT = 2**26, 2**30  # bytes of rows, and of what is said of the samples
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,12 @@ def read_training_samples(folder: Path) -> TrainingSamples | None:
         return None
     try:
         said, sizes = said_with(path, TRAINING_SAMPLES), sizes_in(path)
+        (rows, width), said_bytes = sizes.get(_ENCODED, (0, 0)), math.prod(sizes.get(_SAMPLES, ()))
+        if 2 * rows * width > _LARGEST + 2 * width or said_bytes > _LARGEST_TEXT:
+            raise ValueError(
+                f"it has {rows:,} rows of {width:,} and {said_bytes:,} bytes about samples, expected at most"
+                f" {_LARGEST:,} bytes of rows and {_LARGEST_TEXT:,} about samples"
+            )
         types = {_SAMPLES: torch.uint8, _ENCODED: torch.float32, _LENGTH: torch.float32}
         tensors = {name: torch.empty(*sizes[name], dtype=types[name]) for name in types if name in sizes}
         read_weights(path, tensors)
@@ -137,9 +143,8 @@ def read_training_samples(folder: Path) -> TrainingSamples | None:
         if _ENCODED not in tensors:
             return TrainingSamples(samples)
         encoded, length = tensors[_ENCODED], tensors[_LENGTH]
-        rows, width = encoded.shape
-        if rows != len(range(0, len(samples), said["every"])) or 2 * rows * width > _LARGEST + 2 * width:
-            raise ValueError(f"it has {rows:,} rows of {width:,} for {len(samples):,} samples")
+        if rows != len(range(0, len(samples), said["every"])):
+            raise ValueError(f"it has {rows:,} rows for {len(samples):,} samples")
         if not bool(encoded.isfinite().all() and length.isfinite().all()):
             raise ValueError("a value in it is not finite")
         return TrainingSamples(samples, encoded.numpy(), length.numpy(), said["every"])

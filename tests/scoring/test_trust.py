@@ -153,6 +153,16 @@ def test_training_samples_that_stand_in_the_metadata_are_read_too(folder, tmp_pa
     np.testing.assert_array_equal(after.encoded, before.encoded)
 
 
+def test_more_training_samples_than_are_written_are_not_read(folder, tmp_path, monkeypatch):
+    path = tmp_path / "training_samples.safetensors"
+    shutil.copy(folder / "runs/made" / path.name, path)
+    for name in ("_LARGEST", "_LARGEST_TEXT"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"aqa_heads.runs.training_samples.{name}", 100)
+            with pytest.raises(RunError, match="cannot be read .*expected at most.*train the run again"):
+                read_training_samples(tmp_path)
+
+
 def test_too_many_training_samples_are_thinned_out_evenly(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("aqa_heads.runs.training_samples._LARGEST", 100)
     samples = [Sample(f"s{place}", "v.mp4") for place in range(30)]
