@@ -1,7 +1,7 @@
 """What the C library does with memory that the process has given back."""
 
-import contextlib
 import ctypes
+from collections.abc import Callable
 
 # Parameters of glibc's mallopt, from its malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -10,8 +10,8 @@ _MOST = 2**31 - 1
 
 def give_back_freed_memory() -> None:
     """Have glibc give the system what this process has freed, before something else is put beside it."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library; another system
-        ctypes.CDLL(None).malloc_trim(0)
+    if (trim := _of_the_c_library("malloc_trim")) is not None:
+        trim(0)
 
 
 def keep_freed_memory() -> bool:
@@ -25,8 +25,14 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether it is so; other C libraries have no such setting.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library; another system
+    if (mallopt := _of_the_c_library("mallopt")) is None:
         return False
     return mallopt(_MMAP_MAX, 0) == 1 and mallopt(_TRIM_THRESHOLD, _MOST) == 1
+
+
+def _of_the_c_library(name: str) -> Callable[..., int] | None:
+    """A function of glibc's own; None where there is another C library, or another system."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):
+        return None

@@ -132,8 +132,11 @@ def read_training_samples(folder: Path) -> TrainingSamples | None:
                 f"it has {rows:,} rows of {width:,} and {said_bytes:,} bytes about samples, expected at most"
                 f" {_LARGEST:,} bytes of rows and {_LARGEST_TEXT:,} about samples"
             )
-        types = {_SAMPLES: torch.uint8, _ENCODED: torch.float32, _LENGTH: torch.float32}
-        tensors = {name: torch.empty(*sizes[name], dtype=types[name]) for name in types if name in sizes}
+        tensors = {}
+        if _SAMPLES in sizes:
+            tensors[_SAMPLES] = torch.empty(*sizes[_SAMPLES], dtype=torch.uint8)
+        if _ENCODED in sizes:
+            tensors |= {_ENCODED: torch.empty(rows, width), _LENGTH: torch.empty(rows)}
         read_weights(path, tensors)
         if (text := tensors.get(_SAMPLES)) is not None:
             records = parse_json(text.numpy().tobytes().decode(), SAMPLES)

@@ -63,13 +63,17 @@ def threads_worth(multiplications: float) -> int:
     Args:
         multiplications: of its forward pass.
     """
-    most = min(torch.get_num_threads(), available_cores())
-    return min(most, max(1, math.isqrt(int(multiplications / _WAIT))))
+    return _there_are(math.isqrt(int(multiplications / _WAIT)))
 
 
 def threads_of_update(weights: int) -> int:
     """How many threads update so many weights: it is one operation, bound by memory."""
-    return min(torch.get_num_threads(), available_cores(), max(1, weights // _UPDATED))
+    return _there_are(weights // _UPDATED)
+
+
+def _there_are(threads: int) -> int:
+    """So many, but at least one, and at most as torch may use and there are cores."""
+    return min(torch.get_num_threads(), available_cores(), max(1, threads))
 
 
 @contextmanager
